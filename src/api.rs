@@ -1,0 +1,211 @@
+//! HTTP to pulls and back: answers one registry request.
+//!
+//! Promises: every answer is one of the specification's, errors are its JSON, and no header of an
+//! upstream gets through. Called by `server`, through the stack that `app` wires. Never touches a
+//! file or a socket.
+
+mod blob;
+mod error;
+mod header;
+mod listing;
+mod manifest;
+mod route;
+
+use std::{error::Error as _, sync::Arc};
+
+use http::{HeaderMap, HeaderValue, Response, header::HOST, request::Parts};
+use tokio::time::Instant;
+
+pub use error::{ApiError, What};
+pub use route::{Route, Want};
+
+use crate::{
+    oci::Origin,
+    pull::Puller,
+    route::Ingress,
+    telemetry::{
+        self, Metrics,
+        log::{Remote, RequestLine},
+    },
+    wire::Body,
+};
+
+/// Answers the requests of one listener. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Api(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    puller: Puller,
+    ingress: Ingress,
+    listener: String,
+    metrics: Arc<Metrics>,
+}
+
+/// An answer, and what is told of it.
+#[derive(Debug)]
+struct Answer {
+    response: Response<Body>,
+    outcome: &'static str,
+    origin: Option<Origin>,
+}
+
+impl Api {
+    /// The API of one listener; `listener` is its address, for the log.
+    pub fn new(puller: Puller, ingress: Ingress, listener: String, metrics: Arc<Metrics>) -> Self {
+        Self(Arc::new(Inner {
+            puller,
+            ingress,
+            listener,
+            metrics,
+        }))
+    }
+
+    /// Answers one request, and tells of it once its body has left.
+    pub async fn answer(&self, parts: Parts) -> Response<Body> {
+        let began = Instant::now();
+        let host = parts
+            .headers
+            .get(HOST)
+            .and_then(|value| value.to_str().ok());
+        let asked = Want::of(&parts.method)
+            .and_then(|want| Ok((want, Route::of(&parts.uri, host, &self.0.ingress)?)));
+        let (route, answer) = match asked {
+            Ok((want, route)) => {
+                let answer = self.route(&route, want, &parts).await;
+                (Some(route), answer)
+            }
+            Err(error) => (None, Err(error)),
+        };
+        let answer = answer.unwrap_or_else(|error| {
+            complain(&error);
+            let outcome = error.outcome();
+            Answer {
+                response: error.response(),
+                outcome,
+                origin: None,
+            }
+        });
+        self.tell(parts, route, answer, began)
+    }
+
+    async fn route(&self, route: &Route, want: Want, parts: &Parts) -> Result<Answer, ApiError> {
+        let (puller, headers) = (&self.0.puller, &parts.headers);
+        let mut answer = match route {
+            Route::Ping => Ok(ping()),
+            Route::Manifest(named, reference) => {
+                manifest::answer(puller, (named, reference), want, headers).await
+            }
+            Route::Blob(named, digest) => {
+                blob::answer(puller, (named, digest), want, headers).await
+            }
+            Route::Tags(named, page) => {
+                listing::tags(puller, (named, page), want, parts.uri.path()).await
+            }
+            Route::Referrers(named, digest, page) => {
+                let subject = (named, digest, page);
+                listing::referrers(puller, subject, want, parts.uri.path()).await
+            }
+        }?;
+        let ns = route.subject().and_then(|(named, _)| named.ns.as_ref());
+        let ns = ns.and_then(|ns| HeaderValue::try_from(ns.as_str()).ok());
+        answer
+            .response
+            .headers_mut()
+            .extend(ns.map(|ns| (header::NAMESPACE, ns)));
+        Ok(answer)
+    }
+
+    /// Counts the answer now and logs it when its body has ended.
+    fn tell(
+        &self,
+        parts: Parts,
+        route: Option<Route>,
+        answer: Answer,
+        began: Instant,
+    ) -> Response<Body> {
+        let kind = route.as_ref().map_or("other", Route::kind);
+        let Answer {
+            response,
+            outcome,
+            origin,
+        } = answer;
+        let status = response.status().as_u16();
+        let first_byte = began.elapsed();
+        self.0.metrics.answered(telemetry::Request {
+            kind,
+            outcome,
+            status,
+            first_byte,
+        });
+        let api = Arc::clone(&self.0);
+        let (head, body) = response.into_parts();
+        let body = body.watched(move |bytes, complete| {
+            api.metrics.sent(kind, bytes);
+            let subject = route.as_ref().and_then(Route::subject);
+            let (named, reference) = subject.unzip();
+            let upstream = match &origin {
+                Some(Origin::Upstream { upstream, .. }) => Some(upstream.as_str()),
+                Some(Origin::Local(_)) | None => None,
+            };
+            telemetry::log::request(&RequestLine {
+                listener: &api.listener,
+                remote: parts.extensions.get::<Remote>().copied(),
+                method: parts.method.as_str(),
+                registry: named.map_or("", |named| named.repository.registry.as_str()),
+                repository: named.map_or("", |named| named.repository.name.as_str()),
+                reference: &reference.unwrap_or_default(),
+                kind,
+                outcome,
+                status,
+                upstream,
+                bytes,
+                duration: began.elapsed(),
+                complete,
+                user_agent: user_agent(&parts.headers),
+            });
+        });
+        Response::from_parts(head, body)
+    }
+}
+
+/// `GET /v2/` says that this is a registry, whatever upstreams do.
+fn ping() -> Answer {
+    let mut response = Response::new(Body::bytes(bytes::Bytes::from_static(b"{}")));
+    let headers = response.headers_mut();
+    headers.insert(
+        header::DISTRIBUTION_VERSION.0,
+        header::DISTRIBUTION_VERSION.1,
+    );
+    let json = HeaderValue::from_static("application/json");
+    headers.insert(http::header::CONTENT_TYPE, json);
+    Answer {
+        response,
+        outcome: "hit",
+        origin: None,
+    }
+}
+
+fn user_agent(headers: &HeaderMap) -> &str {
+    headers
+        .get(http::header::USER_AGENT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+}
+
+/// Logs why a pull failed, with all its causes, where that is not the client's doing.
+fn complain(error: &ApiError) {
+    let ApiError::Pull(pull, _) = error else {
+        return;
+    };
+    if !matches!(error.outcome(), "upstream" | "self") {
+        return;
+    }
+    let mut causes = Vec::new();
+    let mut cause = pull.source();
+    while let Some(one) = cause {
+        causes.push(one.to_string());
+        cause = one.source();
+    }
+    tracing::warn!(error = %pull, cause = causes.join(": "), "a pull failed");
+}

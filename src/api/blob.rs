@@ -1,0 +1,161 @@
+//! GET and HEAD of a blob, whole or in parts.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use super::{
+    Answer, ApiError, What,
+    header::{DISTRIBUTION_VERSION, content},
+    manifest::not_modified,
+    route::Want,
+};
+use crate::{
+    oci::{ByteRange, Cut, Digest, RangeRequest},
+    pull::{BlobBody, Puller},
+    route::Named,
+    store::Kept,
+    wire::{Body, Part},
+};
+
+/// A blob's own type; what it really is stands in the manifest that names it.
+const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
+/// Separates the parts of a multipart answer. Fixed: a client finds parts by their lengths.
+const BOUNDARY: &str = "roadstead-part-f4a1c7d2e95b";
+const MULTIPART: HeaderValue =
+    HeaderValue::from_static("multipart/byteranges; boundary=roadstead-part-f4a1c7d2e95b");
+
+/// Answers with a blob. A range of a blob whose size nobody knows yet is answered with the whole,
+/// as RFC 9110 (14.2) allows.
+pub(super) async fn answer(
+    puller: &Puller,
+    (named, digest): (&Named, &Digest),
+    want: Want,
+    asked: &HeaderMap,
+) -> Result<Answer, ApiError> {
+    let found = match want {
+        Want::Get => puller.blob(named, digest).await,
+        Want::Head => puller.blob_size(named, digest).await,
+    };
+    let found = found.map_err(|error| ApiError::Pull(error, What::Blob))?;
+    let size = size(&found.body);
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(DISTRIBUTION_VERSION.0, DISTRIBUTION_VERSION.1);
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    for (name, value) in content(digest) {
+        headers.extend(value.map(|value| (name, value)));
+    }
+    let answer = |response| Answer {
+        response,
+        outcome: found.how.as_str(),
+        origin: found.from.clone(),
+    };
+    if not_modified(asked, headers) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return Ok(answer(response));
+    }
+    headers.insert(header::CONTENT_TYPE, OCTETS);
+    // Ranges are for GET only (RFC 9110, 14.2).
+    let range = range(asked, headers).filter(|_| want == Want::Get);
+    if let Some((range, size)) = range.zip(size) {
+        match range.within(size) {
+            Cut::Outside => return Err(ApiError::RangeOutside { size }),
+            Cut::TooMany => return Err(ApiError::TooManyRanges),
+            Cut::Part(one) => part(&mut response, &found.body, one, size),
+            Cut::Parts(parts) => multipart(&mut response, &found.body, &parts, size),
+        }
+    } else {
+        headers.extend(size.map(|size| (header::CONTENT_LENGTH, HeaderValue::from(size))));
+        let whole = slice(&found.body, 0, size);
+        *response.body_mut() = Body::of(whole.into_iter().collect());
+    }
+    if want == Want::Head {
+        *response.body_mut() = Body::empty();
+    }
+    Ok(answer(response))
+}
+
+fn size(body: &BlobBody) -> Option<u64> {
+    match body {
+        BlobBody::Kept(Kept::Small(bytes)) => u64::try_from(bytes.len()).ok(),
+        BlobBody::Kept(Kept::Trusted { size, .. } | Kept::Unproven { size, .. })
+        | BlobBody::Elsewhere { size } => Some(*size),
+        BlobBody::Arriving { size, .. } => *size,
+    }
+}
+
+/// The range asked for. With an `If-Range` that does not name this content it counts for nothing.
+fn range(asked: &HeaderMap, given: &HeaderMap) -> Option<RangeRequest> {
+    if asked
+        .get(header::IF_RANGE)
+        .is_some_and(|tag| Some(tag) != given.get(header::ETAG))
+    {
+        return None;
+    }
+    RangeRequest::from_header(asked.get(header::RANGE)?.to_str().ok()?)
+}
+
+/// A stretch of the blob; without an end it goes to wherever the blob ends.
+fn slice(body: &BlobBody, from: u64, to: Option<u64>) -> Option<Part> {
+    let length = to.map(|to| to.saturating_sub(from));
+    Some(match body {
+        BlobBody::Kept(Kept::Small(bytes)) => {
+            let from = usize::try_from(from).ok()?;
+            let length = usize::try_from(length?).ok()?;
+            let to = from.checked_add(length).filter(|to| *to <= bytes.len())?;
+            Part::Bytes(bytes.slice(from..to))
+        }
+        BlobBody::Kept(Kept::Trusted { file, .. }) => Part::Window {
+            file: Arc::clone(file),
+            offset: from,
+            length: length?,
+        },
+        BlobBody::Kept(Kept::Unproven { file, .. }) | BlobBody::Arriving { file, .. } => {
+            Part::Growing {
+                file: file.clone(),
+                offset: from,
+                end: to,
+            }
+        }
+        BlobBody::Elsewhere { .. } => return None,
+    })
+}
+
+fn part(response: &mut Response<Body>, body: &BlobBody, range: ByteRange, size: u64) {
+    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    let stretch = slice(body, range.first(), Some(range.last() + 1));
+    *response.body_mut() = Body::of(stretch.into_iter().collect());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(range.length()));
+    let value = HeaderValue::try_from(content_range(range, size));
+    headers.extend(value.ok().map(|value| (header::CONTENT_RANGE, value)));
+}
+
+fn multipart(response: &mut Response<Body>, body: &BlobBody, ranges: &[ByteRange], size: u64) {
+    let mut parts = VecDeque::new();
+    for (at, range) in ranges.iter().enumerate() {
+        let break_before = if at == 0 { "" } else { "\r\n" };
+        let head = format!(
+            "{break_before}--{BOUNDARY}\r\nContent-Type: application/octet-stream\r\n\
+             Content-Range: {}\r\n\r\n",
+            content_range(*range, size),
+        );
+        parts.push_back(Part::Bytes(Bytes::from(head)));
+        parts.extend(slice(body, range.first(), Some(range.last() + 1)));
+    }
+    parts.push_back(Part::Bytes(Bytes::from(format!("\r\n--{BOUNDARY}--\r\n"))));
+    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    let body = Body::of(parts);
+    let headers = response.headers_mut();
+    if let Some(length) = body.length() {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    headers.insert(header::CONTENT_TYPE, MULTIPART);
+    *response.body_mut() = body;
+}
+
+fn content_range(range: ByteRange, size: u64) -> String {
+    format!("bytes {}-{}/{size}", range.first(), range.last())
+}

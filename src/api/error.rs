@@ -1,0 +1,241 @@
+//! Failing answers: the only room that picks a failing status.
+//!
+//! Status, code, headers and the metric's label of a failure are one row, so they cannot disagree.
+//! The body says what the client may know; hosts, files and causes stay in the log.
+#![warn(clippy::wildcard_enum_match_arm)]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::json;
+use thiserror::Error;
+
+use super::header::DISTRIBUTION_VERSION;
+use crate::{
+    oci::{ErrorCode, InvalidDigest},
+    pull::PullError,
+    route::IngressError,
+    wire::Body,
+};
+
+/// Longest wait that we ask clients for, in seconds.
+const RETRY_AFTER_SECONDS_MAX: u64 = 3600;
+/// What we ask for when nobody told: long enough for a hiccup, short enough for a node's patience.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Why a request is not answered with what it asks for.
+#[derive(Debug, Error)]
+pub enum ApiError {
+    /// Not GET and not HEAD.
+    #[error("a mirror only reads: use GET or HEAD")]
+    Method,
+    /// The request target is longer than 8 KiB.
+    #[error("the request target is longer than 8 KiB")]
+    TargetTooLong,
+    /// The path cannot be read in one way only.
+    #[error("the path holds coded slashes, control characters or text that is no UTF-8")]
+    BadPath,
+    /// A query value means nothing here.
+    #[error("the query cannot be read: {0}")]
+    BadQuery(&'static str),
+    /// A query key stands twice.
+    #[error("the query names {0} twice")]
+    RepeatedKey(&'static str),
+    /// No endpoint of the specification.
+    #[error("no such endpoint; images are at /v2/NAME/manifests/REFERENCE")]
+    UnknownPath,
+    /// The list of all repositories, which a mirror cannot know.
+    #[error("a mirror has no catalog")]
+    NoCatalog,
+    /// A tag that cannot exist.
+    #[error("no tag can have this name")]
+    NoSuchTag,
+    /// What should be a digest is none.
+    #[error(transparent)]
+    Digest(#[from] InvalidDigest),
+    /// The name cannot be read, or means no registry.
+    #[error(transparent)]
+    Ingress(#[from] IngressError),
+    /// More ranges than one answer may have.
+    #[error("more than 64 separate ranges")]
+    TooManyRanges,
+    /// No byte of the ranges lies inside.
+    #[error("the range lies outside of the {size} bytes")]
+    RangeOutside {
+        /// The whole size, in bytes.
+        size: u64,
+    },
+    /// The request's framing cannot be trusted, or it carries a body.
+    #[error("{0}")]
+    Request(&'static str),
+    /// Too many requests at once.
+    #[error("too many requests at once; try again")]
+    Shed,
+    /// A bug.
+    #[error("internal error")]
+    Panicked,
+    /// The pull failed.
+    #[error("{0}")]
+    Pull(PullError, What),
+}
+
+/// What was asked for, which decides the code of "not found".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A manifest.
+    Manifest,
+    /// A blob.
+    Blob,
+    /// A list of a repository's tags.
+    Tags,
+}
+
+/// Everything that one kind of failure decides.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    status: StatusCode,
+    code: ErrorCode,
+    /// Whose doing it is: the metric's label and the log's `outcome`.
+    outcome: &'static str,
+    extra: Extra,
+}
+
+/// What some failures say besides.
+#[derive(Clone, Copy, Debug)]
+enum Extra {
+    Nothing,
+    /// The methods that are allowed, and no more of this client: what it sends next may not be a
+    /// request.
+    Allow,
+    /// The connection cannot be trusted any more.
+    Close,
+    /// The whole size, in bytes.
+    Size(u64),
+    /// When to try again.
+    RetryAfter(Duration),
+}
+
+impl ApiError {
+    /// Whose doing it is: the metric's label and the log's `outcome`.
+    pub fn outcome(&self) -> &'static str {
+        self.row().outcome
+    }
+
+    /// The whole answer.
+    pub fn response(&self) -> Response<Body> {
+        let row = self.row();
+        let errors = json!({"errors": [{
+            "code": row.code.as_str(), "message": self.to_string(), "detail": null,
+        }]});
+        let mut response = Response::new(Body::bytes(Bytes::from(errors.to_string())));
+        *response.status_mut() = row.status;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        headers.insert(DISTRIBUTION_VERSION.0, DISTRIBUTION_VERSION.1);
+        let extra = match row.extra {
+            Extra::Nothing | Extra::Close => None,
+            Extra::Allow => Some((header::ALLOW, HeaderValue::from_static("GET, HEAD"))),
+            Extra::Size(size) => HeaderValue::try_from(format!("bytes */{size}"))
+                .ok()
+                .map(|range| (header::CONTENT_RANGE, range)),
+            Extra::RetryAfter(wait) => {
+                let seconds = wait.as_secs().clamp(1, RETRY_AFTER_SECONDS_MAX);
+                Some((header::RETRY_AFTER, HeaderValue::from(seconds)))
+            }
+        };
+        headers.extend(extra);
+        if matches!(row.extra, Extra::Allow | Extra::Close) {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    fn row(&self) -> Row {
+        use ErrorCode as C;
+        let client = |status, code| Row::new(status, code, "client");
+        match self {
+            Self::Method => {
+                client(StatusCode::METHOD_NOT_ALLOWED, C::Unsupported).with(Extra::Allow)
+            }
+            Self::TargetTooLong => client(StatusCode::URI_TOO_LONG, C::NameInvalid),
+            Self::BadPath
+            | Self::RepeatedKey(_)
+            | Self::Ingress(IngressError::InvalidName(_) | IngressError::InvalidNs(_)) => {
+                client(StatusCode::BAD_REQUEST, C::NameInvalid)
+            }
+            Self::BadQuery(_) | Self::TooManyRanges => {
+                client(StatusCode::BAD_REQUEST, C::Unsupported)
+            }
+            Self::Request(_) => client(StatusCode::BAD_REQUEST, C::Unsupported).with(Extra::Close),
+            Self::Digest(_) => client(StatusCode::BAD_REQUEST, C::DigestInvalid),
+            Self::UnknownPath | Self::Ingress(IngressError::Unknown) => {
+                client(StatusCode::NOT_FOUND, C::NameUnknown)
+            }
+            Self::NoCatalog => client(StatusCode::NOT_FOUND, C::Unsupported),
+            Self::NoSuchTag => client(StatusCode::NOT_FOUND, C::ManifestUnknown),
+            Self::RangeOutside { size } => {
+                client(StatusCode::RANGE_NOT_SATISFIABLE, C::SizeInvalid).with(Extra::Size(*size))
+            }
+            Self::Shed => Row::new(StatusCode::SERVICE_UNAVAILABLE, C::TooManyRequests, "self")
+                .with(Extra::RetryAfter(Duration::from_secs(1))),
+            Self::Panicked => Row::new(StatusCode::INTERNAL_SERVER_ERROR, C::Unavailable, "self"),
+            Self::Pull(error, what) => Row::of_pull(error, *what),
+        }
+    }
+}
+
+impl Row {
+    fn new(status: StatusCode, code: ErrorCode, outcome: &'static str) -> Self {
+        Self {
+            status,
+            code,
+            outcome,
+            extra: Extra::Nothing,
+        }
+    }
+
+    fn with(self, extra: Extra) -> Self {
+        Self { extra, ..self }
+    }
+
+    fn of_pull(error: &PullError, what: What) -> Self {
+        use ErrorCode as C;
+        let upstream = |status| Self::new(status, C::Unavailable, "upstream");
+        match error {
+            PullError::Unmatched { .. } => {
+                Self::new(StatusCode::NOT_FOUND, C::NameUnknown, "refused")
+            }
+            PullError::Denied { .. } => Self::new(StatusCode::FORBIDDEN, C::Denied, "refused"),
+            PullError::Refused(_) => Self::new(StatusCode::FORBIDDEN, C::Denied, "upstream"),
+            PullError::Absent => Self::new(StatusCode::NOT_FOUND, what.unknown(), "absent"),
+            PullError::Schema1 => Self::new(StatusCode::NOT_FOUND, C::ManifestUnknown, "upstream"),
+            PullError::NoReferrers => Self::new(StatusCode::NOT_FOUND, C::Unsupported, "absent"),
+            // A 429 would make containerd ask six times without a pause.
+            PullError::Throttled { retry_after, .. } => upstream(StatusCode::SERVICE_UNAVAILABLE)
+                .with(Extra::RetryAfter(retry_after.unwrap_or(RETRY_AFTER))),
+            PullError::Unavailable(_) => {
+                upstream(StatusCode::SERVICE_UNAVAILABLE).with(Extra::RetryAfter(RETRY_AFTER))
+            }
+            PullError::TimedOut(_) => upstream(StatusCode::GATEWAY_TIMEOUT),
+            PullError::Breach(_) | PullError::Corrupt(_) => upstream(StatusCode::BAD_GATEWAY),
+            PullError::Store(_) | PullError::Abandoned => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, C::Unavailable, "self")
+            }
+        }
+    }
+}
+
+impl What {
+    /// The code for "not found".
+    fn unknown(self) -> ErrorCode {
+        match self {
+            Self::Manifest => ErrorCode::ManifestUnknown,
+            Self::Blob => ErrorCode::BlobUnknown,
+            Self::Tags => ErrorCode::NameUnknown,
+        }
+    }
+}

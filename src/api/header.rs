@@ -1,0 +1,27 @@
+//! Headers that the distribution specification names.
+
+use http::{HeaderName, HeaderValue, header::ETAG};
+
+use crate::oci::Digest;
+
+/// What old clients look for to know a registry.
+pub(super) const DISTRIBUTION_VERSION: (HeaderName, HeaderValue) = (
+    HeaderName::from_static("docker-distribution-api-version"),
+    HeaderValue::from_static("registry/2.0"),
+);
+/// The digest of the whole content.
+pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+/// Echoes an honoured `ns` (distribution-spec, "Registry Proxying").
+pub(super) const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
+/// Says that a referrers list was filtered.
+pub(super) const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
+
+/// Digest and entity tag of some content; a digest's text is always a valid header.
+pub(super) fn content(digest: &Digest) -> [(HeaderName, Option<HeaderValue>); 2] {
+    let text = digest.to_string();
+    let quoted = HeaderValue::try_from(format!("\"{text}\"")).ok();
+    [
+        (CONTENT_DIGEST, HeaderValue::try_from(text).ok()),
+        (ETAG, quoted),
+    ]
+}

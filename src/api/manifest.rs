@@ -1,0 +1,73 @@
+//! GET and HEAD of a manifest.
+
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use super::{
+    Answer, ApiError, What,
+    header::{DISTRIBUTION_VERSION, content},
+    route::Want,
+};
+use crate::{
+    oci::Reference,
+    pull::{How, Puller},
+    route::Named,
+    wire::Body,
+};
+
+/// Answers with the manifest that a reference means. HEAD and GET give the same headers, and none
+/// of them is upstream's.
+pub(super) async fn answer(
+    puller: &Puller,
+    (named, reference): (&Named, &Reference),
+    want: Want,
+    asked: &HeaderMap,
+) -> Result<Answer, ApiError> {
+    let found = puller.manifest(named, reference).await;
+    let found = found.map_err(|error| ApiError::Pull(error, What::Manifest))?;
+    let manifest = &found.manifest;
+    let body = Body::bytes(manifest.bytes().clone());
+    let mut response = Response::new(if want == Want::Get {
+        body
+    } else {
+        Body::empty()
+    });
+    let headers = response.headers_mut();
+    headers.insert(DISTRIBUTION_VERSION.0, DISTRIBUTION_VERSION.1);
+    for (name, value) in content(&manifest.digest()) {
+        headers.extend(value.map(|value| (name, value)));
+    }
+    headers.insert(
+        header::CONTENT_LENGTH,
+        HeaderValue::from(manifest.bytes().len()),
+    );
+    let media_type = HeaderValue::try_from(manifest.media_type().as_str());
+    headers.extend(media_type.ok().map(|value| (header::CONTENT_TYPE, value)));
+    if found.how == How::Stale {
+        let warning = HeaderValue::from_static("110 roadstead \"upstream failed; this is stale\"");
+        headers.insert(header::WARNING, warning);
+    }
+    if not_modified(asked, headers) {
+        headers.remove(header::CONTENT_LENGTH);
+        headers.remove(header::CONTENT_TYPE);
+        *response.body_mut() = Body::empty();
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    Ok(Answer {
+        response,
+        outcome: found.how.as_str(),
+        origin: Some(found.origin).filter(|_| found.how != How::Hit),
+    })
+}
+
+/// Whether the client named this very content in `If-None-Match`.
+pub(super) fn not_modified(asked: &HeaderMap, given: &HeaderMap) -> bool {
+    let Some(tag) = given.get(header::ETAG).map(HeaderValue::as_bytes) else {
+        return false;
+    };
+    let known = asked.get_all(header::IF_NONE_MATCH).iter();
+    let mut tags = known.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    tags.any(|one| {
+        let one = one.trim_ascii();
+        one == b"*" || one.strip_prefix(b"W/").unwrap_or(one) == tag
+    })
+}

@@ -1,0 +1,215 @@
+//! A request's head becomes one value; behind this file there are no strings.
+
+use std::borrow::Cow;
+
+use http::{Method, Uri, uri::Authority};
+use percent_encoding::percent_decode_str;
+
+use super::ApiError;
+use crate::{
+    oci::{Digest, Reference, Tag},
+    pull::{PAGE_MAX, Page, ReferrersPage},
+    route::{Ingress, IngressError, Named},
+};
+
+/// Longest request target, in bytes.
+const TARGET_BYTES_MAX: usize = 8 * 1024;
+
+/// Everything a client may ask of a mirror.
+#[derive(Clone, Debug)]
+pub enum Route {
+    /// `GET /v2/`: is this a registry?
+    Ping,
+    /// A manifest by tag or digest.
+    Manifest(Named, Reference),
+    /// A blob by digest.
+    Blob(Named, Digest),
+    /// A repository's tags.
+    Tags(Named, Page),
+    /// What refers to a digest, perhaps of one type only.
+    Referrers(Named, Digest, ReferrersPage),
+}
+
+/// Whether a client wants the body too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Headers only.
+    Head,
+    /// Headers and body.
+    Get,
+}
+
+/// What of the query matters here. Repeated keys are a contradiction, not a list.
+#[derive(Debug, Default)]
+struct Query<'a> {
+    ns: Option<Cow<'a, str>>,
+    n: Option<Cow<'a, str>>,
+    last: Option<Cow<'a, str>>,
+    artifact_type: Option<Cow<'a, str>>,
+    /// Our own: what we wrote into the link to the next page of referrers.
+    next: Option<Cow<'a, str>>,
+}
+
+impl Want {
+    /// A mirror reads; every other method is refused.
+    pub(super) fn of(method: &Method) -> Result<Self, ApiError> {
+        match *method {
+            Method::GET => Ok(Self::Get),
+            Method::HEAD => Ok(Self::Head),
+            _ => Err(ApiError::Method),
+        }
+    }
+}
+
+impl Route {
+    /// Reads a request target; `host` is the `Host` header.
+    ///
+    /// # Errors
+    /// The answer for a target that means nothing here.
+    pub fn of(uri: &Uri, host: Option<&str>, ingress: &Ingress) -> Result<Self, ApiError> {
+        let query_bytes = uri.query().map_or(0, str::len);
+        if uri.path().len() + query_bytes > TARGET_BYTES_MAX {
+            return Err(ApiError::TargetTooLong);
+        }
+        let path = path(uri.path())?;
+        let query = Query::of(uri.query().unwrap_or_default())?;
+        let ns = query.ns.as_deref();
+        let authority = uri.authority().map(Authority::as_str);
+        if authority.is_some_and(|other| !ingress.answers_for(other)) {
+            // Somebody takes us for a proxy; our own content under that name would be another's.
+            return Err(IngressError::Unknown.into());
+        }
+        let host = authority.or(host);
+        let named = |prefix: &str| ingress.resolve(prefix, ns, host).map_err(ApiError::from);
+        if is_ping(&path, ingress) {
+            return Ok(Self::Ping);
+        }
+        // From the right, for a repository may itself be called `a/manifests/b`.
+        let mut elements = path.rsplitn(3, '/');
+        let (last, kind, prefix) = (elements.next(), elements.next(), elements.next());
+        match (prefix, kind, last) {
+            (Some(prefix), Some("manifests"), Some(reference)) => {
+                let named = named(prefix)?;
+                Ok(Self::Manifest(named, parse_reference(reference)?))
+            }
+            (Some(prefix), Some("blobs"), Some(digest)) => {
+                let named = named(prefix)?;
+                Ok(Self::Blob(named, digest.parse()?))
+            }
+            (Some(prefix), Some("tags"), Some("list")) => {
+                let named = named(prefix)?;
+                Ok(Self::Tags(named, query.page()?))
+            }
+            (Some(prefix), Some("referrers"), Some(digest)) => {
+                let named = named(prefix)?;
+                let page = ReferrersPage {
+                    artifact_type: query.artifact_type.map(Cow::into_owned),
+                    next: query.next.map(Cow::into_owned),
+                };
+                Ok(Self::Referrers(named, digest.parse()?, page))
+            }
+            (Some(""), Some("v2"), Some("_catalog")) => Err(ApiError::NoCatalog),
+            _ => Err(ApiError::UnknownPath),
+        }
+    }
+
+    /// The kind, as a metric's label.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Manifest(..) => "manifest",
+            Self::Blob(..) => "blob",
+            Self::Tags(..) => "tags",
+            Self::Referrers(..) => "referrers",
+        }
+    }
+
+    /// The name that is asked for, and what of it.
+    pub fn subject(&self) -> Option<(&Named, String)> {
+        match self {
+            Self::Ping => None,
+            Self::Manifest(named, reference) => Some((named, reference.to_string())),
+            Self::Blob(named, digest) | Self::Referrers(named, digest, _) => {
+                Some((named, digest.to_string()))
+            }
+            Self::Tags(named, _) => Some((named, String::new())),
+        }
+    }
+}
+
+/// Decodes a path once. What could be read in two ways (a coded slash, control bytes, text that is
+/// no UTF-8) is refused, not guessed.
+fn path(raw: &str) -> Result<Cow<'_, str>, ApiError> {
+    let decoded = percent_decode_str(raw)
+        .decode_utf8()
+        .map_err(|_bytes| ApiError::BadPath)?;
+    let slashes = |text: &str| text.bytes().filter(|byte| *byte == b'/').count();
+    if slashes(&decoded) != slashes(raw) || decoded.contains(char::is_control) {
+        return Err(ApiError::BadPath);
+    }
+    Ok(decoded)
+}
+
+/// `/v2`, `/v2/`, and the same below a prefix that names a registry, as newer Docker engines ask.
+/// What is left of the prefix would be part of a name, and names are no endpoints.
+fn is_ping(path: &str, ingress: &Ingress) -> bool {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    match path.strip_suffix("/v2") {
+        Some("") => true,
+        // A tag may be called so.
+        Some(prefix) if prefix.ends_with("/manifests") => false,
+        Some(prefix) => ingress
+            .resolve(&format!("{prefix}/v2/any/name"), None, None)
+            .is_ok_and(|named| named.repository.name.as_str() == "any/name"),
+        None => false,
+    }
+}
+
+/// What has a colon can only be a digest. A tag that is none names nothing, so it is not found
+/// (the conformance suite asks for exactly that).
+fn parse_reference(text: &str) -> Result<Reference, ApiError> {
+    if text.contains(':') {
+        return Ok(Reference::Digest(text.parse()?));
+    }
+    text.parse::<Tag>()
+        .map(Reference::Tag)
+        .map_err(|_invalid| ApiError::NoSuchTag)
+}
+
+impl<'a> Query<'a> {
+    fn of(text: &'a str) -> Result<Self, ApiError> {
+        let mut query = Self::default();
+        for pair in text.split('&') {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, slot) = match key {
+                "ns" => ("ns", &mut query.ns),
+                "n" => ("n", &mut query.n),
+                "last" => ("last", &mut query.last),
+                "artifactType" => ("artifactType", &mut query.artifact_type),
+                "next" => ("next", &mut query.next),
+                _ => continue,
+            };
+            let value = percent_decode_str(value).decode_utf8();
+            let value = value.map_err(|_bytes| ApiError::BadQuery("it is no UTF-8"))?;
+            if slot.replace(value).is_some() {
+                return Err(ApiError::RepeatedKey(name));
+            }
+        }
+        Ok(query)
+    }
+
+    fn page(self) -> Result<Page, ApiError> {
+        let count = match self.n.as_deref() {
+            None => PAGE_MAX,
+            Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
+                // More digits than fit are simply more than we give.
+                digits.parse().unwrap_or(u64::MAX).min(PAGE_MAX)
+            }
+            Some(_) => return Err(ApiError::BadQuery("`n` is a number of tags")),
+        };
+        Ok(Page {
+            count,
+            after: self.last.map(Cow::into_owned),
+        })
+    }
+}

@@ -1,0 +1,165 @@
+//! The command line: one file a command.
+//!
+//! Promises: errors go to stderr and say what, where and what to do; the exit status says which
+//! kind. Called by `main`. Never does a room's work itself.
+
+mod check;
+mod demo;
+mod explain;
+mod serve;
+
+use std::{
+    error::Error,
+    ffi::OsString,
+    fmt::Display,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand, error::ErrorKind};
+
+use crate::{
+    config::{self, Loaded, Overrides, Problems},
+    disk,
+};
+
+/// How a command ended, as its exit status (the numbers are those of `sysexits.h` where it has one).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    Fine = 0,
+    Failed = 1,
+    Usage = 64,
+    BadInput = 65,
+    BadConfiguration = 78,
+}
+
+/// One mirror endpoint for every container registry: routes by name, pulls once, keeps by digest.
+#[derive(Debug, Parser)]
+#[command(name = "roadstead", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+// The usage is written out, because whoever forgot an option's name reads it in the complaint.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the mirror.
+    #[command(override_usage = "roadstead serve [--config FILE] [--listen ADDR] [--store DIR]")]
+    Serve(serve::Arguments),
+    /// See it work: a registry, a mirror and three pulls, with no network needed.
+    Demo(demo::Arguments),
+    /// Say what is wrong with a configuration, all at once.
+    #[command(override_usage = "roadstead check [--config FILE] [--json]")]
+    Check(check::Arguments),
+    /// Say where an image would be pulled from, and what is kept of it.
+    #[command(
+        override_usage = "roadstead explain [--config FILE] [--request] [--json] REFERENCE..."
+    )]
+    Explain(explain::Arguments),
+}
+
+/// Where the configuration comes from.
+#[derive(Args, Debug)]
+struct ConfigArguments {
+    /// The configuration file; without it the built-in defaults hold.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Parses the arguments and runs the command.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let exit = match Cli::try_parse_from(arguments) {
+        Ok(Cli { command }) => match command {
+            Command::Serve(arguments) => serve::run(&arguments),
+            Command::Demo(arguments) => demo::run(&arguments),
+            Command::Check(arguments) => check::run(&arguments),
+            Command::Explain(arguments) => explain::run(&arguments),
+        },
+        Err(error) => {
+            let asked = matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            );
+            let printed = error.print();
+            if asked && printed.is_ok() {
+                Exit::Fine
+            } else {
+                Exit::Usage
+            }
+        }
+    };
+    ExitCode::from(match exit {
+        Exit::Fine => 0,
+        Exit::Failed => 1,
+        Exit::Usage => 64,
+        Exit::BadInput => 65,
+        Exit::BadConfiguration => 78,
+    })
+}
+
+impl ConfigArguments {
+    /// Reads and checks the configuration; what is wrong with it has been printed on failure.
+    fn load(&self, overrides: &Overrides) -> Result<Loaded, Exit> {
+        self.read(overrides).map_err(|problems| {
+            complain(problems);
+            Exit::BadConfiguration
+        })?
+    }
+
+    /// As [`Self::load`], but hands the problems back.
+    fn read(&self, overrides: &Overrides) -> Result<Result<Loaded, Exit>, Problems> {
+        let Some(path) = &self.config else {
+            return config::defaults(overrides).map(Ok);
+        };
+        let text = match disk::read_text(path) {
+            Ok(text) => text,
+            Err(error) => {
+                complain(format_args!(
+                    "cannot read the configuration {}: {error}",
+                    path.display()
+                ));
+                return Ok(Err(Exit::BadConfiguration));
+            }
+        };
+        let secret = |path: &Path| disk::read_secret(path, config::admit_secret_mode);
+        config::read(&text, &path.display().to_string(), overrides, &secret).map(Ok)
+    }
+}
+
+/// Most threads that wait for the disk. More would not make a disk faster, but each has a stack.
+const DISK_THREADS_MAX: usize = 64;
+
+/// A runtime for commands that wait.
+fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(DISK_THREADS_MAX)
+        .build()
+        .map_err(|error| {
+            complain(format_args!("cannot start threads: {error}"));
+            Exit::Failed
+        })
+}
+
+/// Prints a line on stdout. A closed pipe is the reader's choice, not our failure.
+fn say(line: impl Display) {
+    let _closed = writeln!(io::stdout().lock(), "{line}").is_err();
+}
+
+/// Prints an error on stderr.
+fn complain(error: impl Display) {
+    let _closed = writeln!(io::stderr().lock(), "roadstead: {error}").is_err();
+}
+
+/// An error and all its causes, in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(one) = cause {
+        text = format!("{text}: {one}");
+        cause = one.source();
+    }
+    text
+}

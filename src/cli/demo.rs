@@ -1,0 +1,240 @@
+//! `roadstead demo`: a registry, a mirror and three pulls in one process, with no network.
+//!
+//! The registry and the mirror talk over Unix sockets, so this works where not even loopback does;
+//! the mirror also listens on TCP, for trying by hand.
+
+mod image;
+mod pull;
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    sync::Arc,
+};
+
+use clap::Args;
+use reqwest::Client;
+
+use super::{Exit, chain, complain, runtime, say};
+use crate::{
+    app::{self, Running},
+    config::{self, Overrides},
+    disk::RealDisk,
+    oci::{ImageReference, Reference, Tag},
+    server::{self, Address},
+};
+
+/// What is pulled: `docker.io/` stands before it, as a node writes it.
+const NAME: &str = "roadstead/hello";
+const TAG: &str = "1";
+/// Where the internal registry keeps it.
+const INSIDE: &str = "harbor.demo/airgap-images/docker.io";
+
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// End after the three pulls instead of serving on.
+    #[arg(long)]
+    once: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Exit {
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(exit) => return exit,
+    };
+    match runtime.block_on(demo(arguments)) {
+        Ok(()) => Exit::Fine,
+        Err(error) => {
+            complain(format_args!("the demo failed: {error}"));
+            Exit::Failed
+        }
+    }
+}
+
+async fn demo(arguments: &Arguments) -> Result<(), String> {
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let harbour = harbour(folder.path()).await?;
+    let mirror = mirror(folder.path()).await?;
+    let tcp = mirror
+        .mirrors()
+        .first()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    say(
+        "Roadstead demo: an internal registry and a mirror in this one process, no network needed.",
+    );
+    say("");
+    say("  registry  plays harbor.demo, offline, filled from a small built-in image");
+    say(format_args!(
+        "  mirror    http://{tcp}, with one route: docker.io -> {INSIDE}"
+    ));
+    say("");
+
+    let through = pull::client(&folder.path().join("mirror.sock"))?;
+    let counter = pull::client(&folder.path().join("harbour-admin.sock"))?;
+    step(
+        1,
+        "the first pull comes from the registry",
+        &through,
+        Some(&counter),
+    )
+    .await?;
+    step(
+        2,
+        "the second comes from the store",
+        &through,
+        Some(&counter),
+    )
+    .await?;
+    harbour.stop().begin();
+    harbour.finish().await;
+    step(
+        3,
+        "the registry is gone; the third comes from the store",
+        &through,
+        None,
+    )
+    .await?;
+
+    if arguments.once {
+        mirror.stop().begin();
+        mirror.finish().await;
+        return Ok(());
+    }
+    say("Try it by hand, in another terminal:");
+    say(format_args!(
+        "  curl -i 'http://{tcp}/v2/{NAME}/manifests/{TAG}?ns=docker.io'"
+    ));
+    say(format_args!(
+        "  skopeo inspect --tls-verify=false docker://{tcp}/docker.io/{NAME}:{TAG}"
+    ));
+    say(format_args!("  curl http://{}/metrics", mirror.admin()));
+    say("");
+    say("Serving until Ctrl-C.");
+    let signals = server::Signals::listen().map_err(|error| error.to_string())?;
+    let signals = signals.obey(mirror.stop().clone());
+    tokio::select! {
+        () = mirror.finish() => {}
+        () = signals => {}
+    }
+    Ok(())
+}
+
+/// One pull, and how often it made the mirror ask the registry.
+async fn step(
+    number: usize,
+    title: &str,
+    through: &Client,
+    counter: Option<&Client>,
+) -> Result<(), String> {
+    let asked = |counter| async move {
+        match counter {
+            Some(counter) => pull::answered(counter).await.map(Some),
+            None => Ok(None),
+        }
+    };
+    let before = asked(counter).await?;
+    let pulled = pull::image(through, NAME, TAG).await?;
+    let after = asked(counter).await?;
+    say(format_args!("{number}. {title}"));
+    say(format_args!(
+        "     docker.io/{NAME}:{TAG} is {}",
+        pulled.digest
+    ));
+    say(format_args!(
+        "     1 manifest and {} blobs, {} bytes, every digest right",
+        pulled.blobs, pulled.bytes
+    ));
+    match before.zip(after).map(|(before, after)| after - before) {
+        Some(1) => say("     the registry was asked once: has the tag moved?"),
+        Some(count) => say(format_args!("     the registry answered {count} requests")),
+        None if pulled.stale => say("     the tag is marked stale, for nobody could be asked"),
+        None => {}
+    }
+    say("");
+    Ok(())
+}
+
+/// The internal registry: an offline Roadstead that was filled by hand.
+async fn harbour(folder: &Path) -> Result<Running, String> {
+    let at = folder.display();
+    let running = start(&format!(
+        r#"
+        unmatched = "deny"
+        [server]
+        listen = "unix:{at}/harbour.sock"
+        default_registry = "harbor.demo"
+        [admin]
+        listen = "unix:{at}/harbour-admin.sock"
+        [store]
+        path = "{at}/harbour"
+        [freshness]
+        offline = true
+        [timeouts]
+        grace = "0s"
+        "#
+    ))
+    .await?;
+    let inside: ImageReference = format!("{INSIDE}/{NAME}:{TAG}")
+        .parse()
+        .map_err(|_bug| "the demo names no image")?;
+    let tag = match inside.reference {
+        Reference::Tag(tag) => tag,
+        Reference::Digest(_) => Tag::latest(),
+    };
+    let loaded = image::load(running.store(), inside.repository, &tag).await;
+    loaded.map_err(|error| chain(&error))?;
+    Ok(running)
+}
+
+/// The mirror: what a site would run.
+async fn mirror(folder: &Path) -> Result<Running, String> {
+    let at = folder.display();
+    start(&format!(
+        r#"
+        [server]
+        listen = ["{}", "unix:{at}/mirror.sock"]
+        [admin]
+        listen = "{}"
+        [store]
+        path = "{at}/mirror"
+        [freshness]
+        tag_fresh = "1ms"
+        [timeouts]
+        grace = "0s"
+        [upstream."harbor.demo"]
+        url = "unix:{at}/harbour.sock"
+        [[route]]
+        from = "docker.io"
+        to = ["{INSIDE}"]
+        "#,
+        free(5000),
+        free(5001),
+    ))
+    .await
+}
+
+async fn start(config: &str) -> Result<Running, String> {
+    let no_secrets = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+    let loaded = config::read(
+        config,
+        "the demo's configuration",
+        &Overrides::default(),
+        &no_secrets,
+    )
+    .map_err(|problems| problems.to_string())?;
+    app::start(loaded.settings, Arc::new(RealDisk))
+        .await
+        .map_err(|error| chain(&error))
+}
+
+/// The usual port if it is free, else any.
+fn free(port: u16) -> Address {
+    let usual = SocketAddr::from(([127, 0, 0, 1], port));
+    let taken = TcpListener::bind(usual).is_err();
+    Address::Tcp(if taken {
+        SocketAddr::from(([127, 0, 0, 1], 0))
+    } else {
+        usual
+    })
+}

@@ -1,0 +1,82 @@
+//! One pull, as a node does it: the tag, the manifest, then everything that it names.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use reqwest::{Client, Response};
+
+use crate::{
+    oci::{Digest, Manifest, MediaType, Verified},
+    upstream::over_socket,
+};
+
+/// A client that reaches a server in this process without any network.
+pub(super) fn client(socket: &Path) -> Result<Client, String> {
+    over_socket(socket).map_err(|error| error.to_string())
+}
+
+/// What one pull brought.
+pub(super) struct Pulled {
+    pub(super) digest: Digest,
+    pub(super) blobs: usize,
+    pub(super) bytes: usize,
+    /// The mirror said that the tag is stale.
+    pub(super) stale: bool,
+}
+
+/// Pulls an image and checks every byte.
+pub(super) async fn image(client: &Client, name: &str, tag: &str) -> Result<Pulled, String> {
+    let base = format!("http://mirror/v2/{name}");
+    let answer = get(client, &format!("{base}/manifests/{tag}?ns=docker.io")).await?;
+    let stale = answer.headers().contains_key(http::header::WARNING);
+    let digest = answer
+        .headers()
+        .get("docker-content-digest")
+        .and_then(|text| text.to_str().ok());
+    let digest = digest.and_then(|text| text.parse::<Digest>().ok());
+    let digest = digest.ok_or("the answer names no digest")?;
+    let declared = answer.headers().get(http::header::CONTENT_TYPE);
+    let declared = declared
+        .and_then(|text| text.to_str().ok())
+        .and_then(MediaType::from_header);
+    let manifest = Manifest::new(digest, body(answer).await?, declared.as_ref());
+    let manifest = manifest.map_err(|error| error.to_string())?;
+    let mut bytes = manifest.bytes().len();
+    for child in manifest.children() {
+        let url = format!("{base}/blobs/{}?ns=docker.io", child.digest);
+        let blob = body(get(client, &url).await?).await?;
+        Verified::of(child.digest, &blob).map_err(|error| error.to_string())?;
+        bytes += blob.len();
+    }
+    Ok(Pulled {
+        digest,
+        blobs: manifest.children().len(),
+        bytes,
+        stale,
+    })
+}
+
+/// How many requests a server in this process has answered, read from its metrics as a person
+/// would read them.
+pub(super) async fn answered(admin: &Client) -> Result<u64, String> {
+    let text = body(get(admin, "http://admin/metrics").await?).await?;
+    let text = String::from_utf8_lossy(&text);
+    let counts = text
+        .lines()
+        .filter(|line| line.starts_with("roadstead_requests_total{"));
+    let counts = counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+    Ok(counts.sum())
+}
+
+async fn get(client: &Client, url: &str) -> Result<Response, String> {
+    let answer = client
+        .get(url)
+        .send()
+        .await
+        .map_err(|error| error.to_string())?;
+    answer.error_for_status().map_err(|error| error.to_string())
+}
+
+async fn body(answer: Response) -> Result<Bytes, String> {
+    answer.bytes().await.map_err(|error| error.to_string())
+}

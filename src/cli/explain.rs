@@ -1,0 +1,250 @@
+//! `roadstead explain`: where an image would be pulled from, and what is kept of it.
+
+use std::{path::Path, sync::Arc};
+
+use clap::Args;
+use http::Uri;
+
+use super::{ConfigArguments, Exit, chain, complain, runtime, say};
+use crate::{
+    api::Route,
+    config::{Listener, Overrides, Settings},
+    control,
+    disk::RealDisk,
+    oci::{ImageReference, Origin, Reference, Tag},
+    pull::{Directory, Explained, Outcome, Stored, places},
+    route::{Named, Table},
+    store::{self, Store, StoreError},
+    tasks::Tasks,
+    telemetry::Metrics,
+    upstream::over_socket,
+};
+
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// Read each REFERENCE as a request target, such as '/v2/library/nginx/manifests/1?ns=docker.io'.
+    #[arg(long)]
+    request: bool,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    json: bool,
+    /// Image references such as nginx:1.25 or quay.io/a/b@sha256:….
+    #[arg(required = true, value_name = "REFERENCE")]
+    references: Vec<String>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Exit {
+    let loaded = match arguments.config.load(&Overrides::default()) {
+        Ok(loaded) => loaded,
+        Err(exit) => return exit,
+    };
+    match runtime() {
+        Ok(runtime) => runtime.block_on(explain(arguments, loaded.settings)),
+        Err(exit) => exit,
+    }
+}
+
+async fn explain(arguments: &Arguments, settings: Settings) -> Exit {
+    let mut asked = Vec::new();
+    for text in &arguments.references {
+        match subject(arguments, text, settings.listeners.first()) {
+            Ok(subject) => asked.push(subject),
+            Err(reason) => {
+                complain(format_args!("{text:?}: {reason}"));
+                return Exit::BadInput;
+            }
+        }
+    }
+    let keeper = Keeper::of(settings.store).await;
+    let metrics = match Metrics::new() {
+        Ok(metrics) => Arc::new(metrics),
+        Err(error) => {
+            complain(error);
+            return Exit::Failed;
+        }
+    };
+    let defaults = settings.upstream_defaults;
+    let directory = match Directory::new(settings.upstreams, defaults, metrics) {
+        Ok(directory) => directory,
+        Err(error) => {
+            complain(chain(&error));
+            return Exit::Failed;
+        }
+    };
+    for (named, reference) in asked {
+        let explained = one(&settings.table, &directory, &keeper, (&named, &reference)).await;
+        match (arguments.json, serde_json::to_string(&explained)) {
+            (true, Ok(json)) => say(json),
+            _ => print(&explained),
+        }
+    }
+    Exit::Fine
+}
+
+/// What a text on the command line means.
+fn subject(
+    arguments: &Arguments,
+    text: &str,
+    listener: Option<&Listener>,
+) -> Result<(Named, Reference), String> {
+    if !arguments.request {
+        let image = text
+            .parse::<ImageReference>()
+            .map_err(|error| error.to_string())?;
+        return Ok((image.repository.into(), image.reference));
+    }
+    let uri = text.parse::<Uri>().map_err(|error| error.to_string())?;
+    let listener = listener.ok_or("there is no listener")?;
+    match Route::of(&uri, None, &listener.ingress).map_err(|error| error.to_string())? {
+        Route::Manifest(named, reference) => Ok((named, reference)),
+        Route::Blob(named, digest) | Route::Referrers(named, digest, _) => {
+            Ok((named, Reference::Digest(digest)))
+        }
+        Route::Tags(named, _) => Ok((named, Reference::Tag(Tag::any()))),
+        Route::Ping => Err("a ping is answered without any registry".into()),
+    }
+}
+
+async fn one(
+    table: &Table,
+    directory: &Directory,
+    keeper: &Keeper,
+    (named, reference): (&Named, &Reference),
+) -> Explained {
+    let mut explained = Explained::of(table, directory, named, reference);
+    if explained.outcome != Outcome::Deny {
+        explained.stored = keeper.stored(&places(table, named, reference)).await;
+    }
+    explained
+}
+
+/// Who can say what is kept: the store itself, or the server that holds it.
+enum Keeper {
+    Ours(Store),
+    Server(reqwest::Client),
+    Nobody,
+}
+
+impl Keeper {
+    async fn of(settings: store::Settings) -> Self {
+        let folder = settings.path.clone();
+        // Looking must not make a store where there is none.
+        if !folder.is_dir() {
+            return Self::Nobody;
+        }
+        let Ok(metrics) = Metrics::new().map(Arc::new) else {
+            return Self::Nobody;
+        };
+        let tasks = Tasks::new(Arc::clone(&metrics));
+        match Store::open(settings, Arc::new(RealDisk), tasks, metrics).await {
+            Ok(store) => Self::Ours(store),
+            Err(StoreError::Locked { .. }) => Self::server(&folder),
+            Err(error) => {
+                complain(format_args!(
+                    "cannot look into the store: {}",
+                    chain(&error)
+                ));
+                Self::Nobody
+            }
+        }
+    }
+
+    fn server(folder: &Path) -> Self {
+        let socket = folder.join("control.sock");
+        match over_socket(&socket) {
+            Ok(client) => Self::Server(client),
+            Err(error) => {
+                complain(format_args!(
+                    "cannot ask the server that holds the store: {error}"
+                ));
+                Self::Nobody
+            }
+        }
+    }
+
+    async fn stored(&self, places: &[(Origin, Reference)]) -> Option<Stored> {
+        match self {
+            Self::Nobody => None,
+            Self::Ours(store) => Stored::of(store, places).await.unwrap_or_else(|error| {
+                complain(format_args!(
+                    "cannot look into the store: {}",
+                    chain(&error)
+                ));
+                None
+            }),
+            Self::Server(client) => {
+                let url = format!("http://localhost{}", control::stored_target(places));
+                match client.get(url).send().await {
+                    Ok(answer) => {
+                        let bytes = answer.bytes().await.ok()?;
+                        serde_json::from_slice(&bytes).ok()?
+                    }
+                    Err(error) => {
+                        complain(format_args!(
+                            "cannot ask the server that holds the store: {error}"
+                        ));
+                        None
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Prints for people.
+fn print(explained: &Explained) {
+    say(&explained.reference);
+    let outcome = match explained.outcome {
+        Outcome::Route | Outcome::Source => "route",
+        Outcome::Deny => "denied",
+        Outcome::Unmatched => "no route",
+    };
+    match &explained.route {
+        Some(route) => say(format_args!(
+            "  {outcome:<8} {} ({})",
+            route.from, route.origin
+        )),
+        None => say(format_args!("  {outcome}")),
+    }
+    if let Some(reason) = &explained.reason {
+        say(format_args!("  {reason}"));
+    }
+    for (at, one) in explained.candidates.iter().enumerate() {
+        let login = one
+            .credential
+            .as_ref()
+            .map_or_else(String::new, |user| format!(" as {user}"));
+        let separator = if one.reference.contains(':') {
+            '@'
+        } else {
+            ':'
+        };
+        say(format_args!(
+            "  {}. {} -> {}{separator}{}{login}",
+            at + 1,
+            one.url,
+            one.repository,
+            one.reference,
+        ));
+    }
+    match &explained.stored {
+        Some(stored) => {
+            let complete = if stored.complete {
+                "complete"
+            } else {
+                "in part"
+            };
+            let checked = stored
+                .checked
+                .map_or_else(String::new, |at| format!(", checked {at}"));
+            say(format_args!(
+                "  kept     {} ({complete}{checked})",
+                stored.digest
+            ));
+        }
+        None => say("  kept     nothing"),
+    }
+}

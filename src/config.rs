@@ -1,0 +1,166 @@
+//! The configuration: one TOML text becomes the rooms' own settings, or every problem at once.
+//!
+//! Promises: what it returns is complete and within bounds, and no key was ignored; a problem
+//! names its key, value, line and reason. Called by `app` and the command line. Never opens a
+//! file or a socket: files that hold secrets are read through a closure.
+
+mod address;
+mod check;
+mod limits;
+mod listen;
+mod problem;
+mod reader;
+mod report;
+mod route;
+#[cfg(test)]
+mod tests;
+mod unit;
+mod upstream;
+mod value;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use toml::de::DeTable;
+
+pub use self::{
+    problem::{Problem, Problems},
+    upstream::{ReadableByAll, admit_secret_mode},
+};
+use crate::{
+    pull,
+    route::{Ingress, Refused, Table, Unmatched},
+    server, store,
+    telemetry::log,
+};
+
+/// A configuration that holds, and what is worth knowing about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What the rooms are built from.
+    pub settings: Settings,
+    /// Sentences for start-up and `check`: allowed, but perhaps not meant.
+    pub notes: Vec<String>,
+}
+
+/// What the command line says instead of the file.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--listen`: replaces the addresses of `[server]`.
+    pub listen: Option<String>,
+    /// `--store`: replaces `store.path`.
+    pub store: Option<PathBuf>,
+}
+
+/// Everything that the configuration decides.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where the mirror listens, one for each address.
+    pub listeners: Vec<Listener>,
+    /// Where the probes and metrics are.
+    pub admin: server::Address,
+    /// For all listeners together.
+    pub server: server::Settings,
+    /// The store.
+    pub store: store::Settings,
+    /// Freshness and patience.
+    pub pull: pull::Settings,
+    /// The log.
+    pub log: log::Settings,
+    /// The registries that have a table, each with what its refusals mean.
+    pub upstreams: Vec<(crate::upstream::Settings, Refused)>,
+    /// For registries without a table.
+    pub upstream_defaults: crate::upstream::Defaults,
+    /// The routes.
+    pub table: Table,
+}
+
+/// One address, and what names mean there.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Where to listen.
+    pub address: server::Address,
+    /// Which registry a request means.
+    pub ingress: Ingress,
+}
+
+/// Reads a configuration. `files` reads a file that holds a secret; it should refuse what
+/// [`admit_secret_mode`] refuses.
+pub fn read(
+    text: &str,
+    file_name: &str,
+    overrides: &Overrides,
+    files: &dyn Fn(&Path) -> io::Result<String>,
+) -> Result<Loaded, Problems> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let report = report::Report::new(text);
+    for error in errors {
+        report.broken(error.span(), error.message());
+    }
+    let settings = settings(&report, document.get_ref(), file_name, overrides, files);
+    let notes = report.close(file_name)?;
+    match settings {
+        Some(settings) => Ok(Loaded { settings, notes }),
+        // Nothing is left out without a problem, and problems ended this above.
+        None => Err(Problems {
+            file: file_name.to_owned(),
+            problems: Vec::new(),
+        }),
+    }
+}
+
+/// The built-in defaults, for a start without a file.
+pub fn defaults(overrides: &Overrides) -> Result<Loaded, Problems> {
+    let no_files = |_: &Path| Err(io::ErrorKind::NotFound.into());
+    read("", "built-in defaults", overrides, &no_files)
+}
+
+fn settings(
+    report: &report::Report<'_>,
+    document: &DeTable<'_>,
+    file_name: &str,
+    overrides: &Overrides,
+    files: upstream::Files<'_>,
+) -> Option<Settings> {
+    let mut root = reader::Section::root(report, document);
+    let words = [
+        ("auto", Unmatched::Auto),
+        ("deny", Unmatched::Deny),
+        ("source", Unmatched::Source),
+    ];
+    let unmatched = root.choice("unmatched", &words).unwrap_or(Unmatched::Auto);
+    let doors = listen::Doors::read(&mut root, overrides.listen.as_deref());
+    let limits = limits::Limits::read(&mut root);
+    let timeouts = limits::Timeouts::read(&mut root);
+    let freshness = limits::Freshness::read(&mut root);
+    let store = limits::store(&mut root, overrides.store.as_ref(), limits.small_bodies_max);
+    let log = limits::log(&mut root);
+    let upstream_defaults = upstream::defaults(&limits, &timeouts);
+    let upstreams = upstream::read(&mut root, &upstream_defaults, files);
+    let routes = route::Routes::read(&mut root, file_name);
+    root.finish();
+
+    check::Whole {
+        report,
+        doors: &doors,
+        upstreams: &upstreams,
+        routes: &routes.written,
+        unmatched,
+    }
+    .check();
+    let table = routes.table(report, unmatched)?;
+    let configured = |one: upstream::Configured| (one.settings, one.refused);
+    Some(Settings {
+        listeners: doors.listeners,
+        admin: doors.admin,
+        server: limits.server(&timeouts),
+        store,
+        pull: freshness.pull(&timeouts),
+        log,
+        upstreams: upstreams.into_iter().map(configured).collect(),
+        upstream_defaults,
+        table,
+    })
+}

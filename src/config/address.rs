@@ -1,0 +1,237 @@
+//! Addresses as people write them: where we listen and where an upstream does.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use super::problem::Complaint;
+use crate::{oci::Registry, server::Address, upstream::Endpoint};
+
+/// Longest path of a Unix socket, in bytes: the kernel's limit without the closing zero.
+const UNIX_PATH_BYTES_MAX: usize = 107;
+
+/// Reads `HOST:PORT` or `unix:PATH`. The host is an IP address or `localhost`: a name might mean
+/// another machine tomorrow.
+pub(super) fn listen(text: &str) -> Result<Address, Complaint> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return unix(path).map(Address::Unix);
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(Address::Tcp(address));
+    }
+    let complaint = Complaint::new("an address is IP:PORT or unix:PATH");
+    let number = |port: &str| port.parse::<u16>().ok();
+    match text.rsplit_once(':') {
+        Some(("localhost", port)) if number(port).is_some() => {
+            let address = (Ipv4Addr::LOCALHOST, number(port).unwrap_or_default());
+            Ok(Address::Tcp(address.into()))
+        }
+        Some(("" | "*", port)) if number(port).is_some() => Err(complaint.hint(format!(
+            "did you mean \"0.0.0.0:{port}\" (everyone) or \"127.0.0.1:{port}\" (this machine)?"
+        ))),
+        _ if number(text).is_some() => Err(complaint.hint(format!(
+            "did you mean \"0.0.0.0:{text}\" (everyone) or \"127.0.0.1:{text}\" (this machine)?"
+        ))),
+        _ if text.parse::<IpAddr>().is_ok() => Err(complaint.hint("add a port, such as :5000")),
+        _ if text.starts_with('/') => Err(complaint.hint(format!("did you mean \"unix:{text}\"?"))),
+        _ => Err(complaint),
+    }
+}
+
+/// Reads `https://HOST[:PORT]`, `http://HOST[:PORT]` or `unix:PATH`.
+pub(super) fn endpoint(text: &str) -> Result<Endpoint, Complaint> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return unix(path).map(Endpoint::Unix);
+    }
+    let complaint = Complaint::new("an address is https://HOST[:PORT], http://… or unix:PATH");
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Err(match text.parse::<Registry>() {
+            Ok(_) => complaint.hint(format!("did you mean \"https://{text}\"?")),
+            Err(_) => complaint,
+        });
+    };
+    if scheme != "https" && scheme != "http" {
+        return Err(complaint);
+    }
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    let (host, path) = match authority.find(['/', '?', '#']) {
+        Some(end) => authority.split_at_checked(end).unwrap_or((authority, "")),
+        None => (authority, ""),
+    };
+    if host.contains('@') {
+        let complaint = Complaint::new("an address carries no login");
+        return Err(complaint.hint("write username = \"…\" and password_file = \"FILE\""));
+    }
+    if !path.is_empty() {
+        let complaint = Complaint::new("an address has no path");
+        return Err(complaint.hint(format!(
+            "a folder of images belongs into `to`; where the API stands, into api_path (\"{path}/v2\")"
+        )));
+    }
+    match host.parse::<Registry>() {
+        Ok(_) => Ok(Endpoint::Url(format!(
+            "{scheme}://{}",
+            host.to_ascii_lowercase()
+        ))),
+        Err(invalid) => Err(Complaint::new(invalid.to_string())),
+    }
+}
+
+/// Host and port of an endpoint on the network, the port filled in.
+pub(super) fn host_and_port(url: &str) -> Option<(String, u16)> {
+    let (default, authority) = match url.split_once("://")? {
+        ("http", authority) => (80, authority),
+        (_, authority) => (443, authority),
+    };
+    let registry = authority.parse::<Registry>().ok()?;
+    let host = registry
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    Some((host.to_owned(), registry.port().unwrap_or(default)))
+}
+
+/// Whether binding both is refused, or leads to whichever was bound last.
+pub(super) fn collide(left: &Address, right: &Address) -> bool {
+    match (left, right) {
+        (Address::Unix(left), Address::Unix(right)) => left == right,
+        (Address::Tcp(left), Address::Tcp(right)) => {
+            let everywhere = left.ip().is_unspecified() || right.ip().is_unspecified();
+            left.port() == right.port()
+                && left.port() != 0
+                && (everywhere || left.ip() == right.ip())
+        }
+        _ => false,
+    }
+}
+
+/// Whether a request to `endpoint` arrives at `address`, as far as that can be known without a
+/// name server.
+pub(super) fn leads_to(endpoint: &Endpoint, address: &Address) -> bool {
+    match (endpoint, address) {
+        (Endpoint::Unix(theirs), Address::Unix(ours)) => theirs == ours,
+        (Endpoint::Url(url), Address::Tcp(ours)) => {
+            let Some((host, port)) = host_and_port(url) else {
+                return false;
+            };
+            let (local, ip) = match host.parse::<IpAddr>() {
+                Ok(ip) => (ip.is_loopback() || ip.is_unspecified(), Some(ip)),
+                Err(_) => (host == "localhost", None),
+            };
+            let here = ours.ip().is_loopback() && host == "localhost";
+            port == ours.port()
+                && (ip == Some(ours.ip()) || here || (ours.ip().is_unspecified() && local))
+        }
+        _ => false,
+    }
+}
+
+/// Whether only this machine reaches an address.
+pub(super) fn is_local(address: &Address) -> bool {
+    match address {
+        Address::Tcp(address) => address.ip().is_loopback(),
+        Address::Unix(_) => true,
+    }
+}
+
+fn unix(path: &str) -> Result<PathBuf, Complaint> {
+    if path.is_empty() || path.len() > UNIX_PATH_BYTES_MAX || path.contains('\0') {
+        let most = UNIX_PATH_BYTES_MAX;
+        return Err(Complaint::new(format!(
+            "a socket's path has 1 to {most} bytes"
+        )));
+    }
+    Ok(PathBuf::from(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_where_to_listen() {
+        for text in ["127.0.0.1:5000", "[::1]:0", "0.0.0.0:80"] {
+            assert_eq!(
+                listen(text).unwrap(),
+                Address::Tcp(text.parse().unwrap()),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            listen("localhost:1").unwrap(),
+            Address::Tcp("127.0.0.1:1".parse().unwrap())
+        );
+        assert_eq!(listen("unix:a/b").unwrap(), Address::Unix("a/b".into()));
+        for (text, hint) in [
+            (":5000", Some("did you mean \"0.0.0.0:5000\" (everyone)")),
+            ("5000", Some("did you mean \"0.0.0.0:5000\" (everyone)")),
+            ("10.0.0.1", Some("add a port")),
+            ("/run/socket", Some("did you mean \"unix:/run/socket\"")),
+            ("example.org:5000", None),
+            ("127.0.0.1:99999", None),
+            ("unix:", None),
+            ("", None),
+        ] {
+            let found = listen(text).unwrap_err().hint;
+            let as_expected = match (&found, hint) {
+                (Some(found), Some(hint)) => found.starts_with(hint),
+                (found, hint) => found.is_none() && hint.is_none(),
+            };
+            assert!(as_expected, "{text}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn reads_upstream_addresses() {
+        for (text, url) in [
+            ("https://Harbor.example.org", "https://harbor.example.org"),
+            (
+                "https://registry-1.docker.io/",
+                "https://registry-1.docker.io",
+            ),
+            ("http://10.0.0.7:5000", "http://10.0.0.7:5000"),
+            ("http://[::1]:5000", "http://[::1]:5000"),
+        ] {
+            assert_eq!(
+                endpoint(text).unwrap(),
+                Endpoint::Url(url.to_owned()),
+                "{text}"
+            );
+        }
+        for text in [
+            "harbor.example.org",
+            "ftp://harbor.example.org",
+            "https://",
+            "https://harbor.example.org/v2",
+            "https://harbor.example.org?x=1",
+            "https://me:secret@harbor.example.org",
+            "https://harbor.example.org:0",
+            "",
+        ] {
+            let complaint = endpoint(text).unwrap_err();
+            assert!(!format!("{complaint:?}").contains("secret"), "{text}");
+        }
+    }
+
+    #[test]
+    fn sees_loops_and_collisions() {
+        let tcp = |text: &str| Address::Tcp(text.parse().unwrap());
+        let url = |text: &str| Endpoint::Url(text.to_owned());
+        for (theirs, ours, leads) in [
+            ("http://127.0.0.1:5000", "127.0.0.1:5000", true),
+            ("http://localhost:5000", "127.0.0.1:5000", true),
+            ("https://127.0.0.1:5000", "0.0.0.0:5000", true),
+            ("http://[::1]:5000", "[::]:5000", true),
+            ("https://10.0.0.1", "10.0.0.1:443", true),
+            ("http://10.0.0.1", "10.0.0.1:443", false),
+            ("http://10.0.0.1:5000", "0.0.0.0:5000", false),
+            ("http://127.0.0.1:5001", "127.0.0.1:5000", false),
+        ] {
+            assert_eq!(leads_to(&url(theirs), &tcp(ours)), leads, "{theirs} {ours}");
+        }
+        assert!(collide(&tcp("0.0.0.0:5000"), &tcp("127.0.0.1:5000")));
+        assert!(!collide(&tcp("127.0.0.1:0"), &tcp("127.0.0.1:0")));
+        assert!(!collide(&tcp("127.0.0.1:5000"), &tcp("127.0.0.1:5001")));
+    }
+}

@@ -1,0 +1,147 @@
+//! What is wrong with a configuration, for people and for programs.
+
+use std::{error::Error, fmt};
+
+use serde::Serialize;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The key's whole path, such as `route[2].to[0]`; empty where the text is no TOML.
+    pub key: String,
+    /// What stands there, shortened, without passwords.
+    pub value: Option<String>,
+    /// The line, counted from 1.
+    pub line: Option<usize>,
+    /// The character in the line, counted from 1.
+    pub column: Option<usize>,
+    /// What is wrong with it.
+    pub reason: String,
+    /// What to write instead.
+    pub hint: Option<String>,
+}
+
+/// Everything that is wrong with one file, in the order of its lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems {
+    /// The file, as it was named to us.
+    pub file: String,
+    /// At least one.
+    pub problems: Vec<Problem>,
+}
+
+/// Why a value is refused, before it is known where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Complaint {
+    pub(super) reason: String,
+    pub(super) hint: Option<String>,
+}
+
+impl Problems {
+    /// One JSON object a line, each naming the file.
+    pub fn json_lines(&self) -> String {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            file: &'a str,
+            #[serde(flatten)]
+            problem: &'a Problem,
+        }
+        let line = |problem| {
+            let file = &self.file;
+            serde_json::to_string(&Line { file, problem }).map(|json| json + "\n")
+        };
+        self.problems.iter().flat_map(line).collect()
+    }
+}
+
+impl Complaint {
+    pub(super) fn new(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            hint: None,
+        }
+    }
+
+    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+        Self {
+            hint: Some(hint.into()),
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let column = self.column.filter(|_| self.key.is_empty());
+        formatter.write_str("  ")?;
+        if let Some(line) = self.line {
+            write!(formatter, "line {line}")?;
+        }
+        if let Some(column) = column {
+            write!(formatter, ", column {column}")?;
+        }
+        if self.line.is_some() && !self.key.is_empty() {
+            formatter.write_str(": ")?;
+        }
+        formatter.write_str(&self.key)?;
+        if let Some(value) = &self.value {
+            write!(formatter, " = {value}")?;
+        }
+        write!(formatter, "\n    {}", self.reason)?;
+        match &self.hint {
+            Some(hint) => write!(formatter, "\n    {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.problems.len();
+        let noun = if count == 1 { "problem" } else { "problems" };
+        writeln!(formatter, "{}: {count} {noun}", self.file)?;
+        for problem in &self.problems {
+            write!(formatter, "\n{problem}\n")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for Problems {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> Problems {
+        let problem = Problem {
+            key: "store.size_max".to_owned(),
+            value: Some("\"10G\"".to_owned()),
+            line: Some(7),
+            column: Some(12),
+            reason: "not a size".to_owned(),
+            hint: Some("did you mean \"10GB\" or \"10GiB\"?".to_owned()),
+        };
+        Problems {
+            file: "roadstead.toml".to_owned(),
+            problems: vec![problem],
+        }
+    }
+
+    #[test]
+    fn reads_well() {
+        let expected = "roadstead.toml: 1 problem\n\n  line 7: store.size_max = \"10G\"\n    \
+                        not a size\n    did you mean \"10GB\" or \"10GiB\"?\n";
+        assert_eq!(example().to_string(), expected);
+    }
+
+    #[test]
+    fn is_one_json_object_a_line() {
+        let lines = example().json_lines();
+        let json: serde_json::Value = serde_json::from_str(lines.trim_end()).unwrap();
+        assert_eq!(lines.lines().count(), 1);
+        assert_eq!(json["file"], "roadstead.toml");
+        assert_eq!(json["key"], "store.size_max");
+        assert_eq!(json["line"], 7);
+    }
+}

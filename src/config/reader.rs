@@ -1,0 +1,385 @@
+//! Reads typed values out of a parsed document. What is wrong is reported and read as absent, so
+//! that reading always goes on; what nobody asked for is unknown.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use toml::de::{DeTable, DeValue};
+
+use super::{
+    problem::Complaint,
+    report::{Report, Spot, nearest},
+    unit,
+    value::{Text, Value, integer, strings, text, wrong_type},
+};
+
+/// One table, written or not.
+#[derive(Debug)]
+#[must_use = "`finish` reports unknown keys"]
+pub(super) struct Section<'t> {
+    pub(super) report: &'t Report<'t>,
+    pub(super) spot: Spot,
+    table: Option<&'t DeTable<'t>>,
+    asked: Vec<&'static str>,
+}
+
+impl<'t> Section<'t> {
+    /// The whole document.
+    pub(super) fn root(report: &'t Report<'t>, table: &'t DeTable<'t>) -> Self {
+        let spot = Spot {
+            key: String::new(),
+            span: None,
+            is_value: false,
+        };
+        Self {
+            report,
+            spot,
+            table: Some(table),
+            asked: Vec::new(),
+        }
+    }
+
+    /// The string at `key`, turned into what it means.
+    pub(super) fn parsed<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, Complaint>,
+    ) -> Option<T> {
+        let text = self.string(key)?;
+        match parse(&text.text) {
+            Ok(value) => Some(value),
+            Err(complaint) => {
+                self.report.problem(&text.spot, complaint);
+                None
+            }
+        }
+    }
+
+    /// The string at `key`.
+    pub(super) fn string(&mut self, key: &'static str) -> Option<Text> {
+        let (value, spot) = self.take(key)?;
+        text(self.report, value, spot)
+    }
+
+    /// The string at `key` unless it is empty, for keys whose default is `""`.
+    pub(super) fn string_or_unset(&mut self, key: &'static str) -> Option<Text> {
+        self.string(key).filter(|text| !text.text.is_empty())
+    }
+
+    /// One string or a list of them.
+    pub(super) fn strings(&mut self, key: &'static str) -> Option<Vec<Text>> {
+        let (value, spot) = self.take(key)?;
+        strings(self.report, value, &spot)
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        key: &'static str,
+        words: &[(&'static str, T)],
+    ) -> Option<T> {
+        self.parsed(key, |text| {
+            if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
+                return Ok(*meaning);
+            }
+            let names: Vec<_> = words
+                .iter()
+                .map(|(word, _)| format!("\"{word}\""))
+                .collect();
+            let complaint = Complaint::new(format!("it must be one of {}", names.join(", ")));
+            Err(
+                match nearest(&text.to_lowercase(), words.iter().map(|(word, _)| *word)) {
+                    Some(word) => complaint.hint(format!("did you mean \"{word}\"?")),
+                    None => complaint,
+                },
+            )
+        })
+    }
+
+    /// `true` or `false`.
+    pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
+        let (value, spot) = self.take(key)?;
+        if let DeValue::Boolean(flag) = value.get_ref() {
+            return Some(*flag);
+        }
+        let complaint = wrong_type("true or false", value);
+        let quoted = matches!(value.get_ref().as_str(), Some("true" | "false"));
+        let complaint = if quoted {
+            complaint.hint("leave the quotes away")
+        } else {
+            complaint
+        };
+        self.report.problem(&spot, complaint);
+        None
+    }
+
+    /// A whole number within bounds.
+    pub(super) fn integer(
+        &mut self,
+        key: &'static str,
+        bounds: &RangeInclusive<usize>,
+    ) -> Option<usize> {
+        let (value, spot) = self.take(key)?;
+        match integer(value, bounds, "a whole number") {
+            Ok(number) => Some(number),
+            Err(complaint) => {
+                self.report.problem(&spot, complaint);
+                None
+            }
+        }
+    }
+
+    /// A whole number within bounds, or `"auto"`, which reads as absent.
+    pub(super) fn integer_or_auto(
+        &mut self,
+        key: &'static str,
+        bounds: &RangeInclusive<usize>,
+    ) -> Option<usize> {
+        let (value, spot) = self.take(key)?;
+        if value.get_ref().as_str() == Some("auto") {
+            return None;
+        }
+        match integer(value, bounds, "\"auto\" or a whole number") {
+            Ok(number) => Some(number),
+            Err(complaint) => {
+                self.report.problem(&spot, complaint);
+                None
+            }
+        }
+    }
+
+    /// A size in bytes with its unit.
+    pub(super) fn size(&mut self, key: &'static str, bounds: &RangeInclusive<u64>) -> Option<u64> {
+        self.measure(key, |text| unit::size(text, bounds))
+    }
+
+    /// A duration with its unit, its bounds in milliseconds.
+    pub(super) fn duration(
+        &mut self,
+        key: &'static str,
+        bounds_ms: &RangeInclusive<u64>,
+    ) -> Option<Duration> {
+        self.measure(key, |text| unit::duration(text, bounds_ms))
+    }
+
+    /// The duration at `key` unless it is empty, for keys whose default is `""`.
+    pub(super) fn duration_or_unset(
+        &mut self,
+        key: &'static str,
+        bounds_ms: &RangeInclusive<u64>,
+    ) -> Option<Duration> {
+        let unset = |text: &str| {
+            if text.is_empty() {
+                Ok(None)
+            } else {
+                unit::duration(text, bounds_ms).map(Some)
+            }
+        };
+        self.measure(key, unset).flatten()
+    }
+
+    /// The table at `key`; an empty one if it is not written.
+    pub(super) fn section(&mut self, key: &'static str) -> Self {
+        let (report, absent) = (self.report, self.absent(key));
+        let Some((value, spot)) = self.take(key) else {
+            return absent;
+        };
+        open(
+            report,
+            value,
+            spot,
+            &format!("write [{key}] on a line of its own"),
+        )
+        .unwrap_or(absent)
+    }
+
+    /// The tables of a list, written `[[key]]` or as a list of inline tables.
+    pub(super) fn sections(&mut self, key: &'static str) -> Vec<Self> {
+        let Some((value, spot)) = self.take(key) else {
+            return Vec::new();
+        };
+        let hint = format!("write [[{key}]], with two brackets");
+        let DeValue::Array(list) = value.get_ref() else {
+            let spot = Spot {
+                is_value: !value.get_ref().is_table(),
+                ..spot
+            };
+            self.report
+                .problem(&spot, wrong_type("a list of tables", value).hint(hint));
+            return Vec::new();
+        };
+        let open = |(index, value)| open(self.report, value, spot.element(index, value), &hint);
+        list.iter().enumerate().filter_map(open).collect()
+    }
+
+    /// The elements of a list whose kinds differ; nothing in the place of one that is neither.
+    pub(super) fn elements(&mut self, key: &'static str) -> Vec<Option<Element<'t>>> {
+        let Some((value, spot)) = self.take(key) else {
+            return Vec::new();
+        };
+        let DeValue::Array(list) = value.get_ref() else {
+            let hint = "write it in brackets: [\"…\"]";
+            self.report
+                .problem(&spot, wrong_type("a list", value).hint(hint));
+            return Vec::new();
+        };
+        let element = |(index, value): (usize, &'t Value<'t>)| {
+            let spot = spot.element(index, value);
+            let hint = "a string or an inline table { … }";
+            match value.get_ref() {
+                DeValue::Table(_) => open(self.report, value, spot, hint).map(Element::Table),
+                _ => text(self.report, value, spot).map(Element::Text),
+            }
+        };
+        list.iter().enumerate().map(element).collect()
+    }
+
+    /// All keys of a table whose keys are the user's own, with one string or a list at each.
+    pub(super) fn named_strings(&self) -> Vec<(String, Vec<Text>)> {
+        let read = |(key, value): (_, &'t Value<'t>)| {
+            let spot = self.spot.below(key, value);
+            strings(self.report, value, &spot).map(|texts| (String::from(key), texts))
+        };
+        self.all().filter_map(read).collect()
+    }
+
+    /// All tables of a table whose keys are the user's own.
+    pub(super) fn named_sections(&self) -> Vec<(String, Self)> {
+        let read = |(key, value): (_, &'t Value<'t>)| {
+            let hint = format!("each has a table of its own: [{}.\"NAME\"]", self.spot.key);
+            open(self.report, value, self.spot.below(key, value), &hint)
+                .map(|section| (String::from(key), section))
+        };
+        self.all().filter_map(read).collect()
+    }
+
+    /// The rest of a name that was cut at its dots: `[a.b.c]` is a table in a table.
+    pub(super) fn cut_name(&self) -> Option<String> {
+        let mut name = String::new();
+        let mut table = self.table?;
+        while let Some((key, value)) = table.iter().next().filter(|_| table.len() == 1)
+            && let DeValue::Table(below) = value.get_ref()
+        {
+            name.extend([".", key.get_ref().as_ref()]);
+            table = below;
+        }
+        Some(name).filter(|name| !name.is_empty())
+    }
+
+    /// Where the value of `key`, or its `index`th element, stands; the table itself if neither is
+    /// written.
+    pub(super) fn spot_of(&self, key: &str, index: Option<usize>) -> Spot {
+        let Some(value) = self.table.and_then(|table| table.get(key)) else {
+            return self.spot.clone();
+        };
+        let spot = self.spot.below(key, value);
+        let list = value.get_ref().as_array();
+        match index.and_then(|index| Some((index, list?.get(index)?))) {
+            Some((index, element)) => spot.element(index, element),
+            None => spot,
+        }
+    }
+
+    /// Whether `key` is written.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|table| table.contains_key(key))
+    }
+
+    /// Reports every key that nobody asked for.
+    pub(super) fn finish(self) {
+        for (key, _) in self.table.into_iter().flatten() {
+            let name = key.get_ref().as_ref();
+            if !self.asked.contains(&name) {
+                let whole = self.spot.below(name, key);
+                let spot = Spot {
+                    is_value: false,
+                    ..whole
+                };
+                self.report.unknown(name, spot, self.asked.clone());
+            }
+        }
+    }
+
+    fn measure<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, Complaint>,
+    ) -> Option<T> {
+        let (value, spot) = self.take(key)?;
+        let result = match value.get_ref() {
+            DeValue::String(text) => parse(text),
+            // A bare number gets the same hint as a string without unit.
+            DeValue::Integer(number) => parse(number.as_str()),
+            DeValue::Float(number) => parse(number.as_str()),
+            _ => Err(wrong_type("a string", value)),
+        };
+        result
+            .map_err(|complaint| self.report.problem(&spot, complaint))
+            .ok()
+    }
+
+    fn take(&mut self, key: &'static str) -> Option<(&'t Value<'t>, Spot)> {
+        self.asked.push(key);
+        self.report.asked(&self.spot, key);
+        let value = self.table?.get(key)?;
+        Some((value, self.spot.below(key, value)))
+    }
+
+    fn absent(&self, key: &str) -> Self {
+        let key = self.spot.join(key);
+        let spot = Spot {
+            key,
+            span: None,
+            is_value: false,
+        };
+        Self {
+            report: self.report,
+            spot,
+            table: None,
+            asked: Vec::new(),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&'t str, &'t Value<'t>)> + use<'t> {
+        self.table
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| (key.get_ref().as_ref(), value))
+    }
+}
+
+/// One element of a list whose kinds differ.
+#[derive(Debug)]
+pub(super) enum Element<'t> {
+    Text(Text),
+    Table(Section<'t>),
+}
+
+fn open<'t>(
+    report: &'t Report<'t>,
+    value: &'t Value<'t>,
+    spot: Spot,
+    hint: &str,
+) -> Option<Section<'t>> {
+    if let DeValue::Table(table) = value.get_ref() {
+        let spot = Spot {
+            is_value: false,
+            ..spot
+        };
+        return Some(Section {
+            report,
+            spot,
+            table: Some(table),
+            asked: Vec::new(),
+        });
+    }
+    let written_as_tables = value
+        .get_ref()
+        .as_array()
+        .is_some_and(|list| list.iter().any(|one| one.get_ref().is_table()));
+    let spot = Spot {
+        is_value: !written_as_tables,
+        ..spot
+    };
+    report.problem(&spot, wrong_type("a table", value).hint(hint));
+    None
+}

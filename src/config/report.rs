@@ -1,0 +1,349 @@
+//! Collects what is found while reading, so that nothing stops at the first mistake.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
+
+use super::problem::{Complaint, Problem, Problems};
+
+/// Longest part of a value that is repeated in a problem, in characters.
+const VALUE_CHARS_MAX: usize = 60;
+
+/// Where something stands in the document.
+#[derive(Clone, Debug)]
+pub(super) struct Spot {
+    pub(super) key: String,
+    /// Nothing where no text stands behind it: a missing key, a command-line option.
+    pub(super) span: Option<Range<usize>>,
+    /// Whether the text at `span` is a value worth repeating, not a whole table.
+    pub(super) is_value: bool,
+}
+
+/// Everything found so far in one document.
+#[derive(Debug)]
+pub(super) struct Report<'t> {
+    text: &'t str,
+    problems: RefCell<Vec<Problem>>,
+    notes: RefCell<Vec<String>>,
+    unknown: RefCell<Vec<Unknown>>,
+    /// Every key that was asked for, with the sections that have it.
+    homes: RefCell<BTreeMap<&'static str, BTreeSet<String>>>,
+}
+
+/// A key that nobody asked for; what it may have meant is known once everything was read.
+#[derive(Debug)]
+struct Unknown {
+    section: String,
+    name: String,
+    spot: Spot,
+    siblings: Vec<&'static str>,
+}
+
+impl<'t> Report<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        Self {
+            text,
+            problems: RefCell::default(),
+            notes: RefCell::default(),
+            unknown: RefCell::default(),
+            homes: RefCell::default(),
+        }
+    }
+
+    pub(super) fn problem(&self, spot: &Spot, complaint: Complaint) {
+        let Complaint { reason, hint } = complaint;
+        let place = spot.span.as_ref().map(|span| self.place(span.start));
+        let value = spot.span.clone().filter(|_| spot.is_value);
+        let problem = Problem {
+            key: spot.key.clone(),
+            value: value.map(|span| shown(self.text.get(span).unwrap_or_default())),
+            line: place.map(|(line, _)| line),
+            column: place.map(|(_, column)| column),
+            reason: masked(&reason),
+            hint: hint.as_deref().map(masked),
+        };
+        self.problems.borrow_mut().push(problem);
+    }
+
+    /// A place where the text is no TOML.
+    pub(super) fn broken(&self, span: Option<Range<usize>>, message: &str) {
+        let line = span.as_ref().map(|span| self.place(span.start).0);
+        let spot = Spot {
+            key: String::new(),
+            span,
+            is_value: false,
+        };
+        let complaint = Complaint::new(format!("this is no TOML: {message}"));
+        let line = line
+            .and_then(|line| self.text.lines().nth(line - 1))
+            .unwrap_or_default();
+        let bare = line
+            .split_once('=')
+            .is_some_and(|(_, value)| !value.trim_start().starts_with(['"', '\'', '[', '{', '#']));
+        let hint = "a text stands in quotes: key = \"value\"";
+        self.problem(
+            &spot,
+            if bare {
+                complaint.hint(hint)
+            } else {
+                complaint
+            },
+        );
+    }
+
+    /// A problem with a value that does not stand in the file.
+    pub(super) fn problem_outside(&self, key: &str, value: &str, complaint: Complaint) {
+        let problem = Problem {
+            key: key.to_owned(),
+            value: Some(shown(&format!("{value:?}"))),
+            line: None,
+            column: None,
+            reason: complaint.reason,
+            hint: complaint.hint,
+        };
+        self.problems.borrow_mut().push(problem);
+    }
+
+    pub(super) fn note(&self, note: impl Into<String>) {
+        self.notes.borrow_mut().push(note.into());
+    }
+
+    /// Line and character of a byte, both counted from 1.
+    pub(super) fn place(&self, byte: usize) -> (usize, usize) {
+        let before = self.text.get(..byte).unwrap_or(self.text);
+        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+        let column = before
+            .rsplit('\n')
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .count()
+            + 1;
+        (line, column)
+    }
+
+    /// Remembers that `section` has a key of this name.
+    pub(super) fn asked(&self, section: &Spot, name: &'static str) {
+        self.homes
+            .borrow_mut()
+            .entry(name)
+            .or_default()
+            .insert(header(&section.key));
+    }
+
+    pub(super) fn unknown(&self, name: &str, spot: Spot, siblings: Vec<&'static str>) {
+        let section = header(
+            spot.key
+                .strip_suffix(name)
+                .unwrap_or_default()
+                .trim_end_matches('.'),
+        );
+        self.unknown.borrow_mut().push(Unknown {
+            section,
+            name: name.to_owned(),
+            spot,
+            siblings,
+        });
+    }
+
+    /// Every key that was asked for.
+    #[cfg(test)]
+    pub(super) fn known(&self) -> Vec<&'static str> {
+        self.homes.borrow().keys().copied().collect()
+    }
+
+    /// Ends the reading: notes if nothing is wrong, else everything that is.
+    pub(super) fn close(self, file: &str) -> Result<Vec<String>, Problems> {
+        for unknown in self.unknown.take() {
+            let hint = self.meant(&unknown);
+            self.problem(
+                &unknown.spot,
+                Complaint {
+                    reason: "no such key".to_owned(),
+                    hint,
+                },
+            );
+        }
+        let mut problems = self.problems.take();
+        // What does not parse is missing or maimed for the reader; only the cause is reported.
+        let broken: BTreeSet<_> = problems
+            .iter()
+            .filter(|problem| problem.key.is_empty())
+            .map(|problem| problem.line)
+            .collect();
+        problems.retain(|problem| problem.key.is_empty() || !broken.contains(&problem.line));
+        problems.sort_by_key(|problem| (problem.line.unwrap_or(usize::MAX), problem.column));
+        // The first complaint about a value is its cause, later ones follow from it.
+        problems.dedup_by(|later, first| {
+            let same_value = first.value.is_some()
+                && (&later.key, later.line, later.column) == (&first.key, first.line, first.column);
+            same_value || later == first
+        });
+        if problems.is_empty() {
+            Ok(self.notes.take())
+        } else {
+            Err(Problems {
+                file: file.to_owned(),
+                problems,
+            })
+        }
+    }
+
+    fn meant(&self, unknown: &Unknown) -> Option<String> {
+        if ["password", "passwd", "token", "secret"].contains(&unknown.name.as_str()) {
+            let hint = "secrets come from files: password_file = \"FILE\", readable by us alone";
+            return Some(hint.to_owned());
+        }
+        self.home(unknown).or_else(|| {
+            let near = nearest(&unknown.name, unknown.siblings.iter().copied())?;
+            Some(format!("did you mean \"{near}\"?"))
+        })
+    }
+
+    /// Where a key of exactly this name would be right.
+    fn home(&self, unknown: &Unknown) -> Option<String> {
+        let homes = self.homes.borrow();
+        let homes = homes.get(unknown.name.as_str())?;
+        let elsewhere = homes.iter().filter(|home| **home != unknown.section);
+        let elsewhere: Vec<_> = elsewhere.map(String::as_str).collect();
+        match elsewhere.as_slice() {
+            [] => None,
+            [""] => Some(format!(
+                "\"{}\" stands at the top, before the first [table]",
+                unknown.name
+            )),
+            homes => Some(format!(
+                "\"{}\" belongs under {}",
+                unknown.name,
+                homes.join(" or ")
+            )),
+        }
+    }
+}
+
+/// How the table with this path begins in a file: `[store]`, `[[route]]`, `[upstream."NAME"]`.
+fn header(path: &str) -> String {
+    match path.split_once(['[', '.']) {
+        None if path.is_empty() => String::new(),
+        None => format!("[{path}]"),
+        Some(("upstream", _)) => "[upstream.\"NAME\"]".to_owned(),
+        Some((list, _)) => format!("[[{list}]]"),
+    }
+}
+
+/// The word that a mistyped one most likely meant: at most two letters away, or one in a short word.
+pub(super) fn nearest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let far = if text.len() < 5 { 1 } else { 2 };
+    let letters = |text: &str| {
+        let mut letters: Vec<_> = text.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    // `form` for `from` counts as one mistake.
+    let swapped = |word: &str| letters(word) == letters(text);
+    words
+        .map(|word| {
+            (
+                if swapped(word) {
+                    1
+                } else {
+                    distance(text, word)
+                },
+                word,
+            )
+        })
+        .filter(|(distance, _)| *distance <= far)
+        .min()
+        .map(|(_, word)| word)
+}
+
+/// Levenshtein's distance.
+fn distance(left: &str, right: &str) -> usize {
+    let mut row: Vec<usize> = (0..=right.chars().count()).collect();
+    for (index, from) in left.chars().enumerate() {
+        let mut diagonal = index;
+        let mut last = index + 1;
+        if let Some(first) = row.first_mut() {
+            *first = last;
+        }
+        for (cell, to) in row.iter_mut().skip(1).zip(right.chars()) {
+            let changed = diagonal + usize::from(from != to);
+            diagonal = *cell;
+            last = changed.min(last + 1).min(diagonal + 1);
+            *cell = last;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// A value's first line, shortened, without logins.
+fn shown(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    let masked = masked(line);
+    let whole = masked.chars().count() <= VALUE_CHARS_MAX && line.len() == text.len();
+    if whole {
+        masked
+    } else {
+        masked.chars().take(VALUE_CHARS_MAX).chain(['…']).collect()
+    }
+}
+
+/// The text without the login of an address (`https://USER:PASSWORD@HOST`, `USER:PASSWORD@HOST`).
+fn masked(text: &str) -> String {
+    let Some((before, host)) = text.rsplit_once('@') else {
+        return text.to_owned();
+    };
+    let start = match before.find("://") {
+        Some(scheme) => scheme + 3,
+        // A tag and a digest look alike, but a repository stands before them.
+        None if before.contains(':') && !before.contains('/') => {
+            before.rfind(['"', ' ', '\'']).map_or(0, |quote| quote + 1)
+        }
+        None => return text.to_owned(),
+    };
+    format!(
+        "{}[redacted]@{host}",
+        before.get(..start).unwrap_or_default()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_word_that_was_meant() {
+        let words = ["listen", "names", "to", "digest"];
+        for (text, word) in [
+            ("lisen", Some("listen")),
+            ("lsiten", Some("listen")),
+            ("name", Some("names")),
+            ("too", Some("to")),
+            ("ot", Some("to")),
+            ("url", None),
+        ] {
+            assert_eq!(nearest(text, words.into_iter()), word, "{text}");
+        }
+    }
+
+    #[test]
+    fn counts_lines_and_characters() {
+        let report = Report::new("a = 1\nä = 2\n");
+        assert_eq!(report.place(0), (1, 1));
+        assert_eq!(report.place(11), (2, 5));
+    }
+
+    #[test]
+    fn shows_no_login_and_no_novel() {
+        assert_eq!(
+            shown("\"https://me:pw@host\""),
+            "\"https://[redacted]@host\""
+        );
+        assert_eq!(shown("\"me:pw@host\""), "\"[redacted]@host\"");
+        assert_eq!(shown("\"host/a:1@sha256:0\""), "\"host/a:1@sha256:0\"");
+        assert_eq!(shown("[\n1\n]"), "[…");
+        assert_eq!(shown(&"x".repeat(100)).chars().count(), VALUE_CHARS_MAX + 1);
+    }
+}

@@ -1,0 +1,236 @@
+//! `[[route]]`: text for the route room to compile, and its answers back to lines of the file.
+
+use std::sync::Arc;
+
+use super::{
+    limits::BELIEF_MS,
+    problem::Complaint,
+    reader::{Element, Section},
+    report::{Report, Spot},
+    upstream::REFUSED,
+    value::Text,
+};
+use crate::route::{
+    Action, Conflict, InvalidRule, Library, MatchText, Place, RefKind, RewriteText, Rule, RuleText,
+    Table, TargetText, Unmatched,
+};
+
+/// A written target and where it stands.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) text: String,
+    pub(super) spot: Spot,
+}
+
+/// What the other checks need of one route.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// What its `from` says; nothing for the other kinds of match.
+    pub(super) from: Option<Vec<String>>,
+    pub(super) targets: Vec<Target>,
+    pub(super) spot: Spot,
+    place: Place,
+}
+
+/// Every route.
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    pub(super) written: Vec<Written>,
+    rules: Vec<Rule>,
+}
+
+const REF_KINDS: [(&str, RefKind); 3] = [
+    ("any", RefKind::Any),
+    ("tag", RefKind::Tag),
+    ("digest", RefKind::Digest),
+];
+const ACTIONS: [(&str, Action); 2] = [("route", Action::Route), ("deny", Action::Deny)];
+const LIBRARIES: [(&str, Library); 4] = [
+    ("auto", Library::Auto),
+    ("both", Library::Both),
+    ("keep", Library::Keep),
+    ("strip", Library::Strip),
+];
+
+/// Highest band of a route.
+const BAND_MAX: usize = 500;
+
+impl Routes {
+    pub(super) fn read(root: &mut Section<'_>, file: &str) -> Self {
+        let mut routes = Self::default();
+        for mut section in root.sections("route") {
+            let (line, _) = section
+                .report
+                .place(section.spot.span.as_ref().map_or(0, |span| span.start));
+            let place = Place(Arc::from(format!("{file}:{line}")));
+            if let Some(rule) = routes.one(&mut section, place) {
+                routes.rules.push(rule);
+            }
+            section.finish();
+        }
+        routes
+    }
+
+    /// The table, if every route holds and no two contradict.
+    pub(super) fn table(self, report: &Report<'_>, unmatched: Unmatched) -> Option<Table> {
+        match Table::new(self.rules, unmatched) {
+            Ok((table, notes)) => {
+                for note in notes {
+                    report.note(note);
+                }
+                Some(table)
+            }
+            Err(conflicts) => {
+                for conflict in &conflicts {
+                    report_conflict(report, &self.written, conflict);
+                }
+                None
+            }
+        }
+    }
+
+    fn one(&mut self, section: &mut Section<'_>, place: Place) -> Option<Rule> {
+        let matches = matches(section);
+        let from = match &matches {
+            Some(MatchText::From(from)) => Some(from.clone()),
+            _ => None,
+        };
+        let (to, targets) = targets(section);
+        let rewrite = rewrites(section);
+        let band = section.integer_or_auto("band", &(0..=BAND_MAX));
+        let ref_kind = section.choice("ref", &REF_KINDS).unwrap_or(RefKind::Any);
+        let action = section.choice("action", &ACTIONS).unwrap_or(Action::Route);
+        let library = section
+            .choice("library", &LIBRARIES)
+            .unwrap_or(Library::Auto);
+        let digest = section.string_or_unset("digest").map(|text| text.text);
+        let tag_fresh = section.duration_or_unset("tag_fresh", &BELIEF_MS);
+        let tag_stale_max = section.duration_or_unset("tag_stale_max", &BELIEF_MS);
+        let text = matches.map(|matches| RuleText {
+            matches,
+            ref_kind,
+            action,
+            to,
+            rewrite,
+            library,
+            digest,
+            band: band.and_then(|band| u16::try_from(band).ok()),
+            tag_fresh,
+            tag_stale_max,
+            place: place.clone(),
+        });
+        let compiled = text.map_or(Err(Vec::new()), RuleText::compile);
+        let invalid = compiled.as_ref().err().map_or(&[][..], Vec::as_slice);
+        let refused: Vec<_> = invalid
+            .iter()
+            .map(|invalid| report_rule(section, invalid))
+            .collect();
+        let targets = targets
+            .into_iter()
+            .filter(|target| !refused.contains(&target.spot.key));
+        let spot = section.spot.clone();
+        self.written.push(Written {
+            from,
+            targets: targets.collect(),
+            spot,
+            place,
+        });
+        compiled.ok()
+    }
+}
+
+fn matches(section: &mut Section<'_>) -> Option<MatchText> {
+    let from = section.strings("from");
+    let from = from.map(|texts| MatchText::From(texts.into_iter().map(|text| text.text).collect()));
+    let mut found: Vec<_> = from.into_iter().collect();
+    let one = |text: Option<Text>| text.map(|text| text.text);
+    found.extend(one(section.string("from_glob")).map(MatchText::Glob));
+    found.extend(one(section.string("from_regex")).map(MatchText::Regex));
+    found.extend(one(section.string("contains")).map(MatchText::Contains));
+    let written = ["from", "from_glob", "from_regex", "contains"];
+    let count = written.iter().filter(|key| section.has(key)).count();
+    if count != 1 {
+        let complaint = match count {
+            0 => Complaint::new("the route does not say which images it is for")
+                .hint("add from = \"REGISTRY\""),
+            _ => Complaint::new("a route has one of from, from_glob, from_regex and contains")
+                .hint("write one route for each"),
+        };
+        section.report.problem(&section.spot, complaint);
+        return None;
+    }
+    found.pop()
+}
+
+fn targets(section: &mut Section<'_>) -> (Vec<TargetText>, Vec<Target>) {
+    let mut texts = Vec::new();
+    let mut targets = Vec::new();
+    for element in section.elements("to") {
+        let (target, ref_kind, refused) = match element {
+            None => (None, RefKind::Any, None),
+            Some(Element::Text(text)) => (Some(text), RefKind::Any, None),
+            Some(Element::Table(mut table)) => {
+                let target = table.string("target");
+                if !table.has("target") {
+                    let complaint = Complaint::new("\"target\" is missing");
+                    table.report.problem(&table.spot, complaint);
+                }
+                let ref_kind = table.choice("ref", &REF_KINDS).unwrap_or(RefKind::Any);
+                let refused = table.choice("refused", &REFUSED);
+                table.finish();
+                (target, ref_kind, refused)
+            }
+        };
+        // An unreadable target keeps its place, so that indices go on meaning the same.
+        let text = target
+            .as_ref()
+            .map_or("source", |target| &target.text)
+            .to_owned();
+        texts.push(TargetText {
+            target: text,
+            ref_kind,
+            refused,
+        });
+        targets.extend(target.map(|Text { text, spot }| Target { text, spot }));
+    }
+    (texts, targets)
+}
+
+fn rewrites(section: &mut Section<'_>) -> Vec<RewriteText> {
+    let read = |mut table: Section<'_>| {
+        let (regex, with) = (table.string("regex"), table.string("with"));
+        for key in ["regex", "with"] {
+            if !table.has(key) {
+                table
+                    .report
+                    .problem(&table.spot, Complaint::new(format!("\"{key}\" is missing")));
+            }
+        }
+        table.finish();
+        let text = |text: Option<Text>| text.map(|text| text.text).unwrap_or_default();
+        RewriteText {
+            regex: text(regex),
+            with: text(with),
+        }
+    };
+    section.sections("rewrite").into_iter().map(read).collect()
+}
+
+/// Reports one refusal and says which key it is about.
+fn report_rule(section: &Section<'_>, invalid: &InvalidRule) -> String {
+    let spot = section.spot_of(invalid.key, invalid.index);
+    let complaint = Complaint {
+        reason: invalid.reason.clone(),
+        hint: invalid.hint.clone(),
+    };
+    section.report.problem(&spot, complaint);
+    spot.key
+}
+
+fn report_conflict(report: &Report<'_>, written: &[Written], conflict: &Conflict) {
+    let complaint = Complaint::new(conflict.to_string());
+    match written.iter().find(|route| route.place == conflict.second) {
+        Some(route) => report.problem(&route.spot, complaint),
+        None => report.problem_outside("route", &conflict.from, complaint),
+    }
+}

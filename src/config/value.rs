@@ -1,0 +1,130 @@
+//! Single values of a document: strings, lists of strings, whole numbers.
+
+use std::ops::RangeInclusive;
+
+use toml::{Spanned, de::DeValue};
+
+use super::{
+    problem::Complaint,
+    report::{Report, Spot},
+};
+
+/// A value of the document with its place in the text.
+pub(super) type Value<'t> = Spanned<DeValue<'t>>;
+
+/// A string and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Text {
+    pub(super) text: String,
+    pub(super) spot: Spot,
+}
+
+impl Spot {
+    pub(super) fn below<T>(&self, key: &str, value: &Spanned<T>) -> Self {
+        Self {
+            key: self.join(key),
+            span: Some(value.span()),
+            is_value: true,
+        }
+    }
+
+    pub(super) fn element<T>(&self, index: usize, value: &Spanned<T>) -> Self {
+        let key = format!("{}[{index}]", self.key);
+        Self {
+            key,
+            span: Some(value.span()),
+            is_value: true,
+        }
+    }
+
+    pub(super) fn join(&self, key: &str) -> String {
+        let bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        let quoted = key.is_empty() || !key.bytes().all(bare);
+        let key = if quoted {
+            format!("{key:?}")
+        } else {
+            key.to_owned()
+        };
+        if self.key.is_empty() {
+            key
+        } else {
+            format!("{}.{key}", self.key)
+        }
+    }
+}
+
+/// A string.
+pub(super) fn text(report: &Report<'_>, value: &Value<'_>, spot: Spot) -> Option<Text> {
+    match value.get_ref() {
+        DeValue::String(text) => Some(Text {
+            text: text.as_ref().to_owned(),
+            spot,
+        }),
+        other => {
+            let complaint = wrong_type("a string", value);
+            let bare = matches!(
+                other,
+                DeValue::Boolean(_) | DeValue::Integer(_) | DeValue::Float(_)
+            );
+            let complaint = if bare {
+                complaint.hint("put it in quotes")
+            } else {
+                complaint
+            };
+            report.problem(&spot, complaint);
+            None
+        }
+    }
+}
+
+/// One string or a list of them.
+pub(super) fn strings(report: &Report<'_>, value: &Value<'_>, spot: &Spot) -> Option<Vec<Text>> {
+    match value.get_ref() {
+        DeValue::Array(list) => {
+            let element = |(index, value)| text(report, value, spot.element(index, value));
+            let texts: Vec<_> = list.iter().enumerate().filter_map(element).collect();
+            Some(texts).filter(|texts| !texts.is_empty() || list.is_empty())
+        }
+        DeValue::String(_) => text(report, value, spot.clone()).map(|text| vec![text]),
+        other => {
+            let complaint = wrong_type("a string or a list of strings", value);
+            let complaint = match other {
+                DeValue::Table(_) => complaint.hint("a name with dots stands in quotes"),
+                _ => complaint,
+            };
+            report.problem(spot, complaint);
+            None
+        }
+    }
+}
+
+/// A whole number within bounds.
+pub(super) fn integer(
+    value: &Value<'_>,
+    bounds: &RangeInclusive<usize>,
+    wanted: &str,
+) -> Result<usize, Complaint> {
+    let DeValue::Integer(number) = value.get_ref() else {
+        return Err(wrong_type(wanted, value));
+    };
+    let read = usize::from_str_radix(number.as_str(), number.radix()).ok();
+    read.filter(|number| bounds.contains(number))
+        .ok_or_else(|| {
+            let (from, to) = (bounds.start(), bounds.end());
+            Complaint::new(format!("it must lie between {from} and {to}"))
+        })
+}
+
+/// Another kind of value stands where `wanted` should.
+pub(super) fn wrong_type(wanted: &str, value: &Value<'_>) -> Complaint {
+    let found = match value.get_ref() {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    };
+    Complaint::new(format!("this is {found}; {wanted} is wanted"))
+}

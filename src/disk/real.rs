@@ -1,0 +1,237 @@
+//! The real file system, on Unix.
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt},
+    path::Path,
+    sync::Arc,
+};
+
+use rustix::fs::{FlockOperation, OFlags};
+
+use super::{Disk, Entry, File, Lock, Space, Stat};
+
+/// The machine's own file system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+#[derive(Debug)]
+struct RealFile(fs::File);
+
+impl Disk for RealDisk {
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        if path.is_dir() {
+            return Ok(());
+        }
+        if let Some(parent) = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+        {
+            self.create_folder(parent)?;
+        }
+        match fs::DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        path.parent()
+            .map_or(Ok(()), |parent| self.sync_folder(parent))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        open(path, fs::OpenOptions::new().read(true))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        open(
+            path,
+            fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create_new(true),
+        )
+    }
+
+    fn resume(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        open(
+            path,
+            fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false),
+        )
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        let path = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
+        fs::File::open(path)?.sync_all()
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        let folder = match fs::read_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            folder => folder?,
+        };
+        let mut entries = Vec::new();
+        for entry in folder {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if let Ok(name) = entry.file_name().into_string()
+                && (kind.is_dir() || kind.is_file())
+            {
+                entries.push(Entry {
+                    name,
+                    is_folder: kind.is_dir(),
+                });
+            }
+        }
+        Ok(entries)
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let found = rustix::fs::statvfs(path)?;
+        Ok(Space {
+            free: found.f_bavail.saturating_mul(found.f_frsize),
+            total: found.f_blocks.saturating_mul(found.f_frsize),
+        })
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Lock> {
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(no_follow())
+            .open(path)?;
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(Lock { _file: file })
+    }
+}
+
+/// Most bytes of a file of the operator's.
+const OPERATOR_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Reads a file of the operator's, such as a configuration. Links are followed: Kubernetes mounts
+/// its files through them.
+///
+/// # Errors
+/// The system's, that it is no UTF-8, or that it is longer than 16 MiB.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    read_secret(path, |_mode| Ok(()))
+}
+
+/// Reads a file that holds a secret, if its mode is admitted.
+///
+/// # Errors
+/// As [`read_text`], and what `admit` says of the mode.
+pub fn read_secret(path: &Path, admit: fn(u32) -> io::Result<()>) -> io::Result<String> {
+    let file = fs::File::open(path)?;
+    let found = file.metadata()?;
+    admit(found.mode())?;
+    let mut text = String::new();
+    let read =
+        io::Read::read_to_string(&mut io::Read::take(file, OPERATOR_BYTES_MAX + 1), &mut text)?;
+    if u64::try_from(read).is_ok_and(|read| read <= OPERATOR_BYTES_MAX) {
+        Ok(text)
+    } else {
+        Err(io::ErrorKind::FileTooLarge.into())
+    }
+}
+
+impl File for RealFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let at = offset + u64::try_from(done).unwrap_or(u64::MAX);
+            match self.0.read_at(rest, at) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn read_near(&self, buffer: &mut [u8], offset: u64) -> Option<usize> {
+        // Linux alone can say that a page is not in memory, and not every file system does.
+        #[cfg(target_os = "linux")]
+        {
+            let mut buffers = [io::IoSliceMut::new(buffer)];
+            let near = rustix::io::ReadWriteFlags::NOWAIT;
+            let read = rustix::io::preadv2(&self.0, &mut buffers, offset, near);
+            read.ok().filter(|read| *read > 0)
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _unknown = (buffer, offset);
+            None
+        }
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+
+    fn stat(&self) -> io::Result<Stat> {
+        let found = self.0.metadata()?;
+        let time = |seconds: i64, part: i64| i128::from(seconds) * 1_000_000_000 + i128::from(part);
+        Ok(Stat {
+            length: found.len(),
+            inode: found.ino(),
+            modified_ns: time(found.mtime(), found.mtime_nsec()),
+            changed_ns: time(found.ctime(), found.ctime_nsec()),
+        })
+    }
+}
+
+fn open(path: &Path, options: &mut fs::OpenOptions) -> io::Result<Arc<dyn File>> {
+    let file = options.mode(0o600).custom_flags(no_follow()).open(path);
+    let file = file.map_err(not_ours)?;
+    if file.metadata()?.is_file() {
+        Ok(Arc::new(RealFile(file)))
+    } else {
+        Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file",
+        ))
+    }
+}
+
+/// A link is as little a regular file as a folder is; callers need one kind for both.
+fn not_ours(error: io::Error) -> io::Error {
+    if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
+        io::Error::new(io::ErrorKind::InvalidInput, error)
+    } else {
+        error
+    }
+}
+
+/// A link planted in the store is an error, not a way out of it. Opening a FIFO must not hang.
+fn no_follow() -> i32 {
+    (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()
+}

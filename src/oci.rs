@@ -1,0 +1,24 @@
+//! The words of the trade: digests, names, tags, references, media types, ranges, proofs.
+//!
+//! Promises: a value of one of these types is well-formed; text from outside is parsed here once
+//! and never checked again. Called by every room. Never does I/O, never waits, has no clock.
+
+mod code;
+mod digest;
+mod manifest;
+mod media_type;
+mod origin;
+mod range;
+mod reference;
+mod repository;
+mod verify;
+
+pub use code::ErrorCode;
+pub use digest::{Algorithm, Digest, InvalidDigest};
+pub use manifest::{Child, InvalidManifest, Manifest};
+pub use media_type::MediaType;
+pub use origin::{InvalidUpstreamName, Origin, UpstreamName};
+pub use range::{ByteRange, Cut, RangeRequest};
+pub use reference::{ImageReference, InvalidReference, InvalidTag, Reference, Tag};
+pub use repository::{InvalidName, Registry, Repository, RepositoryName};
+pub use verify::{Mismatch, Verified, Verifier};

@@ -1,0 +1,188 @@
+//! A digest: an algorithm and that algorithm's value, nothing else (image-spec, "Digests").
+
+use std::{fmt, str::FromStr};
+
+use thiserror::Error;
+
+/// The name of some bytes. Small, `Copy`, and unable to hold a path separator.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Digest {
+    /// `sha256:` and 64 lower-case hexadecimal digits.
+    Sha256([u8; 32]),
+    /// `sha512:` and 128 lower-case hexadecimal digits.
+    Sha512([u8; 64]),
+}
+
+/// What a digest is computed with; only what we can verify ourselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// SHA-256, which nearly every registry uses.
+    Sha256,
+    /// SHA-512, registered and rare.
+    Sha512,
+}
+
+/// Why some text is no digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum InvalidDigest {
+    /// There is no `ALGORITHM:` before the value.
+    #[error("a digest is written ALGORITHM:HEX")]
+    NoAlgorithm,
+    /// An algorithm that we cannot verify.
+    #[error("the digest algorithm must be sha256 or sha512")]
+    UnknownAlgorithm,
+    /// Not as many digits as the algorithm gives.
+    #[error("{algorithm} takes {want} hexadecimal digits, not {got}")]
+    Length {
+        /// The algorithm named in the text.
+        algorithm: Algorithm,
+        /// How many digits it takes.
+        want: usize,
+        /// How many bytes of text stood there.
+        got: usize,
+    },
+    /// A byte that is no lower-case hexadecimal digit.
+    #[error("a digest holds lower-case hexadecimal digits only")]
+    NotHex,
+}
+
+impl Algorithm {
+    /// Both of them, for walking the store's folders.
+    pub const ALL: [Self; 2] = [Self::Sha256, Self::Sha512];
+
+    /// The name before the colon, and the store's folder name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::Sha512 => "sha512",
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl Digest {
+    /// The algorithm that made it.
+    pub fn algorithm(&self) -> Algorithm {
+        match self {
+            Self::Sha256(_) => Algorithm::Sha256,
+            Self::Sha512(_) => Algorithm::Sha512,
+        }
+    }
+
+    /// The raw value.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Sha256(value) => value,
+            Self::Sha512(value) => value,
+        }
+    }
+
+    /// The value in lower-case hexadecimal, without the algorithm.
+    pub fn hex(&self) -> String {
+        let mut text = String::with_capacity(self.as_bytes().len() * 2);
+        for byte in self.as_bytes() {
+            for nibble in [byte >> 4, byte & 0xf] {
+                text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+            }
+        }
+        text
+    }
+
+    /// Parses the hexadecimal part alone, as it stands in the store's file names.
+    pub fn from_hex(algorithm: Algorithm, hex: &str) -> Result<Self, InvalidDigest> {
+        match algorithm {
+            Algorithm::Sha256 => decode(algorithm, hex).map(Self::Sha256),
+            Algorithm::Sha512 => decode(algorithm, hex).map(Self::Sha512),
+        }
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.algorithm(), self.hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = InvalidDigest;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDigest> {
+        let (name, hex) = text.split_once(':').ok_or(InvalidDigest::NoAlgorithm)?;
+        let algorithm = Algorithm::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.as_str() == name)
+            .ok_or(InvalidDigest::UnknownAlgorithm)?;
+        Self::from_hex(algorithm, hex)
+    }
+}
+
+fn decode<const N: usize>(algorithm: Algorithm, hex: &str) -> Result<[u8; N], InvalidDigest> {
+    if hex.len() != N * 2 {
+        return Err(InvalidDigest::Length {
+            algorithm,
+            want: N * 2,
+            got: hex.len(),
+        });
+    }
+    let mut value = [0; N];
+    for (byte, pair) in value.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
+        *byte = pair
+            .iter()
+            .try_fold(0, |sum: u8, digit| Ok(sum << 4 | nibble(*digit)?))?;
+    }
+    Ok(value)
+}
+
+fn nibble(digit: u8) -> Result<u8, InvalidDigest> {
+    match digit {
+        b'0'..=b'9' => Ok(digit - b'0'),
+        b'a'..=b'f' => Ok(digit - b'a' + 10),
+        _ => Err(InvalidDigest::NotHex),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_value_are_inverses() {
+        for text in [
+            format!("sha256:{}", "0a".repeat(32)),
+            format!("sha512:{}", "f9".repeat(64)),
+        ] {
+            assert_eq!(text.parse::<Digest>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_digest_says_why() {
+        use InvalidDigest::{NoAlgorithm, NotHex, UnknownAlgorithm};
+        let check = |text: &str, why| assert_eq!(text.parse::<Digest>(), Err(why), "{text}");
+        check("", NoAlgorithm);
+        check("abc", NoAlgorithm);
+        check("md5:d41d8cd98f00b204e9800998ecf8427e", UnknownAlgorithm);
+        check("SHA256:00", UnknownAlgorithm);
+        check(&format!("sha256:{}", "0A".repeat(32)), NotHex);
+        check(&format!("sha256:{}", "../".repeat(21) + "x"), NotHex);
+        for digits in [3, 63, 65] {
+            let why = InvalidDigest::Length {
+                algorithm: Algorithm::Sha256,
+                want: 64,
+                got: digits,
+            };
+            check(&format!("sha256:{}", "0".repeat(digits)), why);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Proof that bytes are what their name says: counted and hashed to the end.
+
+use sha2::{Digest as _, Sha256, Sha512};
+use thiserror::Error;
+
+use super::{Algorithm, Digest};
+
+/// Hashes bytes as they pass. Only [`Verifier::finish`] makes a [`Verified`].
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    want: Digest,
+    state: State,
+    seen: u64,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Sha256(Sha256),
+    Sha512(Sha512),
+}
+
+/// The proof: bytes of this size were hashed from the first to the last and have this digest.
+/// The store commits nothing without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verified {
+    digest: Digest,
+    size: u64,
+}
+
+/// The bytes are not what their name says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the bytes do not hash to {want}")]
+pub struct Mismatch {
+    /// The digest that was asked for.
+    pub want: Digest,
+}
+
+impl Verifier {
+    /// Starts at the first byte.
+    pub fn new(want: Digest) -> Self {
+        let state = match want.algorithm() {
+            Algorithm::Sha256 => State::Sha256(Sha256::new()),
+            Algorithm::Sha512 => State::Sha512(Sha512::new()),
+        };
+        Self {
+            want,
+            state,
+            seen: 0,
+        }
+    }
+
+    /// Takes the next bytes, in order.
+    pub fn update(&mut self, bytes: &[u8]) {
+        match &mut self.state {
+            State::Sha256(hash) => hash.update(bytes),
+            State::Sha512(hash) => hash.update(bytes),
+        }
+        self.seen += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    }
+
+    /// How many bytes have passed.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Compares what passed with what was wanted.
+    pub fn finish(self) -> Result<Verified, Mismatch> {
+        let got = match self.state {
+            State::Sha256(hash) => Digest::Sha256(hash.finalize().into()),
+            State::Sha512(hash) => Digest::Sha512(hash.finalize().into()),
+        };
+        if got == self.want {
+            Ok(Verified {
+                digest: got,
+                size: self.seen,
+            })
+        } else {
+            Err(Mismatch { want: self.want })
+        }
+    }
+}
+
+impl Verified {
+    /// Proves bytes that are all in memory.
+    pub fn of(want: Digest, bytes: &[u8]) -> Result<Self, Mismatch> {
+        let mut verifier = Verifier::new(want);
+        verifier.update(bytes);
+        verifier.finish()
+    }
+
+    /// The digest that was proven.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// How many bytes were hashed.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+impl Digest {
+    /// The digest of bytes that are all in memory.
+    pub fn of(algorithm: Algorithm, bytes: &[u8]) -> Self {
+        match algorithm {
+            Algorithm::Sha256 => Self::Sha256(Sha256::digest(bytes).into()),
+            Algorithm::Sha512 => Self::Sha512(Sha512::digest(bytes).into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_right_bytes_give_a_proof() {
+        for algorithm in Algorithm::ALL {
+            let want = Digest::of(algorithm, b"hello world");
+            let proof = Verified::of(want, b"hello world").unwrap();
+            assert_eq!((proof.digest(), proof.size()), (want, 11));
+            assert!(Verified::of(want, b"hello worle").is_err());
+            assert!(Verified::of(want, b"hello worl").is_err());
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What happens when somebody pulls.
+//!
+//! Promises: bytes that leave here were verified, or are held back at the tail until they are; one
+//! upstream request serves however many ask; what is kept is served while the world behind it is
+//! gone. Called by `api`, `control` and the command line. Never sees an HTTP request or response.
+
+mod blob;
+mod directory;
+mod error;
+mod explain;
+mod fill;
+mod flight;
+mod freshness;
+mod lead;
+mod listing;
+mod manifest;
+mod sight;
+mod tag;
+mod walk;
+
+use std::{sync::Arc, time::Duration};
+
+use moka::sync::Cache;
+use tokio::time::Instant;
+
+pub use blob::{BlobAnswer, BlobBody};
+pub use directory::{Directory, Known};
+pub use error::PullError;
+pub use explain::{CandidateLine, Explained, Outcome, RouteLine, Stored, places};
+pub use listing::{PAGE_MAX, Page, ReferrersPage, TagList};
+
+use self::{fill::Fills, flight::Flights};
+use crate::{
+    oci::{Digest, Manifest, Origin, Reference, Registry, Repository, Tag},
+    route::{Named, Table},
+    store::Store,
+    tasks::Tasks,
+    telemetry::Metrics,
+};
+
+/// Most tags and absences remembered at once; the records themselves are in the store.
+const REMEMBERED_MAX: u64 = 100_000;
+
+/// Everything about pulling that the configuration decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How long a tag is believed before upstream is asked again.
+    pub tag_fresh: Duration,
+    /// How long a tag is served when upstream fails.
+    pub tag_stale_max: Duration,
+    /// How long "not found" is believed.
+    pub absent: Duration,
+    /// Never ask anyone: what is not kept does not exist.
+    pub offline: bool,
+    /// Longest wait for a manifest, over all tries.
+    pub manifest_max: Duration,
+    /// Longest wait for the start of a blob, over all tries.
+    pub blob_head_max: Duration,
+}
+
+/// The one who pulls. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Puller(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    table: Table,
+    directory: Directory,
+    store: Store,
+    fills: Fills,
+    manifests: Flights<(Key, Reference), ManifestAnswer>,
+    /// When upstream last confirmed a tag, by the process's own clock.
+    confirmed: Cache<(Origin, Tag), Instant>,
+    /// What an upstream lately said it does not have.
+    absent: Absences,
+}
+
+/// What upstreams lately said they do not have.
+type Absences = Cache<(Origin, Item), ()>;
+
+/// What an upstream may lack. The two are apart, for one digest is a blob there and no manifest, or
+/// a manifest and no blob.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Item {
+    Manifest(Reference),
+    Blob(Digest),
+}
+
+/// Requests that share one piece of work: the same repository by the same group of registries.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key(Repository, Arc<[Registry]>);
+
+impl Key {
+    fn of(named: &Named) -> Self {
+        Self(named.repository.clone(), Arc::clone(&named.equal))
+    }
+}
+
+/// A manifest and how we came by it.
+#[derive(Clone, Debug)]
+pub struct ManifestAnswer {
+    /// The manifest.
+    pub manifest: Arc<Manifest>,
+    /// How the store had it.
+    pub how: How,
+    /// The origin that answered.
+    pub origin: Origin,
+}
+
+/// How an answer came about; also the metric's label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Kept, and upstream was not asked.
+    Hit,
+    /// Kept, and upstream confirmed it.
+    Revalidated,
+    /// Kept, and upstream failed.
+    Stale,
+    /// Fetched.
+    Miss,
+}
+
+impl How {
+    /// The metric's label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Revalidated => "revalidated",
+            Self::Stale => "stale",
+            Self::Miss => "miss",
+        }
+    }
+}
+
+impl Puller {
+    /// Puts the parts together.
+    pub fn new(
+        settings: Settings,
+        table: Table,
+        directory: Directory,
+        store: Store,
+        world: (Tasks, Arc<Metrics>),
+    ) -> Self {
+        let (tasks, metrics) = world;
+        let absent = Cache::builder()
+            .max_capacity(REMEMBERED_MAX)
+            .time_to_live(settings.absent)
+            .build();
+        Self(Arc::new(Inner {
+            settings,
+            table,
+            directory,
+            fills: Fills::new(store.clone(), absent.clone(), tasks.clone(), metrics),
+            store,
+            manifests: Flights::new(tasks),
+            confirmed: Cache::builder().max_capacity(REMEMBERED_MAX).build(),
+            absent,
+        }))
+    }
+
+    /// The manifest that a reference means under a name.
+    ///
+    /// # Errors
+    /// See [`PullError`]; stale content is preferred to any of them but "not found" and "denied".
+    pub async fn manifest(
+        &self,
+        named: &Named,
+        reference: &Reference,
+    ) -> Result<ManifestAnswer, PullError> {
+        match reference {
+            Reference::Tag(tag) => self.by_tag(named, tag).await,
+            Reference::Digest(digest) => self.by_digest(named, digest).await,
+        }
+    }
+
+    /// Whether this name may be served `digest` from what is kept.
+    async fn kept_manifest(
+        &self,
+        origins: &[Origin],
+        digest: &Digest,
+    ) -> Result<Option<ManifestAnswer>, PullError> {
+        for origin in origins {
+            let kept = self.0.store.manifest(origin, digest).await;
+            let kept = kept.unwrap_or_else(|error| {
+                tracing::error!(%origin, %digest, %error, "a kept manifest cannot be read");
+                None
+            });
+            if let Some(manifest) = kept {
+                let origin = origin.clone();
+                return Ok(Some(ManifestAnswer {
+                    manifest,
+                    how: How::Hit,
+                    origin,
+                }));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,232 @@
+//! Blobs: kept, arriving, or to be fetched; one fetch a digest, whoever asks.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{
+    How, Item, PullError, Puller,
+    fill::{Arrival, Fill, Job},
+    lead::{ask, origin},
+    walk::{Heard, Walk},
+};
+use crate::{
+    oci::{Digest, Origin, Reference},
+    route::{Candidate, Named},
+    store::Kept,
+    wire::{Growing, State},
+};
+
+/// Most flights one request joins before it gives up: each one is somebody else's that failed for
+/// reasons of its own.
+const JOINS_MAX: usize = 4;
+
+/// A blob and how we came by it.
+#[derive(Debug)]
+pub struct BlobAnswer {
+    /// Its bytes.
+    pub body: BlobBody,
+    /// How the store had it.
+    pub how: How,
+    /// Who brought it, if it had to be brought.
+    pub from: Option<Origin>,
+}
+
+/// A blob's bytes, or where they are.
+#[derive(Clone, Debug)]
+pub enum BlobBody {
+    /// In the store.
+    Kept(Kept),
+    /// On their way.
+    Arriving {
+        /// The file they are written to.
+        file: Growing,
+        /// The whole size, if upstream or a manifest told.
+        size: Option<u64>,
+    },
+    /// Upstream has it; only its size was asked for.
+    Elsewhere {
+        /// The size that upstream or a manifest told.
+        size: u64,
+    },
+}
+
+impl Puller {
+    /// A blob's bytes.
+    ///
+    /// # Errors
+    /// See [`PullError`].
+    pub async fn blob(&self, named: &Named, digest: &Digest) -> Result<BlobAnswer, PullError> {
+        let lead = self.lead(named, &Reference::Digest(*digest))?;
+        if let Some(kept) = self.kept_blob(named, digest).await {
+            return Ok(kept);
+        }
+        let order = self
+            .reachable(named, digest, &Item::Blob(*digest), &lead)
+            .await?;
+        if self.0.store.holds(digest).await.unwrap_or(false) && !self.0.fills.has(digest) {
+            // A fill may have landed since the first look.
+            if let Some(kept) = self.kept_blob(named, digest).await {
+                return Ok(kept);
+            }
+            // Kept, but not for this name: it is served once its own upstream has confirmed it.
+            self.confirm(&order, digest).await?;
+            if let Some(kept) = self.kept_blob(named, digest).await {
+                return Ok(kept);
+            }
+        }
+        self.fetch(named, digest, order).await
+    }
+
+    /// A blob's size, without fetching it.
+    ///
+    /// # Errors
+    /// See [`PullError`].
+    pub async fn blob_size(&self, named: &Named, digest: &Digest) -> Result<BlobAnswer, PullError> {
+        let lead = self.lead(named, &Reference::Digest(*digest))?;
+        if let Some(kept) = self.kept_blob(named, digest).await {
+            return Ok(kept);
+        }
+        let order = self
+            .reachable(named, digest, &Item::Blob(*digest), &lead)
+            .await?;
+        if self.0.fills.has(digest) {
+            let found = self.fetch(named, digest, order).await?;
+            return Ok(measured(found, self.0.settings.blob_head_max).await);
+        }
+        if let Some(size) = self.confirm(&order, digest).await? {
+            return Ok(BlobAnswer {
+                body: BlobBody::Elsewhere { size },
+                how: How::Miss,
+                from: None,
+            });
+        }
+        let found = self.fetch(named, digest, order).await?;
+        Ok(measured(found, self.0.settings.blob_head_max).await)
+    }
+
+    /// A disk that cannot be read has nothing.
+    async fn kept_blob(&self, named: &Named, digest: &Digest) -> Option<BlobAnswer> {
+        let found = async {
+            if self.may_see(&self.origins(named), digest).await? {
+                return Ok(self.0.store.blob(digest).await?);
+            }
+            Ok::<_, PullError>(None)
+        };
+        let kept = found.await.unwrap_or_else(|error| {
+            tracing::error!(%digest, %error, "a kept blob cannot be read");
+            None
+        });
+        kept.map(|kept| BlobAnswer {
+            body: BlobBody::Kept(kept),
+            how: How::Hit,
+            from: None,
+        })
+    }
+
+    /// Asks a name's own candidates whether they have a blob, and remembers the first that has.
+    /// The size that it, or one of its manifests, tells.
+    async fn confirm(
+        &self,
+        order: &[Candidate],
+        digest: &Digest,
+    ) -> Result<Option<u64>, PullError> {
+        let deadline = Instant::now() + self.0.settings.blob_head_max;
+        let blob = Item::Blob(*digest);
+        let mut walk = Walk::default();
+        for candidate in order {
+            let asked = self.upstream(candidate)?;
+            match asked
+                .upstream
+                .blob_head(&ask(candidate, deadline), digest)
+                .await
+            {
+                Ok(size) => {
+                    let origin = origin(candidate);
+                    if let Err(error) = self.0.store.confirm(digest, &origin).await {
+                        tracing::error!(%digest, %origin, %error, "a confirmation was not kept");
+                    }
+                    return match size {
+                        Some(size) => Ok(Some(size)),
+                        None => Ok(self.0.store.size_named(digest, &origin).await),
+                    };
+                }
+                Err(error) => {
+                    if self.heard(&asked, error, &blob, &mut walk) == Heard::Refused {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(walk.verdict())
+    }
+
+    /// Joins the fill that brings this digest, or starts one.
+    async fn fetch(
+        &self,
+        named: &Named,
+        digest: &Digest,
+        order: Vec<Candidate>,
+    ) -> Result<BlobAnswer, PullError> {
+        let deadline = Instant::now() + self.0.settings.blob_head_max;
+        let mut last = PullError::Abandoned;
+        for _ in 0..JOINS_MAX {
+            let fill = self.0.fills.join(*digest, || self.job(*digest, &order));
+            match timeout_at(deadline, fill.arrival()).await {
+                Err(_late) => return Err(PullError::TimedOut(None)),
+                Ok(Err(error)) if fill.serves(&order) => return Err(error),
+                // It failed for somebody else's candidates, not for ours.
+                Ok(Err(error)) => last = error,
+                Ok(Ok(arrival)) => return self.arrived(named, &order, &fill, arrival).await,
+            }
+        }
+        Err(last)
+    }
+
+    /// Hands out what a fill brings, if this name may see it.
+    async fn arrived(
+        &self,
+        named: &Named,
+        order: &[Candidate],
+        fill: &Arc<Fill>,
+        arrival: Arrival,
+    ) -> Result<BlobAnswer, PullError> {
+        let digest = fill.digest();
+        let mine = order
+            .iter()
+            .any(|candidate| origin(candidate) == arrival.origin);
+        if !mine && !self.may_see(&self.origins(named), &digest).await? {
+            self.confirm(order, &digest).await?;
+        }
+        Ok(BlobAnswer {
+            body: arrival.body,
+            how: How::Miss,
+            from: Some(arrival.origin),
+        })
+    }
+
+    /// What a fill needs to know.
+    fn job(&self, digest: Digest, order: &[Candidate]) -> Job {
+        let sources = order.iter().filter_map(|candidate| {
+            let asked = self.upstream(candidate).ok()?;
+            Some((candidate.clone(), asked))
+        });
+        Job {
+            digest,
+            sources: sources.collect(),
+            head_max: self.0.settings.blob_head_max,
+        }
+    }
+}
+
+/// A size that nobody tells is known when all is here, which may be soon enough.
+async fn measured(mut found: BlobAnswer, wait_max: Duration) -> BlobAnswer {
+    if let BlobBody::Arriving { file, size } = &mut found.body
+        && size.is_none()
+        && let Ok(level) = timeout(wait_max, file.reach(u64::MAX)).await
+        && level.state == State::Whole
+    {
+        *size = Some(level.readable);
+    }
+    found
+}

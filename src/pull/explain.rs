@@ -1,0 +1,226 @@
+//! What would happen, without doing it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Directory, PullError, lead::origin};
+use crate::{
+    oci::{Digest, Origin, Reference, Tag},
+    route::{Candidate, Decision, Named, Table},
+    store::Store,
+    upstream::Credentials,
+};
+
+/// What a reference comes to; `explain --json` prints this.
+#[derive(Clone, Debug, Serialize)]
+pub struct Explained {
+    /// The reference in canonical form.
+    pub reference: String,
+    /// What the routes say.
+    pub outcome: Outcome,
+    /// Why, where that helps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The deciding route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<RouteLine>,
+    /// Whom a pull would ask, in order.
+    pub candidates: Vec<CandidateLine>,
+    /// What is kept, if the store could be asked.
+    pub stored: Option<Stored>,
+}
+
+/// What the routes say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Some candidate is not the registry itself.
+    Route,
+    /// Only the registry itself is asked.
+    Source,
+    /// A rule refuses it.
+    Deny,
+    /// No rule knows the registry.
+    Unmatched,
+}
+
+/// The deciding route.
+#[derive(Clone, Debug, Serialize)]
+pub struct RouteLine {
+    /// As it is written.
+    pub from: String,
+    /// Where it is written, `FILE:LINE`; `built-in` if nowhere.
+    pub origin: String,
+}
+
+/// One candidate.
+#[derive(Clone, Debug, Serialize)]
+pub struct CandidateLine {
+    /// Host and port.
+    pub upstream: String,
+    /// Its address.
+    pub url: String,
+    /// The repository there.
+    pub repository: String,
+    /// The tag or digest there.
+    pub reference: String,
+    /// The user name we log in with.
+    pub credential: Option<String>,
+}
+
+/// What is kept of a reference.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// The digest.
+    pub digest: String,
+    /// Whether everything it names is kept too.
+    pub complete: bool,
+    /// When upstream last confirmed the tag.
+    pub checked: Option<Timestamp>,
+}
+
+impl Explained {
+    /// Asks the routes; the store is asked apart, for another process may hold it.
+    pub fn of(table: &Table, directory: &Directory, named: &Named, reference: &Reference) -> Self {
+        let separator = if matches!(reference, Reference::Tag(_)) {
+            ':'
+        } else {
+            '@'
+        };
+        let mut explained = Self {
+            reference: format!("{}{separator}{reference}", named.repository),
+            outcome: Outcome::Unmatched,
+            reason: None,
+            route: None,
+            candidates: Vec::new(),
+            stored: None,
+        };
+        match table.decide(named, reference) {
+            Decision::Unmatched { reason } => explained.reason = Some(reason),
+            Decision::Deny { place, from } => {
+                explained.outcome = Outcome::Deny;
+                explained.route = Some(RouteLine {
+                    from,
+                    origin: place.to_string(),
+                });
+            }
+            Decision::Route {
+                place,
+                from,
+                candidates,
+                pin,
+                ..
+            } => {
+                let own = |one: &Candidate| one.upstream.as_str() == one.registry.as_str();
+                let source = candidates.iter().all(own);
+                explained.outcome = if source && !candidates.is_empty() {
+                    Outcome::Source
+                } else {
+                    Outcome::Route
+                };
+                let origin = place.map_or_else(|| "built-in".to_owned(), |place| place.to_string());
+                explained.route = Some(RouteLine { from, origin });
+                explained.reason = pin.map(|pin| format!("pinned to {pin}"));
+                let reference = pin.map_or_else(|| reference.clone(), Reference::Digest);
+                explained.candidates = candidates
+                    .iter()
+                    .filter_map(|one| line(one, &reference, (table, directory)))
+                    .collect();
+            }
+        }
+        explained
+    }
+}
+
+impl Stored {
+    /// What the store has: the first of these places that has it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn of(
+        store: &Store,
+        places: &[(Origin, Reference)],
+    ) -> Result<Option<Self>, PullError> {
+        for (origin, reference) in places {
+            let (digest, checked) = match reference {
+                Reference::Digest(digest) => (*digest, None),
+                Reference::Tag(tag) => match store.tag(origin, tag).await? {
+                    Some(record) => (record.digest, Some(record.checked)),
+                    None => continue,
+                },
+            };
+            if let Some(complete) = complete(store, origin, &digest).await? {
+                return Ok(Some(Self {
+                    digest: digest.to_string(),
+                    complete,
+                    checked,
+                }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Where a store may keep what a name means: each origin with the reference there.
+pub fn places(table: &Table, named: &Named, reference: &Reference) -> Vec<(Origin, Reference)> {
+    let local = named
+        .repositories()
+        .map(|one| (Origin::Local(one), reference.clone()));
+    let there = |candidate: &Candidate| match (&candidate.tag, reference) {
+        (Some(tag), Reference::Tag(_)) => Reference::Tag(Tag::clone(tag)),
+        _ => reference.clone(),
+    };
+    let candidates = table.origins(named);
+    let upstream = candidates
+        .iter()
+        .map(|candidate| (origin(candidate), there(candidate)));
+    local.chain(upstream).collect()
+}
+
+/// Whether a digest is kept by an origin, and with it all that it names.
+async fn complete(
+    store: &Store,
+    origin: &Origin,
+    digest: &Digest,
+) -> Result<Option<bool>, PullError> {
+    let Some(top) = store.manifest(origin, digest).await? else {
+        return Ok(store.holds(digest).await?.then_some(true));
+    };
+    let mut todo = vec![top];
+    while let Some(manifest) = todo.pop() {
+        for child in manifest.children() {
+            if child.is_manifest {
+                match store.manifest(origin, &child.digest).await? {
+                    Some(child) => todo.push(child),
+                    None => return Ok(Some(false)),
+                }
+            } else if !store.holds(&child.digest).await? {
+                return Ok(Some(false));
+            }
+        }
+    }
+    Ok(Some(true))
+}
+
+fn line(
+    candidate: &Candidate,
+    reference: &Reference,
+    (table, directory): (&Table, &Directory),
+) -> Option<CandidateLine> {
+    let known = directory.find(&candidate.upstream, table).ok()?;
+    let reference = match (&candidate.tag, reference) {
+        (Some(tag), Reference::Tag(_)) => tag.to_string(),
+        _ => reference.to_string(),
+    };
+    let credential = match &known.upstream.settings().credentials {
+        Credentials::Anonymous => None,
+        Credentials::Basic { username, .. } => Some(username.clone()),
+    };
+    Some(CandidateLine {
+        upstream: known.upstream.authority(),
+        url: known.upstream.url(),
+        repository: candidate.name.to_string(),
+        reference,
+        credential,
+    })
+}

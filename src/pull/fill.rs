@@ -1,0 +1,160 @@
+//! A fill: upstream's bytes, hashed and written once, while any number of readers follow.
+//!
+//! It belongs to the house. A client that leaves stops nothing, and a slow one slows nothing.
+
+mod bypass;
+mod pump;
+mod work;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use self::{bypass::Disk, work::Work};
+use super::{Absences, BlobBody, PullError, lead::origin, manifest::Asked, walk::Walk};
+use crate::{
+    oci::{Digest, Origin},
+    route::Candidate,
+    store::Store,
+    tasks::Tasks,
+    telemetry::Metrics,
+    wire::State,
+};
+
+/// Blobs up to this size are verified before their first byte leaves, in bytes.
+const VERIFIED_FIRST_MAX: u64 = 4 * 1024 * 1024;
+
+/// All fills under way, by digest.
+#[derive(Debug)]
+pub(super) struct Fills {
+    running: Arc<Mutex<HashMap<Digest, Arc<Fill>>>>,
+    store: Store,
+    absent: Absences,
+    tasks: Tasks,
+    metrics: Arc<Metrics>,
+}
+
+/// One fill, as those who wait for it see it.
+#[derive(Debug)]
+pub(super) struct Fill {
+    digest: Digest,
+    origins: Vec<Origin>,
+    outcome: watch::Receiver<Option<Result<Arrival, PullError>>>,
+}
+
+/// Bytes that may be read, or soon may.
+#[derive(Clone, Debug)]
+pub(super) struct Arrival {
+    pub(super) body: BlobBody,
+    /// The origin they come from.
+    pub(super) origin: Origin,
+}
+
+/// What a fill is to bring, and from whom.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) digest: Digest,
+    pub(super) sources: Vec<(Candidate, Asked)>,
+    /// Longest wait for the head of one answer.
+    pub(super) head_max: Duration,
+}
+
+impl Fills {
+    pub(super) fn new(store: Store, absent: Absences, tasks: Tasks, metrics: Arc<Metrics>) -> Self {
+        Self {
+            running: Arc::default(),
+            store,
+            absent,
+            tasks,
+            metrics,
+        }
+    }
+
+    /// Whether a fill of this digest is under way. Once it is not, what it kept is also confirmed.
+    pub(super) fn has(&self, digest: &Digest) -> bool {
+        self.running.lock().contains_key(digest)
+    }
+
+    /// The fill of this digest that is under way, or a new one.
+    pub(super) fn join(&self, digest: Digest, job: impl FnOnce() -> Job) -> Arc<Fill> {
+        let mut running = self.running.lock();
+        if let Some(fill) = running.get(&digest) {
+            return Arc::clone(fill);
+        }
+        let job = job();
+        let (say, outcome) = watch::channel(None);
+        let origins = job
+            .sources
+            .iter()
+            .map(|(candidate, _)| origin(candidate))
+            .collect();
+        let fill = Arc::new(Fill {
+            digest,
+            origins,
+            outcome,
+        });
+        running.insert(digest, Arc::clone(&fill));
+        drop(running);
+        let landing = Landing {
+            digest,
+            running: Arc::clone(&self.running),
+        };
+        let work = Work {
+            store: self.store.clone(),
+            metrics: Arc::clone(&self.metrics),
+            walk: Walk::default(),
+            absent: self.absent.clone(),
+            say,
+            distrusts_ranges: false,
+            disk: Disk::new(&job, (self.tasks.clone(), Arc::clone(&self.metrics))),
+            job,
+        };
+        drop(self.tasks.spawn("fill", async move {
+            work.run().await;
+            drop(landing);
+        }));
+        fill
+    }
+}
+
+impl Fill {
+    pub(super) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Waits until bytes may be read, or the fill failed.
+    pub(super) async fn arrival(&self) -> Result<Arrival, PullError> {
+        let mut outcome = self.outcome.clone();
+        let said = outcome.wait_for(Option::is_some).await;
+        let said = said.ok().and_then(|said| said.clone());
+        let mut arrival = said.unwrap_or(Err(PullError::Abandoned))?;
+        if let BlobBody::Arriving { file, size } = &mut arrival.body
+            && file.level().state == State::Whole
+        {
+            // What is proven knows better than what upstream announced.
+            *size = Some(file.level().readable);
+        }
+        Ok(arrival)
+    }
+
+    /// Whether its failure is also the answer for these candidates: it asked all of them.
+    pub(super) fn serves(&self, candidates: &[Candidate]) -> bool {
+        candidates
+            .iter()
+            .all(|candidate| self.origins.contains(&origin(candidate)))
+    }
+}
+
+/// Frees the digest however the fill ends.
+struct Landing {
+    digest: Digest,
+    running: Arc<Mutex<HashMap<Digest, Arc<Fill>>>>,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        let gone = self.running.lock().remove(&self.digest);
+        drop(gone);
+    }
+}

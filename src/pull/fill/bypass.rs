@@ -1,0 +1,246 @@
+//! Past the disk: what a fill turns to when the store fails it, for the disk is an optimisation.
+//!
+//! Each reader then gets a fetch of its own. It hashes what the file already has, which this reader
+//! may have had, and goes on from there; the tail is held back until the whole is proven.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::{Either, select};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+
+use super::{
+    super::{BlobBody, lead::ask, walk::Heard},
+    Arrival, Job, VERIFIED_FIRST_MAX,
+    work::{Tried, Work},
+};
+use crate::{
+    oci::{Digest, Origin, Verified, Verifier},
+    store::{Kept, StoreError},
+    tasks::Tasks,
+    telemetry::Metrics,
+    upstream::{BlobStream, UpstreamError},
+    wire::{Growing, HELD_BACK_BYTES, Level, Relief, Relieved, Ring, Tide},
+};
+
+/// Most failures in a row without a new byte, over all sources.
+const FRUITLESS_MAX: u32 = 3;
+/// Pause after a failure.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Bytes of the file that are hashed between two looks at the clock of others.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+impl Work {
+    /// The disk failed under a file. Who reads it goes on past the disk; if nobody does yet, the
+    /// next try does without a file.
+    pub(super) fn lost(&self, error: &StoreError) -> Tried {
+        self.disk.fails(&self.job.digest, error);
+        if !self.is_silent() {
+            return Tried::Done;
+        }
+        Tried::Interrupted { progress: true }
+    }
+
+    /// Serves a blob that cannot be written: a small one from memory, verified; of a large one each
+    /// reader fetches its own.
+    pub(super) async fn pass(
+        &mut self,
+        stream: BlobStream,
+        size: Option<u64>,
+        origin: Origin,
+    ) -> Tried {
+        let small = size.is_some_and(|size| size <= VERIFIED_FIRST_MAX);
+        let body = if small {
+            self.metrics.bypassed();
+            match in_memory(stream).await {
+                Ok(bytes) if Verified::of(self.job.digest, &bytes).is_ok() => {
+                    BlobBody::Kept(Kept::Small(bytes))
+                }
+                Ok(_wrong) => return Tried::Corrupt,
+                Err(error) => {
+                    self.walk.note(Heard::Transient, &Arc::new(error));
+                    return Tried::Interrupted { progress: false };
+                }
+            }
+        } else {
+            let file = Growing::broken(Arc::clone(&self.disk.bypass));
+            BlobBody::Arriving { file, size }
+        };
+        self.say.send_replace(Some(Ok(Arrival { body, origin })));
+        Tried::Done
+    }
+}
+
+/// Where the readers of one fill go on if its disk fails.
+#[derive(Debug)]
+pub(super) struct Bypass {
+    job: Job,
+    /// True once the disk has failed; closed without that, the fill ended for another reason.
+    disk_failed: watch::Receiver<bool>,
+    tasks: Tasks,
+    metrics: Arc<Metrics>,
+}
+
+/// How the disk does in this fill, and the way past it.
+#[derive(Debug)]
+pub(super) struct Disk {
+    failed: watch::Sender<bool>,
+    /// The way past it, for each reader.
+    pub(super) bypass: Arc<Bypass>,
+}
+
+impl Disk {
+    pub(super) fn new(job: &Job, (tasks, metrics): (Tasks, Arc<Metrics>)) -> Self {
+        let (failed, disk_failed) = watch::channel(false);
+        let bypass = Arc::new(Bypass {
+            job: job.clone(),
+            disk_failed,
+            tasks,
+            metrics,
+        });
+        Self { failed, bypass }
+    }
+
+    pub(super) fn fails(&self, digest: &Digest, error: &StoreError) {
+        tracing::error!(%digest, %error, "a blob cannot be kept; it is passed on");
+        self.failed.send_replace(true);
+    }
+
+    pub(super) fn failed(&self) -> bool {
+        *self.failed.borrow()
+    }
+}
+
+/// All of a small blob; surplus ends it, for then it cannot be right.
+async fn in_memory(mut stream: BlobStream) -> Result<Bytes, UpstreamError> {
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = stream.next().await? {
+        bytes.extend_from_slice(&chunk);
+        if u64::try_from(bytes.len()).is_ok_and(|length| length > VERIFIED_FIRST_MAX) {
+            break;
+        }
+    }
+    Ok(bytes.freeze())
+}
+
+/// One reader's own fetch.
+struct Passage {
+    way: Arc<Bypass>,
+    verifier: Verifier,
+    /// The first byte that the reader wants.
+    from: u64,
+    ring: Arc<Ring>,
+    tide: Tide,
+}
+
+impl Relief for Bypass {
+    fn take_over(self: Arc<Self>, broken: Growing, offset: u64) -> Relieved {
+        Box::pin(async move {
+            let mut failed = self.disk_failed.clone();
+            // An error: the fill ended, and not for its disk.
+            failed.wait_for(|failed| *failed).await.ok()?;
+            let verifier = hashed(self.job.digest, broken).await?;
+            let ring = Arc::new(Ring::new(offset));
+            let tide = Tide::new();
+            let growing = tide.ring_reader(&ring);
+            let passage = Passage {
+                way: Arc::clone(&self),
+                verifier,
+                from: offset,
+                ring,
+                tide,
+            };
+            self.metrics.bypassed();
+            drop(self.tasks.spawn("passing a blob", passage.run()));
+            Some(growing)
+        })
+    }
+}
+
+/// The hash of what a broken file has for its readers; none if it cannot be read.
+async fn hashed(digest: Digest, broken: Growing) -> Option<Verifier> {
+    let work = move || {
+        let Level { readable, .. } = broken.level();
+        let mut verifier = Verifier::new(digest);
+        let mut buffer = vec![0; CHUNK_BYTES];
+        while verifier.seen() < readable {
+            let left = usize::try_from(readable - verifier.seen()).unwrap_or(CHUNK_BYTES);
+            let part = buffer.get_mut(..left.min(CHUNK_BYTES))?;
+            let read = broken.file().read_at(part, verifier.seen()).ok()?;
+            verifier.update(part.get(..read).filter(|read| !read.is_empty())?);
+        }
+        Some(verifier)
+    };
+    tokio::task::spawn_blocking(work).await.ok()?
+}
+
+impl Passage {
+    /// Ends with the blob, with its reader, or when nobody brings anything any more. Dropped before
+    /// the proof, the tide breaks the reader's body.
+    async fn run(mut self) {
+        let mut fruitless = 0;
+        let way = Arc::clone(&self.way);
+        let Job {
+            digest,
+            sources,
+            head_max,
+        } = &way.job;
+        for (candidate, asked) in sources.iter().cycle() {
+            let before = self.verifier.seen();
+            let ask = ask(candidate, Instant::now() + *head_max);
+            let fetched = match asked.upstream.blob(&ask, digest, before).await {
+                Ok(stream) => self.pass(stream).await,
+                Err(error) => Err(error),
+            };
+            let Err(error) = fetched else {
+                return self.prove();
+            };
+            tracing::debug!(upstream = %candidate.upstream, %error, "passing a blob");
+            fruitless = if self.verifier.seen() > before {
+                0
+            } else {
+                fruitless + 1
+            };
+            if fruitless >= FRUITLESS_MAX {
+                return;
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Hands on what one answer brings.
+    async fn pass(&mut self, mut stream: BlobStream) -> Result<(), UpstreamError> {
+        let mut skip = self.verifier.seen().saturating_sub(stream.start());
+        while let Some(mut chunk) = stream.next().await? {
+            let length = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+            let known = skip.min(length);
+            skip -= known;
+            drop(chunk.split_to(usize::try_from(known).unwrap_or_default()));
+            let unwanted = self.from.saturating_sub(self.verifier.seen());
+            self.verifier.update(&chunk);
+            let unwanted = usize::try_from(unwanted).unwrap_or(usize::MAX);
+            let wanted = chunk.split_off(unwanted.min(chunk.len()));
+            if !wanted.is_empty() {
+                let push = pin!(self.ring.push(wanted));
+                let deserted = pin!(self.tide.deserted());
+                if let Either::Right(_) = select(push, deserted).await {
+                    // Nobody reads any more: as good as delivered.
+                    return Ok(());
+                }
+            }
+            let readable = self.verifier.seen().saturating_sub(HELD_BACK_BYTES);
+            self.tide.rise(readable);
+        }
+        Ok(())
+    }
+
+    fn prove(self) {
+        match self.verifier.finish() {
+            Ok(proof) => self.tide.whole(proof.size()),
+            Err(error) => tracing::debug!(%error, "a blob was not passed to its end"),
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! One fill at work: round the sources, from where the bytes stopped, until they are proven.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+
+use super::{
+    super::{
+        Absences, BlobBody, Item, PullError,
+        lead::ask,
+        manifest::Asked,
+        walk::{Heard, Walk},
+    },
+    Arrival, Job,
+    bypass::Disk,
+};
+use crate::{
+    oci::{Digest, Origin},
+    route::Candidate,
+    store::{CommitError, Partial, Store},
+    telemetry::Metrics,
+    upstream::{BlobStream, Breach, UpstreamError},
+};
+
+/// Most failures in a row without a single new byte, over all sources.
+const FRUITLESS_MAX: u32 = 6;
+/// Pause after the first failure; it doubles up to [`PAUSE_MAX`].
+const PAUSE: Duration = Duration::from_millis(100);
+/// Longest pause between two tries.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// A fill at work.
+pub(super) struct Work {
+    pub(super) store: Store,
+    pub(super) metrics: Arc<Metrics>,
+    /// What the sources said that failed.
+    pub(super) walk: Walk,
+    pub(super) absent: Absences,
+    /// What those who wait are told; silent until bytes may be read.
+    pub(super) say: watch::Sender<Option<Result<Arrival, PullError>>>,
+    /// A source gave another part than it was asked for: no more ranges, what is known is skipped.
+    pub(super) distrusts_ranges: bool,
+    pub(super) job: Job,
+    pub(super) disk: Disk,
+}
+
+/// What one try at one source came to.
+pub(super) enum Tried {
+    /// All bytes are kept, or on their way past a disk that failed.
+    Done,
+    /// It does not have the blob, or must not be asked again.
+    Exhausted,
+    /// It refused us, and those behind it must not be asked either.
+    Refused,
+    /// It may be tried again from where it stopped; the flag says whether bytes came.
+    Interrupted {
+        /// At least one new byte.
+        progress: bool,
+    },
+    /// Its bytes were wrong.
+    Corrupt,
+}
+
+/// Why the round ends or goes on: failures in a row, and wrong bytes.
+#[derive(Debug, Default)]
+struct Patience {
+    fruitless: u32,
+    corrupt: u32,
+}
+
+impl Work {
+    /// Tells those who wait how it went.
+    pub(super) async fn run(mut self) {
+        let began = Instant::now();
+        self.metrics.fill_began();
+        let outcome = self.bring().await;
+        self.metrics.fill_ended(began.elapsed());
+        if let Err(error) = outcome {
+            tracing::warn!(digest = %self.job.digest, %error, "a blob was not fetched");
+            if self.is_silent() {
+                self.say.send_replace(Some(Err(error)));
+            }
+        }
+    }
+
+    /// Whether nobody was told of any bytes yet.
+    pub(super) fn is_silent(&self) -> bool {
+        self.say.borrow().is_none()
+    }
+
+    /// Goes round the sources until one has delivered, all are exhausted, or too many tries in a
+    /// row brought nothing.
+    async fn bring(&mut self) -> Result<(), PullError> {
+        let digest = self.job.digest;
+        if self.landed_meanwhile(&digest).await {
+            return Ok(());
+        }
+        let sources = std::mem::take(&mut self.job.sources);
+        let mut sources: Vec<_> = sources.into_iter().enumerate().collect();
+        // What a killed process left is finished, not fetched again.
+        let resumed = self.store.resume(&digest, None).await;
+        let mut partial = resumed.unwrap_or_else(|error| {
+            self.disk.fails(&digest, &error);
+            None
+        });
+        let mut patience = Patience::default();
+        while let Some((rank, source)) = sources.first() {
+            let rank = *rank;
+            match self.attempt(source, &mut partial).await? {
+                Tried::Done => return Ok(()),
+                Tried::Exhausted => drop(sources.remove(0)),
+                Tried::Refused => sources.retain(|(other, _)| *other < rank),
+                Tried::Interrupted { progress } => {
+                    patience.fruitless = if progress { 0 } else { patience.fruitless + 1 };
+                    sources.rotate_left(1);
+                }
+                Tried::Corrupt => {
+                    patience.corrupt += 1;
+                    // Whoever reads already has wrong bytes; only unseen ones can be replaced.
+                    if patience.corrupt > 1 || !self.is_silent() {
+                        return Err(PullError::Corrupt(digest));
+                    }
+                    sources.rotate_left(1);
+                }
+            }
+            if !patience.lasts().await {
+                break;
+            }
+        }
+        Err(std::mem::take(&mut self.walk).verdict())
+    }
+
+    /// Whether another fill kept the blob between this one's look into the store and its start.
+    async fn landed_meanwhile(&self, digest: &Digest) -> bool {
+        let Ok(Some(kept)) = self.store.blob(digest).await else {
+            return false;
+        };
+        let confirmed_by = self.store.confirmed_by(digest).await.unwrap_or_default();
+        let Some(origin) = confirmed_by.into_iter().next() else {
+            return false;
+        };
+        let body = BlobBody::Kept(kept);
+        self.say.send_replace(Some(Ok(Arrival { body, origin })));
+        true
+    }
+
+    /// One request to one source, from where the file stands to where the bytes stop.
+    async fn attempt(
+        &mut self,
+        (candidate, asked): &(Candidate, Asked),
+        partial: &mut Option<Partial>,
+    ) -> Result<Tried, PullError> {
+        let digest = self.job.digest;
+        let told = self.store.size_named(&digest, &asked.origin).await;
+        let ask = ask(candidate, Instant::now() + self.job.head_max);
+        let offset = partial.as_ref().map_or(0, Partial::written);
+        if let Some(whole) = partial.take_if(|_| offset > 0 && told == Some(offset)) {
+            // The process was killed between the last byte and the commit. The source still has to
+            // say that it has the blob: these bytes may be somebody else's.
+            return match asked.upstream.blob_head(&ask, &digest).await {
+                Ok(_size) => Ok(self.commit(whole, &asked.origin).await),
+                Err(error) => Ok(self.heard(error, asked)),
+            };
+        }
+        let from = if self.distrusts_ranges { 0 } else { offset };
+        let stream = match asked.upstream.blob(&ask, &digest, from).await {
+            Ok(stream) => stream,
+            Err(error) if from > 0 && is_wrong_part(&error) => {
+                self.walk.note(Heard::Breach, &Arc::new(error));
+                self.distrusts_ranges = true;
+                if self.is_silent() {
+                    // What was left over may not be the beginning of what is there.
+                    *partial = None;
+                    self.store.discard_partial(&digest).await?;
+                }
+                return Ok(Tried::Interrupted { progress: false });
+            }
+            Err(error) => return Ok(self.heard(error, asked)),
+        };
+        if let Some((told, size)) = told.zip(stream.size()).filter(|(told, size)| told != size) {
+            return Ok(self.heard(wrong_length(asked, told, size), asked));
+        }
+        let size = stream.size().or(told);
+        Ok(self.take_in(stream, size, asked, partial).await)
+    }
+
+    /// Writes an answer's bytes to the file, which is made if there is none; without a disk they
+    /// are passed on.
+    async fn take_in(
+        &mut self,
+        mut stream: BlobStream,
+        size: Option<u64>,
+        asked: &Asked,
+        partial: &mut Option<Partial>,
+    ) -> Tried {
+        let digest = self.job.digest;
+        let origin = &asked.origin;
+        let mut file = match partial.take() {
+            Some(file) => file,
+            None if self.disk.failed() => return self.pass(stream, size, origin.clone()).await,
+            None => match self.store.begin(&digest, size).await {
+                Ok(file) => file,
+                Err(error) => {
+                    self.disk.fails(&digest, &error);
+                    return self.pass(stream, size, origin.clone()).await;
+                }
+            },
+        };
+        let before = file.written();
+        let error = match self.pump(&mut stream, &mut file, size, origin).await {
+            Ok(Err(error)) => error,
+            Ok(Ok(())) if size.is_some_and(|size| file.written() < size) => cut_short(asked),
+            Ok(Ok(())) => return self.commit(file, origin).await,
+            Err(error) => return self.lost(&error),
+        };
+        self.walk.note(Heard::Transient, &Arc::new(error));
+        // Whatever becomes of the next try, these bytes need not come again.
+        if let Err(error) = file.flush().await {
+            return self.lost(&error);
+        }
+        let progress = file.written() > before;
+        *partial = Some(file);
+        Tried::Interrupted { progress }
+    }
+
+    async fn commit(&self, file: Partial, origin: &Origin) -> Tried {
+        let digest = file.digest();
+        match file.commit().await {
+            Ok(kept) => {
+                if let Err(error) = self.store.confirm(&digest, origin).await {
+                    tracing::error!(%digest, %origin, %error, "a blob's origin was not kept");
+                }
+                let (body, origin) = (BlobBody::Kept(kept), origin.clone());
+                self.say.send_replace(Some(Ok(Arrival { body, origin })));
+                Tried::Done
+            }
+            Err(CommitError::Mismatch(error)) => {
+                tracing::error!(%origin, %error, "upstream sent wrong bytes");
+                Tried::Corrupt
+            }
+            Err(CommitError::Store(error)) => self.lost(&error),
+        }
+    }
+
+    fn heard(&mut self, error: UpstreamError, asked: &Asked) -> Tried {
+        let heard = Heard::of(&error, asked.refusal);
+        if heard == Heard::Absent {
+            let blob = Item::Blob(self.job.digest);
+            self.absent.insert((asked.origin.clone(), blob), ());
+        }
+        self.walk.note(heard, &Arc::new(error));
+        match heard {
+            Heard::Transient => Tried::Interrupted { progress: false },
+            Heard::Refused => Tried::Refused,
+            Heard::Absent | Heard::Hidden | Heard::Breach => Tried::Exhausted,
+        }
+    }
+}
+
+impl Patience {
+    /// Whether another try is worth it; pauses before one that follows a failure.
+    async fn lasts(&self) -> bool {
+        if self.fruitless >= FRUITLESS_MAX {
+            return false;
+        }
+        if self.fruitless > 0 {
+            sleep((PAUSE * 2_u32.pow(self.fruitless - 1)).min(PAUSE_MAX)).await;
+        }
+        true
+    }
+}
+
+/// Whether an answer was another part than the one asked for, or no part at all.
+fn is_wrong_part(error: &UpstreamError) -> bool {
+    matches!(
+        error,
+        UpstreamError::Breach {
+            breach: Breach::Range,
+            ..
+        }
+    )
+}
+
+/// An answer that contradicts a verified manifest.
+fn wrong_length(asked: &Asked, told: u64, size: u64) -> UpstreamError {
+    let breach = Breach::Content(format!("{size} bytes, where a manifest says {told}"));
+    UpstreamError::Breach {
+        endpoint: asked.upstream.url().into(),
+        breach,
+    }
+}
+
+/// A body that ended before its announced length.
+fn cut_short(asked: &Asked) -> UpstreamError {
+    let detail = "the body ended early".to_owned();
+    UpstreamError::Unreachable {
+        endpoint: asked.upstream.url().into(),
+        detail,
+    }
+}

@@ -1,0 +1,91 @@
+//! Whether a tag's record may answer. Pure: the clocks are handed in.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::{oci::Digest, store::TagRecord};
+
+/// How long a tag's record counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Policy {
+    /// Believed without asking.
+    pub(super) fresh: Duration,
+    /// Served when upstream fails.
+    pub(super) stale_max: Duration,
+}
+
+/// What to do about a tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The record answers.
+    Serve(Digest),
+    /// Ask upstream; nothing, or this digest, is known.
+    Ask,
+}
+
+/// Decides by the process's own clock when upstream last confirmed the record. A record from
+/// before the start is never fresh: the wall clock may have jumped since.
+pub(super) fn next_step(
+    record: Option<TagRecord>,
+    confirmed: Option<Instant>,
+    now: Instant,
+    policy: Policy,
+) -> Step {
+    match (record, confirmed) {
+        (Some(record), Some(at)) if now.saturating_duration_since(at) < policy.fresh => {
+            Step::Serve(record.digest)
+        }
+        _ => Step::Ask,
+    }
+}
+
+/// Whether a record may stand in for an upstream that fails. A record from the future (a clock
+/// that was set back) counts as new.
+pub(super) fn may_be_stale(record: TagRecord, now: Timestamp, policy: Policy) -> bool {
+    let age = now.duration_since(record.checked);
+    Duration::try_from(age).is_ok_and(|age| age <= policy.stale_max) || age.is_negative()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::Algorithm;
+
+    const POLICY: Policy = Policy {
+        fresh: Duration::from_secs(5),
+        stale_max: Duration::from_secs(100),
+    };
+
+    fn record(checked: i64) -> TagRecord {
+        let checked = Timestamp::from_second(checked).unwrap();
+        TagRecord {
+            digest: Digest::of(Algorithm::Sha256, b"x"),
+            checked,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_recent_confirmation_is_fresh() {
+        let confirmed = Instant::now();
+        let after = |seconds| confirmed + Duration::from_secs(seconds);
+        let step = |record, confirmed, now| next_step(record, confirmed, now, POLICY);
+        let known = record(0);
+        assert_eq!(
+            step(Some(known), Some(confirmed), after(4)),
+            Step::Serve(known.digest)
+        );
+        assert_eq!(step(Some(known), Some(confirmed), after(5)), Step::Ask);
+        assert_eq!(step(Some(known), None, after(0)), Step::Ask);
+        assert_eq!(step(None, Some(confirmed), after(0)), Step::Ask);
+    }
+
+    #[test]
+    fn stale_has_an_age_limit_and_survives_clock_jumps() {
+        let now = |seconds| Timestamp::from_second(seconds).unwrap();
+        assert!(may_be_stale(record(1000), now(1100), POLICY));
+        assert!(!may_be_stale(record(1000), now(1101), POLICY));
+        assert!(may_be_stale(record(1000), now(0), POLICY));
+    }
+}

@@ -1,0 +1,175 @@
+//! Manifests by digest: kept by one of the name's origins, else fetched once and verified.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+use super::{
+    How, Item, Key, ManifestAnswer, PullError, Puller,
+    lead::{Lead, ask, origin},
+    walk::{Heard, Refusal, Walk},
+};
+use crate::{
+    oci::{Digest, Manifest, Origin, Reference},
+    route::{Candidate, Named},
+    upstream::{Upstream, UpstreamError},
+};
+
+/// Pause after a 429 that does not say for how long; the upstream's gate knows it when asked again.
+const UNSAID: Duration = Duration::from_millis(50);
+
+impl Puller {
+    pub(super) async fn by_digest(
+        &self,
+        named: &Named,
+        digest: &Digest,
+    ) -> Result<ManifestAnswer, PullError> {
+        let reference = Reference::Digest(*digest);
+        let lead = self.lead(named, &reference)?;
+        self.digest_of(named, digest, &lead).await
+    }
+
+    /// As [`Puller::by_digest`], for a lead that is known already.
+    pub(super) async fn digest_of(
+        &self,
+        named: &Named,
+        digest: &Digest,
+        lead: &Lead,
+    ) -> Result<ManifestAnswer, PullError> {
+        let origins = self.origins(named);
+        if let Some(kept) = self.kept_manifest(&origins, digest).await? {
+            return Ok(kept);
+        }
+        let item = Item::Manifest(Reference::Digest(*digest));
+        let order = self.reachable(named, digest, &item, lead).await?;
+        let (puller, digest) = (self.clone(), *digest);
+        let key = (Key::of(named), Reference::Digest(digest));
+        self.0
+            .manifests
+            .run(key, move || async move {
+                // Another flight may have landed between the look above and the start of this one.
+                if let Some(kept) = puller.kept_manifest(&origins, &digest).await? {
+                    return Ok(kept);
+                }
+                let deadline = Instant::now() + puller.0.settings.manifest_max;
+                absorb(deadline, || puller.fetch_digest(&order, digest, deadline)).await
+            })
+            .await
+    }
+
+    async fn fetch_digest(
+        &self,
+        order: &[Candidate],
+        digest: Digest,
+        deadline: Instant,
+    ) -> Result<ManifestAnswer, PullError> {
+        let reference = Reference::Digest(digest);
+        let item = Item::Manifest(reference.clone());
+        let mut walk = Walk::default();
+        for candidate in order {
+            let origin = origin(candidate);
+            let asked = self.upstream(candidate)?;
+            match asked
+                .upstream
+                .manifest(&ask(candidate, deadline), &reference)
+                .await
+            {
+                Ok(manifest) => return self.keep(manifest, origin).await,
+                Err(error) => {
+                    if self.heard(&asked, error, &item, &mut walk) == Heard::Refused {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(walk.verdict())
+    }
+
+    /// Keeps a manifest that was just fetched. If the disk fails, it is still served: the disk is
+    /// an optimisation.
+    pub(super) async fn keep(
+        &self,
+        manifest: Manifest,
+        origin: Origin,
+    ) -> Result<ManifestAnswer, PullError> {
+        let manifest = Arc::new(manifest);
+        if let Err(error) = self.0.store.keep_manifest(&origin, &manifest).await {
+            tracing::error!(%origin, digest = %manifest.digest(), %error, "a manifest was not kept");
+        }
+        Ok(ManifestAnswer {
+            manifest,
+            how: How::Miss,
+            origin,
+        })
+    }
+
+    /// Sorts a candidate's failure, remembers an absence, and notes the rest for the verdict.
+    pub(super) fn heard(
+        &self,
+        asked: &Asked,
+        error: UpstreamError,
+        item: &Item,
+        walk: &mut Walk,
+    ) -> Heard {
+        let error = Arc::new(error);
+        let heard = Heard::of(&error, asked.refusal);
+        if heard == Heard::Absent {
+            self.0
+                .absent
+                .insert((asked.origin.clone(), item.clone()), ());
+        } else {
+            tracing::debug!(origin = %asked.origin, %error, "asked in vain");
+        }
+        walk.note(heard, &error);
+        heard
+    }
+
+    /// The upstream behind a candidate.
+    pub(super) fn upstream(&self, candidate: &Candidate) -> Result<Asked, PullError> {
+        let known = self.0.directory.find(&candidate.upstream, &self.0.table).map_err(|error| {
+            tracing::error!(upstream = %candidate.upstream, %error, "no client for an upstream");
+            PullError::Abandoned
+        })?;
+        let upstream = known.upstream;
+        let policy = candidate.refused.unwrap_or(known.refused);
+        let names = [upstream.name().as_str(), &upstream.authority()];
+        let refusal = Refusal::of(policy, names, upstream.username());
+        Ok(Asked {
+            origin: origin(candidate),
+            upstream,
+            refusal,
+        })
+    }
+}
+
+/// Walks again as often as an upstream's 429 allows it before the deadline: a client that is told to
+/// come back comes back at once.
+pub(super) async fn absorb<F>(
+    deadline: Instant,
+    walk: impl Fn() -> F,
+) -> Result<ManifestAnswer, PullError>
+where
+    F: Future<Output = Result<ManifestAnswer, PullError>>,
+{
+    loop {
+        let outcome = walk().await;
+        let Err(PullError::Throttled { retry_after, .. }) = &outcome else {
+            return outcome;
+        };
+        let wait = retry_after.unwrap_or(UNSAID);
+        if Instant::now() + wait >= deadline {
+            return outcome;
+        }
+        sleep(wait).await;
+    }
+}
+
+/// An upstream that is being asked.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    /// What comes from it belongs to this.
+    pub(super) origin: Origin,
+    pub(super) upstream: Upstream,
+    /// How its refusals read.
+    pub(super) refusal: Refusal,
+}

@@ -1,0 +1,289 @@
+//! Manifests by tag: fresh, revalidated, fetched, or stale when upstream fails.
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{
+    How, Item, Key, ManifestAnswer, PullError, Puller,
+    freshness::{Step, may_be_stale, next_step},
+    lead::{Lead, ask, origin},
+    manifest::{Asked, absorb},
+    walk::{Heard, Walk},
+};
+use crate::{
+    oci::{Digest, Manifest, Origin, Reference, Tag},
+    route::{Candidate, Named},
+    store::{StoreError, TagRecord},
+    upstream::UpstreamError,
+};
+
+impl Puller {
+    pub(super) async fn by_tag(
+        &self,
+        named: &Named,
+        tag: &Tag,
+    ) -> Result<ManifestAnswer, PullError> {
+        let lead = self.lead(named, &Reference::Tag(tag.clone()))?;
+        if let Some(pinned) = &lead.pin {
+            return self.digest_of(named, pinned, &lead).await;
+        }
+        if self.0.settings.offline {
+            return self.offline(named, tag, &lead).await;
+        }
+        if let Some(fresh) = self.fresh(tag, &lead).await? {
+            return Ok(fresh);
+        }
+        if let Some(nobody) = lead.nobody() {
+            return self.local(named, tag).await?.ok_or(nobody);
+        }
+        let (puller, asked_for) = (self.clone(), (named.clone(), tag.clone()));
+        let key = (Key::of(named), Reference::Tag(tag.clone()));
+        let work = move || async move {
+            let (named, tag) = asked_for;
+            // Another flight may have landed between the look above and the start of this one.
+            if let Some(fresh) = puller.fresh(&tag, &lead).await? {
+                return Ok(fresh);
+            }
+            let deadline = Instant::now() + puller.0.settings.manifest_max;
+            absorb(deadline, || puller.ask_all(&named, &tag, &lead, deadline)).await
+        };
+        self.0.manifests.run(key, work).await
+    }
+
+    /// The answer that needs no upstream: the first candidate that is not lately absent, if its
+    /// record is fresh.
+    async fn fresh(&self, tag: &Tag, lead: &Lead) -> Result<Option<ManifestAnswer>, PullError> {
+        for candidate in &lead.candidates {
+            let key = (origin(candidate), there(candidate, tag).clone());
+            let item = Item::Manifest(Reference::Tag(key.1.clone()));
+            let absent = (key.0.clone(), item);
+            if self.0.absent.contains_key(&absent) {
+                continue;
+            }
+            // A disk that cannot be read has no record.
+            let record = self.0.store.tag(&key.0, &key.1).await.unwrap_or_default();
+            let confirmed = self.0.confirmed.get(&key);
+            return match next_step(record, confirmed, Instant::now(), lead.policy) {
+                Step::Serve(digest) => self.kept_manifest(&[key.0], &digest).await,
+                Step::Ask => Ok(None),
+            };
+        }
+        Ok(None)
+    }
+
+    /// Walks the candidates over their own records; a loaded bundle comes last.
+    async fn ask_all(
+        &self,
+        named: &Named,
+        tag: &Tag,
+        lead: &Lead,
+        deadline: Instant,
+    ) -> Result<ManifestAnswer, PullError> {
+        let mut walk = Walk::default();
+        for candidate in &lead.candidates {
+            let there = there(candidate, tag);
+            let item = Item::Manifest(Reference::Tag(there.clone()));
+            let origin = origin(candidate);
+            if self.0.absent.contains_key(&(origin.clone(), item.clone())) {
+                continue;
+            }
+            let asked = self.upstream(candidate)?;
+            let error = match self.ask_one(&asked, candidate, there, deadline).await {
+                Ok(answer) => return Ok(answer),
+                Err(Trouble::Upstream(error)) => error,
+                Err(Trouble::Pull(error)) => return Err(error),
+            };
+            let is_upstreams_word = is_upstreams_word(&error);
+            let text = error.to_string();
+            let heard = self.heard(&asked, error, &item, &mut walk);
+            if heard == Heard::Absent
+                && let Err(error) = self.0.store.forget_tag(&origin, there).await
+            {
+                tracing::error!(%origin, tag = %there, %error, "a tag was not forgotten");
+            }
+            // The network's word on what changed is missing, or our login is broken: what this
+            // candidate last said beats what a later one says now.
+            if !is_upstreams_word
+                && let Some(stale) = self.stale(&origin, there, lead, &text).await?
+            {
+                return Ok(stale);
+            }
+            if heard == Heard::Refused {
+                return Err(walk.verdict());
+            }
+        }
+        self.local(named, tag).await?.ok_or_else(|| walk.verdict())
+    }
+
+    /// Asks one candidate what a tag means now, and makes sure that we have it.
+    async fn ask_one(
+        &self,
+        asked: &Asked,
+        candidate: &Candidate,
+        tag: &Tag,
+        deadline: Instant,
+    ) -> Result<ManifestAnswer, Trouble> {
+        let reference = Reference::Tag(tag.clone());
+        let ask = ask(candidate, deadline);
+        let origin = origin(candidate);
+        if let Some(digest) = asked.upstream.manifest_head(&ask, &reference).await? {
+            let kept = self.0.store.manifest(&origin, &digest).await;
+            if let Some(manifest) = kept.unwrap_or_default() {
+                self.record(&origin, tag, digest).await?;
+                return Ok(ManifestAnswer {
+                    manifest,
+                    how: How::Revalidated,
+                    origin,
+                });
+            }
+            match asked
+                .upstream
+                .manifest(&ask, &Reference::Digest(digest))
+                .await
+            {
+                Ok(manifest) => return self.take(manifest, origin, tag).await,
+                // A registry that knows the tag but not its own digest: ask by tag.
+                Err(UpstreamError::Absent { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let manifest = asked.upstream.manifest(&ask, &reference).await?;
+        self.take(manifest, origin, tag).await
+    }
+
+    async fn take(
+        &self,
+        manifest: Manifest,
+        origin: Origin,
+        tag: &Tag,
+    ) -> Result<ManifestAnswer, Trouble> {
+        let answer = self.keep(manifest, origin).await?;
+        self.record(&answer.origin, tag, answer.manifest.digest())
+            .await?;
+        Ok(answer)
+    }
+
+    /// Remembers what a tag means. A disk that fails costs only the memory of it.
+    async fn record(&self, origin: &Origin, tag: &Tag, digest: Digest) -> Result<(), PullError> {
+        self.0
+            .confirmed
+            .insert((origin.clone(), tag.clone()), Instant::now());
+        let record = TagRecord {
+            digest,
+            checked: Timestamp::now(),
+        };
+        if let Err(error) = self.0.store.keep_tag(origin, tag, record).await {
+            tracing::error!(%origin, %tag, %error, "a tag was not kept");
+        }
+        Ok(())
+    }
+
+    /// What a candidate last said, if that is not too long ago.
+    async fn stale(
+        &self,
+        origin: &Origin,
+        tag: &Tag,
+        lead: &Lead,
+        why: &str,
+    ) -> Result<Option<ManifestAnswer>, PullError> {
+        let Some(record) = self.0.store.tag(origin, tag).await? else {
+            return Ok(None);
+        };
+        if !may_be_stale(record, Timestamp::now(), lead.policy) {
+            return Ok(None);
+        }
+        let Some(manifest) = self.0.store.manifest(origin, &record.digest).await? else {
+            return Ok(None);
+        };
+        tracing::warn!(%origin, %tag, digest = %record.digest, why, "serving a stale tag");
+        Ok(Some(ManifestAnswer {
+            manifest,
+            how: How::Stale,
+            origin: origin.clone(),
+        }))
+    }
+
+    /// With no upstream at all: a loaded bundle first, then what any candidate last said, however
+    /// long ago.
+    async fn offline(
+        &self,
+        named: &Named,
+        tag: &Tag,
+        lead: &Lead,
+    ) -> Result<ManifestAnswer, PullError> {
+        if let Some(answer) = self.local(named, tag).await? {
+            return Ok(answer);
+        }
+        for candidate in &lead.candidates {
+            if let Some(answer) = self
+                .recorded(origin(candidate), there(candidate, tag))
+                .await?
+            {
+                return Ok(answer);
+            }
+        }
+        Err(lead.nobody().unwrap_or(PullError::Absent))
+    }
+
+    /// What a loaded bundle says.
+    async fn local(&self, named: &Named, tag: &Tag) -> Result<Option<ManifestAnswer>, PullError> {
+        for repository in named.repositories() {
+            if let Some(answer) = self.recorded(Origin::Local(repository), tag).await? {
+                return Ok(Some(answer));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn recorded(
+        &self,
+        origin: Origin,
+        tag: &Tag,
+    ) -> Result<Option<ManifestAnswer>, PullError> {
+        match self.0.store.tag(&origin, tag).await? {
+            Some(record) => self.kept_manifest(&[origin], &record.digest).await,
+            None => Ok(None),
+        }
+    }
+}
+
+/// Why one candidate gave no answer: its own doing, or ours.
+enum Trouble {
+    Upstream(UpstreamError),
+    Pull(PullError),
+}
+
+impl From<UpstreamError> for Trouble {
+    fn from(error: UpstreamError) -> Self {
+        Self::Upstream(error)
+    }
+}
+
+impl From<PullError> for Trouble {
+    fn from(error: PullError) -> Self {
+        Self::Pull(error)
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Self::Pull(error.into())
+    }
+}
+
+/// Whether a failure is what the upstream has to say about the tag: that it is not there, or not
+/// for everyone. A login that is refused is a fault, and says nothing of the tag.
+fn is_upstreams_word(error: &UpstreamError) -> bool {
+    match error {
+        UpstreamError::Absent { .. } => true,
+        UpstreamError::Refused {
+            with_credentials, ..
+        } => !with_credentials,
+        _ => false,
+    }
+}
+
+/// The tag's name at a candidate, which a route may have changed.
+fn there<'a>(candidate: &'a Candidate, tag: &'a Tag) -> &'a Tag {
+    candidate.tag.as_ref().unwrap_or(tag)
+}

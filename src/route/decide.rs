@@ -1,0 +1,372 @@
+//! The decision for one name, and everything it may have come from.
+
+use std::time::Duration;
+
+use crate::oci::{Digest, Reference, Registry, Repository, RepositoryName, Tag};
+
+use super::{
+    Candidate, Named, Place, Table, Unmatched,
+    index::Entry,
+    pattern::{Asked, Bound, Subject, official},
+    public,
+    rewrite::Rewrite,
+    rule::{Action, Library},
+    target::{Target, To, Values},
+};
+
+/// What is to be done with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Ask these, in this order.
+    Route {
+        /// The route that decided; none if it is built in.
+        place: Option<Place>,
+        /// What matched, as it is written.
+        from: String,
+        /// Whom to ask. Empty if the route has no target for this kind of reference: what one of
+        /// [`Table::origins`] has is served all the same, anything else is denied.
+        candidates: Vec<Candidate>,
+        /// The digest that answers the tag, whatever upstream says.
+        pin: Option<Digest>,
+        /// How long the tag is believed; none for the general setting.
+        tag_fresh: Option<Duration>,
+        /// How long the tag is served without its upstream; none for the general setting.
+        tag_stale_max: Option<Duration>,
+    },
+    /// Refuse, kept content too.
+    Deny {
+        /// The route that decided.
+        place: Place,
+        /// What matched, as it is written.
+        from: String,
+    },
+    /// No route knows the name.
+    Unmatched {
+        /// Why nothing else serves it.
+        reason: String,
+    },
+}
+
+impl Table {
+    /// Decides one request. Of the equal registries the first that some route matches decides.
+    ///
+    /// A digest may be what a tag's own route led to, so after its candidates the targets of routes
+    /// for single tags are asked too, and such a route, or one for all tags, keeps the name's
+    /// digests from being denied or unknown.
+    pub fn decide(&self, named: &Named, reference: &Reference) -> Decision {
+        match reference {
+            Reference::Tag(tag) => self.by_tag(named, Asked::Tag(tag), Some(tag)),
+            Reference::Digest(_) => self.by_digest(named),
+        }
+    }
+
+    /// Every place that bytes under this name may have come from: the candidates for digests, those
+    /// for tags, and those of the routes for single tags. What is kept locally is not among them.
+    pub fn origins(&self, named: &Named) -> Vec<Candidate> {
+        let by_digest = self.by_digest(named);
+        let by_tag = self.by_tag(named, Asked::AnyTag, None);
+        let mut origins = by_digest.into_candidates();
+        origins.extend(by_tag.into_candidates());
+        origins.extend(
+            self.single_tags(named)
+                .into_iter()
+                .flat_map(|(_, found)| found),
+        );
+        let same = |one: &Candidate, other: &Candidate| {
+            (&one.upstream, &one.name) == (&other.upstream, &other.name)
+        };
+        distinct(without_tags(origins), same)
+    }
+
+    fn by_tag(&self, named: &Named, asked: Asked<'_>, tag: Option<&Tag>) -> Decision {
+        let decided = self.best(named, asked, |entry, subject| {
+            decided(entry, &Request::new(subject, named, asked, tag))
+        });
+        decided.unwrap_or_else(|| self.unmatched(named))
+    }
+
+    fn by_digest(&self, named: &Named) -> Decision {
+        let mut decision = self.by_tag(named, Asked::Digest, None);
+        if let Decision::Unmatched { .. } = decision {
+            let by_tag = self.best(named, Asked::AnyTag, |entry, _| entry.clone());
+            if let Some(entry) = by_tag.filter(|entry| entry.rule.text.action == Action::Route) {
+                decision = routed(&entry, Vec::new(), None);
+            }
+        }
+        let mut single = self.single_tags(named).into_iter();
+        let Some((entry, first)) = single.next() else {
+            return decision;
+        };
+        let more = first.into_iter().chain(single.flat_map(|(_, found)| found));
+        match &mut decision {
+            Decision::Route { candidates, .. } => {
+                let known = std::mem::take(candidates);
+                *candidates = distinct(known.into_iter().chain(more).collect(), Candidate::eq);
+                decision
+            }
+            Decision::Deny { .. } | Decision::Unmatched { .. } => {
+                routed(entry, distinct(more.collect(), Candidate::eq), None)
+            }
+        }
+    }
+
+    /// The routes that decide single tags of this name, and where they lead when asked by digest.
+    /// A route that another for every tag overrules decides none.
+    fn single_tags(&self, named: &Named) -> Vec<(&Entry, Vec<Candidate>)> {
+        let mut found = Vec::new();
+        for repository in spellings(named) {
+            let subject = self.index.subject(&repository);
+            let other = self.index.best(&subject, Asked::AnyTag);
+            let single = self.index.single_tags(&subject).into_iter();
+            let single = single
+                .filter(|entry| entry.rule.text.action == Action::Route)
+                .filter(|entry| other.is_none_or(|other| other.rank < entry.rank));
+            found.extend(single.map(|entry| {
+                let tag = entry.pattern.exact_tag();
+                let request = Request::new(&subject, named, Asked::AnyTag, tag);
+                (entry, without_tags(candidates(entry, &request)))
+            }));
+            if other.is_some() {
+                break;
+            }
+        }
+        found
+    }
+
+    fn best<T>(
+        &self,
+        named: &Named,
+        asked: Asked<'_>,
+        then: impl Fn(&Entry, &Subject<'_>) -> T,
+    ) -> Option<T> {
+        spellings(named).find_map(|repository| {
+            let subject = self.index.subject(&repository);
+            let entry = self.index.best(&subject, asked)?;
+            Some(then(entry, &subject))
+        })
+    }
+
+    fn unmatched(&self, named: &Named) -> Decision {
+        let Repository { registry, .. } = &named.repository;
+        let source = match self.unmatched {
+            Unmatched::Auto => self.is_empty && public::is_public(registry),
+            Unmatched::Source => public::is_public(registry) || self.index.names(registry),
+            Unmatched::Deny => false,
+        };
+        if source {
+            return Decision::Route {
+                place: None,
+                from: public::NAME.to_owned(),
+                candidates: spellings(named).filter_map(self::source).collect(),
+                pin: None,
+                tag_fresh: None,
+                tag_stale_max: None,
+            };
+        }
+        let name = &named.repository;
+        let list = public::NAME;
+        let reason = match self.unmatched {
+            Unmatched::Deny => format!("no route matches {name}, and unmatched = \"deny\""),
+            Unmatched::Auto if !self.is_empty => format!("no route matches {name}"),
+            Unmatched::Auto | Unmatched::Source => {
+                format!("{registry} is not on {list}, and no route names it")
+            }
+        };
+        Decision::Unmatched { reason }
+    }
+}
+
+impl Decision {
+    fn into_candidates(self) -> Vec<Candidate> {
+        match self {
+            Self::Route { candidates, .. } => candidates,
+            Self::Deny { .. } | Self::Unmatched { .. } => Vec::new(),
+        }
+    }
+}
+
+/// One name being led to its candidates.
+#[derive(Clone, Copy, Debug)]
+struct Request<'a> {
+    subject: &'a Subject<'a>,
+    named: &'a Named,
+    asked: Asked<'a>,
+    tag: Option<&'a Tag>,
+}
+
+impl<'a> Request<'a> {
+    fn new(
+        subject: &'a Subject<'a>,
+        named: &'a Named,
+        asked: Asked<'a>,
+        tag: Option<&'a Tag>,
+    ) -> Self {
+        Self {
+            subject,
+            named,
+            asked,
+            tag,
+        }
+    }
+}
+
+/// The name in its own registry and then in each equal one.
+fn spellings(named: &Named) -> impl Iterator<Item = Repository> {
+    let equal = named.equal.iter();
+    let equal = equal.map(|registry| in_registry(&named.repository, registry));
+    std::iter::once(named.repository.clone()).chain(equal)
+}
+
+fn in_registry(repository: &Repository, registry: &Registry) -> Repository {
+    Repository::canonical(registry.clone(), repository.name.clone())
+}
+
+fn decided(entry: &Entry, request: &Request<'_>) -> Decision {
+    match entry.rule.text.action {
+        Action::Deny => Decision::Deny {
+            place: entry.rule.place().clone(),
+            from: entry.pattern.written.clone(),
+        },
+        Action::Route => {
+            let pin = request.tag.and(entry.rule.pin);
+            routed(entry, candidates(entry, request), pin)
+        }
+    }
+}
+
+fn routed(entry: &Entry, candidates: Vec<Candidate>, pin: Option<Digest>) -> Decision {
+    Decision::Route {
+        place: Some(entry.rule.place().clone()),
+        from: entry.pattern.written.clone(),
+        candidates,
+        pin,
+        tag_fresh: entry.rule.text.tag_fresh,
+        tag_stale_max: entry.rule.text.tag_stale_max,
+    }
+}
+
+/// Targets in order, each in the spellings that the rule's library policy gives.
+fn candidates(entry: &Entry, request: &Request<'_>) -> Vec<Candidate> {
+    let bound = entry.pattern.bind(request.subject);
+    let mut found = Vec::new();
+    for target in &entry.rule.targets {
+        if !target.ref_kind.takes(request.asked) {
+            continue;
+        }
+        match &target.to {
+            To::Source => found.extend(sources(request, target)),
+            To::Upstream { .. } => {
+                let names = library(entry.rule.text.library, request.subject.repository);
+                let filled = names.map(|name| fill(target, name, entry, (request, &bound)));
+                found.extend(filled.flatten());
+            }
+        }
+    }
+    distinct(found, Candidate::eq)
+}
+
+/// The registry of the name itself, then those that count as equal to it.
+fn sources(request: &Request<'_>, target: &Target) -> Vec<Candidate> {
+    let own = request.subject.repository;
+    let others = spellings(request.named).filter(|repository| repository != own);
+    let all = std::iter::once(own.clone()).chain(others);
+    let mut found: Vec<_> = all.filter_map(source).collect();
+    for candidate in &mut found {
+        candidate.refused = target.refused;
+    }
+    found
+}
+
+fn source(repository: Repository) -> Option<Candidate> {
+    Some(Candidate {
+        upstream: repository.registry.as_str().parse().ok()?,
+        name: repository.name,
+        tag: None,
+        refused: None,
+        registry: repository.registry,
+    })
+}
+
+/// One target for one spelling of the name; none if that makes no well-formed name or tag.
+fn fill(
+    target: &Target,
+    spelled: &str,
+    entry: &Entry,
+    (request, bound): (&Request<'_>, &Bound),
+) -> Option<Candidate> {
+    let To::Upstream {
+        upstream,
+        path,
+        tag,
+    } = &target.to
+    else {
+        return None;
+    };
+    let Repository { registry, name } = request.subject.repository;
+    let rewritten = Rewrite::first(&entry.rule.rewrites, spelled);
+    let rest = match &rewritten {
+        // A rewritten name is whole: the matched prefix may be gone from it.
+        Some(whole) if !entry.pattern.is_exact() => whole,
+        _ if bound.prefix.is_empty() => spelled,
+        _ => name.strip_prefix(&bound.prefix)?,
+    };
+    let values = Values {
+        repository: rewritten.as_deref().unwrap_or(spelled),
+        rest,
+        first: name.elements().next()?,
+        registry: registry.as_str(),
+        tag: request.tag.map(Tag::as_str),
+        groups: &bound.captures,
+    };
+    let mut name: RepositoryName = path.fill_path(&values)?;
+    if upstream.as_str() == Registry::docker_hub().as_str() {
+        // Docker Hub serves its official images under their long name only.
+        name = Repository::canonical(Registry::docker_hub(), name).name;
+    }
+    let tag = match (tag, request.tag) {
+        (Some(tag), Some(_)) => Some(tag.fill(&values)?.parse().ok()?),
+        _ => None,
+    };
+    Some(Candidate {
+        upstream: upstream.clone(),
+        name,
+        tag,
+        refused: target.refused,
+        registry: registry.clone(),
+    })
+}
+
+/// The spellings under which a target may hold an official image of Docker Hub.
+fn library(policy: Library, repository: &Repository) -> impl Iterator<Item = &str> {
+    let name = &repository.name;
+    let short = official(name);
+    let (long, short) = match policy {
+        Library::Auto if repository.registry.is_docker_hub() => (Some(name.as_str()), short),
+        Library::Both => (Some(name.as_str()), short),
+        Library::Auto | Library::Keep => (Some(name.as_str()), None),
+        Library::Strip => (None, Some(short.unwrap_or(name.as_str()))),
+    };
+    long.into_iter().chain(short)
+}
+
+/// A place is what it is under every tag.
+fn without_tags(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+    for candidate in &mut candidates {
+        candidate.tag = None;
+    }
+    candidates
+}
+
+/// The first of each, in order; lists are as long as a rule's `to`.
+fn distinct(
+    candidates: Vec<Candidate>,
+    same: impl Fn(&Candidate, &Candidate) -> bool,
+) -> Vec<Candidate> {
+    let mut kept: Vec<Candidate> = Vec::with_capacity(candidates.len());
+    for candidate in candidates {
+        if !kept.iter().any(|other| same(other, &candidate)) {
+            kept.push(candidate);
+        }
+    }
+    kept
+}

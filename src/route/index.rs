@@ -1,0 +1,161 @@
+//! All patterns of a table, found by registry and path so that a thousand routes cost one name as
+//! much as ten.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::oci::{Registry, Repository};
+
+use super::{
+    pattern::{Asked, Kind, Loose, Pattern, Rank, Subject},
+    place::{Hosts, Paths},
+    rule::Rule,
+};
+
+/// One pattern of one rule, and how well it fits what it matches.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) rank: Rank,
+    pub(super) rule: Arc<Rule>,
+    pub(super) pattern: Pattern,
+}
+
+/// The entries by what a name must have for them to match.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Index {
+    exact: HashMap<Registry, ByPath>,
+    any_port: HashMap<String, ByPath>,
+    suffix: HashMap<String, ByPath>,
+    any: ByPath,
+    /// Globs, regexes and substrings, the best first: the first that matches is the best of them.
+    loose: Vec<Entry>,
+}
+
+/// Entries by the path they speak of, exact ones and prefixes together.
+type ByPath = HashMap<String, Vec<Entry>>;
+
+impl Index {
+    pub(super) fn new(entries: Vec<Entry>) -> Self {
+        let mut index = Self::default();
+        for entry in entries {
+            let Kind::Place(hosts, paths) = &entry.pattern.kind else {
+                index.loose.push(entry);
+                continue;
+            };
+            let by_path = match hosts {
+                Hosts::Exact(registry) => index.exact.entry(registry.clone()).or_default(),
+                Hosts::AnyPort(host) => index.any_port.entry(host.clone()).or_default(),
+                Hosts::Suffix(suffix) => index.suffix.entry(suffix.clone()).or_default(),
+                Hosts::Any => &mut index.any,
+            };
+            let path = match paths {
+                Paths::Below(path) => path.clone(),
+                Paths::Exactly(name, _) => name.to_string(),
+            };
+            by_path.entry(path).or_default().push(entry);
+        }
+        index
+            .loose
+            .sort_by_key(|entry| std::cmp::Reverse(entry.rank));
+        index
+    }
+
+    pub(super) fn subject<'a>(&self, repository: &'a Repository) -> Subject<'a> {
+        let loose = if self.loose.is_empty() {
+            Loose::None
+        } else {
+            Loose::Some
+        };
+        Subject::new(repository, loose)
+    }
+
+    /// The entry that decides.
+    pub(super) fn best(&self, subject: &Subject<'_>, asked: Asked<'_>) -> Option<&Entry> {
+        let fits = |entry: &&Entry| {
+            entry.rule.text.ref_kind.takes(asked) && entry.pattern.matches(subject, asked)
+        };
+        let placed = self.placed(subject.repository).filter(fits);
+        let placed = placed.max_by_key(|entry| entry.rank);
+        let loose = self.loose.iter().find(fits);
+        placed
+            .into_iter()
+            .chain(loose)
+            .max_by_key(|entry| entry.rank)
+    }
+
+    /// The entries that decide single tags of this repository, the best first.
+    pub(super) fn single_tags(&self, subject: &Subject<'_>) -> Vec<&Entry> {
+        let fits = |entry: &&Entry| entry.pattern.minds_tag() && entry.pattern.covers(subject);
+        let all = self.placed(subject.repository).chain(&self.loose);
+        let mut found: Vec<_> = all.filter(fits).collect();
+        found.sort_by_key(|entry| std::cmp::Reverse(entry.rank));
+        found
+    }
+
+    /// Whether some route names this very registry.
+    pub(super) fn names(&self, registry: &Registry) -> bool {
+        self.exact.contains_key(registry) || self.any_port.contains_key(registry.host())
+    }
+
+    /// The `from` entries that may match: those of every prefix of the name, at every way of
+    /// naming its registry.
+    fn placed(&self, repository: &Repository) -> impl Iterator<Item = &Entry> {
+        let Repository { registry, name } = repository;
+        let host = registry.host();
+        let suffixes = host
+            .match_indices('.')
+            .filter_map(move |(dot, _)| self.suffix.get(host.split_at_checked(dot)?.1));
+        let by_paths = self.exact.get(registry).into_iter();
+        let by_paths = by_paths.chain(self.any_port.get(host)).chain(suffixes);
+        by_paths.chain([&self.any]).flat_map(move |by_path| {
+            let name = name.as_str();
+            let ends = name.match_indices('/').map(|(end, _)| end);
+            let ends = std::iter::once(0).chain(ends).chain([name.len()]);
+            ends.filter_map(move |end| by_path.get(name.split_at_checked(end)?.0))
+                .flatten()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{super::vectors::route, *};
+
+    fn entries(froms: &[String]) -> Vec<Entry> {
+        let compiled = froms.iter().enumerate().filter_map(|(order, from)| {
+            let rule = Arc::new(route(from, &["source"]).compile().ok()?);
+            let pattern = rule.patterns.first()?.clone();
+            let rank = pattern.rank(None, rule.text.ref_kind, order);
+            Some(Entry {
+                rank,
+                rule,
+                pattern,
+            })
+        });
+        compiled.collect()
+    }
+
+    proptest! {
+        #[test]
+        fn the_index_finds_what_a_walk_would(
+            froms in proptest::collection::vec(
+                "(\\*|\\*\\.b|\\*\\.a\\.b|a\\.b|a\\.b:1|a\\.b:\\*|c\\.a\\.b)(/[xy]){0,3}(:\\*|:1)?",
+                1..20,
+            ),
+            asked in "(a\\.b|a\\.b:1|c\\.a\\.b|d\\.b)(/[xy]){1,3}",
+        ) {
+            let image: crate::oci::ImageReference = asked.parse().unwrap();
+            let entries = entries(&froms);
+            let tag = "1".parse().unwrap();
+            let index = Index::new(entries.clone());
+            let subject = index.subject(&image.repository);
+            for asked in [Asked::Tag(&tag), Asked::AnyTag, Asked::Digest] {
+                let fits = |entry: &&Entry| entry.pattern.matches(&subject, asked);
+                let walked = entries.iter().filter(fits).map(|entry| entry.rank).max();
+                let found = index.best(&subject, asked).map(|entry| entry.rank);
+                prop_assert_eq!(found, walked);
+            }
+        }
+    }
+}

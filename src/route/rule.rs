@@ -1,0 +1,426 @@
+//! One route: as written, and compiled with every problem reported at once.
+
+use std::{fmt, time::Duration};
+
+use thiserror::Error;
+
+use crate::oci::{Digest, UpstreamName};
+
+use super::{
+    Place, Refused,
+    pattern::{Asked, Pattern},
+    rewrite::Rewrite,
+    target::{Allowed, Target, To},
+};
+
+/// A route as it is written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleText {
+    /// Which names it is about.
+    pub matches: MatchText,
+    /// Which requests for them.
+    pub ref_kind: RefKind,
+    /// What happens to those.
+    pub action: Action,
+    /// Where they lead, in order.
+    pub to: Vec<TargetText>,
+    /// Renamings on the way there; the first that matches is applied.
+    pub rewrite: Vec<RewriteText>,
+    /// How Docker Hub's `library/` is written there.
+    pub library: Library,
+    /// What an exact tag is answered with.
+    pub digest: Option<String>,
+    /// The band, 0 to 500; none for the usual one of the kind of match.
+    pub band: Option<u16>,
+    /// How long a tag is believed; none for the general setting.
+    pub tag_fresh: Option<Duration>,
+    /// How long a tag is served without its upstream; none for the general setting.
+    pub tag_stale_max: Option<Duration>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// The four ways of saying which names a route is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MatchText {
+    /// `R`, `R:PORT`, `R:*`, `*.suffix` or `*`, then `/prefix`, `/repo:TAG` or `/repo:*`.
+    From(Vec<String>),
+    /// A glob on the repository in any spelling, and on the tag after a colon.
+    Glob(String),
+    /// An anchored regex on the canonical `REGISTRY/REPOSITORY`.
+    Regex(String),
+    /// A part of the repository in any spelling.
+    Contains(String),
+}
+
+/// One entry of `to`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetText {
+    /// `HOST[:PORT][/PATH][:TAG]`, a template, or `source`.
+    pub target: String,
+    /// Which requests it takes.
+    pub ref_kind: RefKind,
+    /// What a 401 or 403 from there means.
+    pub refused: Option<Refused>,
+}
+
+/// One entry of `rewrite`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RewriteText {
+    /// What to replace, everywhere in the repository's name.
+    pub regex: String,
+    /// The replacement, with `$1` or `${1}` for groups.
+    pub with: String,
+}
+
+/// Which kind of reference a route or a target takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RefKind {
+    /// Both.
+    #[default]
+    Any,
+    /// Tags only.
+    Tag,
+    /// Digests only.
+    Digest,
+}
+
+/// What a route does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Action {
+    /// Leads to its targets.
+    #[default]
+    Route,
+    /// Refuses.
+    Deny,
+}
+
+/// How names in Docker Hub's `library/` are written at a target; `source` always keeps them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Library {
+    /// Both spellings for names on Docker Hub, others as they are.
+    #[default]
+    Auto,
+    /// With and then without `library/`.
+    Both,
+    /// As they are.
+    Keep,
+    /// Without `library/`.
+    Strip,
+}
+
+/// One value in a route that cannot hold.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{key}: {value:?}: {reason}")]
+pub struct InvalidRule {
+    /// The key it stands under.
+    pub key: &'static str,
+    /// Which entry, where the key holds a list.
+    pub index: Option<usize>,
+    /// What is written there.
+    pub value: String,
+    /// What is wrong with it.
+    pub reason: String,
+    /// What to write instead.
+    pub hint: Option<String>,
+}
+
+/// A compiled route.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub(super) text: RuleText,
+    pub(super) patterns: Vec<Pattern>,
+    pub(super) targets: Vec<Target>,
+    pub(super) rewrites: Vec<Rewrite>,
+    pub(super) pin: Option<Digest>,
+    pub(super) imported: bool,
+}
+
+/// What is wrong with one value, before it is known where that stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Flaw {
+    pub(super) reason: String,
+    pub(super) hint: Option<String>,
+}
+
+impl RuleText {
+    /// Checks every value and reports all that are wrong.
+    pub fn compile(self) -> Result<Rule, Vec<InvalidRule>> {
+        let mut problems = Problems::default();
+        let patterns = self.patterns(&mut problems);
+        let allowed = Allowed {
+            groups: patterns.iter().map(Pattern::groups).min().unwrap_or(0),
+            exact: patterns.iter().any(Pattern::is_exact),
+        };
+        let parse = |target: &TargetText| Target::parse(target, allowed);
+        let written = |target: &TargetText| target.target.clone();
+        let targets = problems.each("to", &self.to, written, parse);
+        let written = |rewrite: &RewriteText| rewrite.regex.clone();
+        let rewrites = problems.each("rewrite", &self.rewrite, written, Rewrite::compile);
+        let pin = self.pin(&patterns, &mut problems);
+        self.check_whole(&patterns, &mut problems);
+        if problems.0.is_empty() {
+            Ok(Rule {
+                text: self,
+                patterns,
+                targets,
+                rewrites,
+                pin,
+                imported: false,
+            })
+        } else {
+            Err(problems.0)
+        }
+    }
+
+    fn patterns(&self, problems: &mut Problems) -> Vec<Pattern> {
+        let one = |key, text: &String, parsed: Result<Pattern, Flaw>, problems: &mut Problems| {
+            problems.take(key, None, text, parsed).into_iter().collect()
+        };
+        match &self.matches {
+            MatchText::From(texts) => {
+                if texts.is_empty() {
+                    problems.add("from", None, "", Flaw::new("names no registry"));
+                }
+                let parsed =
+                    problems.each("from", texts, String::clone, |text| Pattern::from(text));
+                let mut patterns: Vec<Pattern> = Vec::new();
+                for pattern in parsed {
+                    // Two spellings of one registry say nothing twice.
+                    if patterns.iter().all(|known| known.key() != pattern.key()) {
+                        patterns.push(pattern);
+                    }
+                }
+                patterns
+            }
+            MatchText::Glob(text) => one("from_glob", text, Pattern::glob(text), problems),
+            MatchText::Regex(text) => one("from_regex", text, Pattern::regex(text), problems),
+            MatchText::Contains(text) => one("contains", text, Pattern::contains(text), problems),
+        }
+    }
+
+    fn pin(&self, patterns: &[Pattern], problems: &mut Problems) -> Option<Digest> {
+        let text = self.digest.as_ref()?;
+        if !patterns.iter().all(|pattern| pattern.exact_tag().is_some()) {
+            let reason = "only one tag can be pinned: `from` must name it, as R/REPOSITORY:TAG";
+            problems.add("digest", None, text, Flaw::new(reason));
+        }
+        problems.take("digest", None, text, text.parse().map_err(Flaw::new))
+    }
+
+    fn check_whole(&self, patterns: &[Pattern], problems: &mut Problems) {
+        match self.action {
+            Action::Route if self.to.is_empty() => {
+                let reason = "leads nowhere";
+                let flaw = Flaw::new(reason).hint("to = [\"source\"], or action = \"deny\"");
+                problems.add("to", None, "", flaw);
+            }
+            Action::Deny if !self.to.is_empty() => {
+                let flaw = Flaw::new("action = \"deny\" leads nowhere");
+                problems.add("to", None, "", flaw);
+            }
+            Action::Deny if self.digest.is_some() => {
+                let flaw = Flaw::new("action = \"deny\" has no answer to pin");
+                problems.add("digest", None, "", flaw);
+            }
+            Action::Route | Action::Deny => {}
+        }
+        if let Some(band) = self.band.filter(|band| *band > BAND_MAX) {
+            let flaw = Flaw::new(format!("a band is a number from 0 to {BAND_MAX}"));
+            problems.add("band", None, &band.to_string(), flaw);
+        }
+        if self.ref_kind == RefKind::Digest && patterns.iter().any(Pattern::minds_tag) {
+            let flaw = Flaw::new("a request by digest has no tag for this route to match");
+            problems.add("ref", None, "digest", flaw);
+        }
+    }
+}
+
+impl Rule {
+    /// Marks it as read from a platform's file: a hand-written route that matches equally wins.
+    #[must_use]
+    pub fn imported(mut self) -> Self {
+        self.imported = true;
+        self
+    }
+
+    /// Where it stands.
+    pub fn place(&self) -> &Place {
+        &self.text.place
+    }
+
+    /// The upstreams it names, for `check` and the loop guard; `source` is not among them.
+    pub fn targets(&self) -> impl Iterator<Item = &UpstreamName> {
+        self.targets.iter().filter_map(|target| match &target.to {
+            To::Source => None,
+            To::Upstream { upstream, .. } => Some(upstream),
+        })
+    }
+
+    /// Whether it can lead to the registry of the name itself.
+    pub fn leads_to_source(&self) -> bool {
+        let source = |target: &Target| matches!(target.to, To::Source);
+        self.targets.iter().any(source)
+    }
+
+    /// Whether both do the same with what they match.
+    pub(super) fn does_as(&self, other: &Self) -> bool {
+        let what = |rule: &Self| {
+            let RuleText {
+                action,
+                library,
+                tag_fresh,
+                tag_stale_max,
+                ..
+            } = rule.text;
+            (action, library, tag_fresh, tag_stale_max, rule.pin)
+        };
+        what(self) == what(other)
+            && self.text.to == other.text.to
+            && self.text.rewrite == other.text.rewrite
+    }
+}
+
+impl RefKind {
+    pub(super) fn takes(self, asked: Asked<'_>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Tag => !matches!(asked, Asked::Digest),
+            Self::Digest => matches!(asked, Asked::Digest),
+        }
+    }
+}
+
+impl Flaw {
+    pub(super) fn new(reason: impl fmt::Display) -> Self {
+        Self {
+            reason: reason.to_string(),
+            hint: None,
+        }
+    }
+
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// All that is wrong with one rule.
+#[derive(Debug, Default)]
+struct Problems(Vec<InvalidRule>);
+
+impl Problems {
+    fn add(&mut self, key: &'static str, index: Option<usize>, value: &str, flaw: Flaw) {
+        self.0.push(InvalidRule {
+            key,
+            index,
+            value: value.to_owned(),
+            reason: flaw.reason,
+            hint: flaw.hint,
+        });
+    }
+
+    fn take<T>(
+        &mut self,
+        key: &'static str,
+        index: Option<usize>,
+        value: &str,
+        parsed: Result<T, Flaw>,
+    ) -> Option<T> {
+        parsed
+            .map_err(|flaw| self.add(key, index, value, flaw))
+            .ok()
+    }
+
+    fn each<S, T>(
+        &mut self,
+        key: &'static str,
+        texts: &[S],
+        written: impl Fn(&S) -> String,
+        parse: impl Fn(&S) -> Result<T, Flaw>,
+    ) -> Vec<T> {
+        let texts = texts.iter().enumerate();
+        texts
+            .filter_map(|(index, text)| self.take(key, Some(index), &written(text), parse(text)))
+            .collect()
+    }
+}
+
+const BAND_MAX: u16 = 500;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{super::vectors::route, *};
+
+    fn problems(text: RuleText) -> Vec<(&'static str, Option<usize>)> {
+        let problems = text.compile().unwrap_err();
+        problems.iter().map(|flaw| (flaw.key, flaw.index)).collect()
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once() {
+        let mut text = route("docker.io/A", &["https://h", "source", "h/"]);
+        text.rewrite = vec![RewriteText {
+            regex: "(.*".to_owned(),
+            with: String::new(),
+        }];
+        text.digest = Some("sha256:0".to_owned());
+        text.band = Some(501);
+        let want = [
+            ("from", Some(0)),
+            ("to", Some(0)),
+            ("to", Some(2)),
+            ("rewrite", Some(0)),
+            ("digest", None),
+            ("band", None),
+        ];
+        assert_eq!(problems(text), want);
+    }
+
+    #[test]
+    fn contradictions_are_problems() {
+        assert_eq!(problems(route("docker.io", &[])), [("to", None)]);
+        let mut text = route("docker.io", &["h"]);
+        text.action = Action::Deny;
+        assert_eq!(problems(text), [("to", None)]);
+        let mut text = route("docker.io", &["h"]);
+        text.digest = Some(format!("sha256:{}", "0".repeat(64)));
+        assert_eq!(problems(text), [("digest", None)]);
+        let mut text = route("docker.io/a/b:1", &["h/a/b"]);
+        text.ref_kind = RefKind::Digest;
+        assert_eq!(problems(text), [("ref", None)]);
+        let mut text = route("docker.io", &["h"]);
+        text.matches = MatchText::From(Vec::new());
+        assert_eq!(problems(text), [("from", None)]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(from in ".{0,40}", to in ".{0,40}", digest in ".{0,20}") {
+            for matches in [
+                MatchText::From(vec![from.clone(), "docker.io/a:1".to_owned()]),
+                MatchText::Glob(from.clone()),
+                MatchText::Regex(from.clone()),
+                MatchText::Contains(from.clone()),
+            ] {
+                let mut text = route("docker.io", &[&to]);
+                text.matches = matches;
+                text.rewrite = vec![RewriteText { regex: from.clone(), with: to.clone() }];
+                text.digest = Some(digest.clone());
+                prop_assert!(text.compile().is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn n08_a_bad_regex_is_an_error_here() {
+        let mut text = route("docker.io", &["h"]);
+        text.rewrite = vec![RewriteText {
+            regex: "(.*".to_owned(),
+            with: "$1".to_owned(),
+        }];
+        assert_eq!(problems(text), [("rewrite", Some(0))]);
+    }
+}

@@ -1,0 +1,277 @@
+//! All routes together: what conflicts, what merges, and the index that decisions are read from.
+
+use std::{
+    collections::{BTreeMap, HashSet, btree_map},
+    sync::Arc,
+};
+
+use thiserror::Error;
+
+use super::{
+    Place,
+    index::{Entry, Index},
+    pattern::Pattern,
+    public,
+    rule::{RefKind, Rule},
+};
+use crate::oci::{Registry, UpstreamName};
+
+/// What happens to a name that no route matches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unmatched {
+    /// The built-in list of public registries, as long as there is no route at all.
+    #[default]
+    Auto,
+    /// Nothing.
+    Deny,
+    /// The registry itself, if it is on the built-in list or some route names it.
+    Source,
+}
+
+/// Two routes match equally and say different things.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{from:?} leads to different places in {} and {}", .first.0, .second.0)]
+pub struct Conflict {
+    /// What both match, as the first writes it.
+    pub from: String,
+    /// Where the first stands.
+    pub first: Place,
+    /// Where the second stands.
+    pub second: Place,
+}
+
+/// Every route, ready to decide.
+#[derive(Clone, Debug)]
+pub struct Table {
+    pub(super) index: Index,
+    pub(super) unmatched: Unmatched,
+    /// Whether there is no route at all.
+    pub(super) is_empty: bool,
+    /// The upstreams that targets name.
+    targets: HashSet<UpstreamName>,
+}
+
+impl Table {
+    /// Compares every route with every other; the notes say what merged or may surprise.
+    pub fn new(
+        rules: Vec<Rule>,
+        unmatched: Unmatched,
+    ) -> Result<(Self, Vec<String>), Vec<Conflict>> {
+        let is_empty = rules.is_empty();
+        let targets = rules.iter().flat_map(Rule::targets).cloned().collect();
+        let (mut entries, mut notes, mut conflicts) = (Entries::new(), Vec::new(), Vec::new());
+        for entry in rules.into_iter().enumerate().flat_map(self::entries) {
+            match add(&mut entries, entry) {
+                Ok(note) => notes.extend(note),
+                Err(conflict) => conflicts.push(conflict),
+            }
+        }
+        if !conflicts.is_empty() {
+            return Err(conflicts);
+        }
+        let entries: Vec<Entry> = entries.into_values().collect();
+        notes.extend(collisions(&entries));
+        let table = Self {
+            index: Index::new(entries),
+            unmatched,
+            is_empty,
+            targets,
+        };
+        Ok((table, notes))
+    }
+}
+
+impl Table {
+    /// Whether an upstream's name stands in the configuration or on the built-in list, and was not
+    /// merely made from a client's request.
+    pub fn knows(&self, upstream: &UpstreamName) -> bool {
+        self.targets.contains(upstream)
+            || upstream
+                .as_str()
+                .parse::<Registry>()
+                .is_ok_and(|registry| self.index.names(&registry) || public::is_listed(&registry))
+    }
+}
+
+/// Entries by what they match; equal keys match equally.
+type Entries = BTreeMap<(u16, String, RefKind), Entry>;
+
+/// One rule's patterns, in the order of the file.
+fn entries((order, mut rule): (usize, Rule)) -> Vec<Entry> {
+    let patterns = std::mem::take(&mut rule.patterns);
+    let rule = Arc::new(rule);
+    let entry = |pattern: Pattern| Entry {
+        rank: pattern.rank(rule.text.band, rule.text.ref_kind, order),
+        rule: Arc::clone(&rule),
+        pattern,
+    };
+    patterns.into_iter().map(entry).collect()
+}
+
+fn key(entry: &Entry) -> (u16, String, RefKind) {
+    let kind = entry.rule.text.ref_kind;
+    (entry.rank.band(), entry.pattern.key(), kind)
+}
+
+/// Adds an entry, or settles it with the one that matches equally; a note says how.
+fn add(entries: &mut Entries, new: Entry) -> Result<Option<String>, Conflict> {
+    let mut held = match entries.entry(key(&new)) {
+        btree_map::Entry::Vacant(free) => {
+            free.insert(new);
+            return Ok(None);
+        }
+        btree_map::Entry::Occupied(held) => held,
+    };
+    let old = held.get();
+    let from = old.pattern.written.clone();
+    let (first, second) = (old.rule.place().clone(), new.rule.place().clone());
+    let (Place(old_place), Place(new_place)) = (&first, &second);
+    if old.rule.does_as(&new.rule) {
+        let note = format!("{new_place}: {from:?} says the same as {old_place}");
+        return Ok(Some(note));
+    }
+    let beats = |winner: &str, loser: &str| {
+        format!("{winner}: {from:?} is written by hand and replaces the one from {loser}")
+    };
+    match (old.rule.imported, new.rule.imported) {
+        (true, false) => {
+            let note = beats(new_place, old_place);
+            held.insert(new);
+            Ok(Some(note))
+        }
+        (false, true) => Ok(Some(beats(old_place, new_place))),
+        _ => Err(Conflict {
+            from,
+            first,
+            second,
+        }),
+    }
+}
+
+/// `W-COLLIDE`: targets where names from different places become one.
+fn collisions(entries: &[Entry]) -> Vec<String> {
+    let mut by_target: BTreeMap<&str, BTreeMap<&Place, &str>> = BTreeMap::new();
+    for entry in entries.iter().filter(|entry| !entry.pattern.is_exact()) {
+        let texts = entry.rule.text.to.iter().zip(&entry.rule.targets);
+        for (text, _) in texts.filter(|(_, target)| target.drops_registry()) {
+            let places = by_target.entry(&text.target).or_default();
+            places.insert(entry.rule.place(), &entry.pattern.written);
+        }
+    }
+    let several = by_target.into_iter().filter(|(_, places)| places.len() > 1);
+    several
+        .map(|(target, places)| {
+            let places: Vec<_> = places
+                .into_iter()
+                .map(|(Place(place), from)| format!("{from} ({place})"))
+                .collect();
+            let places = places.join(", ");
+            format!("W-COLLIDE: different images may become one at {target:?}: {places}")
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{
+            rule::{Action, MatchText, RuleText},
+            vectors::route,
+        },
+        *,
+    };
+
+    fn at(mut text: RuleText, place: &str) -> Rule {
+        text.place = Place(place.into());
+        text.compile().unwrap()
+    }
+
+    fn new(rules: Vec<Rule>) -> Result<Vec<String>, Vec<Conflict>> {
+        Table::new(rules, Unmatched::Auto).map(|(_, notes)| notes)
+    }
+
+    #[test]
+    fn equal_matches_that_differ_name_both_places() {
+        let rules = vec![
+            at(route("index.docker.io", &["h"]), "a:1"),
+            at(route("docker.io", &["g"]), "a:2"),
+            at(route("quay.io", &["h/q"]), "a:3"),
+        ];
+        let conflicts = new(rules).unwrap_err();
+        assert_eq!(conflicts.len(), 1);
+        let text = conflicts[0].to_string();
+        assert_eq!(
+            text,
+            "\"index.docker.io\" leads to different places in a:1 and a:2"
+        );
+    }
+
+    #[test]
+    fn equal_matches_that_agree_merge() {
+        let rules = vec![
+            at(route("docker.io", &["h"]), "a:1"),
+            at(route("docker.io", &["h"]), "b:1"),
+        ];
+        let notes = new(rules).unwrap();
+        assert_eq!(notes, ["b:1: \"docker.io\" says the same as a:1"]);
+    }
+
+    #[test]
+    fn a_hand_written_route_beats_an_imported_one() {
+        for swap in [false, true] {
+            let mut rules = vec![
+                at(route("docker.io", &["h"]), "hand:1"),
+                at(route("docker.io", &["g"]), "import:1").imported(),
+            ];
+            if swap {
+                rules.reverse();
+            }
+            let notes = new(rules).unwrap();
+            assert!(notes[0].starts_with("hand:1"), "{notes:?}");
+        }
+        let rules = vec![
+            at(route("docker.io", &["h"]), "import:1").imported(),
+            at(route("docker.io", &["g"]), "import:2").imported(),
+        ];
+        assert!(new(rules).is_err());
+    }
+
+    #[test]
+    fn what_differs_in_kind_or_band_is_no_conflict() {
+        let mut tags = route("docker.io", &["h"]);
+        tags.ref_kind = RefKind::Tag;
+        let mut digests = route("docker.io", &["g"]);
+        digests.ref_kind = RefKind::Digest;
+        let mut pinned = route("docker.io", &["f"]);
+        pinned.band = Some(500);
+        let mut denied = route("docker.io/x", &[]);
+        denied.action = Action::Deny;
+        let any = route("docker.io", &["e"]);
+        let texts = [tags, digests, pinned, denied, any];
+        assert!(new(texts.map(|text| at(text, "a:1")).into()).is_ok());
+    }
+
+    #[test]
+    fn cr10_collisions_are_noted() {
+        let rules = vec![
+            at(route("quay.io/calico", &["h/c/{name}"]), "a:1"),
+            at(route("quay.io/tigera", &["h/c/{name}"]), "a:2"),
+            at(route("ghcr.io", &["h/{registry}/{repository}"]), "a:3"),
+            at(route("gcr.io", &["h/{registry}/{repository}"]), "a:4"),
+        ];
+        let notes = new(rules).unwrap();
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(notes[0].contains("a:1") && notes[0].contains("a:2"));
+    }
+
+    #[test]
+    fn globs_and_regexes_conflict_by_text() {
+        let glob = |to: &str| {
+            let mut text = route("docker.io", &[to]);
+            text.matches = MatchText::Glob("nginx*".to_owned());
+            at(text, "a:1")
+        };
+        assert!(new(vec![glob("h"), glob("g")]).is_err());
+        assert!(new(vec![glob("h"), glob("h")]).is_ok());
+    }
+}

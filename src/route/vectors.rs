@@ -1,0 +1,119 @@
+//! Tables of names and what they lead to, by the ids of the routing reference.
+
+mod models;
+mod platforms;
+mod rules;
+
+use crate::oci::{ImageReference, Reference};
+
+use super::*;
+
+/// An id, the name a node asks for, and the candidates in order (`H` as the reference has it).
+type Row = (&'static str, &'static str, &'static [&'static str]);
+
+/// A hand-written route with every other key at its default.
+pub(super) fn route(from: &str, to: &[&str]) -> RuleText {
+    RuleText {
+        matches: MatchText::From(vec![from.to_owned()]),
+        ref_kind: RefKind::Any,
+        action: Action::Route,
+        to: to.iter().map(|to| target(to)).collect(),
+        rewrite: Vec::new(),
+        library: Library::Auto,
+        digest: None,
+        band: None,
+        tag_fresh: None,
+        tag_stale_max: None,
+        place: Place(from.into()),
+    }
+}
+
+fn target(to: &str) -> TargetText {
+    TargetText {
+        target: to.to_owned(),
+        ref_kind: RefKind::Any,
+        refused: None,
+    }
+}
+
+fn table(texts: Vec<RuleText>) -> Table {
+    table_with(texts, Unmatched::Auto)
+}
+
+fn table_with(texts: Vec<RuleText>, unmatched: Unmatched) -> Table {
+    let compile = |text: RuleText| text.compile().unwrap();
+    let rules = texts.into_iter().map(compile).collect();
+    Table::new(rules, unmatched).unwrap().0
+}
+
+fn routes(routes: &[(&str, &[&str])]) -> Table {
+    table(routes.iter().map(|(from, to)| route(from, to)).collect())
+}
+
+fn kind(mut text: RuleText, kinds: &[RefKind]) -> RuleText {
+    for (target, kind) in text.to.iter_mut().zip(kinds) {
+        target.ref_kind = *kind;
+    }
+    text
+}
+
+fn deny(from: &str) -> RuleText {
+    let mut text = route(from, &[]);
+    text.action = Action::Deny;
+    text
+}
+
+fn with(mut text: RuleText, matches: MatchText) -> RuleText {
+    text.matches = matches;
+    text
+}
+
+fn banded(mut text: RuleText, band: u16) -> RuleText {
+    text.band = Some(band);
+    text
+}
+
+fn image(text: &str) -> (Named, Reference) {
+    let image: ImageReference = text.replace("@D", &format!("@{DIGEST}")).parse().unwrap();
+    (image.repository.into(), image.reference)
+}
+
+fn shown(candidates: &[Candidate]) -> Vec<String> {
+    let show = |candidate: &Candidate| {
+        let Candidate {
+            upstream,
+            name,
+            tag,
+            ..
+        } = candidate;
+        match tag {
+            Some(tag) => format!("{upstream}/{name}:{tag}"),
+            None => format!("{upstream}/{name}"),
+        }
+    };
+    candidates.iter().map(show).collect()
+}
+
+fn outcome(table: &Table, text: &str) -> Vec<String> {
+    let (named, reference) = image(text);
+    match table.decide(&named, &reference) {
+        Decision::Route { candidates, .. } => shown(&candidates),
+        Decision::Deny { .. } => vec!["deny".to_owned()],
+        Decision::Unmatched { .. } => vec!["unmatched".to_owned()],
+    }
+}
+
+#[track_caller]
+fn check(table: &Table, rows: &[Row]) {
+    for (id, asked, want) in rows {
+        let want: Vec<String> = want.iter().map(|to| to.replace("H/", HARBOR)).collect();
+        assert_eq!(outcome(table, asked), want, "{id}: {asked}");
+    }
+}
+
+fn origins(table: &Table, text: &str) -> Vec<String> {
+    shown(&table.origins(&image(text).0))
+}
+
+const HARBOR: &str = "harbor.example.org/airgap-images/";
+const DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";

@@ -1,0 +1,84 @@
+//! Bytes to HTTP and back: listeners, connections, deadlines, draining.
+//!
+//! Promises: a client that drips, stalls or floods costs a bounded amount and is cut off; a stop
+//! lets running answers finish. Called by `app`. Never heard of OCI, and picks no status: the
+//! answers for its own failures are handed in. The one exception is what the HTTP library itself
+//! answers to a head it cannot parse: 400, 414 and 431.
+
+mod answer;
+mod connection;
+mod deadline;
+mod drain;
+mod head;
+mod line;
+mod listen;
+mod socket_file;
+mod stack;
+mod stream;
+mod watch;
+
+#[cfg(test)]
+mod scenes;
+
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use crate::{tasks::Tasks, telemetry::Metrics};
+
+pub use drain::{Signals, Stop};
+pub use listen::{Bound, ConnectionLimit, bind};
+pub use stack::{BadRequest, Failures, stack};
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// `HOST:PORT`; port 0 lets the system choose.
+    Tcp(SocketAddr),
+    /// `unix:PATH`; made with mode 0600 and removed at the end.
+    Unix(PathBuf),
+}
+
+/// Everything about serving that the configuration decides.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Most connections at once over all listeners; further ones wait in the kernel's queue.
+    pub connections_max: usize,
+    /// Most requests at once that wait for their answer's head; further ones are shed.
+    pub requests_max: usize,
+    /// Most bytes of one request's head; at least 8 KiB are allowed.
+    pub header_bytes_max: usize,
+    /// Longest time from a head's first byte to its last.
+    pub header_max: Duration,
+    /// Longest silence between two requests on one connection, and before the first.
+    pub idle_max: Duration,
+    /// Longest time a client may take no byte of an answer.
+    pub progress_max: Duration,
+    /// How long after a stop new connections are still accepted, so that load balancers can leave
+    /// first. One second suits probes; zero suits a person at a terminal.
+    pub grace: Duration,
+    /// Longest time running answers get after a stop's grace.
+    pub drain_max: Duration,
+}
+
+/// What all listeners of one process share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Deadlines and limits.
+    pub settings: Settings,
+    /// The places for connections, counted over all listeners.
+    pub connections: ConnectionLimit,
+    /// Says when to stop.
+    pub stop: Stop,
+    /// Where connections run; the end waits for them there.
+    pub tasks: Tasks,
+    /// Where connections are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(formatter),
+            Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! An answer on its way: counted, and let out whole even if it breaks.
+
+use std::{
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::deadline::{Pulse, Way};
+
+/// Counts an answer from its request's head to its body's end.
+pub(super) struct Answering(Arc<Pulse>);
+
+impl Answering {
+    pub(super) fn new(pulse: Arc<Pulse>) -> Self {
+        pulse.note(|beat| beat.answers += 1);
+        Self(pulse)
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.note(|beat| {
+            beat.answers = beat.answers.saturating_sub(1);
+            beat.progress = beat.progress.wrapping_add(1);
+        });
+    }
+}
+
+/// A body whose end is seen. It gives one piece at a time, and none while the client takes nothing:
+/// what waits here would only take memory.
+///
+/// If it breaks, the error is held back until what it gave before has left: the HTTP library drops
+/// all it has not written yet when a body fails, and the client would have to fetch it again.
+pub(super) struct Watched<B: Body> {
+    body: B,
+    broken: Option<B::Error>,
+    /// Whether the next look for bytes waits until the last ones were tried on the client.
+    rests: bool,
+    answering: Answering,
+}
+
+impl<B: Body> Watched<B> {
+    pub(super) fn new(body: B, answering: Answering) -> Self {
+        Self {
+            body,
+            broken: None,
+            rests: false,
+            answering,
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Watched<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let watched = self.get_mut();
+        if watched.answering.0.beat().way == Way::Blocked {
+            // The library comes back when the client has taken something.
+            return Poll::Pending;
+        }
+        if let Some(broken) = watched.broken.take() {
+            return Poll::Ready(Some(Err(broken)));
+        }
+        if mem::take(&mut watched.rests) {
+            // The library writes whenever a body has nothing, and then asks again.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let frame = ready!(Pin::new(&mut watched.body).poll_frame(context));
+        if let Some(Err(broken)) = frame {
+            watched.broken = Some(broken);
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        watched.rests = true;
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

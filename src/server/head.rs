@@ -1,0 +1,162 @@
+//! Where a request's head begins and ends in the bytes of a connection, and whether its lines end
+//! as they must.
+//!
+//! The HTTP parser takes a bare LF for a line's end; something in front of us may not, and then the
+//! two disagree about where a request ends. So such bytes never reach the parser.
+
+/// Longest header name that matters here.
+const NAME_BYTES_MAX: usize = b"transfer-encoding".len();
+
+/// Reads along with the parser.
+#[derive(Debug, Default)]
+pub(super) struct Scanner {
+    at: At,
+    last: u8,
+    line_bytes: usize,
+    name: [u8; NAME_BYTES_MAX],
+    body: bool,
+}
+
+/// A line of a head ended in a bare LF.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BareLineFeed;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum At {
+    /// Before a head's first byte; blank lines may stand there.
+    #[default]
+    Between,
+    RequestLine,
+    Name,
+    /// In a header's value that does not matter.
+    Value,
+    /// In the value of `Content-Length`.
+    Length,
+    /// In or behind a request's body. The server closes the connection after such a request, so
+    /// no head follows.
+    Body,
+}
+
+impl Scanner {
+    /// Looks at the next bytes.
+    pub(super) fn scan(&mut self, bytes: &[u8]) -> Result<(), BareLineFeed> {
+        for &byte in bytes {
+            if self.at == At::Body {
+                return Ok(());
+            }
+            if byte == b'\n' {
+                if self.last != b'\r' {
+                    return Err(BareLineFeed);
+                }
+                self.end_line();
+            } else {
+                self.step(byte);
+            }
+            self.last = byte;
+        }
+        Ok(())
+    }
+
+    /// Whether a head has begun and not ended.
+    pub(super) fn within(&self) -> bool {
+        !matches!(self.at, At::Between | At::Body)
+    }
+
+    fn step(&mut self, byte: u8) {
+        match (self.at, byte) {
+            (At::Between, b'\r') => {}
+            (At::Between, _) => {
+                self.at = At::RequestLine;
+                self.body = false;
+            }
+            (At::Name, b':') => self.end_name(),
+            (At::Name, _) => {
+                if let Some(place) = self.name.get_mut(self.line_bytes) {
+                    *place = byte.to_ascii_lowercase();
+                }
+            }
+            (At::Length, b'1'..=b'9') => self.body = true,
+            _ => {}
+        }
+        self.line_bytes = self.line_bytes.saturating_add(1);
+    }
+
+    fn end_name(&mut self) {
+        self.at = match self.name.get(..self.line_bytes) {
+            Some(b"content-length") => At::Length,
+            Some(b"transfer-encoding") => {
+                self.body = true;
+                At::Value
+            }
+            _ => At::Value,
+        };
+    }
+
+    fn end_line(&mut self) {
+        // Only the carriage return.
+        let blank = self.line_bytes <= 1;
+        self.line_bytes = 0;
+        self.at = match self.at {
+            At::Between => At::Between,
+            At::Name if blank && self.body => At::Body,
+            At::Name if blank => At::Between,
+            _ => At::Name,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scanned(text: &str) -> (Result<(), BareLineFeed>, At) {
+        let mut whole = Scanner::default();
+        let outcome = whole.scan(text.as_bytes());
+        // Cut anywhere, it must come to the same end.
+        let mut pieces = Scanner::default();
+        let piecewise = text.bytes().try_for_each(|byte| pieces.scan(&[byte]));
+        assert_eq!((outcome, whole.at), (piecewise, pieces.at), "{text:?}");
+        (outcome, whole.at)
+    }
+
+    #[test]
+    fn heads_are_followed_to_their_end() {
+        let rows = [
+            ("", At::Between),
+            ("\r\n\r\n", At::Between),
+            ("G", At::RequestLine),
+            ("GET / HTTP/1.1\r\n", At::Name),
+            ("GET / HTTP/1.1\r\nHost: a", At::Value),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", At::Between),
+            ("GET / HTTP/1.1\r\n\r\nG", At::RequestLine),
+            ("GET / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", At::Between),
+            ("GET / HTTP/1.1\r\nCONTENT-length: 10\r\n\r\nx\n", At::Body),
+            (
+                "GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n\n",
+                At::Body,
+            ),
+            (
+                "GET / HTTP/1.1\r\nTransfer-Encodings: a\r\n\r\n",
+                At::Between,
+            ),
+            ("GET / HTTP/1.1\r\nContent-Lengt: 5\r\n\r\n", At::Between),
+        ];
+        for (text, at) in rows {
+            assert_eq!(scanned(text), (Ok(()), at), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_bare_line_feed_is_found_in_every_line_of_a_head() {
+        for text in [
+            "\n",
+            "GET / HTTP/1.1\n",
+            "GET / HTTP/1.1\r\nHost: a\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\n",
+            "GET / HTTP/1.1\r\nContent-Length: 5\n",
+            "GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\n",
+        ] {
+            assert_eq!(scanned(text).0, Err(BareLineFeed), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What stands between the HTTP library and a stream: it sees every byte come and go.
+
+use std::{
+    io,
+    io::IoSlice,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{
+    deadline::{Pulse, Way},
+    head::{BareLineFeed, Scanner},
+    stream::Stream,
+};
+
+/// A stream that tells a [`Pulse`] what it sees, and goes back there when it is dropped: the HTTP
+/// library drops its stream, but how a connection ends is ours to decide.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// Some until the drop.
+    stream: Option<Stream>,
+    scanner: Scanner,
+    pulse: Arc<Pulse>,
+}
+
+impl Line {
+    pub(super) fn new(stream: Stream, pulse: Arc<Pulse>) -> Self {
+        Self {
+            stream: Some(stream),
+            scanner: Scanner::default(),
+            pulse,
+        }
+    }
+
+    fn stream(&mut self) -> io::Result<Pin<&mut Stream>> {
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        Ok(Pin::new(stream))
+    }
+
+    fn wrote(&self, outcome: &Poll<io::Result<usize>>) {
+        self.pulse.note(|beat| match outcome {
+            Poll::Ready(Ok(bytes)) => {
+                if *bytes > 0 {
+                    beat.progress = beat.progress.wrapping_add(1);
+                }
+                if beat.way == Way::Blocked {
+                    beat.way = Way::Free;
+                }
+            }
+            Poll::Ready(Err(_broken)) => beat.way = Way::Ended,
+            Poll::Pending => beat.way = Way::Blocked,
+        });
+    }
+
+    fn read(&mut self, fresh: &[u8]) -> io::Result<()> {
+        if fresh.is_empty() {
+            self.pulse.note(|beat| beat.way = Way::Ended);
+            return Ok(());
+        }
+        let outcome = self.scanner.scan(fresh);
+        let within_head = self.scanner.within();
+        self.pulse.note(|beat| {
+            beat.within_head = within_head;
+            if outcome == Err(BareLineFeed) {
+                beat.way = Way::Refused;
+            }
+        });
+        outcome.map_err(|BareLineFeed| io::ErrorKind::InvalidData.into())
+    }
+}
+
+impl AsyncRead for Line {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let line = self.get_mut();
+        let before = buffer.filled().len();
+        let room = buffer.remaining();
+        match line.stream()?.poll_read(context, buffer) {
+            Poll::Ready(Ok(())) if room > 0 => {
+                let fresh = buffer.filled().get(before..).unwrap_or_default();
+                Poll::Ready(line.read(fresh))
+            }
+            Poll::Ready(Err(broken)) => {
+                line.pulse.note(|beat| beat.way = Way::Ended);
+                Poll::Ready(Err(broken))
+            }
+            other => other,
+        }
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let line = self.get_mut();
+        let outcome = line.stream()?.poll_write(context, bytes);
+        line.wrote(&outcome);
+        outcome
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let line = self.get_mut();
+        let outcome = line.stream()?.poll_write_vectored(context, slices);
+        line.wrote(&outcome);
+        outcome
+    }
+
+    /// True for a plain stream: the HTTP library then queues a body's buffers instead of copying
+    /// them.
+    fn is_write_vectored(&self) -> bool {
+        self.stream
+            .as_ref()
+            .is_some_and(AsyncWrite::is_write_vectored)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().stream()?.poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().stream()?.poll_shutdown(context)
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        *self.pulse.returned.lock() = self.stream.take();
+    }
+}

@@ -1,0 +1,179 @@
+//! Listeners: binding, and the loop that accepts.
+
+use std::{convert::Infallible, error::Error, io, net::SocketAddr, pin::pin, sync::Arc};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::{
+    net::{TcpListener, TcpSocket, UnixListener},
+    select,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Duration, sleep},
+};
+use tower::Service;
+
+use super::{
+    Address, Shared, connection,
+    socket_file::{self, SocketFile},
+    stream::Stream,
+};
+use crate::telemetry::log::Remote;
+
+/// Connections that the kernel keeps for us while we do not accept; it takes less if it must.
+const BACKLOG_MAX: u32 = 4096;
+/// First and longest pause after an error of accepting, such as no file descriptor left.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// A listener that has its address, but does not accept yet.
+#[derive(Debug)]
+pub struct Bound {
+    address: Address,
+    listener: Listener,
+}
+
+/// The places for connections, over all listeners that share a clone.
+#[derive(Clone, Debug)]
+pub struct ConnectionLimit(Arc<Semaphore>);
+
+#[derive(Debug)]
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener, SocketFile),
+}
+
+/// Takes an address; must be called within a runtime.
+///
+/// # Errors
+/// If the address is taken or not ours to take.
+pub fn bind(address: &Address) -> io::Result<Bound> {
+    let (address, listener) = match address {
+        Address::Tcp(address) => {
+            let listener = listen(*address)?;
+            (
+                Address::Tcp(listener.local_addr()?),
+                Listener::Tcp(listener),
+            )
+        }
+        Address::Unix(path) => {
+            let (listener, file) = socket_file::listen(path)?;
+            (Address::Unix(path.clone()), Listener::Unix(listener, file))
+        }
+    };
+    Ok(Bound { address, listener })
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A restart must not wait for old connections to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG_MAX)
+}
+
+impl Bound {
+    /// Where it listens, with the port that the system chose.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Accepts until the stop's grace is over. Connections then still run in `shared.tasks`, which
+    /// the caller waits for.
+    pub async fn serve<S, B>(self, shared: Shared, service: S)
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+        S: Clone + Send + 'static,
+        S::Future: Send,
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>> + Send + Unpin,
+    {
+        let mut draining = pin!(shared.stop.draining());
+        let mut pause = PAUSE_MIN;
+        loop {
+            let accepted = select! {
+                biased;
+                () = &mut draining => return,
+                accepted = self.accept(&shared.connections) => accepted,
+            };
+            match accepted {
+                Ok((place, stream, remote)) => {
+                    pause = PAUSE_MIN;
+                    let run = connection::run(stream, remote, shared.clone(), service.clone());
+                    let run = async move {
+                        run.await;
+                        drop(place);
+                    };
+                    drop(shared.tasks.spawn("connection", run));
+                }
+                Err(error) if only_that_one(&error) => {}
+                Err(error) => {
+                    tracing::warn!(listener = %self.address, %error, "cannot accept; will try again");
+                    select! {
+                        () = &mut draining => return,
+                        () = sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Then waits for a place: at the limit, all clients but one a listener queue in the kernel. The
+    /// other way round each idle listener would hold a place that nobody uses.
+    async fn accept(
+        &self,
+        places: &ConnectionLimit,
+    ) -> io::Result<(OwnedSemaphorePermit, Stream, Remote)> {
+        let (stream, remote) = match &self.listener {
+            Listener::Tcp(listener) => {
+                let (stream, remote) = listener.accept().await?;
+                // An answer's end must not wait for the client's acknowledgement of its start.
+                stream.set_nodelay(true)?;
+                (Stream::Tcp(stream), Remote::Tcp(remote))
+            }
+            Listener::Unix(listener, _file) => {
+                let (stream, _nameless) = listener.accept().await?;
+                (Stream::Unix(stream), Remote::Unix)
+            }
+        };
+        let place = Arc::clone(&places.0).acquire_owned().await;
+        let place = place.map_err(|_never_closed| io::ErrorKind::Interrupted)?;
+        Ok((place, stream, remote))
+    }
+}
+
+impl ConnectionLimit {
+    /// This many places.
+    pub fn new(connections_max: usize) -> Self {
+        let places = connections_max.min(Semaphore::MAX_PERMITS);
+        Self(Arc::new(Semaphore::new(places)))
+    }
+}
+
+/// Whether an error belongs to a client that was gone before it was accepted, not to us.
+fn only_that_one(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::InvalidInput
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_trouble_makes_us_pause() {
+        let own = |kind: io::ErrorKind| !only_that_one(&kind.into());
+        assert!(!own(io::ErrorKind::ConnectionAborted));
+        assert!(own(io::ErrorKind::OutOfMemory));
+        let no_descriptor = io::Error::from_raw_os_error(24);
+        assert!(!only_that_one(&no_descriptor));
+    }
+}

@@ -1,0 +1,247 @@
+//! Scenes from outside: a small service, raw sockets, short deadlines.
+
+mod deadlines;
+mod endings;
+mod heads;
+
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Response, StatusCode, request::Parts};
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::Semaphore,
+    time::timeout,
+};
+
+use super::{Address, BadRequest, ConnectionLimit, Failures, Settings, Shared, Stop, bind, stack};
+use crate::{
+    disk::{Disk, File, RealDisk},
+    tasks::Tasks,
+    telemetry::{Metrics, log::Remote},
+    wire::{Body, Part, Tide},
+};
+
+/// The one deadline of all scenes; only a failing test reaches it.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Short, where a deadline is to be reached.
+const SOON: Duration = Duration::from_millis(150);
+
+pub(super) fn settings() -> Settings {
+    Settings {
+        connections_max: 100,
+        requests_max: 100,
+        header_bytes_max: 64 * 1024,
+        header_max: Duration::from_secs(10),
+        idle_max: Duration::from_mins(1),
+        progress_max: Duration::from_secs(30),
+        grace: Duration::ZERO,
+        drain_max: Duration::from_secs(30),
+    }
+}
+
+/// A server with one listener.
+struct Scene {
+    address: Address,
+    stop: Stop,
+    tasks: Tasks,
+    metrics: Arc<Metrics>,
+    stage: Arc<Stage>,
+}
+
+/// What the service plays with.
+struct Stage {
+    /// Ten digits.
+    file: Arc<dyn File>,
+    /// How many of them `/growing` may read.
+    tide: Mutex<Option<Tide>>,
+    /// `/wait` answers once for each permit.
+    gate: Semaphore,
+    /// A permit for each `/wait` that has begun.
+    waiting: Semaphore,
+}
+
+fn open(settings: Settings) -> Scene {
+    open_at(
+        settings,
+        &Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))),
+    )
+}
+
+fn open_at(settings: Settings, address: &Address) -> Scene {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let tasks = Tasks::new(Arc::clone(&metrics));
+    let stop = Stop::new(settings.grace);
+    let stage = Arc::new(Stage::new());
+    let player = Arc::clone(&stage);
+    let answer = move |head| play(Arc::clone(&player), head);
+    let failures = Failures {
+        panicked: || plain(500, "panicked"),
+        bad_request: |why| match why {
+            BadRequest::Body => plain(400, "body"),
+            BadRequest::Host => plain(400, "host"),
+        },
+        shed: || plain(503, "shed"),
+    };
+    let service = stack(
+        answer,
+        settings.requests_max,
+        failures,
+        Arc::clone(&metrics),
+    );
+    let bound = bind(address).unwrap();
+    let address = bound.address().clone();
+    let shared = Shared {
+        settings,
+        connections: ConnectionLimit::new(settings.connections_max),
+        stop: stop.clone(),
+        tasks: tasks.clone(),
+        metrics: Arc::clone(&metrics),
+    };
+    drop(tasks.spawn("listener", bound.serve(shared, service)));
+    Scene {
+        address,
+        stop,
+        tasks,
+        metrics,
+        stage,
+    }
+}
+
+impl Stage {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = RealDisk.create(&folder.path().join("digits")).unwrap();
+        file.write_at(b"0123456789", 0).unwrap();
+        Self {
+            file,
+            tide: Mutex::new(Some(Tide::new())),
+            gate: Semaphore::new(0),
+            waiting: Semaphore::new(0),
+        }
+    }
+}
+
+async fn play(stage: Arc<Stage>, head: Parts) -> Response<Body> {
+    let window = |length| Part::Window {
+        file: Arc::clone(&stage.file),
+        offset: 0,
+        length,
+    };
+    match head.uri.path() {
+        "/panic" => panic!("as asked"),
+        "/remote" => {
+            let remote = head.extensions.get::<Remote>().unwrap();
+            Response::new(Body::bytes(Bytes::from(remote.to_string())))
+        }
+        "/huge" => {
+            let chunk = Bytes::from(vec![0; 256 * 1024]);
+            let parts: VecDeque<_> = std::iter::repeat_n(Part::Bytes(chunk), 400).collect();
+            Response::new(Body::of(parts))
+        }
+        "/broken" => Response::new(Body::of([window(20)].into())),
+        "/huge-broken" => {
+            let chunk = Part::Bytes(Bytes::from(vec![b'-'; 256 * 1024]));
+            let mut parts: VecDeque<_> = std::iter::repeat_n(chunk, 100).collect();
+            parts.push_back(window(20));
+            Response::new(Body::of(parts))
+        }
+        "/growing" => {
+            let file = Arc::clone(&stage.file);
+            let growing = Part::Growing {
+                file: stage.tide.lock().as_ref().unwrap().reader(file),
+                offset: 0,
+                end: Some(10),
+            };
+            Response::new(Body::of([growing].into()))
+        }
+        "/wait" => {
+            stage.waiting.add_permits(1);
+            stage.gate.acquire().await.unwrap().forget();
+            plain(200, "waited")
+        }
+        _ => plain(200, "hello"),
+    }
+}
+
+fn plain(status: u16, text: &'static str) -> Response<Body> {
+    let mut answer = Response::new(Body::bytes(Bytes::from_static(text.as_bytes())));
+    *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+    answer
+}
+
+impl Scene {
+    async fn connect(&self) -> Client {
+        let Address::Tcp(address) = self.address else {
+            panic!("not a TCP scene");
+        };
+        Client(TcpStream::connect(address).await.unwrap())
+    }
+
+    /// Sends `bytes` and reads until the server ends the connection.
+    async fn exchange(&self, bytes: impl AsRef<[u8]>) -> String {
+        let mut client = self.connect().await;
+        client.send(bytes).await;
+        client.rest().await
+    }
+
+    /// The value of a metric without labels.
+    fn metric(&self, name: &str) -> u64 {
+        let text = self.metrics.render();
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap().trim().parse().unwrap()
+    }
+
+    fn refused(&self) -> u64 {
+        self.metric("roadstead_connections_refused_total ")
+    }
+
+    /// Stops, and waits until nothing runs any more.
+    async fn close(self) {
+        self.stop.begin();
+        assert!(self.tasks.wait(PATIENCE).await, "a task is left over");
+        assert_eq!(self.metric("roadstead_connections "), 0);
+    }
+}
+
+struct Client(TcpStream);
+
+impl Client {
+    async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// Reads until what came ends with `end`.
+    async fn until(&mut self, end: &str) -> String {
+        let mut got = Vec::new();
+        let reading = async {
+            while !got.ends_with(end.as_bytes()) {
+                got.push(self.0.read_u8().await.unwrap());
+            }
+        };
+        let timely = timeout(PATIENCE, reading).await.is_ok();
+        let got = String::from_utf8_lossy(&got).into_owned();
+        assert!(timely, "{got:?} without {end:?}");
+        got
+    }
+
+    /// Reads to the end, which must be an orderly one, and leaves.
+    async fn rest(mut self) -> String {
+        let mut got = Vec::new();
+        timeout(PATIENCE, self.0.read_to_end(&mut got))
+            .await
+            .expect("the connection stays open")
+            .expect("the connection was reset");
+        String::from_utf8_lossy(&got).into_owned()
+    }
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: mirror\r\n\r\n")
+}
+
+fn get_last(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: mirror\r\nConnection: close\r\n\r\n")
+}

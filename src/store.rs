@@ -1,0 +1,297 @@
+//! What we keep: blobs by digest, manifests and tags by origin.
+//!
+//! Promises: what is read here is what its digest says, or is named damaged; what was committed
+//! survives a crash; `size_max` and `free_min` hold. Called by `pull` and by the command line.
+//! Never contacts anything and never decides who may see what.
+
+mod blob;
+mod error;
+mod evict;
+mod index;
+mod layout;
+mod mark;
+mod origin;
+mod partial;
+mod prove;
+mod recover;
+#[cfg(test)]
+mod scenes;
+mod shelf;
+mod tag;
+mod uses;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::time::timeout;
+
+use crate::{
+    disk::{Disk, File},
+    oci::{Digest, Manifest, Origin, Tag},
+    tasks::Tasks,
+    telemetry::Metrics,
+    wire::Growing,
+};
+
+pub use error::{CommitError, StoreError};
+pub use partial::Partial;
+
+use shelf::Shelf;
+
+/// How long the end waits for who looks after the store.
+const KEEPER_END_MAX: Duration = Duration::from_secs(5);
+
+/// Everything about the store that the configuration decides.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The folder; made if missing.
+    pub path: PathBuf,
+    /// Most bytes of blobs.
+    pub size_max: u64,
+    /// Bytes of the volume that stay free, whatever `size_max` says.
+    pub free_min: u64,
+    /// Most bytes of memory for small bodies.
+    pub small_bodies_max: u64,
+}
+
+/// One folder of kept things, held alone by this process; clones are the same store.
+#[derive(Clone, Debug)]
+pub struct Store {
+    shelf: Arc<Shelf>,
+}
+
+/// A kept blob, by how much is known of its bytes.
+#[derive(Clone, Debug)]
+pub enum Kept {
+    /// Up to 64 KiB, verified, in memory.
+    Small(Bytes),
+    /// Proven, and unchanged since: it may leave unread.
+    Trusted {
+        /// The file, exactly the blob; it stays readable after an eviction.
+        file: Arc<dyn File>,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// Being hashed now, once for all who read it; the tail is held back until it is proven.
+    Unproven {
+        /// The file and how far it is hashed.
+        file: Growing,
+        /// Its size in bytes.
+        size: u64,
+    },
+}
+
+/// What an origin has to do with a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its upstream has delivered or acknowledged the blob.
+    Confirmed,
+    /// One of its kept manifests names the blob.
+    Named,
+    /// Nothing that we know of.
+    Stranger,
+}
+
+/// What a tag meant when it was last asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TagRecord {
+    /// The manifest it named.
+    pub digest: Digest,
+    /// When that was last confirmed.
+    pub checked: jiff::Timestamp,
+}
+
+/// What is kept now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Blobs.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Store {
+    /// Takes the folder for this process and makes it ready; what an unclean end left behind is
+    /// put right in the background.
+    pub async fn open(
+        settings: Settings,
+        disk: Arc<dyn Disk>,
+        tasks: Tasks,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StoreError> {
+        let shelf = recover::open(settings, disk, tasks, metrics).await?;
+        Ok(Self { shelf })
+    }
+
+    /// A kept blob; also notes that it was used. One that is found damaged is removed and absent.
+    pub async fn blob(&self, digest: &Digest) -> Result<Option<Kept>, StoreError> {
+        blob::find(&self.shelf, *digest).await
+    }
+
+    /// Whether a blob is kept, without using it.
+    pub async fn holds(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let digest = *digest;
+        self.shelf
+            .blocking(move |shelf| Ok(shelf.disk.open(&shelf.layout.blob(&digest)).is_ok()))
+            .await
+    }
+
+    /// The size that a kept manifest of the origin gives this digest. No proof, but another
+    /// origin's manifest cannot lie about it.
+    pub async fn size_named(&self, digest: &Digest, origin: &Origin) -> Option<u64> {
+        let (digest, origin) = (*digest, origin.clone());
+        let found = self
+            .shelf
+            .blocking(move |shelf| Ok(shelf.index.member_size(&digest, &origin)));
+        found.await.ok().flatten()
+    }
+
+    /// Begins to write a blob, or goes on where an earlier writer stopped. Makes room first.
+    pub async fn begin(&self, digest: &Digest, size: Option<u64>) -> Result<Partial, StoreError> {
+        partial::begin(&self.shelf, *digest, size).await
+    }
+
+    /// What an earlier writer left unfinished, ready to go on; none if there is nothing.
+    pub async fn resume(
+        &self,
+        digest: &Digest,
+        size: Option<u64>,
+    ) -> Result<Option<Partial>, StoreError> {
+        let path = self.shelf.layout.partial(digest);
+        let left = self
+            .shelf
+            .blocking(move |shelf| Ok(shelf.disk.open(&path).is_ok()));
+        if left.await? {
+            return self.begin(digest, size).await.map(Some);
+        }
+        Ok(None)
+    }
+
+    /// Removes what an earlier writer left unfinished; nobody may be writing it.
+    pub async fn discard_partial(&self, digest: &Digest) -> Result<(), StoreError> {
+        let path = self.shelf.layout.partial(digest);
+        self.shelf
+            .blocking(move |shelf| {
+                shelf
+                    .disk
+                    .remove(&path)
+                    .map_err(|source| StoreError::Io { path, source })
+            })
+            .await
+    }
+
+    /// Removes a blob whose bytes were found wrong.
+    pub async fn forget_blob(&self, digest: &Digest) -> Result<(), StoreError> {
+        let digest = *digest;
+        self.shelf
+            .blocking(move |shelf| blob::discard(shelf, &digest, None))
+            .await
+    }
+
+    /// What an origin has to do with a blob.
+    pub async fn standing(&self, digest: &Digest, origin: &Origin) -> Result<Standing, StoreError> {
+        origin::standing(&self.shelf, *digest, origin).await
+    }
+
+    /// Every origin whose upstream has confirmed the blob.
+    pub async fn confirmed_by(&self, digest: &Digest) -> Result<Vec<Origin>, StoreError> {
+        let digest = *digest;
+        self.shelf
+            .blocking(move |shelf| origin::confirmed_by(shelf, &digest))
+            .await
+    }
+
+    /// Remembers that an origin's upstream has delivered or acknowledged the blob.
+    pub async fn confirm(&self, digest: &Digest, origin: &Origin) -> Result<(), StoreError> {
+        origin::confirm(&self.shelf, *digest, origin).await
+    }
+
+    /// A kept manifest. One that is found damaged is removed and absent.
+    pub async fn manifest(
+        &self,
+        origin: &Origin,
+        digest: &Digest,
+    ) -> Result<Option<Arc<Manifest>>, StoreError> {
+        origin::manifest(&self.shelf, origin, *digest).await
+    }
+
+    /// Keeps a manifest and remembers what it names.
+    pub async fn keep_manifest(
+        &self,
+        origin: &Origin,
+        manifest: &Arc<Manifest>,
+    ) -> Result<(), StoreError> {
+        origin::keep_manifest(&self.shelf, origin, manifest).await
+    }
+
+    /// Up to `count_max` of an origin's kept manifests, in no order.
+    pub async fn manifests(
+        &self,
+        origin: &Origin,
+        count_max: usize,
+    ) -> Result<Vec<Arc<Manifest>>, StoreError> {
+        let origin = origin.clone();
+        self.shelf
+            .blocking(move |shelf| origin::manifests(shelf, &origin, count_max))
+            .await
+    }
+
+    /// What a tag meant when it was last asked for.
+    pub async fn tag(&self, origin: &Origin, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
+        tag::find(&self.shelf, origin, tag).await
+    }
+
+    /// Remembers what a tag means. A mere later `checked` reaches the file within a minute.
+    pub async fn keep_tag(
+        &self,
+        origin: &Origin,
+        tag: &Tag,
+        record: TagRecord,
+    ) -> Result<(), StoreError> {
+        tag::keep(&self.shelf, origin, tag, record).await
+    }
+
+    /// Forgets a tag that upstream no longer has.
+    pub async fn forget_tag(&self, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
+        tag::forget(&self.shelf, origin, tag).await
+    }
+
+    /// An origin's remembered tags, sorted.
+    pub async fn tags(&self, origin: &Origin) -> Result<Vec<Tag>, StoreError> {
+        let origin = origin.clone();
+        self.shelf
+            .blocking(move |shelf| tag::all(shelf, &origin))
+            .await
+    }
+
+    /// What is kept now.
+    pub fn usage(&self) -> Usage {
+        self.shelf.usage()
+    }
+
+    /// Ends in order, so that the next start trusts what this one proved.
+    pub async fn close(&self) {
+        self.shelf.closing.send_replace(true);
+        // What it writes later would be missing from what is called clean, and it holds the lock.
+        let keeper = self.shelf.keeper.lock().take();
+        if let Some(keeper) = keeper {
+            let _late = timeout(KEEPER_END_MAX, keeper).await.is_err();
+        }
+        let closed = self.shelf.blocking(|shelf| {
+            shelf.write_uses();
+            if shelf.caught_up.load(Ordering::Acquire) {
+                shelf.index.settle_clean();
+            } else {
+                shelf.index.settle();
+            }
+            Ok(())
+        });
+        if let Err(error) = closed.await {
+            tracing::warn!(%error, "the store did not end in order");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Finding a kept blob, and removing one that is no good.
+
+use std::{io, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{
+    Kept, StoreError, prove,
+    shelf::{SMALL_BYTES_MAX, Shelf},
+};
+use crate::{
+    disk::{File, Stat},
+    oci::{Digest, Verified},
+    wire::{Growing, State},
+};
+
+/// Blobs up to this size are proven before any byte leaves, so that damage is a miss and not a
+/// broken body.
+const PROVEN_FIRST_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// What lies under a blob's name.
+enum Found {
+    Nothing,
+    Ready(Kept),
+    Unproven(Arc<dyn File>, Stat),
+}
+
+pub(super) async fn find(shelf: &Arc<Shelf>, digest: Digest) -> Result<Option<Kept>, StoreError> {
+    if let Some(bytes) = shelf.small.get(&digest) {
+        shelf.uses.note(&digest);
+        return Ok(Some(Kept::Small(bytes)));
+    }
+    let found = shelf.blocking(move |shelf| look(shelf, &digest)).await?;
+    let kept = match found {
+        Found::Nothing => return Ok(None),
+        Found::Ready(kept) => Some(kept),
+        Found::Unproven(file, stat) => {
+            let growing = prove::join(shelf, digest, &file, stat);
+            let size = stat.length;
+            if size > PROVEN_FIRST_BYTES_MAX {
+                Some(Kept::Unproven {
+                    file: growing,
+                    size,
+                })
+            } else {
+                proven(growing, size).await
+            }
+        }
+    };
+    if kept.is_some() {
+        shelf.uses.note(&digest);
+    }
+    Ok(kept)
+}
+
+async fn proven(mut growing: Growing, size: u64) -> Option<Kept> {
+    let level = growing.reach(u64::MAX).await;
+    let file = Arc::clone(growing.file());
+    (level.state == State::Whole).then_some(Kept::Trusted { file, size })
+}
+
+fn look(shelf: &Shelf, digest: &Digest) -> Result<Found, StoreError> {
+    let path = shelf.layout.blob(digest);
+    let row = shelf.index.blob(digest);
+    let file = match shelf.disk.open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && row.is_none() => {
+            return Ok(Found::Nothing);
+        }
+        // Gone behind our back, or a link or folder in its place.
+        Err(error) if is_foreign(&error) => return discard_found(shelf, digest, None),
+        Err(error) => return Err(StoreError::at(&path)(error)),
+    };
+    let stat = file.stat().map_err(StoreError::at(&path))?;
+    if row.is_some_and(|row| row.size != stat.length) {
+        return discard_found(shelf, digest, Some(&stat));
+    }
+    if stat.length <= SMALL_BYTES_MAX {
+        return match read_small(&*file, stat.length, digest) {
+            Some(bytes) => {
+                shelf.small.insert(*digest, bytes.clone());
+                Ok(Found::Ready(Kept::Small(bytes)))
+            }
+            None => discard_found(shelf, digest, Some(&stat)),
+        };
+    }
+    let mark = row.and_then(|row| row.mark);
+    if mark.is_some_and(|mark| shelf.trusts(&mark, digest, &stat)) {
+        let size = stat.length;
+        return Ok(Found::Ready(Kept::Trusted { file, size }));
+    }
+    Ok(Found::Unproven(file, stat))
+}
+
+/// The bytes of a small file, if they can be read and are what the digest says.
+pub(super) fn read_small(file: &dyn File, length: u64, digest: &Digest) -> Option<Bytes> {
+    let mut buffer = vec![0; usize::try_from(length).ok()?];
+    let read = file.read_at(&mut buffer, 0).ok()?;
+    buffer.truncate(read);
+    Verified::of(*digest, &buffer).ok()?;
+    Some(Bytes::from(buffer))
+}
+
+/// Removes a damaged blob; with `seen` only if its name still leads to the file that was seen.
+pub(super) fn discard(
+    shelf: &Shelf,
+    digest: &Digest,
+    seen: Option<&Stat>,
+) -> Result<(), StoreError> {
+    let _door = shelf.door.lock();
+    let path = shelf.layout.blob(digest);
+    if let Some(seen) = seen
+        && let Ok(file) = shelf.disk.open(&path)
+        && file.stat().is_ok_and(|stat| stat.inode != seen.inode)
+    {
+        return Ok(());
+    }
+    tracing::warn!(path = %path.display(), "a kept blob is damaged or gone; it is removed");
+    shelf.metrics.damaged();
+    shelf.take_out(digest)
+}
+
+fn discard_found(shelf: &Shelf, digest: &Digest, seen: Option<&Stat>) -> Result<Found, StoreError> {
+    discard(shelf, digest, seen)?;
+    Ok(Found::Nothing)
+}
+
+fn is_foreign(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory
+    )
+}

@@ -1,0 +1,273 @@
+//! Making room: the least recently used blobs go until both limits hold.
+
+use std::{path::Path, sync::Arc};
+
+use super::{
+    StoreError,
+    index::Candidate,
+    shelf::{Ledger, Shelf},
+};
+use crate::oci::Digest;
+
+/// How much a write that found the disk full asks for.
+const EMERGENCY_BYTES_MIN: u64 = 16 * 1024 * 1024;
+/// Bounds of the steps in which a blob of unknown size claims room.
+const STEP_BYTES_MIN: u64 = 64 * 1024;
+const STEP_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Room that a blob being written needs; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Claim {
+    shelf: Arc<Shelf>,
+    size: u64,
+    written: u64,
+    /// Above this it is too large to be kept. Nobody can tell how large a blob of unknown size
+    /// becomes; a quarter of the store is where we stop clearing the house for it.
+    size_max: u64,
+    /// Too large to be kept: it lives for its flight only and nothing is evicted for its size.
+    passing: bool,
+}
+
+impl Claim {
+    /// Claims room and makes it; `Full` if the volume has none. Claims that fail are never seen by
+    /// others.
+    pub(super) fn new(
+        shelf: &Arc<Shelf>,
+        size: Option<u64>,
+        path: &Path,
+    ) -> Result<Self, StoreError> {
+        let _turn = shelf.evicting.lock();
+        let all = shelf.settings.size_max;
+        let mut claim = Self {
+            shelf: Arc::clone(shelf),
+            size: 0,
+            written: 0,
+            size_max: size.map_or(all / 4, |_known| all),
+            passing: false,
+        };
+        claim.set(size.unwrap_or_else(|| step(all)), 0);
+        claim.fit(path)?;
+        Ok(claim)
+    }
+
+    /// Notes how much is written; whether more room must be made.
+    pub(super) fn wrote(&mut self, written: u64) -> bool {
+        let grows = written > self.size;
+        let size = if grows {
+            written.saturating_add(step(self.shelf.settings.size_max))
+        } else {
+            self.size
+        };
+        self.set(size, written);
+        grows
+    }
+
+    /// Makes room for what the claim has grown by.
+    pub(super) fn make_room(&self, path: &Path) -> Result<(), StoreError> {
+        let _turn = self.shelf.evicting.lock();
+        self.fit(path)
+    }
+
+    /// Evicts until this and all other claims fit, but nothing in vain: neither for a blob that is
+    /// not kept, nor where all would not suffice. The caller holds `evicting`.
+    fn fit(&self, path: &Path) -> Result<(), StoreError> {
+        let store = &self.shelf;
+        let (ledger, limits) = weigh(store);
+        let evictable = if self.passing { 0 } else { ledger.bytes };
+        if shortage(&ledger, &limits) <= evictable {
+            evict(store, excess(&ledger, &limits));
+            let (ledger, limits) = weigh(store);
+            if shortage(&ledger, &limits) == 0 {
+                return Ok(());
+            }
+        }
+        let path = path.to_path_buf();
+        Err(StoreError::Full { path })
+    }
+
+    /// Gives the room back before the drop does.
+    pub(super) fn release(&mut self) {
+        self.set(0, 0);
+    }
+
+    /// Whether the blob is too large to be kept.
+    pub(super) fn is_passing(&self) -> bool {
+        self.passing
+    }
+
+    fn set(&mut self, size: u64, written: u64) {
+        let mut ledger = self.shelf.ledger.lock();
+        self.give_back(&mut ledger);
+        self.size = size;
+        self.written = written;
+        self.passing |= size > self.size_max;
+        if !self.passing {
+            ledger.claimed = ledger.claimed.saturating_add(size);
+        }
+        ledger.unwritten = ledger
+            .unwritten
+            .saturating_add(size.saturating_sub(written));
+    }
+
+    fn give_back(&self, ledger: &mut Ledger) {
+        if !self.passing {
+            ledger.claimed = ledger.claimed.saturating_sub(self.size);
+        }
+        let unwritten = self.size.saturating_sub(self.written);
+        ledger.unwritten = ledger.unwritten.saturating_sub(unwritten);
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.give_back(&mut self.shelf.ledger.lock());
+    }
+}
+
+/// Evicts what the limits no longer allow; claims look after themselves.
+pub(super) fn trim(shelf: &Shelf) {
+    let _turn = shelf.evicting.lock();
+    let (mut ledger, limits) = weigh(shelf);
+    ledger.claimed = 0;
+    ledger.unwritten = 0;
+    if shortage(&ledger, &limits) <= ledger.bytes {
+        evict(shelf, excess(&ledger, &limits));
+    }
+}
+
+/// Makes some room although the limits hold: the volume is full in a way that we cannot see.
+pub(super) fn make_emergency_room(shelf: &Shelf) {
+    let _turn = shelf.evicting.lock();
+    let unwritten = shelf.ledger.lock().unwritten;
+    evict(shelf, unwritten.max(EMERGENCY_BYTES_MIN));
+}
+
+fn evict(shelf: &Shelf, excess: u64) {
+    if excess == 0 {
+        return;
+    }
+    shelf.write_uses();
+    for digest in shelf.index.choose(|candidates| victims(candidates, excess)) {
+        let _door = shelf.door.lock();
+        if let Err(error) = shelf.take_out(&digest) {
+            tracing::warn!(%error, "a blob could not be evicted");
+            continue;
+        }
+        shelf.metrics.evicted();
+        for origin in shelf.index.unconfirm(&digest) {
+            let marker = shelf.layout.marker(&origin, &digest);
+            if let Err(error) = shelf.disk.remove(&marker) {
+                tracing::warn!(path = %marker.display(), %error, "a marker could not be removed");
+            }
+            shelf.standing.invalidate(&(origin, digest));
+        }
+    }
+}
+
+fn weigh(shelf: &Shelf) -> (Ledger, Limits) {
+    let space = shelf.disk.space(shelf.layout.root());
+    let limits = Limits {
+        size_max: shelf.settings.size_max,
+        free_min: shelf.settings.free_min,
+        // Where the volume does not tell, only `size_max` counts.
+        free: space.map_or(u64::MAX, |space| space.free),
+    };
+    (*shelf.ledger.lock(), limits)
+}
+
+/// What eviction has to keep to, and the free space there is.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    size_max: u64,
+    free_min: u64,
+    free: u64,
+}
+
+/// How many bytes of blobs must go.
+fn excess(ledger: &Ledger, limits: &Limits) -> u64 {
+    let over = ledger
+        .bytes
+        .saturating_add(ledger.claimed)
+        .saturating_sub(limits.size_max);
+    over.max(shortage(ledger, limits))
+}
+
+/// How many bytes the volume lacks.
+fn shortage(ledger: &Ledger, limits: &Limits) -> u64 {
+    limits
+        .free_min
+        .saturating_add(ledger.unwritten)
+        .saturating_sub(limits.free)
+}
+
+/// The first candidates that together free `excess` bytes; all, if all do not suffice.
+fn victims(candidates: &mut dyn Iterator<Item = Candidate>, excess: u64) -> Vec<Digest> {
+    let mut freed: u64 = 0;
+    let mut victims = Vec::new();
+    while freed < excess
+        && let Some(candidate) = candidates.next()
+    {
+        freed = freed.saturating_add(candidate.size);
+        victims.push(candidate.digest);
+    }
+    victims
+}
+
+fn step(size_max: u64) -> u64 {
+    (size_max / 64).clamp(STEP_BYTES_MIN, STEP_BYTES_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::oci::Algorithm;
+
+    #[test]
+    fn both_limits_and_all_promises_count() {
+        let ledger = Ledger {
+            blobs: 1,
+            bytes: 50,
+            claimed: 30,
+            unwritten: 20,
+        };
+        let check = |size_max, free_min, free, want| {
+            let limits = Limits {
+                size_max,
+                free_min,
+                free,
+            };
+            assert_eq!(excess(&ledger, &limits), want, "{limits:?}");
+        };
+        check(80, 0, 20, 0);
+        check(79, 0, 20, 1);
+        check(100, 10, 30, 0);
+        check(100, 10, 29, 1);
+        check(70, 10, 0, 30);
+        check(0, u64::MAX, 0, u64::MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn victims_are_the_shortest_prefix_that_suffices(
+            sizes in proptest::collection::vec(0_u64..100, 0..20),
+            excess in 0_u64..1200,
+        ) {
+            let candidates: Vec<_> = sizes
+                .iter()
+                .enumerate()
+                .map(|(number, size)| Candidate {
+                    digest: Digest::of(Algorithm::Sha256, &number.to_be_bytes()),
+                    size: *size,
+                })
+                .collect();
+            let got = victims(&mut candidates.iter().copied(), excess);
+            let want = (0..=sizes.len())
+                .find(|count| sizes[..*count].iter().sum::<u64>() >= excess)
+                .unwrap_or(sizes.len());
+            let want: Vec<_> = candidates[..want].iter().map(|found| found.digest).collect();
+            prop_assert_eq!(got, want);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! What stands in the index: every question and every change, a transaction each.
+
+use redb::{Durability, ReadableTable};
+
+use super::{
+    super::{
+        layout::{origin_from_text, origin_text},
+        mark::Mark,
+    },
+    BLOBS, CONFIRMED, Candidate, Index, MEMBERS, Row, Totals, USES,
+};
+use crate::oci::{Algorithm, Digest, Manifest, Origin};
+
+impl Index {
+    pub(in crate::store) fn blob(&self, digest: &Digest) -> Option<Row> {
+        self.read(|transaction| {
+            let blobs = transaction.open_table(BLOBS)?;
+            let row = blobs.get(key(digest).as_slice())?;
+            Ok(row.map(|row| Row::of(row.value())))
+        })?
+    }
+
+    /// Puts a row; the one that was there before.
+    pub(in crate::store) fn put_blob(&self, digest: &Digest, row: Row) -> Option<Row> {
+        let key = key(digest);
+        self.write(Durability::None, |transaction| {
+            let mut blobs = transaction.open_table(BLOBS)?;
+            let mut uses = transaction.open_table(USES)?;
+            let mark = row.mark.as_ref().map(Mark::as_slice).unwrap_or_default();
+            let old = blobs.insert(key.as_slice(), (row.size, row.used, mark))?;
+            let old = old.map(|row| Row::of(row.value()));
+            if let Some(old) = old {
+                uses.remove((old.used, key.as_slice()))?;
+            }
+            uses.insert((row.used, key.as_slice()), ())?;
+            Ok(old)
+        })?
+    }
+
+    /// Notes when blobs were last used.
+    pub(in crate::store) fn touch(&self, noted: &[(Digest, u64)]) {
+        self.write(Durability::None, |transaction| {
+            let mut blobs = transaction.open_table(BLOBS)?;
+            let mut uses = transaction.open_table(USES)?;
+            for (digest, now) in noted {
+                let key = key(digest);
+                let row = blobs.get(key.as_slice())?.map(|row| Row::of(row.value()));
+                let Some(row) = row.filter(|row| row.used < *now) else {
+                    continue;
+                };
+                let mark = row.mark.as_ref().map(Mark::as_slice).unwrap_or_default();
+                blobs.insert(key.as_slice(), (row.size, *now, mark))?;
+                uses.remove((row.used, key.as_slice()))?;
+                uses.insert((*now, key.as_slice()), ())?;
+            }
+            Ok(())
+        });
+    }
+
+    /// Removes a blob's row; what it was.
+    pub(in crate::store) fn remove_blob(&self, digest: &Digest) -> Option<Row> {
+        let key = key(digest);
+        self.write(Durability::None, |transaction| {
+            let mut blobs = transaction.open_table(BLOBS)?;
+            let old = blobs.remove(key.as_slice())?;
+            let old = old.map(|row| Row::of(row.value()));
+            if let Some(old) = old {
+                let mut uses = transaction.open_table(USES)?;
+                uses.remove((old.used, key.as_slice()))?;
+            }
+            Ok(old)
+        })?
+    }
+
+    /// Chooses among all blobs, least recently used first.
+    pub(in crate::store) fn choose<T: Default>(
+        &self,
+        choice: impl FnOnce(&mut dyn Iterator<Item = Candidate>) -> T,
+    ) -> T {
+        self.read(|transaction| {
+            let blobs = transaction.open_table(BLOBS)?;
+            let uses = transaction.open_table(USES)?;
+            let mut candidates = uses.iter()?.filter_map(|entry| {
+                let entry = entry.ok()?;
+                let (_used, key) = entry.0.value();
+                let size = blobs.get(key).ok()??.value().0;
+                let digest = from_key(key)?;
+                Some(Candidate { digest, size })
+            });
+            Ok(choice(&mut candidates))
+        })
+        .unwrap_or_default()
+    }
+
+    pub(in crate::store) fn totals(&self) -> Totals {
+        self.read(|transaction| {
+            let mut totals = Totals::default();
+            for entry in transaction.open_table(BLOBS)?.iter()? {
+                let (size, used, _mark) = entry?.1.value();
+                totals.blobs += 1;
+                totals.bytes = totals.bytes.saturating_add(size);
+                totals.used_last = totals.used_last.max(used);
+            }
+            Ok(totals)
+        })
+        .unwrap_or_default()
+    }
+
+    /// Notes what a manifest of an origin names, durably: no look at the files brings back a row
+    /// that is missing while the index says it is complete.
+    pub(in crate::store) fn add_members(&self, origin: &Origin, manifest: &Manifest) {
+        let origin = origin_text(origin);
+        self.write(Durability::Immediate, |transaction| {
+            let mut members = transaction.open_table(MEMBERS)?;
+            for child in manifest.children() {
+                members.insert((key(&child.digest).as_slice(), origin.as_str()), child.size)?;
+            }
+            Ok(())
+        });
+    }
+
+    /// The size that a manifest of the origin gives this digest, if one names it.
+    pub(in crate::store) fn member_size(&self, digest: &Digest, origin: &Origin) -> Option<u64> {
+        self.read(|transaction| {
+            let members = transaction.open_table(MEMBERS)?;
+            let found = members.get((key(digest).as_slice(), origin_text(origin).as_str()))?;
+            Ok(found.map(|size| size.value()))
+        })?
+    }
+
+    pub(in crate::store) fn confirm(&self, digest: &Digest, origin: &Origin) {
+        self.write(Durability::None, |transaction| {
+            let mut table = transaction.open_table(CONFIRMED)?;
+            table.insert((key(digest).as_slice(), origin_text(origin).as_str()), ())?;
+            Ok(())
+        });
+    }
+
+    /// Removes all confirmations of a blob; whose they were.
+    pub(in crate::store) fn unconfirm(&self, digest: &Digest) -> Vec<Origin> {
+        let origins = self.confirmed_by(digest);
+        if !origins.is_empty() {
+            let key = key(digest);
+            self.write(Durability::None, |transaction| {
+                let mut table = transaction.open_table(CONFIRMED)?;
+                for origin in &origins {
+                    table.remove((key.as_slice(), origin_text(origin).as_str()))?;
+                }
+                Ok(())
+            });
+        }
+        origins
+    }
+
+    pub(in crate::store) fn confirmed_by(&self, digest: &Digest) -> Vec<Origin> {
+        let key = key(digest);
+        self.read(|transaction| {
+            let table = transaction.open_table(CONFIRMED)?;
+            let mut origins = Vec::new();
+            for entry in table.range((key.as_slice(), "")..)? {
+                let entry = entry?.0;
+                let (found, origin) = entry.value();
+                if found != key {
+                    break;
+                }
+                origins.extend(origin_from_text(origin));
+            }
+            Ok(origins)
+        })
+        .unwrap_or_default()
+    }
+}
+
+impl Row {
+    fn of((size, used, mark): (u64, u64, &[u8])) -> Self {
+        let mark = mark.try_into().ok();
+        Self { size, used, mark }
+    }
+}
+
+/// A digest as a key: one byte for the algorithm, then the value.
+fn key(digest: &Digest) -> Vec<u8> {
+    let first = match digest.algorithm() {
+        Algorithm::Sha256 => 1,
+        Algorithm::Sha512 => 2,
+    };
+    let mut key = vec![first];
+    key.extend_from_slice(digest.as_bytes());
+    key
+}
+
+fn from_key(key: &[u8]) -> Option<Digest> {
+    match key.split_first()? {
+        (1, value) => value.try_into().ok().map(Digest::Sha256),
+        (2, value) => value.try_into().ok().map(Digest::Sha512),
+        _ => None,
+    }
+}

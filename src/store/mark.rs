@@ -1,0 +1,97 @@
+//! Trust marks: whether a file is still the one that was hashed, told without reading it.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::{disk::Stat, oci::Digest};
+
+/// The key of all marks. A new key makes every mark invalid at once.
+#[derive(Clone)]
+pub(super) struct MarkKey([u8; 32]);
+
+/// A keyed hash over what the file system says of a proven file.
+pub(super) type Mark = [u8; 32];
+
+impl MarkKey {
+    pub(super) fn new(key: [u8; 32]) -> Self {
+        Self(key)
+    }
+
+    /// A key nobody knows; without randomness none, and then nothing is trusted.
+    pub(super) fn random() -> Option<Self> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).ok()?;
+        Some(Self(key))
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The mark of a file that was just proven to be `digest`.
+    pub(super) fn mark(&self, digest: &Digest, stat: &Stat) -> Option<Mark> {
+        Some(self.hash(digest, stat)?.finalize().into_bytes().into())
+    }
+
+    /// Whether `mark` was made for this digest and this very state of the file.
+    pub(super) fn proves(&self, mark: &Mark, digest: &Digest, stat: &Stat) -> bool {
+        self.hash(digest, stat)
+            .is_some_and(|hash| hash.verify_slice(mark).is_ok())
+    }
+
+    fn hash(&self, digest: &Digest, stat: &Stat) -> Option<Hmac<Sha256>> {
+        let mut hash = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
+        hash.update(digest.algorithm().as_str().as_bytes());
+        hash.update(digest.as_bytes());
+        hash.update(&stat.inode.to_be_bytes());
+        hash.update(&stat.length.to_be_bytes());
+        hash.update(&stat.modified_ns.to_be_bytes());
+        hash.update(&stat.changed_ns.to_be_bytes());
+        Some(hash)
+    }
+}
+
+impl fmt::Debug for MarkKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("MarkKey")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::Algorithm;
+
+    #[test]
+    fn a_mark_proves_only_what_it_was_made_for() {
+        let key = MarkKey::new([1; 32]);
+        let digest = Digest::of(Algorithm::Sha256, b"a");
+        let stat = Stat {
+            length: 1,
+            inode: 2,
+            modified_ns: 3,
+            changed_ns: 4,
+        };
+        let mark = key.mark(&digest, &stat).unwrap();
+        assert!(key.proves(&mark, &digest, &stat));
+        for other in [
+            Stat { length: 9, ..stat },
+            Stat { inode: 9, ..stat },
+            Stat {
+                modified_ns: 9,
+                ..stat
+            },
+            Stat {
+                changed_ns: 9,
+                ..stat
+            },
+        ] {
+            assert!(!key.proves(&mark, &digest, &other));
+        }
+        assert!(!key.proves(&mark, &Digest::of(Algorithm::Sha256, b"b"), &stat));
+        assert!(!MarkKey::new([2; 32]).proves(&mark, &digest, &stat));
+        assert!(!key.proves(&[0; 32], &digest, &stat));
+    }
+}

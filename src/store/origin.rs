@@ -1,0 +1,261 @@
+//! What belongs to an origin: its manifests, and the blobs its upstream confirmed.
+
+use std::{io, path::Path, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{
+    Standing, StoreError,
+    layout::{belongs_to_origin, origin_from_text},
+    shelf::Shelf,
+};
+use crate::{
+    disk::{Disk, Entry, read_whole},
+    oci::{Algorithm, Digest, Manifest, Origin},
+};
+
+/// Largest file we read as a manifest; what `pull` lets in is smaller.
+const MANIFEST_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most manifests that are read to answer one question while the index is incomplete.
+const SCAN_COUNT_MAX: usize = 10_000;
+/// How deep folders of origins may lie: a name has up to 128 elements, `_local` and the host.
+const DEPTH_MAX: usize = 130;
+
+pub(super) async fn manifest(
+    shelf: &Arc<Shelf>,
+    origin: &Origin,
+    digest: Digest,
+) -> Result<Option<Arc<Manifest>>, StoreError> {
+    let key = (origin.clone(), digest);
+    if let Some(manifest) = shelf.manifests.get(&key) {
+        return Ok(Some(manifest));
+    }
+    shelf
+        .blocking(move |shelf| {
+            let found = read_manifest(shelf, &key.0, &key.1)?;
+            if let Some(manifest) = &found {
+                shelf.manifests.insert(key, Arc::clone(manifest));
+            }
+            Ok(found)
+        })
+        .await
+}
+
+pub(super) async fn keep_manifest(
+    shelf: &Arc<Shelf>,
+    origin: &Origin,
+    manifest: &Arc<Manifest>,
+) -> Result<(), StoreError> {
+    let key = (origin.clone(), manifest.digest());
+    if shelf.manifests.contains_key(&key) {
+        return Ok(());
+    }
+    let manifest = Arc::clone(manifest);
+    shelf
+        .blocking(move |shelf| {
+            let path = shelf.layout.manifest(&key.0, &key.1);
+            shelf.put_file(&path, manifest.bytes())?;
+            shelf.index.add_members(&key.0, &manifest);
+            shelf.manifests.insert(key, manifest);
+            Ok(())
+        })
+        .await
+}
+
+/// Reads from disk, past the cache: a list of all must not push out what is asked for.
+pub(super) fn manifests(
+    shelf: &Shelf,
+    origin: &Origin,
+    count_max: usize,
+) -> Result<Vec<Arc<Manifest>>, StoreError> {
+    let mut found = Vec::new();
+    for algorithm in Algorithm::ALL {
+        let folder = shelf.layout.manifests(origin, algorithm);
+        for digest in digests(shelf, &folder, algorithm)? {
+            if found.len() >= count_max {
+                return Ok(found);
+            }
+            let cached = shelf.manifests.get(&(origin.clone(), digest));
+            match cached {
+                Some(manifest) => found.push(manifest),
+                None => found.extend(read_manifest(shelf, origin, &digest)?),
+            }
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn read_manifest(
+    shelf: &Shelf,
+    origin: &Origin,
+    digest: &Digest,
+) -> Result<Option<Arc<Manifest>>, StoreError> {
+    let path = shelf.layout.manifest(origin, digest);
+    let Some(bytes) = read(shelf, &path, MANIFEST_BYTES_MAX)? else {
+        return Ok(None);
+    };
+    match Manifest::new(*digest, Bytes::from(bytes), None) {
+        Ok(manifest) => Ok(Some(Arc::new(manifest))),
+        Err(error) => {
+            remove_damaged(shelf, &path, &error)?;
+            Ok(None)
+        }
+    }
+}
+
+pub(super) async fn standing(
+    shelf: &Arc<Shelf>,
+    digest: Digest,
+    origin: &Origin,
+) -> Result<Standing, StoreError> {
+    let key = (origin.clone(), digest);
+    if let Some(standing) = shelf.standing.get(&key) {
+        return Ok(standing);
+    }
+    shelf
+        .blocking(move |shelf| {
+            // So that *named* never replaces a *confirmed* that came meanwhile.
+            let _stripe = shelf.stripe(&key).map(parking_lot::Mutex::lock);
+            let standing = look_up(shelf, &key.0, &key.1)?;
+            if standing != Standing::Stranger {
+                shelf.standing.insert(key, standing);
+            }
+            Ok(standing)
+        })
+        .await
+}
+
+pub(super) async fn confirm(
+    shelf: &Arc<Shelf>,
+    digest: Digest,
+    origin: &Origin,
+) -> Result<(), StoreError> {
+    let key = (origin.clone(), digest);
+    if shelf.standing.get(&key) == Some(Standing::Confirmed) {
+        return Ok(());
+    }
+    shelf
+        .blocking(move |shelf| {
+            let _stripe = shelf.stripe(&key).map(parking_lot::Mutex::lock);
+            shelf.put_file(&shelf.layout.marker(&key.0, &key.1), &[])?;
+            shelf.index.confirm(&key.1, &key.0);
+            shelf.standing.insert(key, Standing::Confirmed);
+            Ok(())
+        })
+        .await
+}
+
+pub(super) fn confirmed_by(shelf: &Shelf, digest: &Digest) -> Result<Vec<Origin>, StoreError> {
+    if shelf.index.is_complete() {
+        return Ok(shelf.index.confirmed_by(digest));
+    }
+    let mut found = Vec::new();
+    for origin in origins(shelf)? {
+        if is_confirmed(shelf, &origin, digest)? {
+            found.push(origin);
+        }
+    }
+    Ok(found)
+}
+
+/// Every origin that has a folder.
+pub(super) fn origins(shelf: &Shelf) -> Result<Vec<Origin>, StoreError> {
+    let mut found = Vec::new();
+    let mut rest = vec![(String::new(), 0)];
+    while let Some((text, depth)) = rest.pop() {
+        let entries = list(&*shelf.disk, &shelf.layout.origins().join(&text))?;
+        let mut is_origin = false;
+        for entry in entries.into_iter().filter(|entry| entry.is_folder) {
+            if belongs_to_origin(&entry.name) {
+                is_origin = true;
+            } else if text.is_empty() {
+                rest.push((entry.name, depth + 1));
+            } else if depth < DEPTH_MAX {
+                rest.push((format!("{text}/{}", entry.name), depth + 1));
+            }
+        }
+        if is_origin {
+            found.extend(origin_from_text(&text));
+        }
+    }
+    Ok(found)
+}
+
+/// The digests that files of a folder are named by.
+pub(super) fn digests(
+    shelf: &Shelf,
+    folder: &Path,
+    algorithm: Algorithm,
+) -> Result<Vec<Digest>, StoreError> {
+    let entries = list(&*shelf.disk, folder)?;
+    let files = entries.iter().filter(|entry| !entry.is_folder);
+    let digests = files.filter_map(|entry| Digest::from_hex(algorithm, &entry.name).ok());
+    Ok(digests.collect())
+}
+
+fn look_up(shelf: &Shelf, origin: &Origin, digest: &Digest) -> Result<Standing, StoreError> {
+    if is_confirmed(shelf, origin, digest)? {
+        return Ok(Standing::Confirmed);
+    }
+    if shelf.index.member_size(digest, origin).is_some() {
+        return Ok(Standing::Named);
+    }
+    if shelf.index.is_complete() {
+        return Ok(Standing::Stranger);
+    }
+    let found = manifests(shelf, origin, SCAN_COUNT_MAX)?;
+    let mut children = found.iter().flat_map(|manifest| manifest.children());
+    Ok(if children.any(|child| child.digest == *digest) {
+        Standing::Named
+    } else {
+        Standing::Stranger
+    })
+}
+
+/// The marker's file is the truth; the index only knows where to look for all of them.
+fn is_confirmed(shelf: &Shelf, origin: &Origin, digest: &Digest) -> Result<bool, StoreError> {
+    let path = shelf.layout.marker(origin, digest);
+    match shelf.disk.open(&path) {
+        Ok(_marker) => Ok(true),
+        Err(error) if is_absent(&error) => Ok(false),
+        Err(error) => Err(StoreError::at(&path)(error)),
+    }
+}
+
+/// A whole small file; none if it is absent, or was no file we could have written.
+pub(super) fn read(
+    shelf: &Shelf,
+    path: &Path,
+    bytes_max: usize,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    match read_whole(&*shelf.disk, path, bytes_max) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if is_absent(&error) || error.kind() == io::ErrorKind::FileTooLarge => {
+            remove_damaged(shelf, path, &error)?;
+            Ok(None)
+        }
+        Err(error) => Err(StoreError::at(path)(error)),
+    }
+}
+
+pub(super) fn remove_damaged(
+    shelf: &Shelf,
+    path: &Path,
+    why: &dyn std::fmt::Display,
+) -> Result<(), StoreError> {
+    tracing::warn!(path = %path.display(), %why, "a kept file is damaged; it is removed");
+    shelf.metrics.damaged();
+    shelf.disk.remove(path).map_err(StoreError::at(path))
+}
+
+pub(super) fn list(disk: &dyn Disk, folder: &Path) -> Result<Vec<Entry>, StoreError> {
+    disk.list(folder).map_err(StoreError::at(folder))
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
+    )
+}

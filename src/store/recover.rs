@@ -1,0 +1,348 @@
+//! Starting, and putting right what an unclean end or a lost index left behind.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Weak, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::timeout};
+
+use super::{
+    Settings, StoreError, evict,
+    index::{Left, Row},
+    origin,
+    partial::Ticket,
+    shelf::{Ledger, Shelf},
+};
+use crate::{
+    disk::Disk,
+    oci::{Algorithm, Digest},
+    tasks::Tasks,
+    telemetry::Metrics,
+};
+
+/// How often uses are written, and an index that failed is tried again.
+const KEEP_EVERY: Duration = Duration::from_secs(5);
+/// How many of those rounds lie between two sweeps of partial blobs.
+const SWEEP_EVERY_ROUNDS: u64 = 120;
+/// How many rows are written lazily at once: until they are settled they take space twice.
+const SETTLE_EVERY_ROWS: usize = 4096;
+/// How long a partial blob waits for its resume.
+const PARTIAL_SECONDS_MAX: i128 = 24 * 60 * 60;
+/// Which share of `size_max` partial blobs may take while they wait.
+const PARTIAL_SHARE: u64 = 10;
+/// Names this run of the machine.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+pub(super) async fn open(
+    settings: Settings,
+    disk: Arc<dyn Disk>,
+    tasks: Tasks,
+    metrics: Arc<Metrics>,
+) -> Result<Arc<Shelf>, StoreError> {
+    let path = settings.path.clone();
+    let spawner = tasks.clone();
+    let work = move || {
+        let shelf = take(settings, disk, tasks, metrics)?;
+        // What cannot be removed takes room, but harms nobody.
+        for swept in [sweep_temporary(&shelf), sweep_partials(&shelf)] {
+            if let Err(error) = swept {
+                tracing::warn!(%error, "not all left-over files could be removed");
+            }
+        }
+        let left = start_index(&shelf);
+        Ok((shelf, left))
+    };
+    let opened = tokio::task::spawn_blocking(work).await;
+    let (shelf, left) = opened.map_err(|error| StoreError::Io {
+        path,
+        source: io::Error::other(error),
+    })??;
+    shelf
+        .caught_up
+        .store(left == Left::Clean, Ordering::Release);
+    let closing = shelf.closing.subscribe();
+    let keeping = keep(Arc::downgrade(&shelf), closing, left);
+    let keeper = spawner.spawn("keeping the store", keeping);
+    *shelf.keeper.lock() = Some(keeper);
+    Ok(shelf)
+}
+
+/// Takes the folder for this process.
+fn take(
+    settings: Settings,
+    disk: Arc<dyn Disk>,
+    tasks: Tasks,
+    metrics: Arc<Metrics>,
+) -> Result<Arc<Shelf>, StoreError> {
+    let root = settings.path.clone();
+    disk.create_folder(&root).map_err(StoreError::at(&root))?;
+    let lock = disk.lock(&super::layout::Layout::new(root.clone()).lock());
+    let lock = lock.map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => StoreError::Locked { path: root.clone() },
+        _ => StoreError::at(&root)(error),
+    })?;
+    let shelf = Shelf::new(settings, disk, tasks, metrics, lock);
+    let mut folders = vec![shelf.layout.temporary(), shelf.layout.origins()];
+    for algorithm in Algorithm::ALL {
+        folders.extend([
+            shelf.layout.blobs(algorithm),
+            shelf.layout.partials(algorithm),
+        ]);
+    }
+    for folder in folders {
+        let made = shelf.disk.create_folder(&folder);
+        made.map_err(StoreError::at(&folder))?;
+    }
+    Ok(Arc::new(shelf))
+}
+
+fn start_index(shelf: &Shelf) -> Left {
+    let boot = boot_id(&*shelf.disk);
+    let key = shelf.key.read().clone();
+    let (left, key) = shelf.index.start(&*shelf.disk, &boot, key.as_ref());
+    *shelf.key.write() = key;
+    count(shelf);
+    left
+}
+
+/// Takes the ledger's totals from the index.
+fn count(shelf: &Shelf) {
+    let _door = shelf.door.lock();
+    let totals = shelf.index.totals();
+    shelf.uses.after(totals.used_last);
+    let mut ledger = shelf.ledger.lock();
+    *ledger = Ledger {
+        blobs: totals.blobs,
+        bytes: totals.bytes,
+        ..*ledger
+    };
+    shelf.metrics.stored(totals.blobs, totals.bytes);
+}
+
+/// Empty where the machine has none; then only a clean end keeps marks.
+fn boot_id(disk: &dyn Disk) -> Vec<u8> {
+    let mut buffer = vec![0; 64];
+    let read = disk
+        .open(Path::new(BOOT_ID))
+        .and_then(|file| file.read_at(&mut buffer, 0));
+    buffer.truncate(read.unwrap_or_default());
+    buffer
+}
+
+/// Works beside the requests until the store ends.
+async fn keep(shelf: Weak<Shelf>, mut closing: watch::Receiver<bool>, mut left: Left) {
+    let mut round: u64 = 0;
+    loop {
+        let Some(shelf) = shelf.upgrade() else {
+            return;
+        };
+        let kept = shelf.blocking(move |shelf| keep_once(shelf, round, left));
+        match kept.await {
+            Ok(now) => left = now,
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(%error, cause, "the store could not be looked after");
+            }
+        }
+        drop(shelf);
+        round = round.wrapping_add(1);
+        if timeout(KEEP_EVERY, closing.changed()).await.is_ok() {
+            return;
+        }
+    }
+}
+
+/// One round; how the index stands after it.
+fn keep_once(shelf: &Arc<Shelf>, round: u64, mut left: Left) -> Result<Left, StoreError> {
+    shelf.write_uses();
+    shelf.index.settle();
+    if shelf.index.is_closed() {
+        shelf.caught_up.store(false, Ordering::Release);
+        left = start_index(shelf);
+    }
+    if left != Left::Clean && !shelf.index.is_closed() && catch_up(shelf, left)? {
+        shelf.caught_up.store(true, Ordering::Release);
+        left = Left::Clean;
+    }
+    if round % SWEEP_EVERY_ROUNDS == SWEEP_EVERY_ROUNDS - 1 {
+        sweep_partials(shelf)?;
+    }
+    Ok(left)
+}
+
+/// Brings the index up to what the files say. After an unclean end names suffice: manifests are
+/// noted durably. From nothing, every manifest is read. Whether it came to its end.
+fn catch_up(shelf: &Shelf, left: Left) -> Result<bool, StoreError> {
+    for algorithm in Algorithm::ALL {
+        let folder = shelf.layout.blobs(algorithm);
+        let files = origin::digests(shelf, &folder, algorithm)?;
+        let files: BTreeSet<Digest> = files.into_iter().collect();
+        for (number, digest) in files.iter().enumerate() {
+            if shelf.is_closing() {
+                return Ok(false);
+            }
+            if number % SETTLE_EVERY_ROWS == 0 {
+                shelf.index.settle();
+            }
+            enter_if_missing(shelf, digest)?;
+        }
+        let rows = shelf.index.choose(|rows| {
+            let here = rows.filter(|row| row.digest.algorithm() == algorithm);
+            let gone = here.filter(|row| !files.contains(&row.digest));
+            gone.map(|row| row.digest).collect::<Vec<_>>()
+        });
+        for digest in rows {
+            remove_if_gone(shelf, &digest)?;
+        }
+    }
+    for origin in origin::origins(shelf)? {
+        if shelf.is_closing() {
+            return Ok(false);
+        }
+        for algorithm in Algorithm::ALL {
+            let markers = shelf.layout.markers(&origin, algorithm);
+            for digest in origin::digests(shelf, &markers, algorithm)? {
+                shelf.index.confirm(&digest, &origin);
+            }
+        }
+        if left == Left::Empty {
+            for manifest in origin::manifests(shelf, &origin, usize::MAX)? {
+                shelf.index.add_members(&origin, &manifest);
+            }
+        }
+    }
+    count(shelf);
+    shelf.index.completed();
+    evict::trim(shelf);
+    Ok(true)
+}
+
+fn enter_if_missing(shelf: &Shelf, digest: &Digest) -> Result<(), StoreError> {
+    let _door = shelf.door.lock();
+    if shelf.index.blob(digest).is_some() {
+        return Ok(());
+    }
+    let path = shelf.layout.blob(digest);
+    let stat = match shelf.disk.open(&path).and_then(|file| file.stat()) {
+        Ok(stat) => stat,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(StoreError::at(&path)(error)),
+    };
+    // The best guess at its last use; never later than now.
+    let written = u64::try_from(stat.modified_ns / 1_000_000).unwrap_or_default();
+    let row = Row {
+        size: stat.length,
+        used: written.min(shelf.uses.now()),
+        mark: None,
+    };
+    shelf.enter(digest, row);
+    Ok(())
+}
+
+fn remove_if_gone(shelf: &Shelf, digest: &Digest) -> Result<(), StoreError> {
+    let _door = shelf.door.lock();
+    let opened = shelf.disk.open(&shelf.layout.blob(digest));
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => shelf.take_out(digest),
+        _ => Ok(()),
+    }
+}
+
+fn sweep_temporary(shelf: &Shelf) -> Result<(), StoreError> {
+    let folder = shelf.layout.temporary();
+    let entries = shelf.disk.list(&folder).map_err(StoreError::at(&folder))?;
+    for entry in entries.iter().filter(|entry| !entry.is_folder) {
+        let path = folder.join(&entry.name);
+        shelf.disk.remove(&path).map_err(StoreError::at(&path))?;
+    }
+    Ok(())
+}
+
+/// A partial blob that nobody writes now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Waiting {
+    digest: Digest,
+    path: PathBuf,
+    length: u64,
+    modified_ns: i128,
+}
+
+fn sweep_partials(shelf: &Arc<Shelf>) -> Result<(), StoreError> {
+    let mut waiting = Vec::new();
+    for algorithm in Algorithm::ALL {
+        let folder = shelf.layout.partials(algorithm);
+        for digest in origin::digests(shelf, &folder, algorithm)? {
+            let path = shelf.layout.partial(&digest);
+            // Gone by now, or no file of ours: a writer that meets it deals with it.
+            let Ok(stat) = shelf.disk.open(&path).and_then(|file| file.stat()) else {
+                continue;
+            };
+            waiting.push(Waiting {
+                digest,
+                path,
+                length: stat.length,
+                modified_ns: stat.modified_ns,
+            });
+        }
+    }
+    let now_ns = jiff::Timestamp::now().as_nanosecond();
+    let bytes_max = shelf.settings.size_max / PARTIAL_SHARE;
+    for expired in expired(waiting, now_ns, bytes_max) {
+        // Nobody begins to write what is being removed; nobody else waits meanwhile.
+        if let Some(_ticket) = Ticket::try_take(shelf, expired.digest) {
+            let removed = shelf.disk.remove(&expired.path);
+            removed.map_err(StoreError::at(&expired.path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Those older than a day, and of the rest the oldest, so that at most `bytes_max` stay.
+fn expired(mut waiting: Vec<Waiting>, now_ns: i128, bytes_max: u64) -> Vec<Waiting> {
+    let mut stays: u64 = 0;
+    waiting.sort_by_key(|found| std::cmp::Reverse(found.modified_ns));
+    waiting.retain(|found| {
+        let age_ns = now_ns.saturating_sub(found.modified_ns);
+        let with_it = stays.saturating_add(found.length);
+        if age_ns <= PARTIAL_SECONDS_MAX * 1_000_000_000 && with_it <= bytes_max {
+            stays = with_it;
+            return false;
+        }
+        true
+    });
+    waiting
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_partials_and_then_the_oldest_go() {
+        const DAY: i128 = 24 * 60 * 60 * 1_000_000_000;
+        let waiting = |name: u8, length, modified_ns| Waiting {
+            digest: Digest::Sha256([name; 32]),
+            path: PathBuf::new(),
+            length,
+            modified_ns,
+        };
+        let all = vec![
+            waiting(1, 10, -1),
+            waiting(2, 10, 0),
+            waiting(3, 30, DAY - 5),
+            waiting(4, 60, DAY + 5),
+        ];
+        let gone = |bytes_max| -> Vec<u8> {
+            let gone = expired(all.clone(), DAY, bytes_max);
+            gone.iter().map(|one| one.digest.as_bytes()[0]).collect()
+        };
+        assert_eq!(gone(100), [1]);
+        assert_eq!(gone(99), [2, 1]);
+        assert_eq!(gone(70), [3, 1]);
+        assert_eq!(gone(0), [4, 3, 2, 1]);
+    }
+}

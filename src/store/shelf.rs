@@ -1,0 +1,270 @@
+//! What the parts of the store share, and the few steps that all of them take.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{BuildHasher, Hash, RandomState},
+    io,
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use bytes::Bytes;
+use moka::sync::Cache;
+use parking_lot::{Mutex, RwLock};
+use tokio::{
+    sync::{Notify, Semaphore, watch},
+    task::JoinHandle,
+};
+
+use super::{
+    Settings, Standing, StoreError, TagRecord, Usage,
+    index::{Index, Row},
+    layout::Layout,
+    mark::{Mark, MarkKey},
+    uses::Uses,
+};
+use crate::{
+    disk::{Disk, Lock, Stat},
+    oci::{Digest, Manifest, Origin, Tag},
+    tasks::Tasks,
+    telemetry::Metrics,
+    wire::Growing,
+};
+
+/// Blobs up to this size are kept in memory.
+pub(super) const SMALL_BYTES_MAX: u64 = 64 * 1024;
+/// Memory for tag records.
+const TAGS_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Memory for standings.
+const STANDING_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// What an entry of a cache costs beside its own bytes, about.
+const ENTRY_BYTES: u32 = 128;
+/// How many blobs are hashed at once to prove them; hashing is bound by the processor.
+const PROVING_MAX: usize = 4;
+/// Two tags rarely meet at one lock.
+const STRIPES: usize = 64;
+
+/// Everything behind [`super::Store`].
+#[derive(Debug)]
+pub(super) struct Shelf {
+    pub(super) settings: Settings,
+    pub(super) layout: Layout,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) tasks: Tasks,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) index: Index,
+    pub(super) key: RwLock<Option<MarkKey>>,
+    pub(super) uses: Uses,
+    /// Small blobs; half of `small_bodies_max`.
+    pub(super) small: Cache<Digest, Bytes>,
+    /// Manifests; the other half.
+    pub(super) manifests: Cache<(Origin, Digest), Arc<Manifest>>,
+    pub(super) tags: Cache<(Origin, Tag), KeptTag>,
+    /// Never `Stranger`, which may change with the next manifest.
+    pub(super) standing: Cache<(Origin, Digest), Standing>,
+    /// Blobs that are being hashed, each once for all its readers.
+    pub(super) proving: Mutex<BTreeMap<Digest, Growing>>,
+    pub(super) provers: Semaphore,
+    /// Blobs that are being written, each by one writer.
+    pub(super) writing: Mutex<BTreeSet<Digest>>,
+    /// Told whenever one of `writing` ends.
+    pub(super) written: Notify,
+    pub(super) ledger: Mutex<Ledger>,
+    /// Held, on the blocking pool only, by whoever changes which blobs there are, so that files,
+    /// index and ledger change together.
+    pub(super) door: Mutex<()>,
+    /// Held by whoever makes room, so that two do not evict for the same need.
+    pub(super) evicting: Mutex<()>,
+    /// Whether the index has all that the files say, lazy rows of an earlier run included; only
+    /// then may the end be called clean.
+    pub(super) caught_up: AtomicBool,
+    /// True once the store ends.
+    pub(super) closing: watch::Sender<bool>,
+    /// Who looks after the store beside the requests; the end waits for it.
+    pub(super) keeper: Mutex<Option<JoinHandle<Option<()>>>>,
+    stripes: [Mutex<()>; STRIPES],
+    hasher: RandomState,
+    _lock: Lock,
+}
+
+/// A tag record and the `checked` that its file has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeptTag {
+    pub(super) record: TagRecord,
+    pub(super) written: jiff::Timestamp,
+}
+
+/// Bytes kept and bytes promised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ledger {
+    pub(super) blobs: u64,
+    pub(super) bytes: u64,
+    /// Bytes that blobs being written will have, counted against `size_max`.
+    pub(super) claimed: u64,
+    /// Bytes that are still to be written, counted against the free space.
+    pub(super) unwritten: u64,
+}
+
+impl Shelf {
+    pub(super) fn new(
+        settings: Settings,
+        disk: Arc<dyn Disk>,
+        tasks: Tasks,
+        metrics: Arc<Metrics>,
+        lock: Lock,
+    ) -> Self {
+        let layout = Layout::new(settings.path.clone());
+        let half = settings.small_bodies_max / 2;
+        Self {
+            index: Index::closed(layout.index()),
+            layout,
+            disk,
+            tasks,
+            metrics,
+            key: RwLock::new(None),
+            uses: Uses::default(),
+            small: Cache::builder()
+                .max_capacity(half)
+                .weigher(|_digest, bytes: &Bytes| weight(bytes.len()))
+                .build(),
+            manifests: Cache::builder()
+                .max_capacity(half)
+                // The parsed children take about as much again.
+                .weigher(|_key, manifest: &Arc<Manifest>| weight(manifest.bytes().len() * 2))
+                .build(),
+            tags: Cache::builder()
+                .max_capacity(TAGS_BYTES_MAX)
+                .weigher(|(_origin, tag): &(Origin, Tag), _record| weight(tag.as_str().len()))
+                .build(),
+            standing: Cache::builder()
+                .max_capacity(STANDING_BYTES_MAX)
+                .weigher(|_key, _standing| weight(0))
+                .build(),
+            proving: Mutex::default(),
+            provers: Semaphore::new(PROVING_MAX),
+            writing: Mutex::default(),
+            written: Notify::new(),
+            ledger: Mutex::default(),
+            door: Mutex::default(),
+            evicting: Mutex::default(),
+            caught_up: AtomicBool::new(false),
+            closing: watch::Sender::new(false),
+            keeper: Mutex::default(),
+            stripes: [const { Mutex::new(()) }; STRIPES],
+            hasher: RandomState::new(),
+            _lock: lock,
+            settings,
+        }
+    }
+
+    /// Runs file work on the blocking pool. It goes on to its end even if nobody waits any more.
+    pub(super) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Arc<Self>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || work(&store)).await;
+        done.unwrap_or_else(|error| {
+            Err(StoreError::Io {
+                path: self.layout.root().to_path_buf(),
+                source: io::Error::other(error),
+            })
+        })
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        let ledger = *self.ledger.lock();
+        Usage {
+            blobs: ledger.blobs,
+            bytes: ledger.bytes,
+        }
+    }
+
+    /// The lock for a key of the slow path: who holds it may compare file and cache.
+    pub(super) fn stripe(&self, key: &impl Hash) -> Option<&Mutex<()>> {
+        let hash = usize::try_from(self.hasher.hash_one(key) % 64).unwrap_or_default();
+        self.stripes.get(hash % STRIPES)
+    }
+
+    /// Writes a whole small file so that it is there complete, or not at all.
+    pub(super) fn put_file(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut name = [0; 16];
+        getrandom::fill(&mut name)
+            .map_err(io::Error::other)
+            .map_err(StoreError::at(path))?;
+        let name = format!("{:032x}", u128::from_be_bytes(name));
+        let temporary = self.layout.temporary().join(name);
+        let put = || {
+            let file = self.disk.create(&temporary)?;
+            file.write_at(bytes, 0)?;
+            file.sync()?;
+            if let Some(folder) = path.parent() {
+                self.disk.create_folder(folder)?;
+                self.disk.rename(&temporary, path)?;
+                self.disk.sync_folder(folder)?;
+            }
+            Ok(())
+        };
+        put().map_err(|error| {
+            // Swept at the next start if it cannot be removed now.
+            drop(self.disk.remove(&temporary));
+            StoreError::at(path)(error)
+        })
+    }
+
+    /// The mark of a file that was just proven.
+    pub(super) fn mark(&self, digest: &Digest, stat: &Stat) -> Option<Mark> {
+        self.key.read().as_ref()?.mark(digest, stat)
+    }
+
+    /// Whether a mark still proves a file.
+    pub(super) fn trusts(&self, mark: &Mark, digest: &Digest, stat: &Stat) -> bool {
+        let key = self.key.read();
+        key.as_ref()
+            .is_some_and(|key| key.proves(mark, digest, stat))
+    }
+
+    /// Notes a blob in index and ledger; the caller holds `door`.
+    pub(super) fn enter(&self, digest: &Digest, row: Row) {
+        let old = self.index.put_blob(digest, row);
+        let mut ledger = self.ledger.lock();
+        match old {
+            Some(old) => ledger.bytes = ledger.bytes.saturating_sub(old.size),
+            None => ledger.blobs += 1,
+        }
+        ledger.bytes = ledger.bytes.saturating_add(row.size);
+        self.metrics.stored(ledger.blobs, ledger.bytes);
+    }
+
+    /// Removes a blob's file, row and cached bytes; the caller holds `door`.
+    pub(super) fn take_out(&self, digest: &Digest) -> Result<(), StoreError> {
+        let path = self.layout.blob(digest);
+        self.disk.remove(&path).map_err(StoreError::at(&path))?;
+        self.small.invalidate(digest);
+        if let Some(row) = self.index.remove_blob(digest) {
+            let mut ledger = self.ledger.lock();
+            ledger.blobs = ledger.blobs.saturating_sub(1);
+            ledger.bytes = ledger.bytes.saturating_sub(row.size);
+            self.metrics.stored(ledger.blobs, ledger.bytes);
+        }
+        Ok(())
+    }
+
+    /// Writes the uses noted since the last time.
+    pub(super) fn write_uses(&self) {
+        let used = self.uses.take();
+        if !used.is_empty() {
+            self.index.touch(&used);
+        }
+    }
+}
+
+fn weight(bytes: usize) -> u32 {
+    u32::try_from(bytes)
+        .unwrap_or(u32::MAX)
+        .saturating_add(ENTRY_BYTES)
+}

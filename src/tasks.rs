@@ -1,0 +1,87 @@
+//! Background work: every task is counted, its panic is seen, and the end waits for it.
+//!
+//! Promises: nothing spawned here is forgotten. Called by every room that works beside a request.
+//! Never knows what a task does.
+
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
+
+use crate::telemetry::Metrics;
+
+/// A handle on all running tasks; clones share one count.
+#[derive(Clone, Debug)]
+pub struct Tasks {
+    running: Arc<watch::Sender<usize>>,
+    ended: Arc<watch::Sender<bool>>,
+    metrics: Arc<Metrics>,
+}
+
+/// Takes one off the count however its task ends.
+#[derive(Debug)]
+struct Ticket(Arc<watch::Sender<usize>>);
+
+impl Tasks {
+    /// No task yet.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            running: Arc::new(watch::Sender::new(0)),
+            ended: Arc::new(watch::Sender::new(false)),
+            metrics,
+        }
+    }
+
+    /// Starts a task. A panic in it is logged with its name and ends only the task, whose handle
+    /// then gives none; so it does after [`Tasks::end`].
+    pub fn spawn<F>(&self, name: &'static str, work: F) -> JoinHandle<Option<F::Output>>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.running.send_modify(|count| *count += 1);
+        let ticket = Ticket(Arc::clone(&self.running));
+        let metrics = Arc::clone(&self.metrics);
+        let mut ended = self.ended.subscribe();
+        let guarded = async move {
+            let work = AssertUnwindSafe(work).catch_unwind();
+            let outcome = tokio::select! {
+                biased;
+                _ = ended.wait_for(|ended| *ended) => None,
+                outcome = work => Some(outcome),
+            };
+            drop(ticket);
+            outcome?
+                .inspect_err(|_payload| {
+                    metrics.task_panicked();
+                    tracing::error!(task = name, "a task panicked; this is a bug");
+                })
+                .ok()
+        };
+        #[expect(clippy::disallowed_methods, reason = "the one place where tasks start")]
+        tokio::spawn(guarded)
+    }
+
+    /// How many are running.
+    pub fn running(&self) -> usize {
+        *self.running.borrow()
+    }
+
+    /// Drops every task where it stands, and every later one before it begins.
+    pub fn end(&self) {
+        self.ended.send_replace(true);
+    }
+
+    /// Waits until none runs, at most `wait_max`; whether all ended.
+    pub async fn wait(&self, wait_max: Duration) -> bool {
+        let mut running = self.running.subscribe();
+        timeout(wait_max, running.wait_for(|count| *count == 0))
+            .await
+            .is_ok()
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}

@@ -1,0 +1,336 @@
+//! The log: JSON for machines, text for a terminal, one entry a line, always on stderr.
+//!
+//! Promises: whatever a client sends, an entry stays one line, JSON entries parse, and no byte
+//! reaches a terminal that it would obey. Never logs by itself.
+
+mod entry;
+mod escape;
+
+use std::{fmt, io, io::IsTerminal, net::SocketAddr, time::Duration};
+
+use thiserror::Error;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::{
+    Layer, filter::filter_fn, fmt::MakeWriter, layer::SubscriberExt, registry::Registry,
+};
+
+use entry::Entry;
+
+/// The target of the one entry a request.
+const REQUEST: &str = "roadstead::request";
+/// The event's name for a hit, so that hits can be left out before they cost anything.
+const HIT: &str = "hit";
+/// Longest user agent in an entry; real ones are shorter.
+const USER_AGENT_CHARS_MAX: usize = 200;
+
+/// Everything about logging that the configuration decides.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How an entry looks.
+    pub format: Format,
+    /// The least important entries of ours that are written. Libraries are heard from `WARN` on,
+    /// fully at `TRACE`; requests have their own setting.
+    pub level: Level,
+    /// Which requests get an entry, whatever `level` says.
+    pub requests: Requests,
+}
+
+/// How an entry looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Text if stderr is a terminal, else JSON.
+    #[default]
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// Words for a person.
+    Text,
+}
+
+/// Which requests get an entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Requests {
+    /// Each one.
+    #[default]
+    All,
+    /// Those whose outcome is not `hit`.
+    Misses,
+    /// None.
+    None,
+}
+
+/// Who sent a request, as the server saw it; the server puts it into the request's extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remote {
+    /// A TCP peer.
+    Tcp(SocketAddr),
+    /// A process on this machine, through a Unix socket.
+    Unix,
+}
+
+/// What is logged of one answered request, when its body has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLine<'a> {
+    /// The listener's address as configured.
+    pub listener: &'a str,
+    /// Who asked; none where the server did not say.
+    pub remote: Option<Remote>,
+    /// `GET` or `HEAD`, or what else was tried.
+    pub method: &'a str,
+    /// The registry meant; empty where the request names none.
+    pub registry: &'a str,
+    /// The repository in it.
+    pub repository: &'a str,
+    /// The tag or digest.
+    pub reference: &'a str,
+    /// As in [`super::Request::kind`].
+    pub kind: &'static str,
+    /// As in [`super::Request::outcome`].
+    pub outcome: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// Who was asked for it, if anybody was.
+    pub upstream: Option<&'a str>,
+    /// Bytes of the body that left.
+    pub bytes: u64,
+    /// From the request's head to the body's end.
+    pub duration: Duration,
+    /// Whether the body left whole.
+    pub complete: bool,
+    /// What the client calls itself, unchecked.
+    pub user_agent: &'a str,
+}
+
+/// Someone else set up logging in this process before.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("logging was set up already")]
+pub struct AlreadyLogging;
+
+/// Starts logging for the whole process.
+///
+/// # Errors
+/// If it was started before.
+pub fn init(settings: &Settings) -> Result<(), AlreadyLogging> {
+    tracing::subscriber::set_global_default(subscriber(settings, io::stderr))
+        .map_err(|_already_set| AlreadyLogging)
+}
+
+/// Writes the one entry of a request.
+pub fn request(line: &RequestLine<'_>) {
+    macro_rules! entry {
+        ($name:expr) => {
+            tracing::event!(
+                name: $name,
+                target: REQUEST,
+                Level::INFO,
+                listener = line.listener,
+                remote = line.remote.map(tracing::field::display),
+                method = line.method,
+                registry = line.registry,
+                repository = line.repository,
+                reference = line.reference,
+                kind = line.kind,
+                outcome = line.outcome,
+                status = line.status,
+                upstream = line.upstream.unwrap_or("none"),
+                bytes = line.bytes,
+                duration_ms = milliseconds(line.duration),
+                complete = line.complete,
+                user_agent = capped(line.user_agent, USER_AGENT_CHARS_MAX),
+            )
+        };
+    }
+    if line.outcome == HIT {
+        entry!(HIT);
+    } else {
+        entry!("miss");
+    }
+}
+
+/// The start of a text of unknown length.
+pub fn capped(text: &str, chars_max: usize) -> &str {
+    text.char_indices()
+        .nth(chars_max)
+        .and_then(|(end, _)| text.get(..end))
+        .unwrap_or(text)
+}
+
+fn subscriber<W>(settings: &Settings, writer: W) -> impl Subscriber + Send + Sync + use<W>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let json = match settings.format {
+        Format::Auto => !io::stderr().is_terminal(),
+        Format::Json => true,
+        Format::Text => false,
+    };
+    let Settings {
+        level, requests, ..
+    } = *settings;
+    let layer = tracing_subscriber::fmt::layer()
+        .event_format(if json { Entry::Json } else { Entry::Text })
+        .with_writer(writer)
+        .with_filter(filter_fn(move |event| wanted(event, level, requests)));
+    Registry::default().with(layer)
+}
+
+fn wanted(event: &Metadata<'_>, level: Level, requests: Requests) -> bool {
+    if event.target() == REQUEST {
+        return match requests {
+            Requests::All => true,
+            Requests::Misses => event.name() != HIT,
+            Requests::None => false,
+        };
+    }
+    let ours = event.target().starts_with("roadstead");
+    let max = if ours || level == Level::TRACE {
+        level
+    } else {
+        level.min(Level::WARN)
+    };
+    *event.level() <= max
+}
+
+/// With the microseconds behind the point: a hit takes tens of them.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(formatter),
+            Self::Unix => formatter.write_str("unix"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    const EVIL: &str = "a\nb\r\u{1b}[31m\u{2028}\u{2029}\u{85}\u{0}\u{7f}\u{202e}\"\\(x) \u{e9}";
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn written(format: Format, requests: Requests, level: Level, work: impl FnOnce()) -> String {
+        let page = Page::default();
+        let settings = Settings {
+            format,
+            level,
+            requests,
+        };
+        let copy = page.clone();
+        let subscriber = subscriber(&settings, move || copy.clone());
+        tracing::subscriber::with_default(subscriber, work);
+        let bytes = page.0.lock().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    fn harmless(log: &str) -> bool {
+        let obeyed = |c: char| c.is_control() || "\u{2028}\u{2029}\u{202e}".contains(c);
+        log.lines().all(|entry| !entry.contains(obeyed))
+    }
+
+    fn line(outcome: &'static str, user_agent: &'static str) -> RequestLine<'static> {
+        RequestLine {
+            listener: "127.0.0.1:5000",
+            remote: Some(Remote::Unix),
+            method: "GET",
+            registry: "docker.io",
+            repository: "library/nginx",
+            reference: EVIL,
+            kind: "manifest",
+            outcome,
+            status: 200,
+            upstream: None,
+            bytes: 7,
+            duration: Duration::from_micros(1234),
+            complete: true,
+            user_agent,
+        }
+    }
+
+    #[test]
+    fn json_entries_parse_whatever_a_client_sends() {
+        let log = written(Format::Json, Requests::All, Level::INFO, || {
+            request(&line("miss", EVIL));
+            tracing::info!(value = EVIL, "said {EVIL}");
+        });
+        assert_eq!(log.lines().count(), 2, "{log}");
+        assert!(harmless(&log), "{log}");
+        let entries: Vec<serde_json::Value> = log
+            .lines()
+            .map(|entry| serde_json::from_str(entry).unwrap())
+            .collect();
+        let mut first = entries[0].clone();
+        let time = first["time"].take();
+        let time = time.as_str().unwrap();
+        assert!(time.ends_with('Z') && time.parse::<jiff::Timestamp>().is_ok());
+        let all_fields = serde_json::json!({
+            "time": null, "level": "INFO", "target": REQUEST, "listener": "127.0.0.1:5000",
+            "remote": "unix", "method": "GET", "registry": "docker.io",
+            "repository": "library/nginx", "reference": EVIL, "kind": "manifest",
+            "outcome": "miss", "status": 200, "upstream": "none", "bytes": 7,
+            "duration_ms": 1.234, "complete": true, "user_agent": EVIL,
+        });
+        assert_eq!(first, all_fields);
+        assert_eq!(entries[1]["value"], EVIL);
+        assert_eq!(entries[1]["message"], format!("said {EVIL}"));
+    }
+
+    #[test]
+    fn text_entries_stay_one_line_and_harmless() {
+        let log = written(Format::Text, Requests::All, Level::INFO, || {
+            request(&line("miss", EVIL));
+            tracing::warn!(value = EVIL, "said {EVIL}");
+        });
+        assert_eq!(log.lines().count(), 2, "{log}");
+        assert!(harmless(&log), "{log}");
+        assert!(
+            log.contains("user_agent=\"a\\nb\\r\\u{1b}[31m\\u{2028}"),
+            "{log}"
+        );
+        assert!(log.contains(" WARN "), "{log}");
+    }
+
+    #[test]
+    fn requests_and_levels_are_chosen_apart() {
+        let count = |requests, level| {
+            written(Format::Json, requests, level, || {
+                request(&line("hit", ""));
+                request(&line("stale", ""));
+                tracing::info!(target: "hyper", "noise");
+                tracing::info!("ours");
+            })
+            .lines()
+            .count()
+        };
+        assert_eq!(count(Requests::All, Level::ERROR), 2);
+        assert_eq!(count(Requests::Misses, Level::ERROR), 1);
+        assert_eq!(count(Requests::None, Level::ERROR), 0);
+        assert_eq!(count(Requests::None, Level::DEBUG), 1);
+        assert_eq!(count(Requests::None, Level::TRACE), 2);
+    }
+
+    #[test]
+    fn long_user_agents_are_cut_between_characters() {
+        assert_eq!(capped("äöü", 2), "äö");
+        assert_eq!(capped("äö", 2), "äö");
+    }
+}

@@ -1,0 +1,70 @@
+//! Text from outside as text that neither a terminal nor a line reader obeys.
+
+use std::fmt;
+
+use serde_json::to_string;
+
+/// As a JSON string.
+pub(super) struct Json<'a>(pub &'a str);
+
+/// As it stands, or quoted and escaped where it would be ambiguous.
+pub(super) struct Text<'a>(pub &'a str);
+
+impl fmt::Display for Json<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // serde_json escapes quotes and what is below U+0020; other characters it leaves alone.
+        let quoted = to_string(self.0).map_err(|_never| fmt::Error)?;
+        if !quoted.chars().any(obeyed) {
+            return formatter.write_str(&quoted);
+        }
+        for character in quoted.chars() {
+            if obeyed(character) {
+                // All of them have at most 16 bits, so one escape is enough.
+                write!(formatter, "\\u{:04x}", u32::from(character))?;
+            } else {
+                fmt::Write::write_char(formatter, character)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = |c: char| !c.is_whitespace() && !obeyed(c) && !"\"\\=".contains(c);
+        if !self.0.is_empty() && self.0.chars().all(plain) {
+            return formatter.write_str(self.0);
+        }
+        formatter.write_str("\"")?;
+        escaped(self.0, "\"\\", formatter)?;
+        formatter.write_str("\"")
+    }
+}
+
+/// A sentence: unquoted, but one line.
+pub(super) struct Sentence<'a>(pub &'a str);
+
+impl fmt::Display for Sentence<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        escaped(self.0, "", formatter)
+    }
+}
+
+fn escaped(text: &str, also: &str, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for character in text.chars() {
+        match character {
+            _ if also.contains(character) => write!(formatter, "\\{character}")?,
+            '\n' => formatter.write_str("\\n")?,
+            '\r' => formatter.write_str("\\r")?,
+            _ if obeyed(character) => write!(formatter, "{}", character.escape_unicode())?,
+            _ => fmt::Write::write_char(formatter, character)?,
+        }
+    }
+    Ok(())
+}
+
+/// Control characters, other line ends, and marks that turn the writing direction round.
+fn obeyed(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}

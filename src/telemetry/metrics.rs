@@ -1,0 +1,422 @@
+//! Every metric, its labels and its help text, room by room; `docs/METRICS.md` says how to read them.
+
+use std::{fmt, time::Duration};
+
+use prometheus::{
+    Error, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
+};
+
+/// Seconds to the first byte: a hit is tens of microseconds, a cold answer seconds.
+const ANSWER_SECONDS: &[f64] = &[
+    0.000_1, 0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+
+/// Seconds to fetch a blob: a small one is milliseconds, the largest half an hour.
+const FILL_SECONDS: &[f64] = &[0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0];
+
+/// All metrics of one process. Tests make their own, so there is no global registry.
+pub struct Metrics {
+    registry: Registry,
+    served: Served,
+    asked: Asked,
+    kept: Kept,
+    panicked: IntCounter,
+}
+
+/// What clients got.
+struct Served {
+    requests: IntCounterVec,
+    first_byte: HistogramVec,
+    sent_bytes: IntCounterVec,
+    connections: IntGauge,
+    connections_refused: IntCounter,
+}
+
+/// What upstreams were asked.
+struct Asked {
+    requests: IntCounterVec,
+    seconds: HistogramVec,
+    bytes: IntCounterVec,
+    up: IntGaugeVec,
+    budget: IntGaugeVec,
+}
+
+/// What is being kept.
+struct Kept {
+    fills: IntGauge,
+    fill_seconds: Histogram,
+    bytes: IntGauge,
+    blobs: IntGauge,
+    evicted: IntCounter,
+    damaged: IntCounter,
+    bypassed: IntCounter,
+}
+
+/// What is counted of one answered request.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// `ping`, `manifest`, `blob`, `tags`, `referrers` or `other`.
+    pub kind: &'static str,
+    /// `hit`, `miss`, `stale`, `revalidated`, `absent`, `refused`, `client`, `upstream` or `self`.
+    pub outcome: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// From the request's head to the answer's.
+    pub first_byte: Duration,
+}
+
+/// Whether an upstream gets requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is asked whenever it is needed.
+    Asked,
+    /// It failed too often and is left alone for a while.
+    LeftAlone,
+}
+
+impl Metrics {
+    /// Registers all of them.
+    ///
+    /// # Errors
+    /// Only if two of the names below were equal.
+    pub fn new() -> Result<Self, Error> {
+        let registry = Registry::new();
+        let list = List(&registry);
+        list.gauges(
+            "roadstead_build_info",
+            "Always 1; the label is the version.",
+            &["version"],
+        )?
+        .with_label_values(&[env!("CARGO_PKG_VERSION")])
+        .set(1);
+        Ok(Self {
+            served: Served::register(list)?,
+            asked: Asked::register(list)?,
+            kept: Kept::register(list)?,
+            panicked: list.counter(
+                "roadstead_panics_total",
+                "Panics caught; each one is a bug.",
+            )?,
+            registry,
+        })
+    }
+
+    /// The text format that Prometheus scrapes.
+    pub fn render(&self) -> String {
+        TextEncoder::new()
+            .encode_to_string(&self.registry.gather())
+            .unwrap_or_default()
+    }
+
+    /// Counts an answered request.
+    pub fn answered(&self, request: Request) {
+        let status = request.status.to_string();
+        self.served
+            .requests
+            .with_label_values(&[request.kind, request.outcome, status.as_str()])
+            .inc();
+        self.served
+            .first_byte
+            .with_label_values(&[request.kind])
+            .observe(request.first_byte.as_secs_f64());
+    }
+
+    /// Adds bytes of a body that left.
+    pub fn sent(&self, kind: &'static str, bytes: u64) {
+        self.served
+            .sent_bytes
+            .with_label_values(&[kind])
+            .inc_by(bytes);
+    }
+
+    /// A connection was accepted.
+    pub fn connected(&self) {
+        self.served.connections.inc();
+    }
+
+    /// A connection is gone.
+    pub fn disconnected(&self) {
+        self.served.connections.dec();
+    }
+
+    /// A connection was closed because of what the client sent or did not send.
+    pub fn connection_refused(&self) {
+        self.served.connections_refused.inc();
+    }
+
+    /// Counts a request sent upstream; `upstream` is a configured name, or `other`.
+    pub fn asked(&self, upstream: &str, kind: &'static str, result: &'static str) {
+        self.asked
+            .requests
+            .with_label_values(&[upstream, kind, result])
+            .inc();
+    }
+
+    /// How long an upstream took to answer with a head.
+    pub fn upstream_answered(&self, upstream: &str, after: Duration) {
+        self.asked
+            .seconds
+            .with_label_values(&[upstream])
+            .observe(after.as_secs_f64());
+    }
+
+    /// Adds bytes of a body that arrived.
+    pub fn received(&self, upstream: &str, bytes: u64) {
+        self.asked
+            .bytes
+            .with_label_values(&[upstream])
+            .inc_by(bytes);
+    }
+
+    /// Whether an upstream is being asked or left alone.
+    pub fn upstream_up(&self, upstream: &str, standing: Standing) {
+        let up = i64::from(standing == Standing::Asked);
+        self.asked.up.with_label_values(&[upstream]).set(up);
+    }
+
+    /// What an upstream said of its budget.
+    pub fn upstream_budget(&self, upstream: &str, remaining: u64) {
+        let remaining = i64::try_from(remaining).unwrap_or(i64::MAX);
+        self.asked
+            .budget
+            .with_label_values(&[upstream])
+            .set(remaining);
+    }
+
+    /// A fill began.
+    pub fn fill_began(&self) {
+        self.kept.fills.inc();
+    }
+
+    /// A fill ended, well or not, after this long.
+    pub fn fill_ended(&self, after: Duration) {
+        self.kept.fills.dec();
+        self.kept.fill_seconds.observe(after.as_secs_f64());
+    }
+
+    /// What the store holds now.
+    pub fn stored(&self, blobs: u64, bytes: u64) {
+        self.kept
+            .blobs
+            .set(i64::try_from(blobs).unwrap_or(i64::MAX));
+        self.kept
+            .bytes
+            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// A blob was removed to make room.
+    pub fn evicted(&self) {
+        self.kept.evicted.inc();
+    }
+
+    /// A kept blob was wrong or gone.
+    pub fn damaged(&self) {
+        self.kept.damaged.inc();
+    }
+
+    /// A blob reached its readers past a disk that failed or was full.
+    pub fn bypassed(&self) {
+        self.kept.bypassed.inc();
+    }
+
+    /// A task or a request panicked.
+    pub fn task_panicked(&self) {
+        self.panicked.inc();
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Served {
+    fn register(list: List<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            requests: list.counters(
+                "roadstead_requests_total",
+                "Requests answered, by kind, outcome and HTTP status.",
+                &["kind", "outcome", "status"],
+            )?,
+            first_byte: list.answer_seconds(
+                "roadstead_first_byte_seconds",
+                "From a request's head to the answer's.",
+                &["kind"],
+            )?,
+            sent_bytes: list.counters(
+                "roadstead_sent_bytes_total",
+                "Bytes of bodies sent to clients.",
+                &["kind"],
+            )?,
+            connections: list.gauge("roadstead_connections", "Client connections open now.")?,
+            connections_refused: list.counter(
+                "roadstead_connections_refused_total",
+                "Connections closed for a bad request line, a deadline or a limit.",
+            )?,
+        })
+    }
+}
+
+impl Asked {
+    fn register(list: List<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            requests: list.counters(
+                "roadstead_upstream_requests_total",
+                "Requests sent upstream, by upstream, kind and result.",
+                &["upstream", "kind", "result"],
+            )?,
+            seconds: list.answer_seconds(
+                "roadstead_upstream_seconds",
+                "From a request upstream to its answer's head.",
+                &["upstream"],
+            )?,
+            bytes: list.counters(
+                "roadstead_upstream_bytes_total",
+                "Bytes of bodies received from upstream.",
+                &["upstream"],
+            )?,
+            up: list.gauges(
+                "roadstead_upstream_up",
+                "0 while an upstream is left alone after failures, else 1.",
+                &["upstream"],
+            )?,
+            budget: list.gauges(
+                "roadstead_upstream_ratelimit_remaining",
+                "What an upstream last said of the requests it still allows.",
+                &["upstream"],
+            )?,
+        })
+    }
+}
+
+impl Kept {
+    fn register(list: List<'_>) -> Result<Self, Error> {
+        let fill_seconds =
+            HistogramOpts::new("roadstead_fill_seconds", "Time to fetch and keep one blob.")
+                .buckets(FILL_SECONDS.to_vec());
+        Ok(Self {
+            fills: list.gauge("roadstead_fills", "Blobs being fetched from upstream now.")?,
+            fill_seconds: list.add(Histogram::with_opts(fill_seconds)?)?,
+            bytes: list.gauge("roadstead_store_bytes", "Bytes of blobs kept.")?,
+            blobs: list.gauge("roadstead_store_blobs", "Blobs kept.")?,
+            evicted: list.counter(
+                "roadstead_store_evicted_total",
+                "Blobs removed to make room.",
+            )?,
+            damaged: list.counter(
+                "roadstead_store_damaged_total",
+                "Kept blobs whose bytes were found wrong or missing, and removed.",
+            )?,
+            bypassed: list.counter(
+                "roadstead_store_bypassed_total",
+                "Times a blob was passed on without being kept, because the disk failed or was full.",
+            )?,
+        })
+    }
+}
+
+/// Makes metrics and registers them in the same step, so that none is forgotten.
+#[derive(Clone, Copy)]
+struct List<'a>(&'a Registry);
+
+impl List<'_> {
+    fn counter(self, name: &str, help: &str) -> Result<IntCounter, Error> {
+        self.add(IntCounter::new(name, help)?)
+    }
+
+    fn counters(self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, Error> {
+        self.add(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn gauge(self, name: &str, help: &str) -> Result<IntGauge, Error> {
+        self.add(IntGauge::new(name, help)?)
+    }
+
+    fn gauges(self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, Error> {
+        self.add(IntGaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn answer_seconds(
+        self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<HistogramVec, Error> {
+        let options = HistogramOpts::new(name, help).buckets(ANSWER_SECONDS.to_vec());
+        self.add(HistogramVec::new(options, labels)?)
+    }
+
+    fn add<C: Collector + Clone + 'static>(self, metric: C) -> Result<C, Error> {
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Every metric with every label set once: a family without values is not gathered.
+    fn all_touched() -> Metrics {
+        let metrics = Metrics::new().unwrap();
+        metrics.answered(Request {
+            kind: "blob",
+            outcome: "hit",
+            status: 200,
+            first_byte: Duration::from_millis(1),
+        });
+        metrics.sent("blob", 1);
+        metrics.asked("hub", "blob", "ok");
+        metrics.upstream_answered("hub", Duration::from_millis(1));
+        metrics.received("hub", 1);
+        metrics.upstream_up("hub", Standing::Asked);
+        metrics.upstream_budget("hub", 1);
+        metrics
+    }
+
+    /// `name | labels | help`, as the document's rows start.
+    fn rows(metrics: &Metrics) -> BTreeSet<String> {
+        let row = |family: &prometheus::proto::MetricFamily| {
+            let labels = family.get_metric().first().unwrap().get_label();
+            let mut labels: Vec<_> = labels
+                .iter()
+                .map(prometheus::proto::LabelPair::name)
+                .collect();
+            labels.sort_unstable();
+            let kind = format!("{:?}", family.get_field_type()).to_lowercase();
+            format!(
+                "| `{}` | {kind} | {} | {} |",
+                family.name(),
+                labels.join(", "),
+                family.help()
+            )
+        };
+        metrics.registry.gather().iter().map(row).collect()
+    }
+
+    #[test]
+    fn the_document_lists_exactly_these_metrics() {
+        let document = include_str!("../../docs/METRICS.md");
+        let written: BTreeSet<String> = document
+            .lines()
+            .filter(|line| line.starts_with("| `roadstead_"))
+            .map(|line| line.split_inclusive('|').take(5).collect())
+            .collect();
+        assert_eq!(written, rows(&all_touched()));
+    }
+
+    #[test]
+    fn an_upstream_left_alone_reads_zero() {
+        let metrics = Metrics::new().unwrap();
+        metrics.upstream_up("hub", Standing::LeftAlone);
+        let text = metrics.render();
+        assert!(
+            text.contains("roadstead_upstream_up{upstream=\"hub\"} 0"),
+            "{text}"
+        );
+    }
+}

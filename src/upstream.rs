@@ -1,0 +1,283 @@
+//! One registry that we contact: requests, logins, patience.
+//!
+//! Promises: what it returns is verified or counted, bounded and free of credentials; a failure
+//! says whose fault it is. Called by `pull`. Never knows what is kept, nor who asked.
+
+mod address;
+mod auth;
+mod blob;
+mod body;
+mod call;
+mod client;
+mod endpoint;
+mod error;
+mod exchange;
+mod gate;
+mod judge;
+mod list;
+mod manifest;
+mod redirect;
+mod request;
+mod retry;
+mod retry_after;
+#[cfg(test)]
+mod scene;
+mod tls;
+mod turns;
+
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use self::call::Shared;
+use crate::{
+    oci::{Registry, RepositoryName, UpstreamName},
+    secret::Secret,
+    telemetry::Metrics,
+};
+
+pub use blob::BlobStream;
+pub use client::over_socket;
+pub use error::{Breach, BuildError, UpstreamError};
+pub use list::{Referrers, TagPage, Tags};
+
+/// One registry; clones share connections, logins and patience.
+#[derive(Clone)]
+pub struct Upstream(Arc<Shared>);
+
+/// What every question to an upstream carries.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The repository's name there.
+    pub name: &'a RepositoryName,
+    /// The registry of the client's own name, for an upstream that is itself a mirror.
+    pub registry: &'a Registry,
+    /// When the head of the answer, and all of a small one, must be here.
+    pub deadline: Instant,
+}
+
+/// Everything about one upstream that the configuration decides.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its name in `to` and in the store's origins.
+    pub name: UpstreamName,
+    /// What metrics call it: its name, or one word for all whose names come from clients.
+    pub label: Arc<str>,
+    /// Equal addresses of one registry, in order of preference; never empty.
+    pub endpoints: Vec<Endpoint>,
+    /// What stands before the repository's name: `/v2` unless configured.
+    pub api_path: String,
+    /// Whether requests carry `ns=REGISTRY`, for an upstream that is itself a mirror.
+    pub send_ns: bool,
+    /// How we log in.
+    pub credentials: Credentials,
+    /// Who may see what came from here.
+    pub access: Access,
+    /// Hosts beyond the public ones that its redirects may lead to.
+    pub redirects: Vec<String>,
+    /// Most requests at once.
+    pub concurrent_max: usize,
+    /// Longest wait for a connection.
+    pub connect_max: Duration,
+    /// Longest silence in a body.
+    pub progress_max: Duration,
+    /// Most bytes of a manifest, a tag list or a referrers list.
+    pub manifest_bytes_max: usize,
+}
+
+/// What holds for every upstream unless its own table says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// Longest wait for a connection.
+    pub connect_max: Duration,
+    /// Longest silence in a body.
+    pub progress_max: Duration,
+    /// Most bytes of a manifest, a tag list or a referrers list.
+    pub manifest_bytes_max: usize,
+    /// Most requests at once: fast, and below what public registries take for an attack.
+    pub concurrent_max: usize,
+}
+
+/// Where an upstream listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `https://HOST[:PORT]`, or `http://…` when written so.
+    Url(String),
+    /// A Unix socket, written `unix:PATH`; plain HTTP is spoken over it.
+    Unix(PathBuf),
+}
+
+/// How we log in.
+#[derive(Clone, Debug, Default)]
+pub enum Credentials {
+    /// Not at all.
+    #[default]
+    Anonymous,
+    /// User name and password by Basic authentication.
+    Basic {
+        /// The user name.
+        username: String,
+        /// The password.
+        password: Secret,
+    },
+}
+
+/// Who may see what came from an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone, under any name.
+    Public,
+    /// Whoever the listener admits, and only under names that this upstream confirms.
+    Shared,
+}
+
+impl Upstream {
+    /// Prepares connections; contacts nothing.
+    pub fn new(settings: Settings, metrics: Arc<Metrics>) -> Result<Self, BuildError> {
+        Shared::new(settings, metrics).map(|shared| Self(Arc::new(shared)))
+    }
+
+    /// What the configuration decided.
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// Its name in `to` and in the store's origins.
+    pub fn name(&self) -> &UpstreamName {
+        &self.0.settings.name
+    }
+
+    /// Host and port of the first endpoint; a socket's path.
+    pub fn authority(&self) -> String {
+        self.0.first().authority()
+    }
+
+    /// The first endpoint as it is configured, for people; holds no secret.
+    pub fn url(&self) -> String {
+        self.0.first().label.to_string()
+    }
+
+    /// Whom we log in as.
+    pub fn username(&self) -> Option<&str> {
+        match &self.settings().credentials {
+            Credentials::Anonymous => None,
+            Credentials::Basic { username, .. } => Some(username),
+        }
+    }
+
+    /// Whether we never log in.
+    pub fn is_anonymous(&self) -> bool {
+        matches!(self.settings().credentials, Credentials::Anonymous)
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_tuple("Upstream")
+            .field(self.name())
+            .finish()
+    }
+}
+
+impl Defaults {
+    /// The settings of a host without a table of its own: anonymous, over https, public.
+    pub fn for_host(&self, name: &UpstreamName) -> Settings {
+        let host = match name.as_str() {
+            // The name that references use is no registry's address.
+            "docker.io" => "registry-1.docker.io",
+            host => host,
+        };
+        Settings {
+            name: name.clone(),
+            label: name.as_str().into(),
+            endpoints: vec![Endpoint::Url(format!("https://{host}"))],
+            api_path: "/v2".into(),
+            send_ns: false,
+            credentials: Credentials::Anonymous,
+            access: Access::Public,
+            redirects: Vec::new(),
+            concurrent_max: self.concurrent_max,
+            connect_max: self.connect_max,
+            progress_max: self.progress_max,
+            manifest_bytes_max: self.manifest_bytes_max,
+        }
+    }
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            concurrent_max: 16,
+            connect_max: Duration::from_secs(3),
+            progress_max: Duration::from_secs(30),
+            manifest_bytes_max: 4 * 1024 * 1024,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_without_a_table_is_asked_over_https() {
+        let url = |name: &str| {
+            let settings = Defaults::default().for_host(&name.parse().unwrap());
+            let upstream = Upstream::new(settings, Arc::new(Metrics::new().unwrap())).unwrap();
+            (upstream.url(), upstream.authority())
+        };
+        let pair = |url: &str, authority: &str| (url.to_owned(), authority.to_owned());
+        assert_eq!(
+            url("docker.io"),
+            pair("https://registry-1.docker.io", "registry-1.docker.io")
+        );
+        assert_eq!(url("quay.io"), pair("https://quay.io", "quay.io"));
+        assert_eq!(url("[::1]:5000"), pair("https://[::1]:5000", "[::1]:5000"));
+    }
+
+    #[test]
+    fn endpoints_that_cannot_be_asked_are_refused() {
+        let build = |endpoints: Vec<Endpoint>| {
+            let mut settings = Defaults::default().for_host(&"a".parse().unwrap());
+            settings.endpoints = endpoints;
+            Upstream::new(settings, Arc::new(Metrics::new().unwrap())).map(|_| ())
+        };
+        assert!(matches!(build(vec![]), Err(BuildError::NoEndpoint)));
+        for bad in [
+            "ftp://a",
+            "a:5000",
+            "https://user:pw@a",
+            "https://a/path",
+            "https://a?x",
+            "https://",
+        ] {
+            let endpoint = Endpoint::Url(bad.into());
+            assert!(
+                matches!(build(vec![endpoint]), Err(BuildError::Endpoint { .. })),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn questions_may_be_asked_from_any_task() {
+        fn sendable<T: Send>(_: T) {}
+        let settings = Defaults::default().for_host(&"a".parse().unwrap());
+        let upstream = Upstream::new(settings, Arc::new(Metrics::new().unwrap())).unwrap();
+        let (name, registry) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let ask = Ask {
+            name: &name,
+            registry: &registry,
+            deadline: Instant::now(),
+        };
+        let digest = crate::oci::Digest::Sha256([0; 32]);
+        let reference = crate::oci::Reference::Digest(digest);
+        sendable(upstream.manifest_head(&ask, &reference));
+        sendable(upstream.manifest(&ask, &reference));
+        sendable(upstream.blob_head(&ask, &digest));
+        sendable(upstream.blob(&ask, &digest, 0));
+        sendable(upstream.tags(&ask, &TagPage::default()));
+        sendable(upstream.referrers(&ask, &digest, None));
+    }
+}

@@ -1,0 +1,465 @@
+//! One try: what goes over the wire to one endpoint, its login and its redirects included.
+
+use std::{error::Error, sync::Arc, time::SystemTime};
+
+use http::header::{LOCATION, RETRY_AFTER};
+use reqwest::{Response, Url};
+use tokio::time::Instant;
+
+use super::{
+    Breach, UpstreamError,
+    address::{Forbidden, Guard},
+    auth::Authorization,
+    call::Shared,
+    endpoint::Station,
+    judge::{self, Giver, Verdict},
+    redirect,
+    request::Request,
+    retry::Trouble,
+    retry_after,
+};
+
+/// A try that failed; without trouble it is the last one.
+pub(super) struct Failure {
+    pub(super) error: UpstreamError,
+    pub(super) trouble: Option<Trouble>,
+}
+
+/// How far the redirects of one try have led.
+pub(super) struct Trail {
+    url: Url,
+    /// Whether another origin was ever on it; from then on no login is sent, not even back home.
+    crossed: bool,
+    hops: usize,
+    logins: u32,
+}
+
+impl Shared {
+    /// Sends, logs in once if asked to, and follows redirects.
+    pub(super) async fn exchange(
+        &self,
+        station: &Station,
+        request: &Request,
+        trail: &mut Trail,
+    ) -> Result<Response, Failure> {
+        loop {
+            let login = match trail.giver() {
+                Giver::Beyond => Authorization::None,
+                Giver::Endpoint => station.login.authorization(),
+            };
+            let response = self.send(station, request, trail, &login).await?;
+            let verdict = Verdict::of(response.status(), request.kind, trail.giver());
+            self.count(request, verdict.label());
+            let headers = response.headers();
+            let fresh_login = || trail.logins == 0 && station.login.challenged(&login, headers);
+            match verdict {
+                Verdict::Use => return Ok(response),
+                Verdict::Challenged if fresh_login() => trail.logins += 1,
+                Verdict::Challenged => {
+                    let why = station.login.why_refused(&login);
+                    return Err(Failure::last(refused(station, trail, why)));
+                }
+                Verdict::Follow => {
+                    let location = headers.get(LOCATION).map(http::HeaderValue::as_bytes);
+                    trail
+                        .follow(station, location, &self.guard)
+                        .map_err(|breach| Failure::breach(trail.host(station), breach))?;
+                }
+                verdict => return Err(self.rejected(verdict, &response, station, trail)),
+            }
+        }
+    }
+
+    /// One request and the head of its answer.
+    async fn send(
+        &self,
+        station: &Station,
+        request: &Request,
+        trail: &Trail,
+        login: &Authorization,
+    ) -> Result<Response, Failure> {
+        let client = match &station.socket {
+            Some(socket) if !trail.crossed => socket,
+            _ => &self.network,
+        };
+        let builder = client
+            .request(request.method.clone(), trail.url.clone())
+            .headers(request.headers());
+        let began = Instant::now();
+        let response = match login.apply(builder).send().await {
+            Ok(response) => response,
+            Err(error) => {
+                self.count(request, "unreachable");
+                return Err(broken(&error.without_url(), station, trail));
+            }
+        };
+        let name = &self.settings.label;
+        self.metrics.upstream_answered(name, began.elapsed());
+        if let Some(remaining) = judge::budget(response.headers()) {
+            self.metrics.upstream_budget(name, remaining);
+        }
+        judge::head_size(response.headers())
+            .map_err(|breach| Failure::breach(trail.host(station), breach))?;
+        Ok(response)
+    }
+
+    /// The error that a status stands for.
+    fn rejected(
+        &self,
+        verdict: Verdict,
+        response: &Response,
+        station: &Station,
+        trail: &Trail,
+    ) -> Failure {
+        let endpoint = trail.host(station);
+        let status = response.status().as_u16();
+        match verdict {
+            Verdict::Absent => Failure::last(UpstreamError::Absent { endpoint }),
+            Verdict::Refused => Failure::last(refused(station, trail, "it forbids this")),
+            Verdict::Throttled => {
+                let value = response.headers().get(RETRY_AFTER);
+                let value = value.and_then(|value| value.to_str().ok());
+                let retry_after =
+                    value.and_then(|value| retry_after::parse(value, SystemTime::now()));
+                self.gate.shut(retry_after, Instant::now());
+                Failure {
+                    error: UpstreamError::Throttled {
+                        endpoint,
+                        retry_after,
+                    },
+                    trouble: Some(Trouble::Throttled),
+                }
+            }
+            Verdict::Failing => Failure {
+                error: UpstreamError::Failed { endpoint, status },
+                trouble: Some(trail.blame(Trouble::Failing)),
+            },
+            Verdict::Unfit => Failure::last(UpstreamError::Failed { endpoint, status }),
+            Verdict::Use | Verdict::Follow | Verdict::Challenged | Verdict::Senseless => {
+                Failure::breach(endpoint, Breach::Head("a status that makes no sense here"))
+            }
+        }
+    }
+
+    pub(super) fn count(&self, request: &Request, result: &'static str) {
+        let name = &self.settings.label;
+        self.metrics.asked(name, request.kind.label(), result);
+    }
+}
+
+impl Failure {
+    pub(super) fn last(error: UpstreamError) -> Self {
+        Self {
+            error,
+            trouble: None,
+        }
+    }
+
+    fn breach(endpoint: Arc<str>, breach: Breach) -> Self {
+        Self::last(UpstreamError::Breach { endpoint, breach })
+    }
+}
+
+impl Trail {
+    pub(super) fn new(url: Url) -> Self {
+        Self {
+            url,
+            crossed: false,
+            hops: 0,
+            logins: 0,
+        }
+    }
+
+    fn follow(
+        &mut self,
+        station: &Station,
+        location: Option<&[u8]>,
+        guard: &Guard,
+    ) -> Result<(), Breach> {
+        if self.hops == redirect::HOPS_MAX {
+            return Err(Breach::Redirect("too many of them"));
+        }
+        self.hops += 1;
+        self.url = redirect::target(&self.url, location, guard)?;
+        self.crossed |= self.url.origin() != station.base.origin();
+        Ok(())
+    }
+
+    fn giver(&self) -> Giver {
+        if self.crossed {
+            Giver::Beyond
+        } else {
+            Giver::Endpoint
+        }
+    }
+
+    /// Whom an error names.
+    pub(super) fn host(&self, station: &Station) -> Arc<str> {
+        if self.crossed {
+            self.url.origin().ascii_serialization().into()
+        } else {
+            Arc::clone(&station.label)
+        }
+    }
+
+    /// The same trouble, seen from the endpoint.
+    pub(super) fn blame(&self, trouble: Trouble) -> Trouble {
+        if self.crossed {
+            Trouble::Beyond
+        } else {
+            trouble
+        }
+    }
+}
+
+fn refused(station: &Station, trail: &Trail, detail: &'static str) -> UpstreamError {
+    UpstreamError::Refused {
+        endpoint: trail.host(station),
+        with_credentials: !trail.crossed && !station.login.is_anonymous(),
+        detail,
+    }
+}
+
+/// What a failure below HTTP means.
+fn broken(error: &reqwest::Error, station: &Station, trail: &Trail) -> Failure {
+    let endpoint = trail.host(station);
+    if causes(error).any(<dyn Error>::is::<Forbidden>) {
+        return Failure::breach(endpoint, Breach::Address);
+    }
+    let is_parse = |cause: &(dyn Error + 'static)| {
+        let cause = cause.downcast_ref::<hyper::Error>();
+        cause.is_some_and(hyper::Error::is_parse)
+    };
+    if causes(error).any(is_parse) {
+        return Failure::breach(endpoint, Breach::Head("no HTTP"));
+    }
+    let trouble = match (error.is_connect(), error.is_timeout()) {
+        (_, true) => Trouble::TimedOut,
+        (true, false) => Trouble::Unreachable,
+        (false, false) => Trouble::Dropped,
+    };
+    Failure {
+        error: UpstreamError::Unreachable {
+            endpoint,
+            detail: detail(error),
+        },
+        trouble: Some(trail.blame(trouble)),
+    }
+}
+
+/// The innermost cause, which is the telling one; no address that may be signed is in it.
+pub(super) fn detail(error: &reqwest::Error) -> String {
+    let innermost = causes(error).last();
+    innermost.map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+fn causes<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> + 'a {
+    let mut next = error.source();
+    std::iter::from_fn(move || {
+        let cause = next?;
+        next = cause.source();
+        Some(cause)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        oci::Reference,
+        secret::Secret,
+        upstream::{
+            Credentials, Endpoint, Upstream,
+            scene::{NAME, Scene, digest, upstream, with},
+        },
+    };
+
+    async fn blob(upstream: &Upstream) -> Result<Vec<u8>, UpstreamError> {
+        with(async |ask| {
+            let mut stream = upstream.blob(&ask, &digest(b"hello"), 0).await?;
+            let mut bytes = Vec::new();
+            while let Some(chunk) = stream.next().await? {
+                bytes.extend_from_slice(&chunk);
+            }
+            Ok(bytes)
+        })
+        .await
+    }
+
+    fn path() -> String {
+        format!("GET /v2/{NAME}/blobs/{}", digest(b"hello"))
+    }
+
+    fn logged_in(scene: &Scene) -> Upstream {
+        upstream(vec![scene.endpoint()], |settings| {
+            settings.credentials = Credentials::Basic {
+                username: "user".into(),
+                password: Secret::new("canary"),
+            };
+        })
+    }
+
+    #[tokio::test]
+    async fn a_login_stays_at_its_origin() {
+        let (home, away) = (Scene::new().await, Scene::new().await);
+        home.on(
+            &path(),
+            "HTTP/1.1 401 U\nwww-authenticate: Basic realm=x",
+            b"",
+        );
+        home.on(&path(), "HTTP/1.1 302 F\nlocation: /here?x=1", b"");
+        let to_away = format!("HTTP/1.1 307 T\nlocation: {}", away.url("/signed?s=1"));
+        home.on("GET /here?x=1", &to_away, b"");
+        let to_home = format!("HTTP/1.1 307 T\nlocation: {}", home.url("/back"));
+        away.on("GET /signed?s=1", &to_home, b"");
+        home.on("GET /back", "HTTP/1.1 200 K", b"hello");
+        let upstream = logged_in(&home);
+        assert_eq!(blob(&upstream).await.unwrap(), b"hello");
+        let sent = |request: &String| request.contains("authorization: Basic dXNlcjpjYW5hcnk=");
+        let logins: Vec<_> = home.asked().iter().map(sent).collect();
+        assert_eq!(logins, [false, true, true, false]);
+        assert!(
+            !away
+                .asked()
+                .iter()
+                .any(|request| request.contains("authorization"))
+        );
+        // The second time no refusal is needed first.
+        assert_eq!(blob(&upstream).await.unwrap(), b"hello");
+        assert!(sent(&home.asked()[4]));
+        assert!(!format!("{upstream:?} {:?}", upstream.settings()).contains("canary"));
+    }
+
+    #[tokio::test]
+    async fn refusals_say_whose_login_it_was() {
+        let scene = Scene::new().await;
+        scene.on(
+            &path(),
+            "HTTP/1.1 401 U\nwww-authenticate: Basic realm=x",
+            b"",
+        );
+        let check = async |upstream: Upstream, with: bool, why: &str| {
+            let error = blob(&upstream).await.unwrap_err();
+            let UpstreamError::Refused {
+                with_credentials,
+                detail,
+                ..
+            } = error
+            else {
+                panic!("{error}");
+            };
+            assert_eq!((with_credentials, detail), (with, why));
+        };
+        let anonymous = upstream(vec![scene.endpoint()], |_| {});
+        check(anonymous, false, "it needs a login").await;
+        assert_eq!(scene.asked().len(), 1);
+        check(logged_in(&scene), true, "it does not accept the login").await;
+        assert_eq!(scene.asked().len(), 3);
+        let token = Scene::new().await;
+        token.on(
+            &path(),
+            "HTTP/1.1 401 U\nwww-authenticate: Bearer realm=\"r\"",
+            b"",
+        );
+        check(logged_in(&token), true, "it needs a token login").await;
+        assert_eq!(token.asked().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_expired_address_is_asked_for_again() {
+        let (home, away) = (Scene::new().await, Scene::new().await);
+        for signature in ["old", "new"] {
+            let location = away.url(&format!("/{signature}"));
+            home.on(
+                &path(),
+                &format!("HTTP/1.1 307 T\nlocation: {location}"),
+                b"",
+            );
+        }
+        away.on("GET /old", "HTTP/1.1 403 F", b"");
+        away.on("GET /new", "HTTP/1.1 200 K", b"hello");
+        let upstream = upstream(vec![home.endpoint()], |_| {});
+        assert_eq!(blob(&upstream).await.unwrap(), b"hello");
+    }
+
+    #[tokio::test]
+    async fn bad_redirects_are_not_followed() {
+        let loops = "/loop";
+        for location in [
+            loops,
+            "http://169.254.169.254/latest",
+            "http://u:p@127.0.0.1/",
+            "ftp://x/",
+        ] {
+            let scene = Scene::new().await;
+            let head = format!("HTTP/1.1 307 T\nlocation: {location}");
+            scene.on(&path(), &head, b"");
+            scene.on("GET /loop", &head, b"");
+            let upstream = upstream(vec![scene.endpoint()], |_| {});
+            let error = blob(&upstream).await.unwrap_err();
+            assert!(
+                matches!(error, UpstreamError::Breach { .. }),
+                "{location}: {error}"
+            );
+            let hops = if location == loops { 6 } else { 1 };
+            assert_eq!(scene.asked().len(), hops, "{location}");
+        }
+    }
+
+    #[tokio::test]
+    async fn names_are_judged_where_they_are_resolved() {
+        let scene = Scene::new().await;
+        let name = format!("http://localhost:{}", scene.address.port());
+        let near = upstream(vec![Endpoint::Url(name.clone())], |_| {});
+        let absent = blob(&near).await;
+        assert!(
+            matches!(absent, Err(UpstreamError::Absent { .. })),
+            "{absent:?}"
+        );
+        let far = upstream(vec![Endpoint::Url("http://192.0.2.1".into())], |_| {});
+        let error = far.0.network.get(name).send().await.unwrap_err();
+        let trail = Trail::new("http://192.0.2.1".parse().unwrap());
+        let failure = broken(&error, far.0.first(), &trail);
+        let UpstreamError::Breach { breach, .. } = failure.error else {
+            panic!("{}", failure.error);
+        };
+        assert_eq!(breach, Breach::Address);
+        assert_eq!(scene.asked().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn heads_that_make_no_sense_are_breaches() {
+        let large = format!("HTTP/1.1 200 K\nx: {}", "a".repeat(70_000));
+        let many = format!("HTTP/1.1 200 K{}", "\nx: y".repeat(300));
+        for head in ["HTTP/1.1 204 N", "HTTP/1.1 304 N", "hello", &large, &many] {
+            let scene = Scene::new().await;
+            scene.on(&path(), head, b"");
+            let upstream = upstream(vec![scene.endpoint()], |_| {});
+            let error = blob(&upstream).await.unwrap_err();
+            assert!(
+                matches!(error, UpstreamError::Breach { .. }),
+                "{head:.30}: {error}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_are_built_from_scratch() {
+        let scene = Scene::new().await;
+        let upstream = upstream(vec![scene.endpoint()], |settings| settings.send_ns = true);
+        let tag = Reference::Tag("1".parse().unwrap());
+        let absent = with(async |ask| upstream.manifest(&ask, &tag).await).await;
+        assert!(matches!(absent, Err(UpstreamError::Absent { .. })));
+        let asked = scene.asked();
+        let mut lines: Vec<_> = asked[0].trim_end().split("\r\n").collect();
+        lines.sort_unstable();
+        let want = [
+            format!("GET /v2/{NAME}/manifests/1?ns=docker.io HTTP/1.1"),
+            "accept-encoding: identity".into(),
+            format!("accept: {}", crate::oci::MediaType::MANIFEST_ACCEPT),
+            format!("host: {}", scene.address),
+            format!("user-agent: roadstead/{}", env!("CARGO_PKG_VERSION")),
+        ];
+        assert_eq!(lines, want);
+    }
+}

@@ -1,0 +1,89 @@
+//! Where a redirect may lead. Nothing here is remembered: targets are signed for minutes, and the
+//! registry is asked again each time.
+
+use reqwest::Url;
+
+use super::{Breach, address::Guard};
+
+/// Most redirects of one request.
+pub(super) const HOPS_MAX: usize = 5;
+
+/// The next address to ask.
+pub(super) fn target(from: &Url, location: Option<&[u8]>, guard: &Guard) -> Result<Url, Breach> {
+    let location = location.and_then(|value| std::str::from_utf8(value).ok());
+    let location = location.ok_or(Breach::Redirect("it names no target"))?;
+    let mut url = from
+        .join(location)
+        .map_err(|_error| Breach::Redirect("its target is no address"))?;
+    url.set_fragment(None);
+    match (from.scheme(), url.scheme()) {
+        (_, "https") | ("http", "http") => {}
+        ("https", "http") => return Err(Breach::Redirect("from https to http")),
+        _ => return Err(Breach::Redirect("neither http nor https")),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Breach::Redirect("its target carries a login"));
+    }
+    match url.host_str() {
+        Some(host) if guard.admits_literal(host) => Ok(url),
+        Some(_) => Err(Breach::Address),
+        None => Err(Breach::Redirect("its target has no host")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::address::Reach;
+
+    fn follow(from: &str, location: &str) -> Result<String, Breach> {
+        let from: Url = from.parse().unwrap();
+        let guard = Guard::new(vec![from.host_str().unwrap().into()], Reach::Public, &[]);
+        target(&from, Some(location.as_bytes()), &guard).map(|url| url.to_string())
+    }
+
+    #[test]
+    fn rows_93_and_94_of_the_answer_table() {
+        let from = "https://r.example/v2/a/blobs/b";
+        let good = [
+            ("/elsewhere?x=1", "https://r.example/elsewhere?x=1"),
+            ("https://cdn.example/x#y", "https://cdn.example/x"),
+            ("//cdn.example/x", "https://cdn.example/x"),
+            ("https://1.1.1.1/x", "https://1.1.1.1/x"),
+        ];
+        for (location, want) in good {
+            assert_eq!(follow(from, location).as_deref(), Ok(want), "{location}");
+        }
+        let bad = [
+            "http://cdn.example/x",
+            "file:///etc/passwd",
+            "https://user:pw@cdn.example/x",
+            "https://user@cdn.example/x",
+            "https://",
+            "https://10.0.0.1/",
+            "https://127.0.0.1/",
+            "https://2130706433/",
+            "https://0x7f.1/",
+            "https://[::ffff:169.254.169.254]/",
+            "https://169.254.169.254/latest/meta-data",
+            "unix:/run/docker.sock",
+        ];
+        for location in bad {
+            assert!(follow(from, location).is_err(), "{location}");
+        }
+        assert!(
+            target(
+                &from.parse().unwrap(),
+                None,
+                &Guard::new(vec![], Reach::Public, &[])
+            )
+            .is_err()
+        );
+    }
+
+    #[test]
+    fn plain_http_may_lead_to_plain_http() {
+        assert!(follow("http://r.example/", "http://cdn.example/").is_ok());
+        assert!(follow("http://127.0.0.1:5000/", "http://127.0.0.1:5001/").is_ok());
+    }
+}

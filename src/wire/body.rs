@@ -1,0 +1,341 @@
+//! The one body type that answers are made of.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use thiserror::Error;
+
+use super::{Growing, State, lent};
+use crate::disk::File;
+
+/// An answer's body: parts, one after the other.
+pub struct Body {
+    parts: VecDeque<Part>,
+    /// What is still to come; none while a part's end is not known yet.
+    left: Option<u64>,
+    reading: Option<Reading>,
+    sent: u64,
+    on_end: Option<OnEnd>,
+}
+
+/// One stretch of a body.
+#[derive(Clone, Debug)]
+pub enum Part {
+    /// Bytes in memory.
+    Bytes(Bytes),
+    /// A stretch of a file that is whole.
+    Window {
+        /// The file.
+        file: Arc<dyn File>,
+        /// Where the stretch starts.
+        offset: u64,
+        /// How long it is.
+        length: u64,
+    },
+    /// A stretch of a file that may still grow.
+    Growing {
+        /// The file and how far it may be read.
+        file: Growing,
+        /// Where the stretch starts.
+        offset: u64,
+        /// Where it ends (exclusive); none: where the file will end.
+        end: Option<u64>,
+    },
+}
+
+/// The body cannot be finished: the connection must end short of the announced length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the body broke off")]
+pub struct Broken;
+
+type Reading = Pin<Box<dyn Future<Output = Result<Step, Broken>> + Send>>;
+type OnEnd = Box<dyn FnOnce(u64, bool) + Send>;
+
+/// What one read gave: a chunk, the end of a growing file, or another file that goes on.
+enum Step {
+    Chunk(Bytes),
+    End,
+    Moved(Growing),
+}
+
+impl Body {
+    /// No byte.
+    pub fn empty() -> Self {
+        Self::of(VecDeque::new())
+    }
+
+    /// Bytes in memory.
+    pub fn bytes(bytes: Bytes) -> Self {
+        Self::of(VecDeque::from([Part::Bytes(bytes)]))
+    }
+
+    /// Several stretches, one after the other.
+    pub fn of(parts: VecDeque<Part>) -> Self {
+        let left = parts.iter().map(Part::length).sum();
+        Self {
+            parts,
+            left,
+            reading: None,
+            sent: 0,
+            on_end: None,
+        }
+    }
+
+    /// Calls `watch` once when the body ends or is dropped, with the bytes that left and whether
+    /// that was all of them.
+    #[must_use]
+    pub fn watched(mut self, watch: impl FnOnce(u64, bool) + Send + 'static) -> Self {
+        self.on_end = Some(Box::new(watch));
+        self
+    }
+
+    /// The whole length, if it is known before the last byte.
+    pub fn length(&self) -> Option<u64> {
+        self.left
+    }
+
+    /// Takes the next chunk off the front part, or starts reading for it.
+    fn start(&mut self) -> Option<Reading> {
+        loop {
+            match self.parts.front_mut()? {
+                Part::Bytes(bytes) if bytes.is_empty() => drop(self.parts.pop_front()),
+                Part::Bytes(bytes) => {
+                    let chunk = bytes.clone();
+                    return Some(Box::pin(std::future::ready(Ok(Step::Chunk(chunk)))));
+                }
+                Part::Window { length: 0, .. } => drop(self.parts.pop_front()),
+                Part::Window {
+                    file,
+                    offset,
+                    length,
+                } => {
+                    return Some(Box::pin(read(Arc::clone(file), *offset, *length)));
+                }
+                Part::Growing {
+                    offset,
+                    end: Some(end),
+                    ..
+                } if *offset >= *end => {
+                    drop(self.parts.pop_front());
+                }
+                Part::Growing { file, offset, end } => {
+                    return Some(Box::pin(follow(file.clone(), *offset, *end)));
+                }
+            }
+        }
+    }
+
+    /// Notes that a chunk of the front part is on its way.
+    fn advance(&mut self, step: &Step) {
+        let chunk = match step {
+            Step::Chunk(chunk) => chunk,
+            Step::End => {
+                self.parts.pop_front();
+                self.left = self.parts.iter().map(Part::length).sum();
+                return;
+            }
+            Step::Moved(to) => {
+                if let Some(Part::Growing { file, .. }) = self.parts.front_mut() {
+                    *file = to.clone();
+                }
+                return;
+            }
+        };
+        let taken = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+        self.sent += taken;
+        self.left = self.left.map(|left| left.saturating_sub(taken));
+        match self.parts.front_mut() {
+            Some(Part::Window { offset, length, .. }) => {
+                *offset += taken;
+                *length = length.saturating_sub(taken);
+            }
+            Some(Part::Growing { offset, .. }) => *offset += taken,
+            Some(Part::Bytes(_)) => drop(self.parts.pop_front()),
+            None => {}
+        }
+    }
+}
+
+impl Part {
+    fn length(&self) -> Option<u64> {
+        match self {
+            Self::Bytes(bytes) => u64::try_from(bytes.len()).ok(),
+            Self::Window { length, .. } => Some(*length),
+            Self::Growing { offset, end, .. } => Some((*end)?.saturating_sub(*offset)),
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let body = self.get_mut();
+        loop {
+            if body.reading.is_none() {
+                body.reading = body.start();
+            }
+            let Some(reading) = &mut body.reading else {
+                return Poll::Ready(None);
+            };
+            let step = ready!(reading.as_mut().poll(context));
+            body.reading = None;
+            let Ok(step) = step else {
+                body.parts.clear();
+                body.left = None;
+                return Poll::Ready(Some(Err(Broken)));
+            };
+            body.advance(&step);
+            if let Step::Chunk(chunk) = step {
+                return Poll::Ready(Some(Ok(Frame::data(chunk))));
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == Some(0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        if let Some(watch) = self.on_end.take() {
+            watch(self.sent, self.left == Some(0));
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Body")
+            .field("parts", &self.parts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads at most one chunk of a stretch that is there.
+async fn read(file: Arc<dyn File>, offset: u64, length: u64) -> Result<Step, Broken> {
+    if let Some(chunk) = lent::read_near(&*file, offset, length) {
+        return Ok(Step::Chunk(chunk));
+    }
+    match tokio::task::spawn_blocking(move || lent::read(&*file, offset, length)).await {
+        Ok(Ok(chunk)) if !chunk.is_empty() => Ok(Step::Chunk(chunk)),
+        // Shorter than it was when the answer's head was made, unreadable, or the pool is gone.
+        _ => Err(Broken),
+    }
+}
+
+/// Waits for a stretch of a growing file, then reads it.
+async fn follow(mut file: Growing, offset: u64, end: Option<u64>) -> Result<Step, Broken> {
+    let level = file.reach(offset).await;
+    let until = end.unwrap_or(u64::MAX).min(level.readable);
+    match level.state {
+        _ if until > offset => read(Arc::clone(file.file()), offset, until - offset).await,
+        State::Whole if end.is_none() => Ok(Step::End),
+        State::Broken => file.relieved(offset).await.map(Step::Moved).ok_or(Broken),
+        State::Whole | State::Growing => Err(Broken),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::{
+        disk::{Disk, RealDisk},
+        wire::Tide,
+    };
+
+    fn file(bytes: &[u8]) -> (tempfile::TempDir, Arc<dyn File>) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = RealDisk.create(&folder.path().join("f")).unwrap();
+        file.write_at(bytes, 0).unwrap();
+        (folder, file)
+    }
+
+    async fn whole(body: Body) -> Option<Vec<u8>> {
+        body.collect().await.ok().map(|got| got.to_bytes().to_vec())
+    }
+
+    #[tokio::test]
+    async fn parts_follow_each_other() {
+        let (_folder, file) = file(b"0123456789");
+        let window = |offset, length| Part::Window {
+            file: Arc::clone(&file),
+            offset,
+            length,
+        };
+        let parts = [
+            window(1, 2),
+            Part::Bytes(Bytes::from_static(b"-")),
+            window(8, 2),
+        ];
+        let body = Body::of(parts.into());
+        assert_eq!(body.length(), Some(5));
+        assert_eq!(whole(body).await.unwrap(), b"12-89");
+    }
+
+    #[tokio::test]
+    async fn a_file_shorter_than_promised_breaks_the_body() {
+        let (_folder, file) = file(b"0123");
+        let parts = [Part::Window {
+            file,
+            offset: 0,
+            length: 5,
+        }];
+        assert_eq!(whole(Body::of(parts.into())).await, None);
+    }
+
+    #[tokio::test]
+    async fn readers_of_a_growing_file_get_all_of_it() {
+        let (_folder, file) = file(b"0123456789");
+        let tide = Tide::new();
+        let read = |offset, end| {
+            let file = tide.reader(Arc::clone(&file));
+            whole(Body::of([Part::Growing { file, offset, end }].into()))
+        };
+        let readers = async { tokio::join!(read(0, Some(10)), read(0, None), read(2, Some(4))) };
+        let writer = async {
+            tide.rise(4);
+            tokio::task::yield_now().await;
+            tide.whole(10);
+        };
+        let ((known, unknown, range), ()) = tokio::join!(readers, writer);
+        assert_eq!(known.unwrap(), b"0123456789");
+        assert_eq!(unknown.unwrap(), b"0123456789");
+        assert_eq!(range.unwrap(), b"23");
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_gives_up_breaks_the_body() {
+        let (_folder, file) = file(b"0123456789");
+        let tide = Tide::new();
+        let parts = [Part::Growing {
+            file: tide.reader(file),
+            offset: 0,
+            end: Some(10),
+        }];
+        tide.rise(4);
+        drop(tide);
+        assert_eq!(whole(Body::of(parts.into())).await, None);
+    }
+}

@@ -1,0 +1,164 @@
+//! A file that grows while others read it: how far they may read, and how it ended.
+
+use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc};
+
+use tokio::sync::watch;
+
+use super::Ring;
+use crate::disk::File;
+
+/// How much of an unproven body is held back until its digest is right, in bytes: without its tail
+/// nobody can take it for whole.
+pub const HELD_BACK_BYTES: u64 = 64 * 1024;
+
+/// How far a growing file may be read now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// Bytes from the start that readers may have; it never falls.
+    pub readable: u64,
+    /// Whether more will come.
+    pub state: State,
+}
+
+/// Whether a file still grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// More may come.
+    Growing,
+    /// It is whole and proven; `readable` is its size.
+    Whole,
+    /// It will never be whole. Readers end short, so nobody takes the part for the whole.
+    Broken,
+}
+
+/// The writer's end. Dropped before [`Tide::whole`], it leaves the file broken.
+#[derive(Debug)]
+pub struct Tide {
+    level: watch::Sender<Level>,
+}
+
+/// A reader's end; cheap to clone, at any time, at any speed.
+#[derive(Clone, Debug)]
+pub struct Growing {
+    file: Arc<dyn File>,
+    level: watch::Receiver<Level>,
+    relief: Option<Arc<dyn Relief>>,
+}
+
+/// Whoever brings the bytes to a reader whose file broke off although they can still be had.
+pub trait Relief: Debug + Send + Sync {
+    /// A reader, for this reader alone, that goes on at `offset`; none if it really is over.
+    fn take_over(self: Arc<Self>, broken: Growing, offset: u64) -> Relieved;
+}
+
+/// What a [`Relief`] comes to.
+pub type Relieved = Pin<Box<dyn Future<Output = Option<Growing>> + Send>>;
+
+impl Tide {
+    /// Nothing readable yet.
+    pub fn new() -> Self {
+        Self {
+            level: watch::Sender::new(Level {
+                readable: 0,
+                state: State::Growing,
+            }),
+        }
+    }
+
+    /// Lets readers have the first `readable` bytes.
+    pub fn rise(&self, readable: u64) {
+        self.level.send_if_modified(|level| {
+            let rises = level.state == State::Growing && readable > level.readable;
+            if rises {
+                level.readable = readable;
+            }
+            rises
+        });
+    }
+
+    /// All `size` bytes are there and proven.
+    pub fn whole(&self, size: u64) {
+        self.level.send_replace(Level {
+            readable: size,
+            state: State::Whole,
+        });
+    }
+
+    /// A reader of `file`, which this tide speaks of.
+    pub fn reader(&self, file: Arc<dyn File>) -> Growing {
+        Growing {
+            file,
+            level: self.level.subscribe(),
+            relief: None,
+        }
+    }
+
+    /// A reader of bytes in memory, which this tide speaks of.
+    pub fn ring_reader(&self, ring: &Arc<Ring>) -> Growing {
+        let file: Arc<dyn File> = Arc::<Ring>::clone(ring);
+        self.reader(file)
+    }
+
+    /// Waits until there is no reader.
+    pub async fn deserted(&self) {
+        self.level.closed().await;
+    }
+}
+
+impl Default for Tide {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Tide {
+    fn drop(&mut self) {
+        self.level.send_modify(|level| {
+            if level.state == State::Growing {
+                level.state = State::Broken;
+            }
+        });
+    }
+}
+
+impl Growing {
+    /// The same reader; if its file breaks off, `relief` is asked to go on.
+    #[must_use]
+    pub fn with_relief<R: Relief + 'static>(self, relief: Arc<R>) -> Self {
+        let relief: Arc<dyn Relief> = relief;
+        Self {
+            relief: Some(relief),
+            ..self
+        }
+    }
+
+    /// A reader of a file that never was: `relief` brings it all.
+    pub fn broken<R: Relief + 'static>(relief: Arc<R>) -> Self {
+        let file: Arc<dyn File> = Arc::new(Ring::new(0));
+        Tide::new().reader(file).with_relief(relief)
+    }
+
+    /// A reader that goes on at `offset`, now that this one's file is broken.
+    pub async fn relieved(self, offset: u64) -> Option<Self> {
+        let relief = self.relief.clone()?;
+        relief.take_over(self, offset).await
+    }
+
+    /// The file; only bytes below [`Level::readable`] may be read from it.
+    pub fn file(&self) -> &Arc<dyn File> {
+        &self.file
+    }
+
+    /// How far it may be read now.
+    pub fn level(&self) -> Level {
+        *self.level.borrow()
+    }
+
+    /// Waits until `offset` may be read or the file ended; the level then.
+    pub async fn reach(&mut self, offset: u64) -> Level {
+        let reached = |level: &Level| level.readable > offset || level.state != State::Growing;
+        // An error means that the writer is gone; its last word stands.
+        let _writer_gone = self.level.wait_for(reached).await.is_err();
+        self.level()
+    }
+}

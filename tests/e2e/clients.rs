@@ -1,0 +1,37 @@
+//! Real container clients, each with its own configuration and state in a temporary folder.
+
+mod containerd;
+mod docker;
+mod podman;
+mod skopeo;
+
+pub(crate) use containerd::Containerd;
+pub(crate) use docker::Docker;
+pub(crate) use podman::Podman;
+pub(crate) use skopeo::Skopeo;
+
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
+
+const READY_MAX: Duration = Duration::from_mins(1);
+const PULL_MAX: Duration = Duration::from_mins(2);
+
+/// A policy that takes unsigned images, and a `registries.conf` whose `docker.io` lives behind `location` only.
+fn write_containers_conf(folder: &Path, location: &str) {
+    let policy = r#"{"default": [{"type": "insecureAcceptAnything"}]}"#;
+    fs::write(folder.join("policy.json"), policy).unwrap();
+    let registries = format!(
+        "[[registry]]\nprefix = \"docker.io\"\nlocation = \"127.0.0.1:1/nowhere\"\ninsecure = true\n\
+         [[registry.mirror]]\nlocation = \"{location}\"\ninsecure = true\n"
+    );
+    fs::write(folder.join("registries.conf"), registries).unwrap();
+    fs::write(folder.join("auth.json"), "{}").unwrap();
+}
+
+/// Where `registries.conf` finds Docker Hub on a mirror, with or without a path.
+pub(crate) fn location(mirror: SocketAddr, path: &str) -> String {
+    if path.is_empty() {
+        mirror.to_string()
+    } else {
+        format!("{mirror}/{path}")
+    }
+}

@@ -1,0 +1,24 @@
+//! The mirror between real programs: Debian's registry behind it, containerd, dockerd, podman and skopeo in front.
+//!
+//! Every scene runs the built `roadstead` with a configuration of its own on loopback. A scene whose
+//! programs are not installed says so and passes; with `ROADSTEAD_E2E=required` it fails instead.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "test helpers: a broken stage ends the scene"
+)]
+
+mod clients;
+mod explain;
+mod gate;
+mod http;
+mod image;
+mod mirror;
+mod noise;
+mod process;
+mod pulls;
+mod registry;
+mod shapes;
+mod traffic;

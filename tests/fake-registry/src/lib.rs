@@ -1,0 +1,50 @@
+//! A small, correct registry in the test's own process, with scripted faults and a recorder.
+//!
+//! Promises: without a fault it answers the pull half of the distribution specification as real
+//! registries do; with one it misbehaves exactly as told, once, and says on drop if nobody met it.
+//! Called by tests, benches and by hand (`cargo run -p fake-registry`). It never sleeps to wait,
+//! never touches a file, and never uses anything of Roadstead's.
+//!
+//! ```
+//! use fake_registry::{FakeRegistry, Fault, MIB, Match, random_bytes};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let hub = FakeRegistry::start().await;
+//! let layer = hub.blob("library/nginx", random_bytes(3 * MIB, 7));
+//! hub.next(Match::blob(&layer), Fault::CutAfter(MIB)).optional();
+//! // … let something pull from hub.url() …
+//! assert_eq!(hub.served(&layer).requests(), 0);
+//! # }
+//! ```
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "test support: a broken assumption must fail the test, loudly and at once"
+)]
+
+mod answer;
+mod auth;
+pub mod bare;
+mod body;
+mod builder;
+mod content;
+mod fault;
+mod gate;
+mod line;
+mod matching;
+mod record;
+mod registry;
+mod script;
+mod serve;
+mod shelf;
+mod target;
+
+pub use builder::Builder;
+pub use content::{Content, Image, KIB, MIB, media_type, random_bytes, tar};
+pub use fault::{Fault, Link};
+pub use gate::{Gate, Pause};
+pub use matching::Match;
+pub use record::{Recorded, Served};
+pub use registry::FakeRegistry;
+pub use script::Scripted;

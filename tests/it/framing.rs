@@ -1,0 +1,297 @@
+//! How requests are framed: methods, bodies, hosts, and what is offered. The ids are those of the tables of bad input and of the wire contract.
+#![expect(clippy::too_many_lines, reason = "tables")]
+
+use fake_registry::{
+    FakeRegistry, KIB,
+    bare::{Ask, Reply},
+    random_bytes,
+};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+
+use crate::{
+    mirror::{Mirror, failure},
+    requests::{stage, verdict},
+    rows::{Rows, raw},
+};
+
+const SEED: u64 = 32;
+
+#[tokio::test]
+async fn rows_28_to_31_a_mirror_only_reads() {
+    let (hub, image, mirror) = stage().await;
+    let mut rows = Rows::default();
+    let digest = &image.manifest.digest;
+    let table = [
+        ("28", "POST", "/v2/x/blobs/uploads/".to_owned()),
+        ("29", "PUT", "/v2/library/nginx/manifests/1.25".to_owned()),
+        (
+            "29",
+            "PATCH",
+            "/v2/library/nginx/blobs/uploads/1".to_owned(),
+        ),
+        (
+            "29",
+            "DELETE",
+            format!("/v2/library/nginx/manifests/{digest}"),
+        ),
+        (
+            "30",
+            "POST",
+            format!("/v2/x/blobs/uploads/?mount={digest}&from=private"),
+        ),
+        ("31", "TRACE", "/v2/".to_owned()),
+        ("31", "CONNECT", "evil.example:443".to_owned()),
+        ("31", "BREW", "/v2/".to_owned()),
+        ("31", "OPTIONS", "*".to_owned()),
+    ];
+    for (id, method, target) in table {
+        let row = format!("{id}: {method} {target}");
+        // No word of closing: the server ends the connection on its own.
+        let request = format!("{method} {target} HTTP/1.1\r\nHost: m\r\n\r\n");
+        let reply = raw(&mirror, request).await;
+        rows.same(&row, verdict(&reply), (405, "UNSUPPORTED".to_owned()));
+        rows.same(&row, reply.header("allow"), Some("get, head"));
+        let reply = Ask::new(mirror.address(), method, &target)
+            .with("Content-Length", "0")
+            .reply()
+            .await;
+        rows.same(&format!("{row} with an empty body"), reply.status, 405);
+    }
+    // Contract 91: a body is read, so that the client can finish sending and read the answer.
+    let body = "x".repeat(60 * KIB);
+    for framing in [
+        format!("Content-Length: {}\r\n\r\n{body}", body.len()),
+        format!(
+            "Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
+            body.len()
+        ),
+    ] {
+        let request = format!("PUT /v2/a/manifests/1 HTTP/1.1\r\nHost: m\r\n{framing}");
+        let reply = raw(&mirror, request).await;
+        rows.same(
+            "contract 91",
+            verdict(&reply),
+            (405, "UNSUPPORTED".to_owned()),
+        );
+        rows.same(
+            "contract 91",
+            (reply.header("connection"), reply.error),
+            (Some("close"), None),
+        );
+    }
+    rows.same("nobody was asked", hub.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn rows_32_to_38_framing() {
+    let (hub, _image, mirror) = stage().await;
+    let mut rows = Rows::default();
+    let host = "Host: m\r\n";
+    // What our own rules refuse is JSON; what the HTTP library cannot parse is a bare 400.
+    let ours = [
+        (
+            "32",
+            format!("GET /v2/ HTTP/1.1\r\n{host}Content-Length: 5\r\n\r\nhello"),
+        ),
+        (
+            "32",
+            format!("HEAD /v2/ HTTP/1.1\r\n{host}Content-Length: 5\r\n\r\nhello"),
+        ),
+        (
+            "32",
+            format!(
+                "GET /v2/ HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+            ),
+        ),
+        (
+            "32, contract 15",
+            format!(
+                "GET /v2/a/manifests/sha256:totallywrong HTTP/1.1\r\n{host}Content-Length: 5\r\n\r\nhello"
+            ),
+        ),
+        (
+            "32, waiting",
+            format!("GET /v2/ HTTP/1.1\r\n{host}Content-Length: 5\r\nExpect: 100-continue\r\n\r\n"),
+        ),
+        ("36", "GET /v2/ HTTP/1.1\r\n\r\n".to_owned()),
+        ("36", format!("GET /v2/ HTTP/1.1\r\n{host}{host}\r\n")),
+    ];
+    for (id, request) in ours {
+        let row = format!("{id}: {request:?}");
+        let reply = raw(&mirror, &request).await;
+        let close = (reply.status, reply.header("connection"), reply.error);
+        rows.same(&row, close, (400, Some("close"), None));
+        if request.starts_with("GET") {
+            rows.same(&row, failure(&reply).1, "UNSUPPORTED".to_owned());
+        }
+    }
+    let both = "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n";
+    let library = [
+        ("33", format!("GET /v2/ HTTP/1.1\r\n{host}{both}")),
+        (
+            "34",
+            format!("GET /v2/ HTTP/1.0\r\n{host}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        ),
+        (
+            "35",
+            format!(
+                "GET /v2/ HTTP/1.1\r\n{host}Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!"
+            ),
+        ),
+        (
+            "35",
+            format!("GET /v2/ HTTP/1.1\r\n{host}Content-Length: +5\r\n\r\nhello"),
+        ),
+        (
+            "35",
+            format!("GET /v2/ HTTP/1.1\r\n{host}Content-Length: 5, 5\r\n\r\nhello"),
+        ),
+        (
+            "38",
+            format!("GET /v2/ HTTP/1.1\r\n{host}X: a\r\n b\r\n\r\n"),
+        ),
+        ("38", format!("GET /v2/ HTTP/1.1\r\n{host}X : a\r\n\r\n")),
+        ("38", format!("GET /v2/ HTTP/1.1\r\n{host}X: a\0b\r\n\r\n")),
+        ("38", format!("GET /v2/ HTTP/1.1\r\n{host}: a\r\n\r\n")),
+        ("38", "GET  /v2/ HTTP/1.1\r\nHost: m\r\n\r\n".to_owned()),
+        ("38", "GET /v2/ HTTP/3.1\r\nHost: m\r\n\r\n".to_owned()),
+        ("38", "\u{16}\u{3}\u{1}\u{2}\u{0}".to_owned()),
+    ];
+    for (id, request) in library {
+        // A second request on the same connection must never be answered.
+        let reply = raw(&mirror, format!("{request}GET /v2/ HTTP/1.1\r\n{host}\r\n")).await;
+        let answers = String::from_utf8_lossy(&reply.body)
+            .matches("HTTP/1.1")
+            .count();
+        rows.same(
+            &format!("{id}: {request:?}"),
+            (reply.status, answers, reply.error),
+            (400, 0, None),
+        );
+    }
+    // The library drops the length, and the answer is the one that every POST gets; it closes.
+    let reply = raw(
+        &mirror,
+        format!("POST /v2/ HTTP/1.1\r\n{host}{both}GET /v2/ HTTP/1.1\r\n{host}\r\n"),
+    )
+    .await;
+    let answers = String::from_utf8_lossy(&reply.body)
+        .matches("HTTP/1.1")
+        .count();
+    rows.same(
+        "33: POST",
+        (reply.status, answers, reply.error),
+        (405, 0, None),
+    );
+    for request in [
+        "GET /v2/ HTTP/1.1\nHost: m\n\n",
+        "GET /v2/ HTTP/1.1\r\nHost: m\nX: y\r\n\r\n",
+    ] {
+        let reply = raw(&mirror, request).await;
+        rows.same(
+            "38: a bare LF closes",
+            (reply.status, reply.error),
+            (0, None),
+        );
+    }
+    rows.same("nobody was asked", hub.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn row_32_a_refused_body_is_drained_up_to_64_kib() {
+    let (_hub, _image, mirror) = stage().await;
+    let mut socket = TcpStream::connect(mirror.address()).await.unwrap();
+    let size = 64 * KIB - 1;
+    let head = format!("GET /v2/ HTTP/1.1\r\nHost: m\r\nContent-Length: {size}\r\n\r\n");
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket.write_all(&vec![b'x'; size]).await.unwrap();
+    let reply = Reply::read(socket).await;
+    assert_eq!((failure(&reply).0, reply.error), (400, None));
+}
+
+#[tokio::test]
+async fn row_37_a_foreign_authority_is_not_served() {
+    let hub = FakeRegistry::start().await;
+    hub.image("library/nginx", "1.25", &[random_bytes(10, SEED)]);
+    let mirror = Mirror::of(&hub)
+        .config("[server]\nnames = [\"mirror.corp\"]\n[hosts]\n\"hub.corp\" = \"docker.io\"")
+        .start()
+        .await;
+    let mut rows = Rows::default();
+    let path = "/v2/library/nginx/manifests/1.25";
+    for (authority, path, want) in [
+        ("evil.example", path, 404),
+        (
+            "evil.example:5000",
+            "/v2/library/nginx/manifests/1.25?ns=docker.io",
+            404,
+        ),
+        ("evil.example", "/v2/", 404),
+        ("mirror.corp", path, 200),
+        ("mirror.corp:5000", path, 200),
+        ("hub.corp", path, 200),
+        ("hub.corp", "/v2/", 200),
+    ] {
+        let row = format!("37: http://{authority}{path}");
+        let host = authority;
+        let request = format!(
+            "GET http://{authority}{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        );
+        let reply = raw(&mirror, request).await;
+        rows.same(&row, reply.status, want);
+        if want == 404 {
+            rows.same(&row, verdict(&reply).1, "NAME_UNKNOWN".to_owned());
+        }
+    }
+    // Contract 107: by whatever name the mirror itself was reached.
+    for host in [
+        "evil.example",
+        "10.1.2.3:80",
+        "[::1]:5000",
+        "",
+        "not a host",
+    ] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        rows.same(
+            &format!("107: {host:?}"),
+            raw(&mirror, request).await.status,
+            200,
+        );
+    }
+}
+
+#[tokio::test]
+async fn rows_42_43_and_52_what_is_offered_and_not_taken() {
+    let (_hub, image, mirror) = stage().await;
+    let mut rows = Rows::default();
+    for (id, name, value) in [
+        ("42", "Upgrade", "h2c"),
+        ("42", "Upgrade", "websocket"),
+        ("43", "Expect", "100-continue"),
+        ("52, contract 75", "Accept-Encoding", "zstd, gzip, deflate"),
+        ("contract 109", "X-Custom", "a"),
+        (
+            "64, the mirror asks for none",
+            "Authorization",
+            "Basic eDp5",
+        ),
+    ] {
+        for target in [
+            format!("/v2/library/nginx/blobs/{}", image.layers[0].digest),
+            "/v2/library/nginx/manifests/1.25".to_owned(),
+        ] {
+            let reply = mirror.get(&target).with(name, value).reply().await;
+            let got = (
+                reply.status,
+                reply.header("content-encoding"),
+                reply.header("upgrade"),
+            );
+            rows.same(&format!("{id}: {name}: {value}"), got, (200, None, None));
+            rows.same(
+                &format!("{id}: intact"),
+                reply.whole().len(),
+                reply.body.len(),
+            );
+        }
+    }
+}

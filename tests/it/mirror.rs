@@ -1,0 +1,224 @@
+//! A mirror in this process, in front of fake registries.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use fake_registry::{
+    Content, FakeRegistry,
+    bare::{Ask, Reply},
+};
+use roadstead::{
+    app::{self, Running, StartError},
+    config::{self, Overrides},
+    disk::{Disk, RealDisk},
+    server::Address,
+    store::StoreError,
+};
+
+/// The one password of every `password_file` in a test.
+pub(crate) const PASSWORD: &str = "canary-password";
+
+/// Longest wait of a test for something that must happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a mirror is started with.
+pub(crate) struct Builder {
+    config: String,
+    disk: Arc<dyn Disk>,
+    folder: Arc<tempfile::TempDir>,
+}
+
+/// A running mirror. Dropped without [`Mirror::stop`], it is left to the runtime.
+pub(crate) struct Mirror {
+    running: Running,
+    builder: Builder,
+}
+
+impl Builder {
+    /// Adds to the configuration; a table may be repeated only by its keys' absence.
+    pub(crate) fn config(mut self, text: &str) -> Self {
+        self.config.push_str(text);
+        self.config.push('\n');
+        self
+    }
+
+    /// Uses other files than the real ones.
+    pub(crate) fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.disk = disk;
+        self
+    }
+
+    /// The folder that holds the store.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) async fn start(self) -> Mirror {
+        let at = self.folder.path().display();
+        // Tests say what they mean by their own tables; these are what every mirror needs.
+        let mut config = self.config.clone();
+        for (table, keys) in [
+            ("[server]", "listen = \"127.0.0.1:0\"".to_owned()),
+            ("[admin]", "listen = \"127.0.0.1:0\"".to_owned()),
+            (
+                "[store]",
+                format!("path = \"{at}/store\"\nfree_min = \"1MiB\""),
+            ),
+            ("[timeouts]", "grace = \"0s\"".to_owned()),
+        ] {
+            match config.split_once(table) {
+                Some((before, after)) => config = format!("{before}{table}\n{keys}\n{after}"),
+                None => config = format!("{config}\n{table}\n{keys}\n"),
+            }
+        }
+        let secrets = |_: &Path| Ok(PASSWORD.to_owned());
+        let settings = || {
+            let loaded = config::read(&config, "test.toml", &Overrides::default(), &secrets);
+            let loaded = loaded.unwrap_or_else(|problems| panic!("{problems}\n{config}"));
+            loaded.settings
+        };
+        let begun = async {
+            loop {
+                match app::start(settings(), Arc::clone(&self.disk)).await {
+                    // A stopped mirror in the same process may still be letting go of a file; a
+                    // process that has ended is not.
+                    Err(StartError::Store(StoreError::Locked { .. })) => {
+                        tokio::time::sleep(Duration::from_millis(2)).await;
+                    }
+                    started => return started.unwrap(),
+                }
+            }
+        };
+        let running = tokio::time::timeout(PATIENCE, begun).await;
+        Mirror {
+            running: running.expect("the store stayed locked"),
+            builder: self,
+        }
+    }
+}
+
+impl Mirror {
+    /// A mirror with routes of its own.
+    pub(crate) fn with(config: &str) -> Builder {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let disk = Arc::new(RealDisk);
+        Builder {
+            config: String::new(),
+            disk,
+            folder,
+        }
+        .config(config)
+    }
+
+    /// A mirror of `docker.io`, whose content `hub` holds under the same names.
+    pub(crate) fn of(hub: &FakeRegistry) -> Builder {
+        Self::with(&format!(
+            "[upstream.hub]\nurl = \"{}\"\n[[route]]\nfrom = \"docker.io\"\nto = [\"hub\"]\n\
+             library = \"keep\"\n",
+            hub.url(),
+        ))
+    }
+
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        match self.running.mirrors() {
+            [Address::Tcp(address), ..] => *address,
+            other => panic!("no TCP listener in {other:?}"),
+        }
+    }
+
+    pub(crate) fn get(&self, target: &str) -> Ask {
+        Ask::new(self.address(), "GET", target)
+    }
+
+    pub(crate) fn head(&self, target: &str) -> Ask {
+        Ask::new(self.address(), "HEAD", target)
+    }
+
+    /// A blob of `docker.io`'s, as containerd asks for it.
+    pub(crate) fn blob(&self, repository: &str, blob: &Content) -> Ask {
+        self.get(&format!(
+            "/v2/{repository}/blobs/{}?ns=docker.io",
+            blob.digest
+        ))
+    }
+
+    /// A manifest of `docker.io`'s, as containerd asks for it.
+    pub(crate) fn manifest(&self, repository: &str, reference: &str) -> Ask {
+        self.get(&format!(
+            "/v2/{repository}/manifests/{reference}?ns=docker.io"
+        ))
+    }
+
+    /// What operators ask.
+    pub(crate) fn probe(&self, target: &str) -> Ask {
+        let Address::Tcp(address) = self.running.admin() else {
+            panic!("no TCP admin")
+        };
+        Ask::new(*address, "GET", target)
+    }
+
+    /// Begins the stop; [`Mirror::stop`] waits for its end.
+    pub(crate) fn begin_stop(&self) {
+        self.running.stop().begin();
+    }
+
+    /// What operators see.
+    pub(crate) async fn metrics(&self) -> String {
+        let Address::Tcp(address) = self.running.admin() else {
+            panic!("no TCP admin")
+        };
+        let reply = Ask::new(*address, "GET", "/metrics").reply().await;
+        String::from_utf8(reply.body).unwrap()
+    }
+
+    /// Waits until the store holds `blobs` blobs.
+    pub(crate) async fn keeps(&self, blobs: u64) {
+        let enough = async {
+            while self.running.store().usage().blobs < blobs {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, enough)
+            .await
+            .expect("the blobs were not kept");
+    }
+
+    /// The folder that holds the store.
+    pub(crate) fn folder(&self) -> &Path {
+        self.builder.folder()
+    }
+
+    /// Stops in order.
+    pub(crate) async fn stop(self) -> Builder {
+        self.running.stop().begin();
+        tokio::time::timeout(PATIENCE, self.running.finish())
+            .await
+            .expect("it did not stop");
+        self.builder
+    }
+
+    /// Blobs kept now.
+    pub(crate) fn blobs(&self) -> u64 {
+        self.running.store().usage().blobs
+    }
+
+    /// Leaves it to its runtime, which the caller ends: the way a killed process stops.
+    pub(crate) fn abandon(self) -> Builder {
+        self.builder
+    }
+
+    /// Stops in order and starts again on the same store.
+    pub(crate) async fn restart(self) -> Self {
+        self.stop().await.start().await
+    }
+}
+
+/// The status and the specification's code of a failing answer.
+pub(crate) fn failure(reply: &Reply) -> (u16, String) {
+    assert_eq!(
+        reply.header("content-type"),
+        Some("application/json"),
+        "{reply:?}"
+    );
+    let code = &reply.json()["errors"][0]["code"];
+    (reply.status, code.as_str().unwrap_or_default().to_owned())
+}

@@ -1,0 +1,111 @@
+//! The real program as a child process, for what must be killed or measured.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use fake_registry::{Content, FakeRegistry, bare::Ask};
+use tokio::net::TcpStream;
+
+/// A started program, ended with the test.
+pub(crate) struct Program {
+    child: Child,
+    mirror: SocketAddr,
+    said: PathBuf,
+}
+
+/// A program that is ready.
+pub(crate) struct Roadstead(Program);
+
+impl Program {
+    /// Starts it in `folder`, in front of `hub`; it may fail.
+    pub(crate) fn spawn(folder: &Path, hub: &FakeRegistry) -> Self {
+        let (mirror, admin) = (free_address(), free_address());
+        let config = format!(
+            "[server]\nlisten = \"{mirror}\"\n[admin]\nlisten = \"{admin}\"\n\
+             [store]\npath = \"{}\"\nfree_min = \"1MiB\"\n[timeouts]\ngrace = \"0s\"\n\
+             [upstream.hub]\nurl = \"{}\"\n\
+             [[route]]\nfrom = \"docker.io\"\nto = [\"hub\"]\nlibrary = \"keep\"\n",
+            folder.join("store").display(),
+            hub.url(),
+        );
+        let file = folder.join(format!("{}.toml", mirror.port()));
+        fs::write(&file, config).unwrap();
+        let said = file.with_extension("err");
+        let child = Command::new(env!("CARGO_BIN_EXE_roadstead"))
+            .args(["serve", "--config"])
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(&said).unwrap())
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            mirror,
+            said,
+        }
+    }
+
+    /// Waits for its own end.
+    pub(crate) fn end(&mut self) -> (ExitStatus, String) {
+        let status = self.child.wait().unwrap();
+        (status, fs::read_to_string(&self.said).unwrap())
+    }
+}
+
+impl Roadstead {
+    /// Starts it and waits until it accepts, which takes two seconds at the very most.
+    pub(crate) async fn start(folder: &Path, hub: &FakeRegistry) -> Self {
+        let mut program = Program::spawn(folder, hub);
+        for _look in 0..2000 {
+            if TcpStream::connect(program.mirror).await.is_ok() {
+                // It has the address before it has the store.
+                let ping = Ask::new(program.mirror, "GET", "/v2/").reply().await;
+                assert_eq!(ping.status, 200, "{ping:?}");
+                return Self(program);
+            }
+            let ended = program.child.try_wait().unwrap().is_some();
+            assert!(!ended, "{:?}", program.end());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("it does not start");
+    }
+
+    pub(crate) fn blob(&self, name: &str, blob: &Content) -> Ask {
+        let target = format!("/v2/{name}/blobs/{}?ns=docker.io", blob.digest);
+        Ask::new(self.0.mirror, "GET", &target)
+    }
+
+    /// As a power cut would, but for the files.
+    pub(crate) fn kill(mut self) {
+        self.0.child.kill().unwrap();
+        self.0.child.wait().unwrap();
+    }
+
+    /// The most memory it had resident so far, in KiB, if the system tells.
+    pub(crate) fn resident_kib_max(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.child.id())).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.trim().strip_suffix(" kB")?.parse().ok()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A loopback port nobody listens on now.
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap()
+}
