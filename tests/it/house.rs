@@ -161,7 +161,7 @@ fn documents_name_no_private_place() {
     found.retain(|path| !path.ends_with(file!()));
     for path in found {
         let text = fs::read_to_string(&path).unwrap();
-        for word in ["/work/", "/tmp/", "crates.io", "pypi.org", "npmjs."] {
+        for word in ["/tmp/", "/home/", "/root/"] {
             assert!(!text.contains(word), "{word} in {}", path.display());
         }
     }
