@@ -137,11 +137,6 @@ impl UpstreamError {
 
     /// Whether a body that failed so may well be better at a second try: it broke off, a bit
     /// flipped, or a cache on the way gave an encoded copy.
-    pub(super) fn is_wrong_digest(&self) -> bool {
-        let breach = Breach::Digest;
-        matches!(self, Self::Breach { breach: found, .. } if *found == breach)
-    }
-
     pub(super) fn is_worth_another_try(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,

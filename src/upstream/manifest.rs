@@ -10,7 +10,7 @@ use super::{
     judge,
     request::{Kind, Request},
 };
-use crate::oci::{Digest, InvalidManifest, Manifest, MediaType, Reference};
+use crate::oci::{Algorithm, Digest, InvalidManifest, Manifest, MediaType, Reference};
 
 impl Upstream {
     /// The digest of a manifest, by HEAD. None: it may well exist, but this upstream does not say
@@ -47,45 +47,52 @@ impl Upstream {
     }
 
     /// A manifest, whole and verified: by digest against it, by tag against the digest that
-    /// upstream names, if it names one. An upstream that insists on a wrong name is not believed:
-    /// a tag means what comes.
+    /// upstream names, if it names one. An upstream that sends the same bytes under the same wrong
+    /// name twice is not believed about the name: a tag means what comes.
     pub async fn manifest(
         &self,
         ask: &Ask<'_>,
         reference: &Reference,
     ) -> Result<Manifest, UpstreamError> {
         let request = request(Method::GET, ask, reference);
+        let mut misnamed = None;
         let answer = self.0.call(ask, &request).await?;
-        let named = |answer: &Answer| match reference {
-            Reference::Digest(want) => Some(*want),
-            Reference::Tag(_) => named_digest(answer.headers()),
-        };
-        let want = named(&answer);
-        let error = match self.read(ask, answer, want).await {
-            Err(error) if error.is_worth_another_try() && Instant::now() < ask.deadline => error,
-            outcome => return outcome,
-        };
-        let answer = self.0.call(ask, &request).await?;
-        let named = named(&answer);
-        let lies = matches!(reference, Reference::Tag(_)) && error.is_wrong_digest();
-        if lies && named == want {
-            tracing::warn!(%error, name = %ask.name, %reference, "taking the bytes at their own digest");
-            return self.read(ask, answer, None).await;
+        match self.read(ask, answer, reference, &mut misnamed).await {
+            Err(error) if error.is_worth_another_try() && Instant::now() < ask.deadline => {
+                let answer = self.0.call(ask, &request).await?;
+                self.read(ask, answer, reference, &mut misnamed).await
+            }
+            outcome => outcome,
         }
-        self.read(ask, answer, named).await
     }
 
+    /// Reads and verifies one answer. `misnamed` is what a tag's last answer was named and what it
+    /// hashed to, where that differed; a bit that flipped on the way never says the same twice.
     async fn read(
         &self,
         ask: &Ask<'_>,
         answer: Answer,
-        want: Option<Digest>,
+        reference: &Reference,
+        misnamed: &mut Option<(Digest, Digest)>,
     ) -> Result<Manifest, UpstreamError> {
         let mut answer = answer.sound()?;
         let bytes_max = self.settings().manifest_bytes_max;
         let bytes = answer.whole(bytes_max, ask.deadline).await?;
         let declared = judge::content_type(answer.headers());
-        verify(want, bytes, declared.as_ref()).map_err(|breach| answer.breach(breach))
+        let found = match (reference, named_digest(answer.headers())) {
+            (Reference::Digest(want), _) => verify(Some(*want), bytes, declared.as_ref()),
+            (Reference::Tag(_), None) => verify(None, bytes, declared.as_ref()),
+            (Reference::Tag(_), Some(named)) => {
+                let found = verify_named(named, bytes, declared.as_ref(), misnamed);
+                found.inspect(|found| {
+                    let digest = found.digest();
+                    if digest != named {
+                        tracing::warn!(name = %ask.name, %reference, %named, %digest, "taking misnamed bytes");
+                    }
+                })
+            }
+        };
+        found.map_err(|breach| answer.breach(breach))
     }
 }
 
@@ -114,6 +121,26 @@ fn verify(
             Breach::Content(error.to_string())
         }
     })
+}
+
+/// A tag's bytes against the digest they are named by, which counts for nothing once the same bytes
+/// came under it before.
+fn verify_named(
+    named: Digest,
+    bytes: Bytes,
+    declared: Option<&MediaType>,
+    misnamed: &mut Option<(Digest, Digest)>,
+) -> Result<Manifest, Breach> {
+    match verify(Some(named), bytes.clone(), declared) {
+        Err(Breach::Digest) => {
+            let came = (named, Digest::of(Algorithm::Sha256, &bytes));
+            if misnamed.replace(came) == Some(came) {
+                return verify(None, bytes, declared);
+            }
+            Err(Breach::Digest)
+        }
+        found => found,
+    }
 }
 
 /// The digest that upstream names, if it is one that we can verify.
@@ -208,6 +235,28 @@ mod tests {
             (found.digest(), found.bytes().as_ref()),
             (digest(INDEX), INDEX)
         );
+    }
+
+    /// Damage on the way may strike twice; only the same bytes twice are upstream's own word.
+    #[tokio::test]
+    async fn a_tag_whose_bytes_are_damaged_in_two_ways_is_refused() {
+        let named = format!("HTTP/1.1 200 K\ndocker-content-digest: {}", digest(INDEX));
+        let twice = async |bodies: [&[u8]; 2]| {
+            let scene = Scene::new().await;
+            for body in bodies {
+                scene.on(&on("GET", &tag()), &named, body);
+            }
+            get(&scene, &tag()).await
+        };
+        let third: &[u8] = br#"{"schemaVersion":2,"manifests":[],"a":2}"#;
+        match twice([OTHER, third]).await {
+            Err(UpstreamError::Breach { breach, .. }) => assert_eq!(breach, Breach::Digest),
+            accepted => panic!("{accepted:?}"),
+        }
+        assert_eq!(twice([OTHER, OTHER]).await.unwrap().bytes(), OTHER);
+        for damaged in [OTHER, b"{", b""] {
+            assert_eq!(twice([damaged, INDEX]).await.unwrap().bytes(), INDEX);
+        }
     }
 
     #[tokio::test]
