@@ -13,7 +13,11 @@ mod route;
 
 use std::{error::Error as _, sync::Arc};
 
-use http::{HeaderMap, HeaderValue, Response, header::HOST, request::Parts};
+use http::{
+    HeaderMap, HeaderValue, Response,
+    header::{HOST, VIA},
+    request::Parts,
+};
 use tokio::time::Instant;
 
 pub use error::{ApiError, What};
@@ -90,7 +94,9 @@ impl Api {
     }
 
     async fn route(&self, route: &Route, want: Want, parts: &Parts) -> Result<Answer, ApiError> {
-        let (puller, headers) = (&self.0.puller, &parts.headers);
+        let headers = &parts.headers;
+        let via = headers.get_all(VIA).iter().map(HeaderValue::as_bytes);
+        let puller = &self.0.puller.behind(via)?;
         let mut answer = match route {
             Route::Ping => Ok(ping()),
             Route::Manifest(named, reference) => {

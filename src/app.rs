@@ -3,24 +3,35 @@
 //! Promises: what has started stops completely, in the order that loses nothing. Called by the
 //! command line and by tests. Never decides anything that a room could decide.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+mod listeners;
+mod reload;
+mod watch;
 
-use http::{Response, request::Parts};
+use std::{io, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
 use thiserror::Error;
 
+use self::{
+    listeners::{Listeners, Prepared, bind, serve},
+    reload::{Fixed, House},
+};
+pub use self::{
+    reload::{Change, Reloader},
+    watch::{Reading, Seen, Source, Traces, Unfit},
+};
 use crate::{
     admin::{Admin, Readiness},
-    api::{Api, ApiError},
     config::Settings,
     control::Control,
     disk::Disk,
+    oci::Instance,
     pull::{Directory, Puller},
-    server::{self, Address, BadRequest, Bound, ConnectionLimit, Failures, Shared, Stop},
+    server::{Address, ConnectionLimit, Door, Live, RequestLimit, Shared, Stop},
     store::{Store, StoreError},
     tasks::Tasks,
     telemetry::Metrics,
     upstream::BuildError,
-    wire::Body,
 };
 
 /// How long connections may take to close after the last answer.
@@ -32,17 +43,12 @@ const LANDING_MAX: Duration = Duration::from_millis(500);
 /// A running mirror.
 #[derive(Debug)]
 pub struct Running {
-    mirrors: Vec<Address>,
     admin: Address,
-    store: Store,
     /// Fetches that belong to nobody's connection.
     pulls: Tasks,
-    /// What the store does beside requests.
-    chores: Tasks,
-    /// What the mirror's listeners share; its tasks are connections only.
-    doors: Shared,
-    /// The same for probes and metrics, which answer until all else has ended.
+    /// What the probes and metrics share; they answer until all else has ended.
     probes: Shared,
+    reloader: Reloader,
 }
 
 /// Why a mirror does not start.
@@ -62,6 +68,9 @@ pub enum StartError {
     /// An upstream's client cannot be built.
     #[error("cannot use an upstream")]
     Upstream(#[from] BuildError),
+    /// The system gives no random numbers.
+    #[error("cannot draw a random number")]
+    Random(#[source] getrandom::Error),
     /// A metric stands twice: a bug.
     #[error("cannot register the metrics")]
     Metrics(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -74,81 +83,78 @@ pub enum StartError {
 pub async fn start(settings: Settings, disk: Arc<dyn Disk>) -> Result<Running, StartError> {
     let metrics = Metrics::new().map_err(|error| StartError::Metrics(Box::new(error)))?;
     let metrics = Arc::new(metrics);
-    let (pulls, chores) = (
-        Tasks::new(Arc::clone(&metrics)),
-        Tasks::new(Arc::clone(&metrics)),
-    );
+    let tasks = || Tasks::new(Arc::clone(&metrics));
+    let (pulls, chores) = (tasks(), tasks());
+    let fixed = Fixed::of(&settings);
+    let control = Address::Unix(settings.store.path.join("control.sock"));
+    let live = Live::new(settings.server);
+    let doors = share(&live, &metrics);
+    let probes = share(&live, &metrics);
     // Addresses first: a second copy of us must fail before it touches anything.
     let admin = bind(&settings.admin)?;
-    let bound = settings.listeners.iter().map(|one| bind(&one.address));
-    let bound = bound.collect::<Result<Vec<_>, _>>()?;
+    let prepared = Prepared::first(settings.listeners)?;
 
-    let control = settings.store.path.join("control.sock");
     let store = Store::open(settings.store, disk, chores.clone(), Arc::clone(&metrics)).await?;
-    let defaults = settings.upstream_defaults;
-    let directory = Directory::new(settings.upstreams, defaults, Arc::clone(&metrics))?;
-    let world = (pulls.clone(), Arc::clone(&metrics));
+    let directory = Directory::new(
+        settings.upstreams,
+        settings.upstream_defaults,
+        Arc::clone(&metrics),
+        None,
+    )?;
+    // Another start is another instance; a reload is not.
+    let instance = Instance::new(getrandom::u64().map_err(StartError::Random)?);
     let puller = Puller::new(
         settings.pull,
         settings.table,
         directory,
         store.clone(),
-        world,
+        (instance, pulls.clone(), Arc::clone(&metrics)),
     );
-    let control = bind(&Address::Unix(control))?;
+    let control = bind(&control)?;
 
-    let doors = share(settings.server, &metrics);
-    let probes = share(settings.server, &metrics);
-    let mut mirrors = Vec::new();
-    for (bound, listener) in bound.into_iter().zip(settings.listeners) {
-        let address = bound.address().clone();
-        tracing::info!(%address, "listening");
-        let api = Api::new(
-            puller.clone(),
-            listener.ingress,
-            address.to_string(),
-            Arc::clone(&metrics),
-        );
-        serve(bound, &doors, move |parts| {
-            let api = api.clone();
-            async move { api.answer(parts).await }
-        });
-        mirrors.push(address);
-    }
+    let mut listeners = Listeners::new(doors.clone(), puller.clone());
+    let _all_added = listeners.turn(prepared, &puller);
     let answers = Control::new(store.clone());
-    serve(control, &doors, move |parts| {
-        let answers = answers.clone();
-        async move { answers.answer(parts).await }
-    });
+    let own = || RequestLimit::new(live.now().requests_max);
+    drop(serve(
+        control,
+        Door::default(),
+        (&doors, &own()),
+        move |parts| {
+            let answers = answers.clone();
+            async move { answers.answer(parts).await }
+        },
+    ));
     let admin_address = admin.address().clone();
     tracing::info!(address = %admin_address, "probes and metrics");
-    let stop = doors.stop.clone();
-    let ready = move || {
-        if stop.has_begun() {
-            Readiness::Draining
-        } else {
-            Readiness::Ready
-        }
-    };
-    let answers = Admin::new(ready, metrics);
-    serve(admin, &probes, move |parts| {
-        std::future::ready(answers.answer(&parts))
-    });
+    let answers = Admin::new(readiness(&doors.stop), Arc::clone(&metrics));
+    drop(serve(
+        admin,
+        Door::default(),
+        (&probes, &own()),
+        move |parts| std::future::ready(answers.answer(&parts)),
+    ));
+    metrics.configured();
+    let listeners = Mutex::new(listeners);
     Ok(Running {
-        mirrors,
         admin: admin_address,
-        store,
         pulls,
-        chores,
-        doors,
         probes,
+        reloader: Reloader(Arc::new(House {
+            listeners,
+            doors,
+            store,
+            fixed,
+            chores,
+            metrics,
+        })),
     })
 }
 
 impl Running {
     /// Where the mirror listens, in the configuration's order, with real ports.
-    pub fn mirrors(&self) -> &[Address] {
-        &self.mirrors
+    pub fn mirrors(&self) -> Vec<Address> {
+        self.reloader.mirrors()
     }
 
     /// Where the probes and metrics are.
@@ -158,43 +164,56 @@ impl Running {
 
     /// What is kept.
     pub fn store(&self) -> &Store {
-        &self.store
+        &self.reloader.0.store
     }
 
     /// What begins and ends the stop.
     pub fn stop(&self) -> &Stop {
-        &self.doors.stop
+        &self.reloader.0.doors.stop
+    }
+
+    /// What gives it new settings.
+    pub fn reloader(&self) -> &Reloader {
+        &self.reloader
     }
 
     /// Waits for the stop, lets running answers finish, and closes the store.
     pub async fn finish(self) {
-        self.doors.stop.draining().await;
+        self.stop().draining().await;
         self.drain().await;
         // A fill that nobody waits for stops here, unless it is about to end: what it has written
         // is resumed some day.
         if !self.pulls.wait(LANDING_MAX).await {
             end(&self.pulls).await;
         }
-        self.store.close().await;
-        end(&self.chores).await;
+        self.store().close().await;
+        end(&self.reloader.0.chores).await;
         self.probes.stop.end();
         tracing::info!("stopped");
     }
 
     /// Waits for the running answers, until they have ended or must.
     async fn drain(&self) {
-        let Shared {
-            settings,
-            stop,
-            tasks,
-            ..
-        } = &self.doors;
+        let doors = &self.reloader.0.doors;
+        let drain_max = doors.settings.now().drain_max;
         let left = tokio::select! {
-            _ended = tasks.wait(settings.drain_max + CLOSING_MAX) => tasks.running(),
-            () = stop.ended() => tasks.running(),
+            _ended = doors.tasks.wait(drain_max + CLOSING_MAX) => doors.tasks.running(),
+            () = doors.stop.ended() => doors.tasks.running(),
         };
         if left > 0 {
             tracing::warn!(left, "stopped before all connections had ended");
+        }
+    }
+}
+
+/// What the probes are told of us: we are ready until the stop begins.
+fn readiness(stop: &Stop) -> impl Fn() -> Readiness + Clone + Send + Sync + 'static {
+    let stop = stop.clone();
+    move || {
+        if stop.has_begun() {
+            Readiness::Draining
+        } else {
+            Readiness::Ready
         }
     }
 }
@@ -205,51 +224,14 @@ async fn end(tasks: &Tasks) {
     tasks.wait(CLOSING_MAX).await;
 }
 
-/// What a group of listeners shares; each has its own limit and its own end.
-fn share(settings: server::Settings, metrics: &Arc<Metrics>) -> Shared {
+/// What a group of listeners shares; each group has its own limit and its own end.
+fn share(settings: &Live, metrics: &Arc<Metrics>) -> Shared {
+    let now = settings.now();
     Shared {
-        connections: ConnectionLimit::new(settings.connections_max),
-        settings,
-        stop: Stop::new(settings.grace),
+        connections: ConnectionLimit::new(now.connections_max),
+        settings: settings.clone(),
+        stop: Stop::new(now.grace),
         tasks: Tasks::new(Arc::clone(metrics)),
         metrics: Arc::clone(metrics),
-    }
-}
-
-fn bind(address: &Address) -> Result<Bound, StartError> {
-    server::bind(address).map_err(|source| StartError::Listen {
-        address: address.clone(),
-        source,
-    })
-}
-
-/// Puts the stack around what answers, and lets it accept.
-fn serve<A, F>(bound: Bound, shared: &Shared, answer: A)
-where
-    A: Fn(Parts) -> F + Clone + Send + 'static,
-    F: Future<Output = Response<Body>> + Send + 'static,
-{
-    let requests_max = shared.settings.requests_max;
-    let metrics = Arc::clone(&shared.metrics);
-    let service = server::stack(answer, requests_max, failures(), metrics);
-    drop(
-        shared
-            .tasks
-            .spawn("listener", bound.serve(shared.clone(), service)),
-    );
-}
-
-/// The server's own failures are answered by the room that picks statuses.
-fn failures() -> Failures {
-    Failures {
-        panicked: || ApiError::Panicked.response(),
-        shed: || ApiError::Shed.response(),
-        bad_request: |why| {
-            let text = match why {
-                BadRequest::Body => "a GET or HEAD request carries no body here",
-                BadRequest::Host => "a request names exactly one Host",
-            };
-            ApiError::Request(text).response()
-        },
     }
 }

@@ -6,6 +6,7 @@
 mod check;
 mod demo;
 mod explain;
+mod load;
 mod serve;
 
 use std::{
@@ -13,15 +14,17 @@ use std::{
     ffi::OsString,
     fmt::Display,
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 
+use self::load::Loader;
 use crate::{
-    config::{self, Loaded, Overrides, Problems},
-    disk,
+    app::Unfit,
+    config::{Environment, Loaded, Overrides, Problems},
+    secret::Secret,
 };
 
 /// How a command ended, as its exit status (the numbers are those of `sysexits.h` where it has one).
@@ -29,6 +32,8 @@ use crate::{
 enum Exit {
     Fine = 0,
     Failed = 1,
+    /// It ran, but something is missing or wrong elsewhere.
+    Incomplete = 3,
     Usage = 64,
     BadInput = 65,
     BadConfiguration = 78,
@@ -51,7 +56,7 @@ enum Command {
     /// See it work: a registry, a mirror and three pulls, with no network needed.
     Demo(demo::Arguments),
     /// Say what is wrong with a configuration, all at once.
-    #[command(override_usage = "roadstead check [--config FILE] [--json]")]
+    #[command(override_usage = "roadstead check [--config FILE] [--online] [--json]")]
     Check(check::Arguments),
     /// Say where an image would be pulled from, and what is kept of it.
     #[command(
@@ -93,6 +98,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(match exit {
         Exit::Fine => 0,
         Exit::Failed => 1,
+        Exit::Incomplete => 3,
         Exit::Usage => 64,
         Exit::BadInput => 65,
         Exit::BadConfiguration => 78,
@@ -110,21 +116,35 @@ impl ConfigArguments {
 
     /// As [`Self::load`], but hands the problems back.
     fn read(&self, overrides: &Overrides) -> Result<Result<Loaded, Exit>, Problems> {
-        let Some(path) = &self.config else {
-            return config::defaults(overrides).map(Ok);
-        };
-        let text = match disk::read_text(path) {
-            Ok(text) => text,
-            Err(error) => {
-                complain(format_args!(
-                    "cannot read the configuration {}: {error}",
-                    path.display()
-                ));
-                return Ok(Err(Exit::BadConfiguration));
+        match Loader::new(self.config.as_ref(), overrides)
+            .read(None)
+            .loaded
+        {
+            Ok(loaded) => Ok(Ok(loaded)),
+            Err(Unfit::Problems(problems)) => Err(problems),
+            Err(unfit) => {
+                complain(unfit);
+                Ok(Err(Exit::BadConfiguration))
             }
-        };
-        let secret = |path: &Path| disk::read_secret(path, config::admit_secret_mode);
-        config::read(&text, &path.display().to_string(), overrides, &secret).map(Ok)
+        }
+    }
+}
+
+/// The variables that every program which speaks HTTP obeys; `proxy = "env"` means these.
+fn environment() -> Environment {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "proxies are named there by convention"
+    )]
+    let variable = |name: &str| {
+        let found = [name.to_owned(), name.to_uppercase()].into_iter();
+        let mut found = found.filter_map(|name| std::env::var(name).ok());
+        found.find(|value| !value.is_empty())
+    };
+    Environment {
+        http_proxy: variable("http_proxy").map(Secret::new),
+        https_proxy: variable("https_proxy").map(Secret::new),
+        no_proxy: variable("no_proxy"),
     }
 }
 

@@ -6,28 +6,30 @@
 
 mod address;
 mod check;
+mod credential;
 mod limits;
 mod listen;
+mod pem;
 mod problem;
 mod reader;
 mod report;
 mod route;
+mod shown;
+mod surroundings;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod unit;
 mod upstream;
 mod value;
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::PathBuf};
 
 use toml::de::DeTable;
 
 pub use self::{
     problem::{Problem, Problems},
-    upstream::{ReadableByAll, admit_secret_mode},
+    surroundings::{Content, Environment, ReadableByAll, Surroundings, admit_secret_mode},
 };
 use crate::{
     pull,
@@ -84,22 +86,23 @@ pub struct Listener {
     pub address: server::Address,
     /// Which registry a request means.
     pub ingress: Ingress,
+    /// How nodes are met; nothing: in plain text.
+    pub tls: Option<server::Tls>,
 }
 
-/// Reads a configuration. `files` reads a file that holds a secret; it should refuse what
-/// [`admit_secret_mode`] refuses.
+/// Reads a configuration.
 pub fn read(
     text: &str,
     file_name: &str,
     overrides: &Overrides,
-    files: &dyn Fn(&Path) -> io::Result<String>,
+    around: &Surroundings<'_>,
 ) -> Result<Loaded, Problems> {
     let (document, errors) = DeTable::parse_recoverable(text);
     let report = report::Report::new(text);
     for error in errors {
         report.broken(error.span(), error.message());
     }
-    let settings = settings(&report, document.get_ref(), file_name, overrides, files);
+    let settings = settings(&report, document.get_ref(), file_name, overrides, around);
     let notes = report.close(file_name)?;
     match settings {
         Some(settings) => Ok(Loaded { settings, notes }),
@@ -112,9 +115,12 @@ pub fn read(
 }
 
 /// The built-in defaults, for a start without a file.
-pub fn defaults(overrides: &Overrides) -> Result<Loaded, Problems> {
-    let no_files = |_: &Path| Err(io::ErrorKind::NotFound.into());
-    read("", "built-in defaults", overrides, &no_files)
+pub fn defaults(overrides: &Overrides, environment: &Environment) -> Result<Loaded, Problems> {
+    let around = Surroundings {
+        files: &|_path, _content| Err(io::ErrorKind::NotFound.into()),
+        environment,
+    };
+    read("", "built-in defaults", overrides, &around)
 }
 
 fn settings(
@@ -122,7 +128,7 @@ fn settings(
     document: &DeTable<'_>,
     file_name: &str,
     overrides: &Overrides,
-    files: upstream::Files<'_>,
+    around: &Surroundings<'_>,
 ) -> Option<Settings> {
     let mut root = reader::Section::root(report, document);
     let words = [
@@ -131,14 +137,17 @@ fn settings(
         ("source", Unmatched::Source),
     ];
     let unmatched = root.choice("unmatched", &words).unwrap_or(Unmatched::Auto);
-    let doors = listen::Doors::read(&mut root, overrides.listen.as_deref());
+    let doors = listen::Doors::read(&mut root, overrides.listen.as_deref(), around);
     let limits = limits::Limits::read(&mut root);
     let timeouts = limits::Timeouts::read(&mut root);
     let freshness = limits::Freshness::read(&mut root);
     let store = limits::store(&mut root, overrides.store.as_ref(), limits.small_bodies_max);
     let log = limits::log(&mut root);
-    let upstream_defaults = upstream::defaults(&limits, &timeouts);
-    let upstreams = upstream::read(&mut root, &upstream_defaults, files);
+    transport::environment(report, around);
+    let credentials = credential::read(&mut root, around);
+    let keyring = credentials.keyring.clone();
+    let upstream_defaults = upstream::defaults(&limits, &timeouts, keyring, around);
+    let upstreams = upstream::read(&mut root, &upstream_defaults, &credentials, around);
     let routes = route::Routes::read(&mut root, file_name);
     root.finish();
 
@@ -146,6 +155,8 @@ fn settings(
         report,
         doors: &doors,
         upstreams: &upstreams,
+        upstream_defaults: &upstream_defaults,
+        credentials: &credentials.written,
         routes: &routes.written,
         unmatched,
     }

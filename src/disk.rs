@@ -2,14 +2,17 @@
 //!
 //! Promises: what is opened is a regular file of ours (links are not followed, modes are private),
 //! and what is synced survives a power cut. Called by `store` and `wire`, which are handed a
-//! [`Disk`] and so can be handed one that fails on purpose. Never knows what a file means.
+//! [`Disk`] and so can be handed one that fails on purpose, and by the command line for the
+//! operator's files. Never knows what a file means.
 //!
 //! Every call but [`File::read_near`] blocks; callers run them on the blocking pool.
 
+mod fingerprint;
 mod real;
 
 use std::{fmt::Debug, io, path::Path, sync::Arc};
 
+pub use fingerprint::{Fingerprint, fingerprint};
 pub use real::{RealDisk, read_secret, read_text};
 
 /// The file system as this house uses it.

@@ -10,10 +10,10 @@
 //! - [`config`]: one text into every room's settings
 //! - [`server`], [`admin`]: bytes to HTTP; probes and metrics
 //! - [`api`], [`control`]: HTTP to pulls; the store's socket
-//! - [`pull`]: what to do about a request
+//! - [`pull`], [`platform`]: what to do about a request; others' formats
 //! - [`route`], [`upstream`], [`store`]: where a name leads; one registry; what we keep
 //! - [`oci`], [`wire`]: the words of the trade; bodies
-//! - [`telemetry`], [`tasks`], [`secret`], [`disk`]: the cellar
+//! - [`telemetry`], [`tasks`], [`secret`], [`tls`], [`disk`]: the cellar
 
 pub mod admin;
 pub mod api;
@@ -23,6 +23,7 @@ pub mod config;
 pub mod control;
 pub mod disk;
 pub mod oci;
+pub mod platform;
 pub mod pull;
 pub mod route;
 pub mod secret;
@@ -30,5 +31,6 @@ pub mod server;
 pub mod store;
 pub mod tasks;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;
 pub mod wire;

@@ -12,6 +12,7 @@ mod range;
 mod reference;
 mod repository;
 mod verify;
+mod via;
 
 pub use code::ErrorCode;
 pub use digest::{Algorithm, Digest, InvalidDigest};
@@ -22,3 +23,4 @@ pub use range::{ByteRange, Cut, RangeRequest};
 pub use reference::{ImageReference, InvalidReference, InvalidTag, Reference, Tag};
 pub use repository::{InvalidName, Registry, Repository, RepositoryName};
 pub use verify::{Mismatch, Verified, Verifier};
+pub use via::{Circle, Instance, Via};

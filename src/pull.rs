@@ -31,7 +31,7 @@ pub use listing::{PAGE_MAX, Page, ReferrersPage, TagList};
 
 use self::{fill::Fills, flight::Flights};
 use crate::{
-    oci::{Digest, Manifest, Origin, Reference, Registry, Repository, Tag},
+    oci::{Circle, Digest, Instance, Manifest, Origin, Reference, Registry, Repository, Tag, Via},
     route::{Named, Table},
     store::Store,
     tasks::Tasks,
@@ -58,23 +58,28 @@ pub struct Settings {
     pub blob_head_max: Duration,
 }
 
-/// The one who pulls. Clones share everything.
+/// The one who pulls, and what it says upstream of where its requests have been. Clones share
+/// everything else.
 #[derive(Clone, Debug)]
-pub struct Puller(Arc<Inner>);
+pub struct Puller(Arc<Inner>, Via);
 
 #[derive(Debug)]
 struct Inner {
     settings: Settings,
     table: Table,
     directory: Directory,
+    /// Counts the configurations.
+    generation: Generation,
     store: Store,
     fills: Fills,
     manifests: Flights<(Key, Reference), ManifestAnswer>,
-    /// When upstream last confirmed a tag, by the process's own clock.
-    confirmed: Cache<(Origin, Tag), Instant>,
+    confirmed: Confirmations,
     /// What an upstream lately said it does not have.
     absent: Absences,
 }
+
+/// When upstreams last confirmed tags, by the process's own clock.
+type Confirmations = Cache<(Origin, Tag), Instant>;
 
 /// What upstreams lately said they do not have.
 type Absences = Cache<(Origin, Item), ()>;
@@ -87,15 +92,13 @@ enum Item {
     Blob(Digest),
 }
 
-/// Requests that share one piece of work: the same repository by the same group of registries.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Key(Repository, Arc<[Registry]>);
+/// Which configuration, of all that this process has had.
+type Generation = u64;
 
-impl Key {
-    fn of(named: &Named) -> Self {
-        Self(named.repository.clone(), Arc::clone(&named.equal))
-    }
-}
+/// Requests that share one piece of work: the same repository by the same group of registries,
+/// under the same configuration. What was asked of yesterday's upstream answers nobody today.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key(Generation, Repository, Arc<[Registry]>);
 
 /// A manifest and how we came by it.
 #[derive(Clone, Debug)]
@@ -134,29 +137,83 @@ impl How {
 }
 
 impl Puller {
-    /// Puts the parts together.
+    /// Puts the parts together. By the instance a request of ours that comes back is known.
     pub fn new(
         settings: Settings,
         table: Table,
         directory: Directory,
         store: Store,
-        world: (Tasks, Arc<Metrics>),
+        world: (Instance, Tasks, Arc<Metrics>),
     ) -> Self {
-        let (tasks, metrics) = world;
-        let absent = Cache::builder()
-            .max_capacity(REMEMBERED_MAX)
-            .time_to_live(settings.absent)
-            .build();
-        Self(Arc::new(Inner {
+        let (instance, tasks, metrics) = world;
+        let absent = absences(&settings);
+        let inner = Inner {
             settings,
             table,
             directory,
+            generation: 0,
             fills: Fills::new(store.clone(), absent.clone(), tasks.clone(), metrics),
             store,
             manifests: Flights::new(tasks),
-            confirmed: Cache::builder().max_capacity(REMEMBERED_MAX).build(),
+            confirmed: confirmations(),
             absent,
-        }))
+        };
+        Self(Arc::new(inner), Via::own(instance))
+    }
+
+    /// The one who pulls under a new configuration, on the same store. Fills that are under way
+    /// are joined, for a digest means the same bytes everywhere; all else that upstreams said is
+    /// forgotten if any of them is another one now. This one goes on as it was, for those who have
+    /// asked it.
+    #[must_use]
+    pub fn renewed(&self, settings: Settings, table: Table, directory: Directory) -> Self {
+        let old = &self.0;
+        let absent = absences(&settings);
+        let confirmed = if directory.leads_like(&old.directory) {
+            old.confirmed.clone()
+        } else {
+            confirmations()
+        };
+        let inner = Inner {
+            settings,
+            table,
+            directory,
+            generation: old.generation + 1,
+            fills: old.fills.renewed(absent.clone()),
+            store: old.store.clone(),
+            manifests: old.manifests.clone(),
+            confirmed,
+            absent,
+        };
+        Self(Arc::new(inner), self.1.clone())
+    }
+
+    /// The one who pulls for a request that came with these values of `Via`.
+    ///
+    /// Work belongs to whoever starts it, and so does where it has been; who joins it shares its
+    /// fate. Two mirrors that point at each other and are asked for one thing by a client each, at
+    /// the same time, may so wait for each other's work: nobody comes back to where it has been,
+    /// and the deadline ends it.
+    ///
+    /// # Errors
+    /// [`Circle`], before any work is joined: it might be the very work that waits for this
+    /// request.
+    pub fn behind<'a>(&self, values: impl Iterator<Item = &'a [u8]>) -> Result<Self, Circle> {
+        Ok(Self(Arc::clone(&self.0), self.1.behind(values)?))
+    }
+
+    /// The upstreams that it knows.
+    pub fn directory(&self) -> &Directory {
+        &self.0.directory
+    }
+
+    /// What requests for a name share their work by.
+    fn key(&self, named: &Named) -> Key {
+        Key(
+            self.0.generation,
+            named.repository.clone(),
+            Arc::clone(&named.equal),
+        )
     }
 
     /// The manifest that a reference means under a name.
@@ -197,4 +254,15 @@ impl Puller {
         }
         Ok(None)
     }
+}
+
+fn absences(settings: &Settings) -> Absences {
+    Cache::builder()
+        .max_capacity(REMEMBERED_MAX)
+        .time_to_live(settings.absent)
+        .build()
+}
+
+fn confirmations() -> Confirmations {
+    Cache::builder().max_capacity(REMEMBERED_MAX).build()
 }

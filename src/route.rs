@@ -14,6 +14,7 @@ mod place;
 mod public;
 mod rewrite;
 mod rule;
+mod survey;
 mod table;
 mod target;
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use std::{fmt, sync::Arc};
 
 /// A password or a token.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(Arc<str>);
 
 impl Secret {

@@ -9,12 +9,20 @@ mod answer;
 mod connection;
 mod deadline;
 mod drain;
+mod frame;
+mod handshake;
 mod head;
+mod http1;
+mod http2;
 mod line;
 mod listen;
+mod live;
+mod pieces;
 mod socket_file;
 mod stack;
 mod stream;
+mod streams;
+mod tls;
 mod watch;
 
 #[cfg(test)]
@@ -24,9 +32,11 @@ use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{tasks::Tasks, telemetry::Metrics};
 
-pub use drain::{Signals, Stop};
+pub use drain::{Hangups, Signals, Stop};
 pub use listen::{Bound, ConnectionLimit, bind};
-pub use stack::{BadRequest, Failures, stack};
+pub use live::Live;
+pub use stack::{BadRequest, Failures, RequestLimit, stack};
+pub use tls::{Door, Tls};
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,9 +50,11 @@ pub enum Address {
 /// Everything about serving that the configuration decides.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Most connections at once over all listeners; further ones wait in the kernel's queue.
+    /// Most connections at once over all listeners; further ones wait in the kernel's queue. In
+    /// HTTP/2 each further answer at once counts as one more, and is shed if half are taken.
     pub connections_max: usize,
-    /// Most requests at once that wait for their answer's head; further ones are shed.
+    /// Most requests at once over all listeners of the mirror that wait for their answer's head;
+    /// further ones are shed.
     pub requests_max: usize,
     /// Most bytes of one request's head; at least 8 KiB are allowed.
     pub header_bytes_max: usize,
@@ -62,8 +74,8 @@ pub struct Settings {
 /// What all listeners of one process share.
 #[derive(Clone, Debug)]
 pub struct Shared {
-    /// Deadlines and limits.
-    pub settings: Settings,
+    /// Deadlines and limits; a connection keeps those that it began with.
+    pub settings: Live,
     /// The places for connections, counted over all listeners.
     pub connections: ConnectionLimit,
     /// Says when to stop.
@@ -72,6 +84,13 @@ pub struct Shared {
     pub tasks: Tasks,
     /// Where connections are counted.
     pub metrics: Arc<Metrics>,
+}
+
+impl Settings {
+    /// [`Settings::header_bytes_max`], but no less than the HTTP library accepts.
+    fn head_bytes_max(&self) -> usize {
+        self.header_bytes_max.max(8 * 1024)
+    }
 }
 
 impl fmt::Display for Address {

@@ -40,7 +40,7 @@ use crate::{
 pub use error::{CommitError, StoreError};
 pub use partial::Partial;
 
-use shelf::Shelf;
+use shelf::{Bounds, Shelf};
 
 /// How long the end waits for who looks after the store.
 const KEEPER_END_MAX: Duration = Duration::from_secs(5);
@@ -266,6 +266,19 @@ impl Store {
         self.shelf
             .blocking(move |shelf| tag::all(shelf, &origin))
             .await
+    }
+
+    /// Keeps to these bounds from now on; what they no longer allow is removed before this returns.
+    /// Path and memory stay what they were.
+    pub async fn keep_to(&self, settings: &Settings) {
+        *self.shelf.bounds.write() = Bounds::of(settings);
+        let trimmed = self.shelf.blocking(|shelf| {
+            evict::trim(shelf);
+            Ok(())
+        });
+        if let Err(error) = trimmed.await {
+            tracing::warn!(%error, "the store could not be cut to its new bounds");
+        }
     }
 
     /// What is kept now.

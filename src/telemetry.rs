@@ -6,4 +6,4 @@
 pub mod log;
 mod metrics;
 
-pub use metrics::{Metrics, Request, Standing};
+pub use metrics::{Metrics, Reload, Request, Standing};

@@ -4,7 +4,6 @@
 //! says whose fault it is. Called by `pull`. Never knows what is kept, nor who asked.
 
 mod address;
-mod auth;
 mod blob;
 mod body;
 mod call;
@@ -13,9 +12,15 @@ mod endpoint;
 mod error;
 mod exchange;
 mod gate;
+mod greet;
+mod helper;
 mod judge;
+mod keyring;
 mod list;
+mod login;
 mod manifest;
+mod place;
+mod proxy;
 mod redirect;
 mod request;
 mod retry;
@@ -23,23 +28,27 @@ mod retry_after;
 #[cfg(test)]
 mod scene;
 mod tls;
+mod transport;
 mod turns;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use self::call::Shared;
+use self::{call::Shared, helper::Helpers};
 use crate::{
-    oci::{Registry, RepositoryName, UpstreamName},
-    secret::Secret,
+    oci::{Registry, RepositoryName, UpstreamName, Via},
     telemetry::Metrics,
 };
 
 pub use blob::BlobStream;
 pub use client::over_socket;
 pub use error::{Breach, BuildError, UpstreamError};
+pub use greet::Greeting;
+pub use keyring::{Credential, Entry, InvalidPlace, Keyring, Place, Source};
 pub use list::{Referrers, TagPage, Tags};
+pub use proxy::InvalidProxy;
+pub use transport::{Proxy, Transport};
 
 /// One registry; clones share connections, logins and patience.
 #[derive(Clone)]
@@ -52,25 +61,36 @@ pub struct Ask<'a> {
     pub name: &'a RepositoryName,
     /// The registry of the client's own name, for an upstream that is itself a mirror.
     pub registry: &'a Registry,
+    /// Where the question has been, ourselves included; empty if nobody could send it back to us.
+    pub via: &'a Via,
     /// When the head of the answer, and all of a small one, must be here.
     pub deadline: Instant,
 }
 
-/// Everything about one upstream that the configuration decides.
-#[derive(Clone, Debug)]
+/// Everything about one upstream that the configuration decides; a reload keeps the upstreams whose
+/// settings are equal.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Its name in `to` and in the store's origins.
     pub name: UpstreamName,
     /// What metrics call it: its name, or one word for all whose names come from clients.
     pub label: Arc<str>,
+    /// Who named its host. What a client names must be on the Internet, for nobody reaches into
+    /// our site through us.
+    pub named_by: NamedBy,
     /// Equal addresses of one registry, in order of preference; never empty.
     pub endpoints: Vec<Endpoint>,
     /// What stands before the repository's name: `/v2` unless configured.
     pub api_path: String,
     /// Whether requests carry `ns=REGISTRY`, for an upstream that is itself a mirror.
     pub send_ns: bool,
-    /// How we log in.
-    pub credentials: Credentials,
+    /// The logins for it, found by its names; see [`Settings::equip`].
+    pub keyring: Keyring,
+    /// How connections are made: whom we trust, who we are, through which proxy.
+    pub transport: Transport,
+    /// Hosts, beyond its own registrable domain and the well-known pairs, whose token services may
+    /// be sent our logins.
+    pub realms: Vec<String>,
     /// Who may see what came from here.
     pub access: Access,
     /// Hosts beyond the public ones that its redirects may lead to.
@@ -85,8 +105,17 @@ pub struct Settings {
     pub manifest_bytes_max: usize,
 }
 
-/// What holds for every upstream unless its own table says otherwise.
+/// Who named an upstream's host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedBy {
+    /// A table, a route or the built-in list.
+    Configuration,
+    /// A client, by a route from `*` to `source`.
+    Client,
+}
+
+/// What holds for every upstream unless its own table says otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Defaults {
     /// Longest wait for a connection.
     pub connect_max: Duration,
@@ -96,6 +125,10 @@ pub struct Defaults {
     pub manifest_bytes_max: usize,
     /// Most requests at once: fast, and below what public registries take for an attack.
     pub concurrent_max: usize,
+    /// Every login that we have.
+    pub keyring: Keyring,
+    /// The proxies of the process's environment.
+    pub proxy: Proxy,
 }
 
 /// Where an upstream listens.
@@ -105,21 +138,6 @@ pub enum Endpoint {
     Url(String),
     /// A Unix socket, written `unix:PATH`; plain HTTP is spoken over it.
     Unix(PathBuf),
-}
-
-/// How we log in.
-#[derive(Clone, Debug, Default)]
-pub enum Credentials {
-    /// Not at all.
-    #[default]
-    Anonymous,
-    /// User name and password by Basic authentication.
-    Basic {
-        /// The user name.
-        username: String,
-        /// The password.
-        password: Secret,
-    },
 }
 
 /// Who may see what came from an upstream.
@@ -157,17 +175,60 @@ impl Upstream {
         self.0.first().label.to_string()
     }
 
-    /// Whom we log in as.
-    pub fn username(&self) -> Option<&str> {
-        match &self.settings().credentials {
-            Credentials::Anonymous => None,
-            Credentials::Basic { username, .. } => Some(username),
-        }
+    /// Our login for one of its repositories.
+    pub fn entry(&self, name: &RepositoryName) -> Option<&Entry> {
+        self.0.settings.entry(name)
+    }
+}
+
+impl Settings {
+    /// Our login for one of its repositories.
+    pub fn entry(&self, name: &RepositoryName) -> Option<&Entry> {
+        self.login(Some(name))
     }
 
-    /// Whether we never log in.
-    pub fn is_anonymous(&self) -> bool {
-        matches!(self.settings().credentials, Credentials::Anonymous)
+    /// Our login for one of its repositories, or for all of it.
+    fn login(&self, name: Option<&RepositoryName>) -> Option<&Entry> {
+        let hosts = self.hosts();
+        let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
+        let entry = match name {
+            Some(name) => self.keyring.find(&hosts, name)?,
+            None => self.keyring.find_whole(&hosts)?,
+        };
+        // A client that names hosts must neither make us run a program for each, nor have the login
+        // of a pattern sent to a host of its own.
+        let is_ours = self.named_by == NamedBy::Configuration || entry.place.host().is_some();
+        is_ours.then_some(entry)
+    }
+
+    /// Takes from all logins those for this upstream; its own one is for no other, even if that
+    /// has the same address.
+    pub fn equip(&mut self, keyring: &Keyring, own: Option<Source>) {
+        let place = Place::upstream(&self.name);
+        let own = own.map(|source| Entry { place, source });
+        let hosts = self.hosts();
+        let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
+        self.keyring = keyring.narrowed(&hosts, own);
+    }
+
+    /// Whether we have any login for it.
+    pub fn logs_in(&self) -> bool {
+        let hosts = self.hosts();
+        let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
+        self.keyring.concerns(&hosts)
+    }
+
+    /// What it is called: its name, and `HOST[:PORT]` of each endpoint.
+    fn hosts(&self) -> Vec<String> {
+        let authority = |endpoint: &Endpoint| match endpoint {
+            Endpoint::Url(url) => url.split_once("://").map(|(_, host)| host.to_owned()),
+            Endpoint::Unix(_) => None,
+        };
+        let endpoints = self.endpoints.iter().filter_map(authority);
+        [self.name.as_str().to_owned()]
+            .into_iter()
+            .chain(endpoints)
+            .collect()
     }
 }
 
@@ -181,27 +242,39 @@ impl fmt::Debug for Upstream {
 }
 
 impl Defaults {
-    /// The settings of a host without a table of its own: anonymous, over https, public.
+    /// The settings of a host without a table of its own: over https, and public unless there is a
+    /// login for it.
     pub fn for_host(&self, name: &UpstreamName) -> Settings {
         let host = match name.as_str() {
             // The name that references use is no registry's address.
             "docker.io" => "registry-1.docker.io",
             host => host,
         };
-        Settings {
+        let mut settings = Settings {
             name: name.clone(),
             label: name.as_str().into(),
+            named_by: NamedBy::Configuration,
             endpoints: vec![Endpoint::Url(format!("https://{host}"))],
             api_path: "/v2".into(),
             send_ns: false,
-            credentials: Credentials::Anonymous,
+            keyring: Keyring::default(),
+            transport: Transport {
+                proxy: self.proxy.clone(),
+                ..Transport::default()
+            },
+            realms: Vec::new(),
             access: Access::Public,
             redirects: Vec::new(),
             concurrent_max: self.concurrent_max,
             connect_max: self.connect_max,
             progress_max: self.progress_max,
             manifest_bytes_max: self.manifest_bytes_max,
+        };
+        settings.equip(&self.keyring, None);
+        if settings.logs_in() {
+            settings.access = Access::Shared;
         }
+        settings
     }
 }
 
@@ -212,6 +285,8 @@ impl Default for Defaults {
             connect_max: Duration::from_secs(3),
             progress_max: Duration::from_secs(30),
             manifest_bytes_max: 4 * 1024 * 1024,
+            keyring: Keyring::default(),
+            proxy: Proxy::default(),
         }
     }
 }
@@ -219,6 +294,7 @@ impl Default for Defaults {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
 
     #[test]
     fn a_host_without_a_table_is_asked_over_https() {
@@ -261,6 +337,23 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_a_client_named_gets_only_the_login_of_its_own_name() {
+        let login = |place: &str, named_by| {
+            let password = Secret::new("canary");
+            let username = "me".to_owned();
+            let source = Source::Given(Credential::Password { username, password });
+            let place = place.parse().unwrap();
+            let mut settings = Defaults::default().for_host(&"evil.azurecr.io".parse().unwrap());
+            settings.equip(&Keyring::new(vec![Entry { place, source }]), None);
+            settings.named_by = named_by;
+            settings.entry(&"a/b".parse().unwrap()).is_some()
+        };
+        assert!(login("*.azurecr.io", NamedBy::Configuration));
+        assert!(!login("*.azurecr.io", NamedBy::Client));
+        assert!(login("evil.azurecr.io", NamedBy::Client));
+    }
+
+    #[test]
     fn questions_may_be_asked_from_any_task() {
         fn sendable<T: Send>(_: T) {}
         let settings = Defaults::default().for_host(&"a".parse().unwrap());
@@ -269,6 +362,7 @@ mod tests {
         let ask = Ask {
             name: &name,
             registry: &registry,
+            via: &Via::default(),
             deadline: Instant::now(),
         };
         let digest = crate::oci::Digest::Sha256([0; 32]);

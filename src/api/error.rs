@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::header::DISTRIBUTION_VERSION;
 use crate::{
-    oci::{ErrorCode, InvalidDigest},
+    oci::{Circle, ErrorCode, InvalidDigest},
     pull::PullError,
     route::IngressError,
     wire::Body,
@@ -75,6 +75,9 @@ pub enum ApiError {
     /// A bug.
     #[error("internal error")]
     Panicked,
+    /// We asked for this ourselves, through other mirrors or our own other name.
+    #[error(transparent)]
+    Circle(#[from] Circle),
     /// The pull failed.
     #[error("{0}")]
     Pull(PullError, What),
@@ -182,6 +185,8 @@ impl ApiError {
             }
             Self::Shed => Row::new(StatusCode::SERVICE_UNAVAILABLE, C::TooManyRequests, "self")
                 .with(Extra::RetryAfter(Duration::from_secs(1))),
+            // Whoever asked passes it on, so that all the way back nobody tries again.
+            Self::Circle(Circle) => Row::new(StatusCode::LOOP_DETECTED, C::Unsupported, "refused"),
             Self::Panicked => Row::new(StatusCode::INTERNAL_SERVER_ERROR, C::Unavailable, "self"),
             Self::Pull(error, what) => Row::of_pull(error, *what),
         }
@@ -221,6 +226,9 @@ impl Row {
                 upstream(StatusCode::SERVICE_UNAVAILABLE).with(Extra::RetryAfter(RETRY_AFTER))
             }
             PullError::TimedOut(_) => upstream(StatusCode::GATEWAY_TIMEOUT),
+            PullError::Circle(_) => {
+                Self::new(StatusCode::LOOP_DETECTED, C::Unsupported, "upstream")
+            }
             PullError::Breach(_) | PullError::Corrupt(_) => upstream(StatusCode::BAD_GATEWAY),
             PullError::Store(_) | PullError::Abandoned => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, C::Unavailable, "self")

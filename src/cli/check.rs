@@ -1,15 +1,21 @@
-//! `roadstead check`: every problem in a configuration at once.
+//! `roadstead check`: every problem in a configuration at once, and whether upstreams let us in.
+
+mod online;
 
 use clap::Args;
 use serde_json::json;
 
-use super::{ConfigArguments, Exit, complain, say};
-use crate::config::{Loaded, Overrides};
+use super::{ConfigArguments, Exit, complain, runtime, say};
+use crate::config::{Loaded, Overrides, Settings};
 
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigArguments,
+    /// Log in to every upstream, and see whether pinned tags have moved.
+    #[arg(long)]
+    online: bool,
     /// Print one JSON object a line.
     #[arg(long)]
     json: bool,
@@ -17,7 +23,14 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let problems = match arguments.config.read(&Overrides::default()) {
-        Ok(Ok(loaded)) => return fine(arguments, &loaded),
+        Ok(Ok(loaded)) => {
+            fine(arguments, &loaded);
+            return if arguments.online {
+                ask(arguments, loaded.settings)
+            } else {
+                Exit::Fine
+            };
+        }
         Ok(Err(exit)) => return exit,
         Err(problems) => problems,
     };
@@ -29,12 +42,12 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     Exit::BadConfiguration
 }
 
-fn fine(arguments: &Arguments, loaded: &Loaded) -> Exit {
+fn fine(arguments: &Arguments, loaded: &Loaded) {
     if arguments.json {
         for note in &loaded.notes {
             say(json!({ "note": note }));
         }
-        return Exit::Fine;
+        return;
     }
     let file = arguments.config.config.as_ref();
     let name = file.map_or_else(
@@ -45,5 +58,16 @@ fn fine(arguments: &Arguments, loaded: &Loaded) -> Exit {
     for note in &loaded.notes {
         say(format_args!("note: {note}"));
     }
-    Exit::Fine
+}
+
+fn ask(arguments: &Arguments, settings: Settings) -> Exit {
+    let form = if arguments.json {
+        online::Form::Json
+    } else {
+        online::Form::Text
+    };
+    match runtime() {
+        Ok(runtime) => runtime.block_on(online::run(settings, form)),
+        Err(exit) => exit,
+    }
 }

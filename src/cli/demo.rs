@@ -18,7 +18,7 @@ use reqwest::Client;
 use super::{Exit, chain, complain, runtime, say};
 use crate::{
     app::{self, Running},
-    config::{self, Overrides},
+    config::{self, Environment, Overrides, Surroundings},
     disk::RealDisk,
     oci::{ImageReference, Reference, Tag},
     server::{self, Address},
@@ -215,12 +215,15 @@ async fn mirror(folder: &Path) -> Result<Running, String> {
 }
 
 async fn start(config: &str) -> Result<Running, String> {
-    let no_secrets = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+    let around = Surroundings {
+        files: &|_path, _content| Err(std::io::ErrorKind::NotFound.into()),
+        environment: &Environment::default(),
+    };
     let loaded = config::read(
         config,
         "the demo's configuration",
         &Overrides::default(),
-        &no_secrets,
+        &around,
     )
     .map_err(|problems| problems.to_string())?;
     app::start(loaded.settings, Arc::new(RealDisk))

@@ -67,7 +67,7 @@ async fn explain(arguments: &Arguments, settings: Settings) -> Exit {
         }
     };
     let defaults = settings.upstream_defaults;
-    let directory = match Directory::new(settings.upstreams, defaults, metrics) {
+    let directory = match Directory::new(settings.upstreams, defaults, metrics, None) {
         Ok(directory) => directory,
         Err(error) => {
             complain(chain(&error));

@@ -1,18 +1,21 @@
 //! `roadstead serve`: runs the mirror.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 
-use super::{ConfigArguments, Exit, chain, complain, runtime};
+use super::{ConfigArguments, Exit, chain, complain, load::Loader, runtime};
 use crate::{
-    app::{self, StartError},
+    app::{self, Source, StartError, Traces},
     config::{Loaded, Overrides},
     disk::RealDisk,
-    server,
+    server::{Hangups, Signals},
     store::StoreError,
     telemetry::log,
 };
+
+/// How long a file that is being read may hold the end up.
+const LEAVING_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -31,27 +34,38 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         listen: arguments.listen.clone(),
         store: arguments.store.clone(),
     };
-    let loaded = match arguments.config.load(&overrides) {
-        Ok(loaded) => loaded,
-        Err(exit) => return exit,
+    let loader = Loader::new(arguments.config.config.as_ref(), &overrides);
+    let first = loader.read(None);
+    let configured = match first.loaded {
+        Ok(configured) => configured,
+        Err(unfit) => {
+            complain(unfit);
+            return Exit::BadConfiguration;
+        }
     };
-    if let Err(error) = log::init(&loaded.settings.log) {
+    if let Err(error) = log::init(&configured.settings.log) {
         complain(error);
         return Exit::Failed;
     }
     match runtime() {
-        Ok(runtime) => runtime.block_on(serve(loaded)),
+        Ok(runtime) => {
+            let exit = runtime.block_on(serve(loader.source(), configured, first.traces));
+            // All that has to be kept is kept by now; a file system that hangs must not keep us.
+            runtime.shutdown_timeout(LEAVING_MAX);
+            exit
+        }
         Err(exit) => exit,
     }
 }
 
-async fn serve(loaded: Loaded) -> Exit {
+async fn serve(source: Source, loaded: Loaded, traces: Traces) -> Exit {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "roadstead");
     for note in &loaded.notes {
         tracing::warn!("{note}");
     }
-    let signals = match server::Signals::listen() {
-        Ok(signals) => signals,
+    let listening = || Ok::<_, io::Error>((Signals::listen()?, Hangups::listen()?));
+    let (signals, hangups) = match listening() {
+        Ok(both) => both,
         Err(error) => {
             complain(format_args!("cannot wait for signals: {error}"));
             return Exit::Failed;
@@ -67,6 +81,9 @@ async fn serve(loaded: Loaded) -> Exit {
             return Exit::Failed;
         }
     };
+    running
+        .reloader()
+        .watch(source, traces, loaded.notes, hangups);
     let signals = signals.obey(running.stop().clone());
     tokio::select! {
         () = running.finish() => {}
@@ -84,6 +101,9 @@ fn help(error: &StartError) -> Option<&'static str> {
         StartError::Store(StoreError::Locked { .. }) => {
             Some("stop that process, or choose another folder: --store DIR, or `path` in [store]")
         }
-        StartError::Store(_) | StartError::Upstream(_) | StartError::Metrics(_) => None,
+        StartError::Store(_)
+        | StartError::Upstream(_)
+        | StartError::Random(_)
+        | StartError::Metrics(_) => None,
     }
 }

@@ -1,7 +1,10 @@
 //! What only shows when the whole is read: loops, targets that lead nowhere, doors wide open.
 
+use std::collections::BTreeSet;
+
 use super::{
     address,
+    credential::Written as Credential,
     listen::Doors,
     problem::Complaint,
     report::{Report, Spot, nearest},
@@ -11,7 +14,7 @@ use super::{
 use crate::{
     oci::{Registry, UpstreamName},
     route::Unmatched,
-    upstream::{Access, Endpoint},
+    upstream::{Access, Defaults, Endpoint, Place, Settings},
 };
 
 /// Everything that was read.
@@ -20,6 +23,8 @@ pub(super) struct Whole<'a, 't> {
     pub(super) report: &'a Report<'t>,
     pub(super) doors: &'a Doors,
     pub(super) upstreams: &'a [Configured],
+    pub(super) upstream_defaults: &'a Defaults,
+    pub(super) credentials: &'a [Credential],
     pub(super) routes: &'a [Written],
     pub(super) unmatched: Unmatched,
 }
@@ -42,6 +47,7 @@ impl Whole<'_, '_> {
         self.note_open_doors();
         self.note_shared();
         self.note_unused();
+        self.note_idle_logins();
     }
 
     /// An upstream that is one of our own addresses would ask itself for ever.
@@ -141,27 +147,47 @@ impl Whole<'_, '_> {
         };
         for route in self.routes.iter().filter(open) {
             self.report.note(format!(
-                "{}: an open proxy: whoever reaches a listener can have this machine contact any \
-                 registry",
-                route.spot.key
+                "{}: an open proxy: {} can have this machine contact any registry",
+                route.spot.key,
+                self.doors.who_enters()
             ));
         }
     }
 
     fn note_shared(&self) {
-        let shared = |upstream: &&Configured| upstream.settings.access == Access::Shared;
-        let names: Vec<_> = self.upstreams.iter().filter(shared).collect();
-        let names: Vec<_> = names
-            .iter()
-            .map(|upstream| upstream.settings.name.as_str())
+        let is_shared = |settings: &Settings| settings.access == Access::Shared;
+        let tables = self.upstreams.iter().map(|upstream| &upstream.settings);
+        let mut names: BTreeSet<_> = tables
+            .clone()
+            .filter(|settings| is_shared(settings))
+            .map(|settings| settings.name.clone())
             .collect();
+        let hosts = self.credentials.iter();
+        let hosts = hosts.filter_map(|one| one.place.host()?.parse().ok());
+        let hosts = hosts.filter(|_| self.may_ask_anyone());
+        let routed = self.routes.iter().flat_map(Written::named);
+        let others = routed
+            .chain(hosts)
+            .filter(|name| tables.clone().all(|table| table.name != *name));
+        names.extend(others.filter(|name| is_shared(&self.upstream_defaults.for_host(name))));
         if !names.is_empty() {
+            let names: Vec<_> = names.iter().map(UpstreamName::as_str).collect();
             self.report.note(format!(
-                "what is pulled with credentials from {} is served to everyone who reaches a \
-                 listener; clients need no login here",
-                names.join(", ")
+                "what is pulled with credentials from {} is served to {}; no client needs a \
+                 login of its own",
+                names.join(", "),
+                self.doors.who_enters()
             ));
         }
+    }
+
+    /// Whether registries that no route names may be asked.
+    fn may_ask_anyone(&self) -> bool {
+        let anything = |route: &Written| route.has_source() && route.may_match_any();
+        // Without a route the built-in list leads to registries by their own names.
+        self.unmatched == Unmatched::Source
+            || self.routes.is_empty()
+            || self.routes.iter().any(anything)
     }
 
     /// A table that no request can lead to is most likely misspelt.
@@ -178,9 +204,54 @@ impl Whole<'_, '_> {
             }
         }
     }
+
+    /// A login for a host that nothing leads to is most likely for a name that clients use, and not
+    /// for the registry that is asked.
+    fn note_idle_logins(&self) {
+        if self.may_ask_anyone() {
+            return;
+        }
+        for Credential { place, spot } in self.credentials {
+            if !self.is_asked(place) {
+                self.report
+                    .note(format!("{}: nothing is asked at {place}", spot.key));
+            }
+        }
+    }
+
+    /// Whether an upstream that has a table or is named by a route may use a login for this place.
+    fn is_asked(&self, place: &Place) -> bool {
+        let has = |settings: &Settings| {
+            let mut entries = settings.keyring.entries().iter();
+            entries.any(|entry| entry.place == *place)
+        };
+        let mut tables = self.upstreams.iter();
+        let mut named = self.routes.iter().flat_map(Written::named);
+        tables.any(|upstream| has(&upstream.settings))
+            || named.any(|name| has(&self.upstream_defaults.for_host(&name)))
+    }
 }
 
 impl Written {
+    /// The upstreams that its targets name, as far as its text tells.
+    fn named(&self) -> impl Iterator<Item = UpstreamName> + use<'_> {
+        let targets = self.targets.iter();
+        let targets = targets.filter_map(|target| first_element(&target.text));
+        let source = self.from.iter().flatten().filter(|_| self.has_source());
+        let source = source.filter_map(|from| from.split('/').next());
+        targets.chain(source).filter_map(canonical)
+    }
+
+    /// Whether the registries that it is for cannot be listed.
+    fn may_match_any(&self) -> bool {
+        let open = |from: &String| {
+            from.split('/')
+                .next()
+                .is_some_and(|host| host.contains('*'))
+        };
+        self.from.as_ref().is_none_or(|from| from.iter().any(open))
+    }
+
     fn has_source(&self) -> bool {
         self.targets.iter().any(|target| target.text == "source")
     }

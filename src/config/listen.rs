@@ -8,12 +8,14 @@ use super::{
     problem::Complaint,
     reader::Section,
     report::{Report, Spot},
+    shown::Shown,
+    surroundings::Surroundings,
     value::Text,
 };
 use crate::{
     oci::Registry,
     route::{Ingress, IngressText, InvalidIngress},
-    server::Address,
+    server::{Address, Tls},
 };
 
 /// Where the mirror listens unless told otherwise: this machine alone.
@@ -36,25 +38,36 @@ type Written = (Address, Spot);
 /// The registries behind alias prefixes and host names.
 type Bindings = Vec<(String, Vec<Registry>)>;
 
-/// What `[server]` says and `[[listener]]` may say otherwise.
+/// A table of listeners.
 #[derive(Debug)]
 struct Listening<'t> {
     section: Section<'t>,
     addresses: Vec<Written>,
+    said: Inherited,
+}
+
+/// What `[server]` says and `[[listener]]` may say otherwise.
+#[derive(Debug)]
+struct Inherited {
     default_registry: Option<Registry>,
     names: Vec<String>,
+    shown: Shown,
 }
 
 impl Doors {
     /// Reads them all; an address from the command line replaces those of `[server]`.
-    pub(super) fn read(root: &mut Section<'_>, listen: Option<&str>) -> Self {
+    pub(super) fn read(
+        root: &mut Section<'_>,
+        listen: Option<&str>,
+        around: &Surroundings<'_>,
+    ) -> Self {
         let report = root.report;
         let aliases = root.section("aliases");
         let hosts = root.section("hosts");
         let (alias_bindings, host_bindings) = (bindings(&aliases), bindings(&hosts));
 
         let server = root.section("server");
-        let mut server = Listening::read(server, Some(Registry::docker_hub()), &[]);
+        let mut server = Listening::read(server, &Inherited::default(), around);
         if let Some(text) = listen {
             server.override_addresses(text);
         } else if server.addresses.is_empty() && !server.section.has("listen") {
@@ -69,8 +82,7 @@ impl Doors {
             .sections("listener")
             .into_iter()
             .map(|section| {
-                let inherited = server.default_registry.clone();
-                let read = Listening::read(section, inherited, &server.names);
+                let read = Listening::read(section, &server.said, around);
                 read.require_addresses();
                 read
             })
@@ -85,8 +97,8 @@ impl Doors {
         let mut taken = vec![(doors.admin.clone(), admin_spot)];
         for listening in [server].into_iter().chain(further) {
             let ingress = IngressText {
-                default_registry: listening.default_registry.clone(),
-                names: listening.names.clone(),
+                default_registry: listening.said.default_registry.clone(),
+                names: listening.said.names.clone(),
                 aliases: alias_bindings.clone(),
                 hosts: host_bindings.clone(),
             };
@@ -94,6 +106,8 @@ impl Doors {
             if let Err(invalid) = &read {
                 listening.report_ingress(invalid, &aliases, &hosts);
             }
+            let Inherited { names, shown, .. } = listening.said;
+            let tls = shown.tls(&listening.section);
             for (address, spot) in listening.addresses {
                 check_free(report, &taken, &address, &spot);
                 taken.push((address.clone(), spot));
@@ -101,22 +115,39 @@ impl Doors {
                     doors.listeners.push(Listener {
                         address,
                         ingress: ingress.clone(),
+                        tls: tls.clone(),
                     });
                 }
             }
-            doors.names.extend(listening.names);
+            doors.names.extend(names);
             listening.section.finish();
         }
         doors
     }
+
+    /// Whom the listeners let in, for a sentence.
+    pub(super) fn who_enters(&self) -> &'static str {
+        let asks = |listener: &Listener| listener.tls.as_ref().is_some_and(Tls::asks_clients);
+        if self.listeners.iter().all(asks) {
+            "whoever shows a listener a certificate of its client_ca_file"
+        } else {
+            "whoever reaches a listener"
+        }
+    }
+}
+
+impl Default for Inherited {
+    fn default() -> Self {
+        Self {
+            default_registry: Some(Registry::docker_hub()),
+            names: Vec::new(),
+            shown: Shown::default(),
+        }
+    }
 }
 
 impl<'t> Listening<'t> {
-    fn read(
-        mut section: Section<'t>,
-        default_registry: Option<Registry>,
-        names: &[String],
-    ) -> Self {
+    fn read(mut section: Section<'t>, inherited: &Inherited, around: &Surroundings<'_>) -> Self {
         let report = section.report;
         let written = section.strings("listen");
         let addresses = written
@@ -134,11 +165,15 @@ impl<'t> Listening<'t> {
         });
         let own_names = section.strings("names");
         let own_names = own_names.map(|texts| texts.into_iter().map(|text| text.text).collect());
+        let said = Inherited {
+            default_registry: own_registry.unwrap_or_else(|| inherited.default_registry.clone()),
+            names: own_names.unwrap_or_else(|| inherited.names.clone()),
+            shown: Shown::read(&mut section, around, &inherited.shown),
+        };
         Self {
             section,
             addresses,
-            default_registry: own_registry.unwrap_or(default_registry),
-            names: own_names.unwrap_or_else(|| names.to_vec()),
+            said,
         }
     }
 
@@ -177,7 +212,11 @@ impl<'t> Listening<'t> {
                 "aliases" => aliases.spot_of(&invalid.value, None),
                 "hosts" => hosts.spot_of(&invalid.value, None),
                 key => {
-                    let index = self.names.iter().position(|name| *name == invalid.value);
+                    let index = self
+                        .said
+                        .names
+                        .iter()
+                        .position(|name| *name == invalid.value);
                     self.section.spot_of(key, index)
                 }
             };

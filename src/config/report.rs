@@ -57,7 +57,8 @@ impl<'t> Report<'t> {
         let place = spot.span.as_ref().map(|span| self.place(span.start));
         let value = spot.span.clone().filter(|_| spot.is_value);
         let problem = Problem {
-            key: spot.key.clone(),
+            // A table's name may be an address.
+            key: masked(&spot.key),
             value: value.map(|span| shown(self.text.get(span).unwrap_or_default())),
             line: place.map(|(line, _)| line),
             column: place.map(|(_, column)| column),

@@ -1,12 +1,31 @@
 //! The whole, from text to settings or problems.
 
 mod broken;
+mod credential;
 mod example;
+mod nodes;
+mod secret;
+mod transport;
 
 use super::*;
-use crate::upstream::{Access, Credentials, Endpoint};
+use std::{path::Path, sync::LazyLock};
 
-fn files(path: &Path) -> io::Result<String> {
+use crate::upstream::{Access, Credential, Endpoint, Source};
+
+/// A certificate and its key, each as PEM.
+fn pair() -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+    (made.cert.pem(), made.signing_key.serialize_pem())
+}
+
+static PAIR: LazyLock<(String, String)> = LazyLock::new(pair);
+
+fn files(path: &Path, _content: Content) -> io::Result<String> {
+    match path.extension().and_then(std::ffi::OsStr::to_str) {
+        Some("pem") => return Ok(PAIR.0.clone()),
+        Some("key") => return Ok(PAIR.1.clone()),
+        _ => {}
+    }
     match path.to_str() {
         Some("empty") => Ok("\n".to_owned()),
         Some("open") => admit_secret_mode(0o100_644).map(|()| "secret".to_owned()),
@@ -15,8 +34,17 @@ fn files(path: &Path) -> io::Result<String> {
     }
 }
 
+const AROUND: Surroundings<'static> = Surroundings {
+    files: &files,
+    environment: &Environment {
+        http_proxy: None,
+        https_proxy: None,
+        no_proxy: None,
+    },
+};
+
 fn load(text: &str) -> Result<Loaded, Problems> {
-    read(text, "roadstead.toml", &Overrides::default(), &files)
+    read(text, "roadstead.toml", &Overrides::default(), &AROUND)
 }
 
 fn loaded(text: &str) -> Loaded {
@@ -76,8 +104,7 @@ fn row_112_unknown_and_duplicate_keys_and_wrong_types() {
     );
     for later in [
         "[import]",
-        "[credentials]",
-        "[server]\ntls_cert_file = \"x\"",
+        "[credentials]\ndocker_config = \"x\"",
         "[store]\nscrub_rate = \"8MiB\"",
     ] {
         assert_eq!(one_problem(later).reason, "no such key", "{later}");
@@ -178,7 +205,8 @@ fn row_126_password_files() {
     }
     let loaded = with("good").unwrap();
     let settings = &loaded.settings.upstreams[0].0;
-    let Credentials::Basic { username, password } = &settings.credentials else {
+    let entry = settings.entry(&"any/thing".parse().unwrap()).unwrap();
+    let Source::Given(Credential::Password { username, password }) = &entry.source else {
         panic!()
     };
     assert_eq!((username.as_str(), password.reveal()), ("me", "secret"));
@@ -226,7 +254,7 @@ fn the_command_line_beats_the_file() {
         store: Some("/s".into()),
     };
     let text = "[server]\nlisten = \"0.0.0.0:1\"\n[store]\npath = \"other\"\n";
-    let settings = read(text, "f", &overrides, &files).unwrap().settings;
+    let settings = read(text, "f", &overrides, &AROUND).unwrap().settings;
     let address = server::Address::Tcp("127.0.0.1:0".parse().unwrap());
     assert_eq!(settings.listeners.len(), 1);
     assert_eq!(settings.listeners[0].address, address);
@@ -235,7 +263,10 @@ fn the_command_line_beats_the_file() {
         listen: Some(":1".to_owned()),
         ..Overrides::default()
     };
-    let problem = defaults(&bad).unwrap_err().problems.remove(0);
+    let problem = defaults(&bad, &Environment::default())
+        .unwrap_err()
+        .problems
+        .remove(0);
     assert_eq!((problem.key.as_str(), problem.line), ("--listen", None));
     assert_eq!(problem.value.as_deref(), Some("\":1\""));
 }

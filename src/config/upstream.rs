@@ -1,48 +1,26 @@
 //! `[upstream."NAME"]`: the registries that need more than their name.
 
-use std::{io, ops::RangeInclusive, path::Path};
-
-use thiserror::Error;
+use std::ops::RangeInclusive;
 
 use super::{
     address,
+    credential::{self, Credentials},
     limits::{Limits, Timeouts},
     problem::Complaint,
     reader::Section,
     report::{Report, Spot},
+    surroundings::Surroundings,
+    transport,
     value::Text,
 };
 use crate::{
     oci::{Registry, UpstreamName},
     route::Refused,
-    secret::Secret,
-    upstream::{Access, Credentials, Defaults, Settings},
+    upstream::{Access, Defaults, Keyring, Settings},
 };
 
 /// Bounds of `concurrent_max`.
 const CONCURRENT: RangeInclusive<usize> = 1..=1_024;
-
-/// The bits of a file's mode that let people read it who are neither its owner nor of its group.
-const READABLE_BY_ALL: u32 = 0o004;
-
-/// Everyone on the machine can read a file that holds a secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("everyone on this machine can read the file (mode {mode:03o})")]
-pub struct ReadableByAll {
-    /// The file's permissions.
-    pub mode: u32,
-}
-
-/// Refuses the mode of a file that holds a secret, for the closure that reads it.
-pub fn admit_secret_mode(mode: u32) -> io::Result<()> {
-    if mode & READABLE_BY_ALL == 0 {
-        return Ok(());
-    }
-    Err(io::Error::other(ReadableByAll { mode: mode & 0o777 }))
-}
-
-/// Reads a file that holds a secret.
-pub(super) type Files<'f> = &'f dyn Fn(&Path) -> io::Result<String>;
 
 /// One table and where it stands.
 #[derive(Debug)]
@@ -55,11 +33,18 @@ pub(super) struct Configured {
 }
 
 /// What holds for every upstream, configured or not.
-pub(super) fn defaults(limits: &Limits, timeouts: &Timeouts) -> Defaults {
+pub(super) fn defaults(
+    limits: &Limits,
+    timeouts: &Timeouts,
+    keyring: Keyring,
+    around: &Surroundings<'_>,
+) -> Defaults {
     Defaults {
         connect_max: timeouts.connect,
         progress_max: timeouts.progress,
         manifest_bytes_max: limits.manifest_bytes_max,
+        keyring,
+        proxy: around.environment.proxy(),
         ..Defaults::default()
     }
 }
@@ -76,7 +61,8 @@ pub(super) fn canonical(name: &str) -> Option<UpstreamName> {
 pub(super) fn read(
     root: &mut Section<'_>,
     defaults: &Defaults,
-    files: Files<'_>,
+    credentials: &Credentials,
+    around: &Surroundings<'_>,
 ) -> Vec<Configured> {
     let report = root.report;
     let mut read: Vec<Configured> = Vec::new();
@@ -97,20 +83,27 @@ pub(super) fn read(
             let complaint = Complaint::new(format!("{other} names the same registry, {name}"));
             report.problem(&section.spot, complaint);
         }
-        read.push(one(section, defaults.for_host(&name), files));
+        read.push(one(section, defaults.for_host(&name), credentials, around));
     }
     read
 }
 
-fn one(mut section: Section<'_>, mut settings: Settings, files: Files<'_>) -> Configured {
+fn one(
+    mut section: Section<'_>,
+    mut settings: Settings,
+    credentials: &Credentials,
+    around: &Surroundings<'_>,
+) -> Configured {
     let report = section.report;
     let endpoint_spots = endpoints(&mut section, &mut settings);
     settings.api_path = section
         .parsed("api_path", api_path)
         .unwrap_or(settings.api_path);
     settings.send_ns = section.flag("send_ns").unwrap_or(false);
-    settings.credentials = credentials(&mut section, files).unwrap_or_default();
-    settings.access = access(&mut section, &settings.credentials);
+    transport::read(&mut section, &mut settings, around);
+    let own = credential::short_form(&mut section, &settings.name, credentials, around);
+    settings.equip(&credentials.keyring, own);
+    settings.access = access(&mut section, &settings);
     let refused = section.choice("refused", &REFUSED).unwrap_or_default();
     let redirects = section.strings("redirects").unwrap_or_default();
     settings.redirects = redirects
@@ -167,8 +160,8 @@ fn endpoints(section: &mut Section<'_>, settings: &mut Settings) -> Vec<Spot> {
     spots
 }
 
-fn access(section: &mut Section<'_>, credentials: &Credentials) -> Access {
-    let logs_in = matches!(credentials, Credentials::Basic { .. });
+fn access(section: &mut Section<'_>, settings: &Settings) -> Access {
+    let logs_in = settings.logs_in();
     let words = [
         ("public", Some(Access::Public)),
         ("shared", Some(Access::Shared)),
@@ -196,73 +189,6 @@ fn access(section: &mut Section<'_>, credentials: &Credentials) -> Access {
         None if logs_in => Access::Shared,
         None => Access::Public,
     }
-}
-
-fn credentials(section: &mut Section<'_>, files: Files<'_>) -> Option<Credentials> {
-    let report = section.report;
-    let username = section.string_or_unset("username");
-    let file = section.string("password_file");
-    let is_unset = file.as_ref().is_none_or(|file| file.text.is_empty());
-    let (username, file) = match (username, file) {
-        (Some(username), Some(file)) if !is_unset => (username, file),
-        (Some(username), file) => {
-            if file.is_some() || !section.has("password_file") {
-                let complaint = Complaint::new("a user name without a password");
-                let complaint = complaint.hint("add password_file = \"FILE\" beside it");
-                report.problem(&username.spot, complaint);
-            }
-            return None;
-        }
-        (None, Some(file)) if !is_unset => {
-            if !section.has("username") {
-                let complaint = Complaint::new("a password without a user name");
-                report.problem(&file.spot, complaint.hint("add username = \"…\" beside it"));
-            }
-            return None;
-        }
-        (None, _) => return None,
-    };
-    if username
-        .text
-        .contains(|character: char| character == ':' || character.is_control())
-    {
-        let complaint = Complaint::new("a user name holds no colon and no control characters");
-        report.problem(&username.spot, complaint);
-    }
-    match password(&file.text, files) {
-        Ok(password) => Some(Credentials::Basic {
-            username: username.text,
-            password,
-        }),
-        Err(complaint) => {
-            report.problem(&file.spot, complaint);
-            None
-        }
-    }
-}
-
-/// The file's one line, without its end.
-fn password(path: &str, files: Files<'_>) -> Result<Secret, Complaint> {
-    let text = files(Path::new(path)).map_err(|error| {
-        let open = error
-            .get_ref()
-            .is_some_and(<dyn std::error::Error + Send + Sync>::is::<ReadableByAll>);
-        let complaint = Complaint::new(format!("the file cannot be used: {error}"));
-        if open {
-            complaint.hint("chmod 600 FILE; in Kubernetes, defaultMode: 0440 on the volume")
-        } else {
-            complaint
-        }
-    })?;
-    let line = text.strip_suffix('\n').unwrap_or(&text);
-    let line = line.strip_suffix('\r').unwrap_or(line);
-    if line.is_empty() {
-        return Err(Complaint::new("the file is empty"));
-    }
-    if line.contains(char::is_control) {
-        return Err(Complaint::new("the file holds more than one line of text"));
-    }
-    Ok(Secret::new(line))
 }
 
 fn redirect(report: &Report<'_>, text: &Text) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt},
     path::Path,
     sync::Arc,
 };
@@ -131,7 +131,7 @@ const OPERATOR_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// its files through them.
 ///
 /// # Errors
-/// The system's, that it is no UTF-8, or that it is longer than 16 MiB.
+/// The system's, that it is a pipe, no UTF-8, or longer than 16 MiB.
 pub fn read_text(path: &Path) -> io::Result<String> {
     read_secret(path, |_mode| Ok(()))
 }
@@ -141,8 +141,15 @@ pub fn read_text(path: &Path) -> io::Result<String> {
 /// # Errors
 /// As [`read_text`], and what `admit` says of the mode.
 pub fn read_secret(path: &Path, admit: fn(u32) -> io::Result<()>) -> io::Result<String> {
-    let file = fs::File::open(path)?;
+    // A pipe is waited for without end, or ends at once and leaves nothing to read the next time.
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)?;
     let found = file.metadata()?;
+    if found.file_type().is_fifo() {
+        return Err(io::Error::other("it is a pipe, not a file"));
+    }
     admit(found.mode())?;
     let mut text = String::new();
     let read =
@@ -234,4 +241,23 @@ fn not_ours(error: io::Error) -> io::Error {
 /// A link planted in the store is an error, not a way out of it. Opening a FIFO must not hang.
 fn no_follow() -> i32 {
     (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_in_an_operators_files_place_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        drop(std::thread::spawn(move || tell.send(read_text(&path))));
+        let read = told.recv_timeout(std::time::Duration::from_secs(10));
+        let refused = read.expect("it waits").unwrap_err();
+        assert_eq!(refused.to_string(), "it is a pipe, not a file");
+    }
 }

@@ -49,7 +49,7 @@ impl MediaType {
     }
 
     /// Whether this is one of the types that list other manifests.
-    pub fn is_index(&self) -> bool {
+    pub(super) fn is_index(&self) -> bool {
         matches!(&*self.0, OCI_INDEX | DOCKER_LIST)
     }
 

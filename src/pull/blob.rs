@@ -8,12 +8,12 @@ use super::{
     How, Item, PullError, Puller,
     fill::{Arrival, Fill, Job},
     lead::{ask, origin},
-    walk::{Heard, Walk},
 };
 use crate::{
     oci::{Digest, Origin, Reference},
     route::{Candidate, Named},
     store::Kept,
+    upstream::Upstream,
     wire::{Growing, State},
 };
 
@@ -133,32 +133,18 @@ impl Puller {
     ) -> Result<Option<u64>, PullError> {
         let deadline = Instant::now() + self.0.settings.blob_head_max;
         let blob = Item::Blob(*digest);
-        let mut walk = Walk::default();
-        for candidate in order {
-            let asked = self.upstream(candidate)?;
-            match asked
-                .upstream
-                .blob_head(&ask(candidate, deadline), digest)
-                .await
-            {
-                Ok(size) => {
-                    let origin = origin(candidate);
-                    if let Err(error) = self.0.store.confirm(digest, &origin).await {
-                        tracing::error!(%digest, %origin, %error, "a confirmation was not kept");
-                    }
-                    return match size {
-                        Some(size) => Ok(Some(size)),
-                        None => Ok(self.0.store.size_named(digest, &origin).await),
-                    };
-                }
-                Err(error) => {
-                    if self.heard(&asked, error, &blob, &mut walk) == Heard::Refused {
-                        break;
-                    }
-                }
-            }
+        let asking = |upstream: Upstream, candidate| async move {
+            let ask = ask(candidate, &self.1, deadline);
+            upstream.blob_head(&ask, digest).await
+        };
+        let (size, origin) = self.first(order, Some(&blob), asking).await?;
+        if let Err(error) = self.0.store.confirm(digest, &origin).await {
+            tracing::error!(%digest, %origin, %error, "a confirmation was not kept");
         }
-        Err(walk.verdict())
+        Ok(match size {
+            Some(size) => Some(size),
+            None => self.0.store.size_named(digest, &origin).await,
+        })
     }
 
     /// Joins the fill that brings this digest, or starts one.
@@ -174,7 +160,7 @@ impl Puller {
             let fill = self.0.fills.join(*digest, || self.job(*digest, &order));
             match timeout_at(deadline, fill.arrival()).await {
                 Err(_late) => return Err(PullError::TimedOut(None)),
-                Ok(Err(error)) if fill.serves(&order) => return Err(error),
+                Ok(Err(error)) if fill.serves(&order, self.0.generation) => return Err(error),
                 // It failed for somebody else's candidates, not for ours.
                 Ok(Err(error)) => last = error,
                 Ok(Ok(arrival)) => return self.arrived(named, &order, &fill, arrival).await,
@@ -214,7 +200,9 @@ impl Puller {
         Job {
             digest,
             sources: sources.collect(),
+            via: self.1.clone(),
             head_max: self.0.settings.blob_head_max,
+            generation: self.0.generation,
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     oci::UpstreamName,
     route::{Refused, Table},
     telemetry::Metrics,
-    upstream::{Access, BuildError, Defaults, Settings, Upstream},
+    upstream::{Access, BuildError, Defaults, NamedBy, Settings, Transport, Upstream},
 };
 
 /// Most upstreams without an `[upstream]` table. Only a route from `*` to `source` can lead to
@@ -21,9 +21,18 @@ const OTHER: &str = "other";
 /// All upstreams: those of the configuration, and those that routes name without more.
 pub struct Directory {
     configured: HashMap<UpstreamName, Known>,
-    others: Mutex<HashMap<UpstreamName, Known>>,
+    others: Mutex<Others>,
     defaults: Defaults,
     metrics: Arc<Metrics>,
+}
+
+/// The upstreams without a table.
+#[derive(Default)]
+struct Others {
+    /// Those that were asked for, as they are to be.
+    current: HashMap<UpstreamName, Known>,
+    /// Those of the previous directory that nobody has asked for since.
+    earlier: HashMap<UpstreamName, Known>,
 }
 
 /// An upstream, and what its refusals mean unless a target says otherwise.
@@ -36,7 +45,8 @@ pub struct Known {
 }
 
 impl Directory {
-    /// Builds the configured upstreams; the others come when they are first asked for.
+    /// Builds the configured upstreams; the others come when they are first asked for. An upstream
+    /// of `previous` whose settings are the same goes on, with its connections, logins and patience.
     ///
     /// # Errors
     /// An upstream whose client cannot be built.
@@ -44,22 +54,32 @@ impl Directory {
         configured: Vec<(Settings, Refused)>,
         defaults: Defaults,
         metrics: Arc<Metrics>,
+        previous: Option<&Self>,
     ) -> Result<Self, BuildError> {
         let build = |(settings, refused): (Settings, Refused)| {
             let name = settings.name.clone();
-            let upstream = Upstream::new(settings, Arc::clone(&metrics))?;
+            let kept = previous.and_then(|previous| previous.same(&settings));
+            let upstream = match kept {
+                Some(upstream) => upstream,
+                None => Upstream::new(settings, Arc::clone(&metrics))?,
+            };
             Ok((name, Known { upstream, refused }))
         };
-        let configured = configured
+        let configured: HashMap<_, _> = configured
             .into_iter()
             .map(build)
             .collect::<Result<_, _>>()?;
-        Ok(Self {
+        let directory = Self {
+            others: Mutex::new(Others {
+                current: HashMap::new(),
+                earlier: previous.map(Self::all).unwrap_or_default(),
+            }),
             configured,
-            others: Mutex::default(),
             defaults,
             metrics,
-        })
+        };
+        directory.tell(previous);
+        Ok(directory)
     }
 
     /// The upstream of this name; `table` tells names of the configuration from a client's own.
@@ -70,21 +90,26 @@ impl Directory {
         if let Some(known) = self.configured.get(name) {
             return Ok(known.clone());
         }
-        if let Some(known) = self.others.lock().get(name) {
+        if let Some(known) = self.others.lock().current.get(name) {
             return Ok(known.clone());
         }
         let mut settings = self.defaults.for_host(name);
         if !table.knows(name) {
             settings.label = OTHER.into();
+            settings.named_by = NamedBy::Client;
         }
-        let upstream = Upstream::new(settings, Arc::clone(&self.metrics))?;
-        let known = Known {
-            upstream,
-            refused: Refused::Auto,
+        let earlier = self.others.lock().earlier.remove(name);
+        let known = match earlier {
+            Some(known) if *known.upstream.settings() == settings => known,
+            _ => Known {
+                upstream: Upstream::new(settings, Arc::clone(&self.metrics))?,
+                refused: Refused::Auto,
+            },
         };
         let mut others = self.others.lock();
-        if others.len() < OTHERS_MAX {
-            return Ok(others.entry(name.clone()).or_insert(known).clone());
+        if others.current.len() < OTHERS_MAX {
+            let known = others.current.entry(name.clone()).or_insert(known);
+            return Ok(known.clone());
         }
         drop(others);
         Ok(known)
@@ -93,8 +118,91 @@ impl Directory {
     /// Whether what came from an upstream may be seen under any name.
     pub fn is_public(&self, name: &UpstreamName) -> bool {
         let access = |known: &Known| known.upstream.settings().access == Access::Public;
-        // A host without a table has no credentials, so what it gave us it gives everyone.
-        self.configured.get(name).is_none_or(access)
+        match self.configured.get(name) {
+            Some(known) => access(known),
+            None => self.defaults.for_host(name).access == Access::Public,
+        }
+    }
+
+    /// Whether every name leads where it leads in `other`.
+    pub(super) fn leads_like(&self, other: &Self) -> bool {
+        self.compared(other) == (0, 0, 0) && self.defaults == other.defaults
+    }
+
+    /// How many of the configured upstreams are new, changed and gone since `other`.
+    pub fn compared(&self, other: &Self) -> (usize, usize, usize) {
+        let before = |known: &Known| other.configured.get(known.upstream.name());
+        let pairs = self
+            .configured
+            .values()
+            .filter_map(|now| Some((now, before(now)?)));
+        let (stayed, changed) = pairs.fold((0, 0), |(stayed, changed), (now, before)| {
+            let is_same = now.upstream.settings() == before.upstream.settings();
+            (stayed + 1, changed + usize::from(!is_same))
+        });
+        let new = self.configured.len().saturating_sub(stayed);
+        let gone = other.configured.len().saturating_sub(stayed);
+        (new, changed, gone)
+    }
+
+    /// The upstream with exactly these settings.
+    fn same(&self, settings: &Settings) -> Option<Upstream> {
+        let same = |known: &Known| {
+            let upstream = &known.upstream;
+            (upstream.settings() == settings).then(|| upstream.clone())
+        };
+        let name = &settings.name;
+        if let Some(known) = self.configured.get(name) {
+            return same(known);
+        }
+        let others = self.others.lock();
+        let known = others
+            .current
+            .get(name)
+            .or_else(|| others.earlier.get(name));
+        known.and_then(same)
+    }
+
+    /// What the next directory may go on with, each as a host without a table.
+    fn all(&self) -> HashMap<UpstreamName, Known> {
+        let others = self.others.lock();
+        // However many reloads there are, there are no more than these.
+        let room = OTHERS_MAX.saturating_sub(others.current.len());
+        // A later entry of the same name wins.
+        let newest_last = others.earlier.iter().take(room).chain(&others.current);
+        let all = newest_last.map(|(name, known)| (name.clone(), known.clone()));
+        all.collect()
+    }
+
+    /// Shows what operators should know of the configured upstreams' transports.
+    fn tell(&self, previous: Option<&Self>) {
+        let plain = Transport::default();
+        let gone = previous.into_iter().flat_map(|previous| {
+            let configured = previous.configured.values();
+            configured.map(|known| (known.upstream.settings(), &plain))
+        });
+        let present = self.configured.values().map(|known| {
+            let settings = known.upstream.settings();
+            (settings, &settings.transport)
+        });
+        for (settings, transport) in gone.chain(present) {
+            self.tell_one(settings, transport);
+        }
+    }
+
+    fn tell_one(&self, settings: &Settings, transport: &Transport) {
+        let label = &settings.label;
+        if transport.is_verified {
+            self.metrics.upstream_verified(label);
+        } else {
+            self.metrics.upstream_unverified(label);
+        }
+        let ends = transport
+            .identity
+            .as_ref()
+            .map(|identity| identity.validity().not_after);
+        self.metrics
+            .certificate_expires(&format!("upstream {label}"), ends);
     }
 }
 
@@ -104,5 +212,140 @@ impl fmt::Debug for Directory {
             .debug_struct("Directory")
             .field("configured", &self.configured)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        route::Unmatched,
+        tls::Identity,
+        upstream::{Endpoint, Proxy},
+    };
+
+    fn metrics() -> Arc<Metrics> {
+        Arc::new(Metrics::new().unwrap())
+    }
+
+    fn table() -> Table {
+        Table::new(Vec::new(), Unmatched::Auto).unwrap().0
+    }
+
+    fn name(text: &str) -> UpstreamName {
+        text.parse().unwrap()
+    }
+
+    /// A configured upstream, changed.
+    fn one(text: &str, change: impl FnOnce(&mut Settings)) -> (Settings, Refused) {
+        let mut settings = Defaults::default().for_host(&name(text));
+        change(&mut settings);
+        (settings, Refused::Auto)
+    }
+
+    fn next(
+        configured: Vec<(Settings, Refused)>,
+        defaults: Defaults,
+        previous: &Directory,
+    ) -> Directory {
+        let metrics = Arc::clone(&previous.metrics);
+        Directory::new(configured, defaults, metrics, Some(previous)).unwrap()
+    }
+
+    /// Whether both know the very same upstream of this name.
+    fn shares(one: &Directory, other: &Directory, host: &str) -> bool {
+        let find = |directory: &Directory| directory.find(&name(host), &table()).unwrap().upstream;
+        std::ptr::eq(find(one).settings(), find(other).settings())
+    }
+
+    #[test]
+    fn upstreams_that_did_not_change_go_on() {
+        let patient = |settings: &mut Settings| settings.concurrent_max = 3;
+        let configured = vec![one("a.example", |_| {}), one("b.example", |_| {})];
+        let first = Directory::new(configured, Defaults::default(), metrics(), None).unwrap();
+        for host in ["quay.io", "ghcr.io", "c.example"] {
+            assert!(shares(&first, &first, host));
+        }
+        let configured = vec![
+            (one("a.example", |_| {}).0, Refused::Stop),
+            one("b.example", patient),
+            one("quay.io", |_| {}),
+            one("ghcr.io", patient),
+        ];
+        let second = next(configured, Defaults::default(), &first);
+        for (host, want) in [
+            ("a.example", true),
+            ("b.example", false),
+            // A table that says nothing new changes nothing.
+            ("quay.io", true),
+            ("ghcr.io", false),
+            ("c.example", true),
+        ] {
+            assert_eq!(shares(&first, &second, host), want, "{host}");
+        }
+        assert_eq!(second.compared(&first), (2, 1, 0));
+        assert!(!second.leads_like(&first) && first.leads_like(&first));
+        let refused = |directory: &Directory| {
+            let known = directory.find(&name("a.example"), &table());
+            known.unwrap().refused
+        };
+        assert_eq!(
+            (refused(&first), refused(&second)),
+            (Refused::Auto, Refused::Stop)
+        );
+        // What nobody asked for in between is not lost.
+        let third = next(Vec::new(), Defaults::default(), &first);
+        let fourth = next(Vec::new(), Defaults::default(), &third);
+        assert!(shares(&first, &fourth, "c.example"));
+    }
+
+    #[test]
+    fn other_defaults_make_other_upstreams() {
+        let first = Directory::new(Vec::new(), Defaults::default(), metrics(), None).unwrap();
+        assert!(shares(&first, &first, "quay.io"));
+        let proxied = Defaults {
+            proxy: Proxy {
+                direct: Some("corp".into()),
+                ..Proxy::default()
+            },
+            ..Defaults::default()
+        };
+        let second = next(Vec::new(), proxied, &first);
+        assert!(!shares(&first, &second, "quay.io"));
+        let find = |directory: &Directory, host| {
+            let known = directory.find(&name(host), &table()).unwrap();
+            known.upstream.settings().clone()
+        };
+        let direct = find(&second, "quay.io").transport.proxy.direct;
+        assert_eq!(direct.as_deref(), Some("corp"));
+        assert_eq!(find(&second, "quay.io").named_by, NamedBy::Configuration);
+        let strange = find(&second, "strange.example");
+        assert_eq!(
+            (strange.named_by, &*strange.label),
+            (NamedBy::Client, OTHER)
+        );
+    }
+
+    #[test]
+    fn operators_see_what_is_weak_and_what_ends() {
+        let made = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
+        let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let weak = one("a.example", |settings| {
+            settings.endpoints = vec![Endpoint::Url("https://a.example".into())];
+            settings.transport.is_verified = false;
+            settings.transport.identity = Some(Identity::from_pem(&chain, &key).unwrap());
+        });
+        let plain = one("b.example", |_| {});
+        let metrics = metrics();
+        let configured = vec![weak, plain];
+        let first =
+            Directory::new(configured, Defaults::default(), Arc::clone(&metrics), None).unwrap();
+        let seen = |what: &str| metrics.render().contains(what);
+        assert!(seen("tls_unverified{upstream=\"a.example\"} 1"));
+        assert!(seen("expires_seconds{owner=\"upstream a.example\"}"));
+        assert!(!seen("tls_unverified{upstream=\"b.example\"}"));
+        let second = next(Vec::new(), Defaults::default(), &first);
+        assert!(!seen("tls_unverified") && !seen("expires_seconds"));
+        assert!(second.configured.is_empty());
     }
 }

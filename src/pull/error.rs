@@ -41,6 +41,9 @@ pub enum PullError {
     /// No upstream answered within the budget.
     #[error("upstream did not answer in time")]
     TimedOut(#[source] Option<Arc<UpstreamError>>),
+    /// Upstream would ask us for the very same. It is no word on whether there is such a thing.
+    #[error("mirrors point at each other")]
+    Circle(#[source] Arc<UpstreamError>),
     /// What an upstream sent is not what was asked for.
     #[error("upstream broke the protocol")]
     Breach(#[source] Arc<UpstreamError>),

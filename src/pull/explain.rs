@@ -8,7 +8,7 @@ use crate::{
     oci::{Digest, Origin, Reference, Tag},
     route::{Candidate, Decision, Named, Table},
     store::Store,
-    upstream::Credentials,
+    upstream::Source,
 };
 
 /// What a reference comes to; `explain --json` prints this.
@@ -212,10 +212,11 @@ fn line(
         (Some(tag), Reference::Tag(_)) => tag.to_string(),
         _ => reference.to_string(),
     };
-    let credential = match &known.upstream.settings().credentials {
-        Credentials::Anonymous => None,
-        Credentials::Basic { username, .. } => Some(username.clone()),
-    };
+    let entry = known.upstream.entry(&candidate.name);
+    let credential = entry.map(|entry| match &entry.source {
+        Source::Given(credential) => credential.username().to_owned(),
+        Source::Helper { name, .. } => format!("docker-credential-{name}"),
+    });
     Some(CandidateLine {
         upstream: known.upstream.authority(),
         url: known.upstream.url(),

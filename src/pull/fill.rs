@@ -12,9 +12,9 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use self::{bypass::Disk, work::Work};
-use super::{Absences, BlobBody, PullError, lead::origin, manifest::Asked, walk::Walk};
+use super::{Absences, BlobBody, Generation, PullError, lead::origin, manifest::Asked, walk::Walk};
 use crate::{
-    oci::{Digest, Origin},
+    oci::{Digest, Origin, Via},
     route::Candidate,
     store::Store,
     tasks::Tasks,
@@ -40,6 +40,7 @@ pub(super) struct Fills {
 pub(super) struct Fill {
     digest: Digest,
     origins: Vec<Origin>,
+    generation: Generation,
     outcome: watch::Receiver<Option<Result<Arrival, PullError>>>,
 }
 
@@ -56,8 +57,12 @@ pub(super) struct Arrival {
 pub(super) struct Job {
     pub(super) digest: Digest,
     pub(super) sources: Vec<(Candidate, Asked)>,
+    /// Where the request has been that started it.
+    pub(super) via: Via,
     /// Longest wait for the head of one answer.
     pub(super) head_max: Duration,
+    /// Under which configuration its sources were found.
+    pub(super) generation: Generation,
 }
 
 impl Fills {
@@ -71,15 +76,27 @@ impl Fills {
         }
     }
 
+    /// The same fills, for a new configuration: those that start from now on note absences here.
+    pub(super) fn renewed(&self, absent: Absences) -> Self {
+        Self {
+            running: Arc::clone(&self.running),
+            store: self.store.clone(),
+            absent,
+            tasks: self.tasks.clone(),
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+
     /// Whether a fill of this digest is under way. Once it is not, what it kept is also confirmed.
     pub(super) fn has(&self, digest: &Digest) -> bool {
         self.running.lock().contains_key(digest)
     }
 
-    /// The fill of this digest that is under way, or a new one.
+    /// The fill of this digest that is under way, or a new one. One that has failed and is about to
+    /// end is not joined: who comes now asks anew.
     pub(super) fn join(&self, digest: Digest, job: impl FnOnce() -> Job) -> Arc<Fill> {
         let mut running = self.running.lock();
-        if let Some(fill) = running.get(&digest) {
+        if let Some(fill) = running.get(&digest).filter(|fill| !fill.has_failed()) {
             return Arc::clone(fill);
         }
         let job = job();
@@ -92,12 +109,13 @@ impl Fills {
         let fill = Arc::new(Fill {
             digest,
             origins,
+            generation: job.generation,
             outcome,
         });
         running.insert(digest, Arc::clone(&fill));
         drop(running);
         let landing = Landing {
-            digest,
+            fill: Arc::clone(&fill),
             running: Arc::clone(&self.running),
         };
         let work = Work {
@@ -123,6 +141,10 @@ impl Fill {
         self.digest
     }
 
+    fn has_failed(&self) -> bool {
+        matches!(*self.outcome.borrow(), Some(Err(_)))
+    }
+
     /// Waits until bytes may be read, or the fill failed.
     pub(super) async fn arrival(&self) -> Result<Arrival, PullError> {
         let mut outcome = self.outcome.clone();
@@ -138,23 +160,31 @@ impl Fill {
         Ok(arrival)
     }
 
-    /// Whether its failure is also the answer for these candidates: it asked all of them.
-    pub(super) fn serves(&self, candidates: &[Candidate]) -> bool {
-        candidates
-            .iter()
-            .all(|candidate| self.origins.contains(&origin(candidate)))
+    /// Whether its failure is also the answer for these candidates: it asked all of them, as they
+    /// are configured now.
+    pub(super) fn serves(&self, candidates: &[Candidate], generation: Generation) -> bool {
+        self.generation == generation
+            && candidates
+                .iter()
+                .all(|candidate| self.origins.contains(&origin(candidate)))
     }
 }
 
-/// Frees the digest however the fill ends.
+/// Frees the digest however the fill ends, unless the next fill has it already.
 struct Landing {
-    digest: Digest,
+    fill: Arc<Fill>,
     running: Arc<Mutex<HashMap<Digest, Arc<Fill>>>>,
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        let gone = self.running.lock().remove(&self.digest);
-        drop(gone);
+        let mut running = self.running.lock();
+        let digest = self.fill.digest;
+        if running
+            .get(&digest)
+            .is_some_and(|fill| Arc::ptr_eq(fill, &self.fill))
+        {
+            running.remove(&digest);
+        }
     }
 }

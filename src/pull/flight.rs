@@ -12,13 +12,22 @@ use super::PullError;
 use crate::tasks::Tasks;
 
 /// Work under way, by what it is for. Whoever comes while it runs gets its answer; the work itself
-/// belongs to the house, so a client that leaves stops nothing.
+/// belongs to the house, so a client that leaves stops nothing. Clones share the work.
 pub(super) struct Flights<K, V> {
     running: Arc<Mutex<HashMap<K, Outcome<V>>>>,
     tasks: Tasks,
 }
 
 type Outcome<V> = Shared<BoxFuture<'static, Result<V, PullError>>>;
+
+impl<K, V> Clone for Flights<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            running: Arc::clone(&self.running),
+            tasks: self.tasks.clone(),
+        }
+    }
+}
 
 /// Frees the key however the work ends, a panic included, so that the next one can try.
 struct Landing<K: Hash + Eq, V> {

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Item, PullError, Puller, freshness::Policy};
 use crate::{
-    oci::{Digest, Origin, Reference},
+    oci::{Digest, Origin, Reference, Via},
     route::{Candidate, Decision, Named},
     store::Standing,
     upstream::Ask,
@@ -144,10 +144,11 @@ pub(super) fn origin(candidate: &Candidate) -> Origin {
 }
 
 /// What to ask a candidate for.
-pub(super) fn ask(candidate: &Candidate, deadline: Instant) -> Ask<'_> {
+pub(super) fn ask<'a>(candidate: &'a Candidate, via: &'a Via, deadline: Instant) -> Ask<'a> {
     Ask {
         name: &candidate.name,
         registry: &candidate.registry,
+        via,
         deadline,
     }
 }

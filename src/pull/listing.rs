@@ -1,6 +1,6 @@
 //! Tags and referrers: passed through online, made from what is kept offline.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use oci_spec::image::{Descriptor, ImageIndexBuilder};
@@ -10,12 +10,11 @@ use tokio::time::Instant;
 use super::{
     PullError, Puller,
     lead::{Lead, ask},
-    walk::{Heard, Walk},
 };
 use crate::{
     oci::{Digest, Manifest, Origin, Reference, Tag},
     route::Named,
-    upstream::{Referrers, TagPage},
+    upstream::{Referrers, TagPage, Upstream},
 };
 
 /// Most tags of one answer.
@@ -68,36 +67,21 @@ impl Puller {
             return self.kept_tags(named, page, &lead).await;
         }
         let deadline = Instant::now() + self.0.settings.manifest_max;
-        let wanted = TagPage {
+        let wanted = &TagPage {
             n: Some(page.count),
             last: page.after.clone(),
         };
-        let mut walk = Walk::default();
-        for candidate in &lead.candidates {
-            let asked = self.upstream(candidate)?;
-            match asked
-                .upstream
-                .tags(&ask(candidate, deadline), &wanted)
-                .await
-            {
-                Ok(list) => {
-                    return Ok(TagList {
-                        tags: list.names,
-                        more: list.more,
-                    });
-                }
-                Err(error) => {
-                    let heard = Heard::of(&error, asked.refusal);
-                    walk.note(heard, &Arc::new(error));
-                    if heard == Heard::Refused {
-                        break;
-                    }
-                }
-            }
-        }
-        match walk.verdict() {
-            PullError::Absent => self.kept_tags(named, page, &lead).await,
-            error => Err(error),
+        let asking = |upstream: Upstream, candidate| async move {
+            let ask = ask(candidate, &self.1, deadline);
+            upstream.tags(&ask, wanted).await
+        };
+        match self.first(&lead.candidates, None, asking).await {
+            Ok((list, _origin)) => Ok(TagList {
+                tags: list.names,
+                more: list.more,
+            }),
+            Err(PullError::Absent) => self.kept_tags(named, page, &lead).await,
+            Err(error) => Err(error),
         }
     }
 
@@ -146,31 +130,20 @@ impl Puller {
             };
         }
         let deadline = Instant::now() + self.0.settings.manifest_max;
-        let mut walk = Walk::default();
-        for candidate in &order {
-            let asked = self.upstream(candidate)?;
-            let ask = ask(candidate, deadline);
-            let answer = match &page.next {
-                None => asked.upstream.referrers(&ask, digest, artifact_type).await,
-                Some(next) => asked.upstream.referrers_next(&ask, digest, next).await,
-            };
-            match answer {
-                Ok(found) => return Ok(found),
-                Err(error) => {
-                    let heard = Heard::of(&error, asked.refusal);
-                    walk.note(heard, &Arc::new(error));
-                    if heard == Heard::Refused {
-                        break;
-                    }
-                }
+        let asking = |upstream: Upstream, candidate| async move {
+            let ask = ask(candidate, &self.1, deadline);
+            match &page.next {
+                None => upstream.referrers(&ask, digest, artifact_type).await,
+                Some(next) => upstream.referrers_next(&ask, digest, next).await,
             }
-        }
-        match walk.verdict() {
+        };
+        match self.first(&order, None, asking).await {
+            Ok((found, _origin)) => Ok(found),
             // What is kept is no continuation of what an upstream began to list.
-            PullError::Absent if page.next.is_none() => {
+            Err(PullError::Absent) if page.next.is_none() => {
                 self.kept_referrers(named, digest, artifact_type).await
             }
-            error => Err(error),
+            Err(error) => Err(error),
         }
     }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    How, Item, Key, ManifestAnswer, PullError, Puller,
+    How, Item, ManifestAnswer, PullError, Puller,
     lead::{Lead, ask, origin},
     walk::{Heard, Refusal, Walk},
 };
@@ -43,7 +43,7 @@ impl Puller {
         let item = Item::Manifest(Reference::Digest(*digest));
         let order = self.reachable(named, digest, &item, lead).await?;
         let (puller, digest) = (self.clone(), *digest);
-        let key = (Key::of(named), Reference::Digest(digest));
+        let key = (self.key(named), Reference::Digest(digest));
         self.0
             .manifests
             .run(key, move || async move {
@@ -63,20 +63,34 @@ impl Puller {
         digest: Digest,
         deadline: Instant,
     ) -> Result<ManifestAnswer, PullError> {
-        let reference = Reference::Digest(digest);
+        let reference = &Reference::Digest(digest);
         let item = Item::Manifest(reference.clone());
+        let asking = |upstream: Upstream, candidate| async move {
+            let ask = ask(candidate, &self.1, deadline);
+            upstream.manifest(&ask, reference).await
+        };
+        let (manifest, origin) = self.first(order, Some(&item), asking).await?;
+        self.keep(manifest, origin).await
+    }
+
+    /// Asks one candidate after the other, up to the first that has an answer or refuses us. The
+    /// absence of an `item` is remembered.
+    pub(super) async fn first<'o, T, F>(
+        &self,
+        order: &'o [Candidate],
+        item: Option<&Item>,
+        asking: impl Fn(Upstream, &'o Candidate) -> F,
+    ) -> Result<(T, Origin), PullError>
+    where
+        F: Future<Output = Result<T, UpstreamError>>,
+    {
         let mut walk = Walk::default();
         for candidate in order {
-            let origin = origin(candidate);
             let asked = self.upstream(candidate)?;
-            match asked
-                .upstream
-                .manifest(&ask(candidate, deadline), &reference)
-                .await
-            {
-                Ok(manifest) => return self.keep(manifest, origin).await,
+            match asking(asked.upstream.clone(), candidate).await {
+                Ok(answer) => return Ok((answer, asked.origin)),
                 Err(error) => {
-                    if self.heard(&asked, error, &item, &mut walk) == Heard::Refused {
+                    if self.heard(&asked, error, item, &mut walk) == Heard::Refused {
                         break;
                     }
                 }
@@ -108,17 +122,16 @@ impl Puller {
         &self,
         asked: &Asked,
         error: UpstreamError,
-        item: &Item,
+        item: Option<&Item>,
         walk: &mut Walk,
     ) -> Heard {
         let error = Arc::new(error);
         let heard = Heard::of(&error, asked.refusal);
-        if heard == Heard::Absent {
-            self.0
-                .absent
-                .insert((asked.origin.clone(), item.clone()), ());
-        } else {
+        if heard != Heard::Absent {
             tracing::debug!(origin = %asked.origin, %error, "asked in vain");
+        } else if let Some(item) = item {
+            let absent = (asked.origin.clone(), item.clone());
+            self.0.absent.insert(absent, ());
         }
         walk.note(heard, &error);
         heard
@@ -133,7 +146,7 @@ impl Puller {
         let upstream = known.upstream;
         let policy = candidate.refused.unwrap_or(known.refused);
         let names = [upstream.name().as_str(), &upstream.authority()];
-        let refusal = Refusal::of(policy, names, upstream.username());
+        let refusal = Refusal::of(policy, names);
         Ok(Asked {
             origin: origin(candidate),
             upstream,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
-    How, Item, Key, ManifestAnswer, PullError, Puller,
+    How, Item, ManifestAnswer, PullError, Puller,
     freshness::{Step, may_be_stale, next_step},
     lead::{Lead, ask, origin},
     manifest::{Asked, absorb},
@@ -37,7 +37,7 @@ impl Puller {
             return self.local(named, tag).await?.ok_or(nobody);
         }
         let (puller, asked_for) = (self.clone(), (named.clone(), tag.clone()));
-        let key = (Key::of(named), Reference::Tag(tag.clone()));
+        let key = (self.key(named), Reference::Tag(tag.clone()));
         let work = move || async move {
             let (named, tag) = asked_for;
             // Another flight may have landed between the look above and the start of this one.
@@ -94,8 +94,9 @@ impl Puller {
                 Err(Trouble::Pull(error)) => return Err(error),
             };
             let is_upstreams_word = is_upstreams_word(&error);
+            let is_refused_login = error.is_refused_login();
             let text = error.to_string();
-            let heard = self.heard(&asked, error, &item, &mut walk);
+            let heard = self.heard(&asked, error, Some(&item), &mut walk);
             if heard == Heard::Absent
                 && let Err(error) = self.0.store.forget_tag(&origin, there).await
             {
@@ -106,6 +107,9 @@ impl Puller {
             if !is_upstreams_word
                 && let Some(stale) = self.stale(&origin, there, lead, &text).await?
             {
+                if is_refused_login {
+                    tracing::error!(%origin, tag = %there, why = text, "our login is refused");
+                }
                 return Ok(stale);
             }
             if heard == Heard::Refused {
@@ -124,7 +128,7 @@ impl Puller {
         deadline: Instant,
     ) -> Result<ManifestAnswer, Trouble> {
         let reference = Reference::Tag(tag.clone());
-        let ask = ask(candidate, deadline);
+        let ask = ask(candidate, &self.1, deadline);
         let origin = origin(candidate);
         if let Some(digest) = asked.upstream.manifest_head(&ask, &reference).await? {
             let kept = self.0.store.manifest(&origin, &digest).await;
@@ -276,9 +280,7 @@ impl From<StoreError> for Trouble {
 fn is_upstreams_word(error: &UpstreamError) -> bool {
     match error {
         UpstreamError::Absent { .. } => true,
-        UpstreamError::Refused {
-            with_credentials, ..
-        } => !with_credentials,
+        UpstreamError::Refused { .. } => !error.is_refused_login(),
         _ => false,
     }
 }

@@ -16,6 +16,7 @@ const HIDES_MISSING: [&str; 4] = ["docker.io", "registry-1.docker.io", "ghcr.io"
 pub(super) struct Walk {
     hidden: Option<Arc<UpstreamError>>,
     breach: Option<Arc<UpstreamError>>,
+    circle: Option<Arc<UpstreamError>>,
     transient: Option<Arc<UpstreamError>>,
     retry_after: Option<Duration>,
 }
@@ -31,6 +32,8 @@ pub(super) enum Heard {
     Refused,
     /// It cannot be asked now, or asks to wait.
     Transient,
+    /// It, or somebody behind it, would ask us again.
+    Circle,
     /// What it sent cannot be used.
     Breach,
 }
@@ -40,19 +43,22 @@ pub(super) enum Heard {
 pub(super) enum Refusal {
     /// It may only mean that there is no such thing: try the next candidate.
     Hidden,
+    /// It is the answer if it is one to our login; said to nobody in particular, it may only mean
+    /// that there is no such thing.
+    FinalToUs,
     /// It is the answer.
     Final,
 }
 
 impl Refusal {
-    /// Reads it as the configuration says; `names` are the upstream's and its host's, `username`
-    /// whom we log in as.
-    pub(super) fn of(policy: Refused, names: [&str; 2], username: Option<&str>) -> Self {
+    /// Reads it as the configuration says; `names` are the upstream's and its host's.
+    pub(super) fn of(policy: Refused, names: [&str; 2]) -> Self {
         let hides = || names.iter().any(|name| HIDES_MISSING.contains(name));
         match policy {
             Refused::Next => Self::Hidden,
-            Refused::Auto if username.is_none() || hides() => Self::Hidden,
-            Refused::Auto | Refused::Stop => Self::Final,
+            Refused::Auto if hides() => Self::Hidden,
+            Refused::Auto => Self::FinalToUs,
+            Refused::Stop => Self::Final,
         }
     }
 }
@@ -62,9 +68,13 @@ impl Heard {
     pub(super) fn of(error: &UpstreamError, refusal: Refusal) -> Self {
         match error {
             UpstreamError::Absent { .. } => Self::Absent,
-            UpstreamError::Refused { .. } if refusal == Refusal::Hidden => Self::Hidden,
-            UpstreamError::Refused { .. } => Self::Refused,
+            UpstreamError::Refused { .. } => match refusal {
+                Refusal::Hidden => Self::Hidden,
+                Refusal::FinalToUs if !error.is_refused_login() => Self::Hidden,
+                Refusal::FinalToUs | Refusal::Final => Self::Refused,
+            },
             UpstreamError::Breach { .. } => Self::Breach,
+            UpstreamError::Circle { .. } => Self::Circle,
             _ => Self::Transient,
         }
     }
@@ -77,6 +87,7 @@ impl Walk {
             Heard::Absent => return,
             Heard::Hidden | Heard::Refused => &mut self.hidden,
             Heard::Breach => &mut self.breach,
+            Heard::Circle => &mut self.circle,
             Heard::Transient => &mut self.transient,
         };
         if let UpstreamError::Throttled {
@@ -90,8 +101,14 @@ impl Walk {
     }
 
     /// What to answer: an upstream that could not be asked might have it, so its trouble comes
-    /// first and never turns into "not found"; then broken answers, then hidden ones.
+    /// first and never turns into "not found"; then one that would have asked us, which may keep
+    /// what we do not; then broken answers, then hidden ones.
     pub(super) fn verdict(self) -> PullError {
+        if self.transient.is_none()
+            && let Some(source) = self.circle
+        {
+            return PullError::Circle(source);
+        }
         match (self.transient, self.breach, self.hidden) {
             (Some(source), _, _) => match &*source {
                 UpstreamError::TimedOut { .. } => PullError::TimedOut(Some(source)),
@@ -110,6 +127,34 @@ impl Walk {
             },
             (None, None, Some(source)) => PullError::Refused(source),
             (None, None, None) => PullError::Absent,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_the_answer_only_to_who_logged_in() {
+        // An entry of the keyring is no login yet: its helper may have none for this host.
+        let check = |policy, host: &str, with_credentials, want| {
+            let error = UpstreamError::Refused {
+                endpoint: "https://r.example".into(),
+                with_credentials,
+                detail: "it forbids this",
+            };
+            let refusal = Refusal::of(policy, ["mine", host]);
+            assert_eq!(Heard::of(&error, refusal), want, "{policy:?} {host}");
+        };
+        for (policy, host, anonymous, ours) in [
+            (Refused::Auto, "r.example", Heard::Hidden, Heard::Refused),
+            (Refused::Auto, "ghcr.io", Heard::Hidden, Heard::Hidden),
+            (Refused::Next, "r.example", Heard::Hidden, Heard::Hidden),
+            (Refused::Stop, "ghcr.io", Heard::Refused, Heard::Refused),
+        ] {
+            check(policy, host, false, anonymous);
+            check(policy, host, true, ours);
         }
     }
 }

@@ -149,7 +149,7 @@ impl Table {
     fn unmatched(&self, named: &Named) -> Decision {
         let Repository { registry, .. } = &named.repository;
         let source = match self.unmatched {
-            Unmatched::Auto => self.is_empty && public::is_public(registry),
+            Unmatched::Auto => self.routes() == 0 && public::is_public(registry),
             Unmatched::Source => public::is_public(registry) || self.index.names(registry),
             Unmatched::Deny => false,
         };
@@ -167,7 +167,7 @@ impl Table {
         let list = public::NAME;
         let reason = match self.unmatched {
             Unmatched::Deny => format!("no route matches {name}, and unmatched = \"deny\""),
-            Unmatched::Auto if !self.is_empty => format!("no route matches {name}"),
+            Unmatched::Auto if self.routes() != 0 => format!("no route matches {name}"),
             Unmatched::Auto | Unmatched::Source => {
                 format!("{registry} is not on {list}, and no route names it")
             }

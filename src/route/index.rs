@@ -91,6 +91,14 @@ impl Index {
         found
     }
 
+    /// Every entry, in no order.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Entry> {
+        let placed = self.exact.values().chain(self.any_port.values());
+        let placed = placed.chain(self.suffix.values()).chain([&self.any]);
+        let placed = placed.flat_map(HashMap::values).flatten();
+        placed.chain(&self.loose)
+    }
+
     /// Whether some route names this very registry.
     pub(super) fn names(&self, registry: &Registry) -> bool {
         self.exact.contains_key(registry) || self.any_port.contains_key(registry.host())

@@ -258,7 +258,7 @@ impl Rule {
     }
 
     /// Whether it can lead to the registry of the name itself.
-    pub fn leads_to_source(&self) -> bool {
+    pub(super) fn leads_to_source(&self) -> bool {
         let source = |target: &Target| matches!(target.to, To::Source);
         self.targets.iter().any(source)
     }

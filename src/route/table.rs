@@ -45,8 +45,8 @@ pub struct Conflict {
 pub struct Table {
     pub(super) index: Index,
     pub(super) unmatched: Unmatched,
-    /// Whether there is no route at all.
-    pub(super) is_empty: bool,
+    /// How many routes there are.
+    routes: usize,
     /// The upstreams that targets name.
     targets: HashSet<UpstreamName>,
 }
@@ -57,7 +57,7 @@ impl Table {
         rules: Vec<Rule>,
         unmatched: Unmatched,
     ) -> Result<(Self, Vec<String>), Vec<Conflict>> {
-        let is_empty = rules.is_empty();
+        let routes = rules.len();
         let targets = rules.iter().flat_map(Rule::targets).cloned().collect();
         let (mut entries, mut notes, mut conflicts) = (Entries::new(), Vec::new(), Vec::new());
         for entry in rules.into_iter().enumerate().flat_map(self::entries) {
@@ -74,7 +74,7 @@ impl Table {
         let table = Self {
             index: Index::new(entries),
             unmatched,
-            is_empty,
+            routes,
             targets,
         };
         Ok((table, notes))
@@ -82,6 +82,11 @@ impl Table {
 }
 
 impl Table {
+    /// How many routes there are; none: the built-in list holds, or nothing.
+    pub fn routes(&self) -> usize {
+        self.routes
+    }
+
     /// Whether an upstream's name stands in the configuration or on the built-in list, and was not
     /// merely made from a client's request.
     pub fn knows(&self, upstream: &UpstreamName) -> bool {

@@ -9,22 +9,52 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::deadline::{Pulse, Way};
+use super::{
+    ConnectionLimit,
+    deadline::{Pulse, Way},
+};
 
 /// Counts an answer from its request's head to its body's end.
-pub(super) struct Answering(Arc<Pulse>);
+pub(super) struct Answering {
+    pulse: Arc<Pulse>,
+    /// Where the connection's own place does not suffice.
+    place: Option<OwnedSemaphorePermit>,
+}
 
 impl Answering {
     pub(super) fn new(pulse: Arc<Pulse>) -> Self {
         pulse.note(|beat| beat.answers += 1);
-        Self(pulse)
+        Self { pulse, place: None }
+    }
+
+    /// Takes a place of its own, unless it is its connection's only answer; whether there was one.
+    pub(super) fn take_place(&mut self, places: &ConnectionLimit) -> bool {
+        if self.pulse.beat().answers > 1 {
+            self.place = places.another();
+            return self.place.is_some();
+        }
+        true
+    }
+
+    /// A piece is at hand for the client.
+    pub(super) fn offered(&self) {
+        self.pulse.note(|beat| beat.offered += 1);
+    }
+
+    /// The client took it, or never will.
+    pub(super) fn taken(&self) {
+        self.pulse.note(|beat| {
+            beat.offered = beat.offered.saturating_sub(1);
+            beat.progress = beat.progress.wrapping_add(1);
+        });
     }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.note(|beat| {
+        self.pulse.note(|beat| {
             beat.answers = beat.answers.saturating_sub(1);
             beat.progress = beat.progress.wrapping_add(1);
         });
@@ -64,7 +94,7 @@ impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Watched<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let watched = self.get_mut();
-        if watched.answering.0.beat().way == Way::Blocked {
+        if watched.answering.pulse.beat().way == Way::Blocked {
             // The library comes back when the client has taken something.
             return Poll::Pending;
         }

@@ -21,6 +21,9 @@ pub(super) struct Pulse {
 pub(super) struct Beat {
     /// Requests whose answer has not left yet.
     pub(super) answers: usize,
+    /// Those of them that have a piece at hand which the client does not want yet: in HTTP/2 it
+    /// says how much it takes of each.
+    pub(super) offered: usize,
     /// Counts bytes taken by the client and answers ended; any change is progress.
     pub(super) progress: u64,
     /// Whether a head has begun and not ended.
@@ -111,7 +114,8 @@ impl Stillness {
 
 impl Phase {
     fn of(beat: Beat) -> Self {
-        if beat.way == Way::Blocked {
+        let waits_for_client = beat.answers > 0 && beat.offered == beat.answers;
+        if beat.way == Way::Blocked || waits_for_client {
             Self::Blocked
         } else if beat.answers > 0 {
             Self::Answering
@@ -143,6 +147,7 @@ mod tests {
     fn beat((answers, within_head, way, progress): (usize, bool, Way, u64)) -> Beat {
         Beat {
             answers,
+            offered: 0,
             progress,
             within_head,
             way,

@@ -2,6 +2,7 @@
 
 use std::{future::Future, io, sync::Arc, time::Duration};
 
+use futures_util::future::OptionFuture;
 use tokio::{
     select,
     signal::unix::{Signal, SignalKind, signal},
@@ -15,14 +16,18 @@ use tokio::{
 /// can leave. Then listeners close, idle connections close and running answers finish.
 #[derive(Clone, Debug)]
 pub struct Stop {
-    stage: Arc<watch::Sender<Stage>>,
-    grace: Duration,
+    own: Stages,
+    /// The whole's, for a part that may also stop alone.
+    whole: Option<Stages>,
 }
+
+#[derive(Clone, Debug)]
+struct Stages(Arc<watch::Sender<Stage>>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    Serving,
-    Stopping { since: Instant },
+    Serving { grace: Duration },
+    Stopping { graced: Instant },
     Over,
 }
 
@@ -30,67 +35,122 @@ impl Stop {
     /// Not begun.
     pub fn new(grace: Duration) -> Self {
         Self {
-            stage: Arc::new(watch::Sender::new(Stage::Serving)),
-            grace,
+            own: Stages::new(grace),
+            whole: None,
         }
+    }
+
+    /// The stop of a part: it also stops when this does. Alone it has no grace, for a listener that
+    /// is no longer configured has no load balancer that might still come.
+    #[must_use]
+    pub fn of_part(&self) -> Self {
+        Self {
+            own: Stages::new(Duration::ZERO),
+            whole: Some(self.own.clone()),
+        }
+    }
+
+    /// Changes the grace, unless the stop has begun.
+    pub fn set_grace(&self, grace: Duration) {
+        self.own.0.send_if_modified(|stage| {
+            if let Stage::Serving { grace: old } = stage {
+                *old = grace;
+            }
+            false
+        });
     }
 
     /// Begins the stop; again changes nothing.
     pub fn begin(&self) {
-        self.stage.send_if_modified(|stage| {
-            let begins = *stage == Stage::Serving;
-            if begins {
-                let since = Instant::now();
-                *stage = Stage::Stopping { since };
+        self.own.0.send_if_modified(|stage| match *stage {
+            Stage::Serving { grace } => {
+                let graced = Instant::now() + grace;
+                *stage = Stage::Stopping { graced };
+                true
             }
-            begins
+            Stage::Stopping { .. } | Stage::Over => false,
         });
     }
 
     /// Ends every connection at once.
     pub fn end(&self) {
-        self.stage.send_replace(Stage::Over);
+        self.own.0.send_replace(Stage::Over);
     }
 
     /// Whether it has begun: what readiness asks.
     pub fn has_begun(&self) -> bool {
-        *self.stage.borrow() != Stage::Serving
+        self.both().any(Stages::have_begun)
     }
 
     /// Waits until it has begun.
     pub fn begun(&self) -> impl Future<Output = ()> + Send + use<> {
-        let stop = self.clone();
-        async move {
-            stop.until(|stage| stage != Stage::Serving).await;
-        }
+        self.either(|stages| async move {
+            stages.until(Stage::has_begun).await;
+        })
     }
 
     /// Waits until the grace is over.
     pub fn draining(&self) -> impl Future<Output = ()> + Send + use<> {
-        let stop = self.clone();
-        async move {
-            if let Stage::Stopping { since } = stop.until(|stage| stage != Stage::Serving).await {
-                select! {
-                    () = sleep_until(since + stop.grace) => {}
-                    _over = stop.until(|stage| stage == Stage::Over) => {}
-                }
-            }
-        }
+        self.either(Stages::draining)
     }
 
     /// Waits until every connection has to end at once.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
-        let stop = self.clone();
+        self.either(|stages| async move {
+            stages.until(|stage| stage == Stage::Over).await;
+        })
+    }
+
+    fn both(&self) -> impl Iterator<Item = &Stages> {
+        [&self.own].into_iter().chain(&self.whole)
+    }
+
+    /// Waits for its own stages or the whole's, whichever come first.
+    fn either<W, F>(&self, wait: W) -> impl Future<Output = ()> + Send + use<W, F>
+    where
+        W: Fn(Stages) -> F,
+        F: Future<Output = ()> + Send,
+    {
+        let own = wait(self.own.clone());
+        let whole = OptionFuture::from(self.whole.clone().map(wait));
         async move {
-            stop.until(|stage| stage == Stage::Over).await;
+            select! {
+                () = own => {}
+                Some(()) = whole => {}
+            }
+        }
+    }
+}
+
+impl Stages {
+    fn new(grace: Duration) -> Self {
+        Self(Arc::new(watch::Sender::new(Stage::Serving { grace })))
+    }
+
+    fn have_begun(&self) -> bool {
+        self.0.borrow().has_begun()
+    }
+
+    async fn draining(self) {
+        if let Stage::Stopping { graced } = self.until(Stage::has_begun).await {
+            select! {
+                () = sleep_until(graced) => {}
+                _over = self.until(|stage| stage == Stage::Over) => {}
+            }
         }
     }
 
     async fn until(&self, reached: impl Fn(Stage) -> bool) -> Stage {
-        let mut stages = self.stage.subscribe();
+        let mut stages = self.0.subscribe();
         // It cannot fail: `self` keeps the sender.
         let stage = stages.wait_for(|stage| reached(*stage)).await;
         stage.map_or(Stage::Over, |stage| *stage)
+    }
+}
+
+impl Stage {
+    fn has_begun(self) -> bool {
+        !matches!(self, Self::Serving { .. })
     }
 }
 
@@ -132,6 +192,26 @@ impl Signals {
     }
 }
 
+/// SIGHUP, waited for: read the configuration anew.
+#[derive(Debug)]
+pub struct Hangups(Signal);
+
+impl Hangups {
+    /// From here on the signal no longer ends the process.
+    ///
+    /// # Errors
+    /// If the system gives no signals.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// Waits for the next one; several that come meanwhile are one.
+    pub async fn next(&mut self) {
+        // The system never ends the stream of its signals.
+        let _some = self.0.recv().await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rustix::process::{Signal as Kill, getpid, kill_process};
@@ -155,6 +235,22 @@ mod tests {
         stop.end();
         stop.draining().await;
         stop.ended().await;
+    }
+
+    #[tokio::test]
+    async fn a_part_stops_alone_or_with_the_whole() {
+        let whole = Stop::new(Duration::from_hours(1));
+        let (alone, other) = (whole.of_part(), whole.of_part());
+        alone.begin();
+        alone.begun().await;
+        alone.draining().await;
+        assert!(alone.has_begun() && !other.has_begun() && !whole.has_begun());
+        whole.set_grace(Duration::ZERO);
+        whole.begin();
+        other.begun().await;
+        other.draining().await;
+        whole.end();
+        tokio::join!(alone.ended(), other.ended());
     }
 
     #[tokio::test]

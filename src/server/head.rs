@@ -4,6 +4,8 @@
 //! The HTTP parser takes a bare LF for a line's end; something in front of us may not, and then the
 //! two disagree about where a request ends. So such bytes never reach the parser.
 
+use super::line::Scan;
+
 /// Longest header name that matters here.
 const NAME_BYTES_MAX: usize = b"transfer-encoding".len();
 
@@ -37,9 +39,11 @@ enum At {
     Body,
 }
 
-impl Scanner {
-    /// Looks at the next bytes.
-    pub(super) fn scan(&mut self, bytes: &[u8]) -> Result<(), BareLineFeed> {
+impl Scan for Scanner {
+    const WRITING_IS_PROGRESS: bool = true;
+    type Refused = BareLineFeed;
+
+    fn scan(&mut self, bytes: &[u8]) -> Result<(), BareLineFeed> {
         for &byte in bytes {
             if self.at == At::Body {
                 return Ok(());
@@ -57,11 +61,12 @@ impl Scanner {
         Ok(())
     }
 
-    /// Whether a head has begun and not ended.
-    pub(super) fn within(&self) -> bool {
+    fn within(&self) -> bool {
         !matches!(self.at, At::Between | At::Body)
     }
+}
 
+impl Scanner {
     fn step(&mut self, byte: u8) {
         match (self.at, byte) {
             (At::Between, b'\r') => {}

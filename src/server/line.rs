@@ -12,25 +12,38 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     deadline::{Pulse, Way},
-    head::{BareLineFeed, Scanner},
     stream::Stream,
 };
+
+/// What reads along with a protocol's parser, to know where it is.
+pub(super) trait Scan {
+    /// Whether bytes that leave are an answer's progress, whatever they are.
+    const WRITING_IS_PROGRESS: bool;
+    /// What must not reach the parser.
+    type Refused;
+
+    /// Looks at the next bytes.
+    fn scan(&mut self, bytes: &[u8]) -> Result<(), Self::Refused>;
+
+    /// Whether a head has begun and not ended.
+    fn within(&self) -> bool;
+}
 
 /// A stream that tells a [`Pulse`] what it sees, and goes back there when it is dropped: the HTTP
 /// library drops its stream, but how a connection ends is ours to decide.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct Line<R> {
     /// Some until the drop.
     stream: Option<Stream>,
-    scanner: Scanner,
+    scanner: R,
     pulse: Arc<Pulse>,
 }
 
-impl Line {
-    pub(super) fn new(stream: Stream, pulse: Arc<Pulse>) -> Self {
+impl<R: Scan> Line<R> {
+    pub(super) fn new(stream: Stream, scanner: R, pulse: Arc<Pulse>) -> Self {
         Self {
             stream: Some(stream),
-            scanner: Scanner::default(),
+            scanner,
             pulse,
         }
     }
@@ -43,7 +56,7 @@ impl Line {
     fn wrote(&self, outcome: &Poll<io::Result<usize>>) {
         self.pulse.note(|beat| match outcome {
             Poll::Ready(Ok(bytes)) => {
-                if *bytes > 0 {
+                if *bytes > 0 && (R::WRITING_IS_PROGRESS || beat.way == Way::Blocked) {
                     beat.progress = beat.progress.wrapping_add(1);
                 }
                 if beat.way == Way::Blocked {
@@ -64,15 +77,15 @@ impl Line {
         let within_head = self.scanner.within();
         self.pulse.note(|beat| {
             beat.within_head = within_head;
-            if outcome == Err(BareLineFeed) {
+            if outcome.is_err() {
                 beat.way = Way::Refused;
             }
         });
-        outcome.map_err(|BareLineFeed| io::ErrorKind::InvalidData.into())
+        outcome.map_err(|_refused| io::ErrorKind::InvalidData.into())
     }
 }
 
-impl AsyncRead for Line {
+impl<R: Scan + Unpin> AsyncRead for Line<R> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -95,7 +108,7 @@ impl AsyncRead for Line {
     }
 }
 
-impl AsyncWrite for Line {
+impl<R: Scan + Unpin> AsyncWrite for Line<R> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -135,7 +148,7 @@ impl AsyncWrite for Line {
     }
 }
 
-impl Drop for Line {
+impl<R> Drop for Line<R> {
     fn drop(&mut self) {
         *self.pulse.returned.lock() = self.stream.take();
     }

@@ -14,7 +14,7 @@ use tokio::{
 use tower::Service;
 
 use super::{
-    Address, Shared, connection,
+    Address, Door, Shared, connection,
     socket_file::{self, SocketFile},
     stream::Stream,
 };
@@ -35,7 +35,11 @@ pub struct Bound {
 
 /// The places for connections, over all listeners that share a clone.
 #[derive(Clone, Debug)]
-pub struct ConnectionLimit(Arc<Semaphore>);
+pub struct ConnectionLimit {
+    places: Arc<Semaphore>,
+    /// What further answers of one connection leave to connections.
+    kept: usize,
+}
 
 #[derive(Debug)]
 enum Listener {
@@ -82,16 +86,17 @@ impl Bound {
     }
 
     /// Accepts until the stop's grace is over. Connections then still run in `shared.tasks`, which
-    /// the caller waits for.
-    pub async fn serve<S, B>(self, shared: Shared, service: S)
+    /// the caller waits for. `door` says how each new one is met.
+    pub async fn serve<S, B>(self, shared: Shared, door: Door, service: S)
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
         S: Clone + Send + 'static,
-        S::Future: Send,
+        S::Future: Send + 'static,
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>> + Send + Unpin,
     {
         let mut draining = pin!(shared.stop.draining());
+        let tasks = shared.tasks.clone();
         let mut pause = PAUSE_MIN;
         loop {
             let accepted = select! {
@@ -102,12 +107,13 @@ impl Bound {
             match accepted {
                 Ok((place, stream, remote)) => {
                     pause = PAUSE_MIN;
-                    let run = connection::run(stream, remote, shared.clone(), service.clone());
+                    let (shared, service) = (shared.clone(), service.clone());
+                    let run = connection::run(stream, remote, door.current(), shared, service);
                     let run = async move {
                         run.await;
                         drop(place);
                     };
-                    drop(shared.tasks.spawn("connection", run));
+                    drop(tasks.spawn("connection", run));
                 }
                 Err(error) if only_that_one(&error) => {}
                 Err(error) => {
@@ -139,7 +145,7 @@ impl Bound {
                 (Stream::Unix(stream), Remote::Unix)
             }
         };
-        let place = Arc::clone(&places.0).acquire_owned().await;
+        let place = Arc::clone(&places.places).acquire_owned().await;
         let place = place.map_err(|_never_closed| io::ErrorKind::Interrupted)?;
         Ok((place, stream, remote))
     }
@@ -149,7 +155,20 @@ impl ConnectionLimit {
     /// This many places.
     pub fn new(connections_max: usize) -> Self {
         let places = connections_max.min(Semaphore::MAX_PERMITS);
-        Self(Arc::new(Semaphore::new(places)))
+        Self {
+            places: Arc::new(Semaphore::new(places)),
+            kept: places / 2,
+        }
+    }
+
+    /// A place for one more answer on a connection that sends one already: that is what a place
+    /// is for, a file and memory. Nothing if half of all are taken, so that a few clients who ask
+    /// for much keep nobody out.
+    pub(super) fn another(&self) -> Option<OwnedSemaphorePermit> {
+        if self.places.available_permits() <= self.kept {
+            return None;
+        }
+        Arc::clone(&self.places).try_acquire_owned().ok()
     }
 }
 

@@ -1,8 +1,12 @@
 //! Scenes from outside: a small service, raw sockets, short deadlines.
 
+mod attacks;
 mod deadlines;
 mod endings;
 mod heads;
+mod multiplexed;
+mod nodes;
+mod secure;
 
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -10,13 +14,16 @@ use bytes::Bytes;
 use http::{Response, StatusCode, request::Parts};
 use parking_lot::Mutex;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     sync::Semaphore,
     time::timeout,
 };
 
-use super::{Address, BadRequest, ConnectionLimit, Failures, Settings, Shared, Stop, bind, stack};
+use super::{
+    Address, BadRequest, ConnectionLimit, Door, Failures, Live, RequestLimit, Settings, Shared,
+    Stop, bind, stack,
+};
 use crate::{
     disk::{Disk, File, RealDisk},
     tasks::Tasks,
@@ -64,13 +71,15 @@ struct Stage {
 }
 
 fn open(settings: Settings) -> Scene {
-    open_at(
-        settings,
-        &Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))),
-    )
+    open_behind(Door::default(), settings)
 }
 
-fn open_at(settings: Settings, address: &Address) -> Scene {
+fn open_behind(door: Door, settings: Settings) -> Scene {
+    let address = Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
+    open_at(settings, &address, door)
+}
+
+fn open_at(settings: Settings, address: &Address, door: Door) -> Scene {
     let metrics = Arc::new(Metrics::new().unwrap());
     let tasks = Tasks::new(Arc::clone(&metrics));
     let stop = Stop::new(settings.grace);
@@ -87,20 +96,20 @@ fn open_at(settings: Settings, address: &Address) -> Scene {
     };
     let service = stack(
         answer,
-        settings.requests_max,
+        RequestLimit::new(settings.requests_max),
         failures,
         Arc::clone(&metrics),
     );
     let bound = bind(address).unwrap();
     let address = bound.address().clone();
     let shared = Shared {
-        settings,
+        settings: Live::new(settings),
         connections: ConnectionLimit::new(settings.connections_max),
         stop: stop.clone(),
         tasks: tasks.clone(),
         metrics: Arc::clone(&metrics),
     };
-    drop(tasks.spawn("listener", bound.serve(shared, service)));
+    drop(tasks.spawn("listener", bound.serve(shared, door, service)));
     Scene {
         address,
         stop,
@@ -136,6 +145,7 @@ async fn play(stage: Arc<Stage>, head: Parts) -> Response<Body> {
             let remote = head.extensions.get::<Remote>().unwrap();
             Response::new(Body::bytes(Bytes::from(remote.to_string())))
         }
+        "/file" => Response::new(Body::of([window(10)].into())),
         "/huge" => {
             let chunk = Bytes::from(vec![0; 256 * 1024]);
             let parts: VecDeque<_> = std::iter::repeat_n(Part::Bytes(chunk), 400).collect();
@@ -206,9 +216,9 @@ impl Scene {
     }
 }
 
-struct Client(TcpStream);
+struct Client<S = TcpStream>(S);
 
-impl Client {
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.write_all(bytes.as_ref()).await.unwrap();
     }

@@ -34,6 +34,18 @@ pub struct Failures {
     pub shed: fn() -> Response<Body>,
 }
 
+/// The places for requests at work, which listeners with clones of it share.
+#[derive(Clone, Debug)]
+pub struct RequestLimit(Arc<Semaphore>);
+
+impl RequestLimit {
+    /// So many places.
+    pub fn new(requests_max: usize) -> Self {
+        let places = requests_max.min(Semaphore::MAX_PERMITS);
+        Self(Arc::new(Semaphore::new(places)))
+    }
+}
+
 /// Why a request must not reach the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadRequest {
@@ -43,27 +55,33 @@ pub enum BadRequest {
     Host,
 }
 
-/// Puts the layers around what answers a request's head. Listeners that get clones of the result
-/// share its limits.
+/// Marks a request that found no place beside the other ones of its connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Crowded;
+
+/// Puts the layers around what answers a request's head.
 pub fn stack<A, F>(
     answer: A,
-    requests_max: usize,
+    RequestLimit(places): RequestLimit,
     failures: Failures,
     metrics: Arc<Metrics>,
-) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send>
-+ Clone
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<Body>,
+    Error = Infallible,
+    Future: Send + 'static,
+> + Clone
 + Send
 + 'static
 where
     A: Fn(Parts) -> F + Clone + Send + 'static,
-    F: Future<Output = Response<Body>> + Send,
+    F: Future<Output = Response<Body>> + Send + 'static,
 {
     // No request that gets this far has a body.
     let service =
         service_fn(move |request: Request<Incoming>| answer(request.into_parts().0).map(Ok));
     // Innermost, bounds what waits for upstream and disk: at the limit a request is refused at once
     // instead of queueing where nobody counts it. Bodies that are leaving hold no place.
-    let places = Arc::new(Semaphore::new(requests_max.min(Semaphore::MAX_PERMITS)));
     let shedding =
         service_fn(move |request| shed(service.clone(), request, failures, Arc::clone(&places)));
     // Outside the limit, because refusing costs less than a place in it.
@@ -100,8 +118,10 @@ async fn admit<S>(
 where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
 {
+    let version = request.version();
     if !names_one_host(&request) {
-        return Ok(closing((failures.bad_request)(BadRequest::Host)));
+        let answer = (failures.bad_request)(BadRequest::Host);
+        return Ok(closing(answer, version));
     }
     if request.body().is_end_stream() {
         return service.oneshot(request).await;
@@ -116,7 +136,7 @@ where
         service.oneshot(request).await?
     };
     // What is left of the body must not be taken for the next request.
-    Ok(closing(answer))
+    Ok(closing(answer, version))
 }
 
 async fn shed<S>(
@@ -128,10 +148,12 @@ async fn shed<S>(
 where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
 {
-    let Ok(_place) = places.try_acquire() else {
-        return Ok((failures.shed)());
-    };
-    service.oneshot(request).await
+    match places.try_acquire() {
+        Ok(_place) if request.extensions().get::<Crowded>().is_none() => {
+            service.oneshot(request).await
+        }
+        _ => Ok((failures.shed)()),
+    }
 }
 
 /// HTTP/1.1 demands exactly one; before it, none is fine.
@@ -155,9 +177,12 @@ async fn drain(body: &mut Incoming) {
     let _late = timeout(REFUSED_BODY_MAX, reading).await.is_err();
 }
 
-fn closing(mut answer: Response<Body>) -> Response<Body> {
-    let close = HeaderValue::from_static("close");
-    answer.headers_mut().insert(CONNECTION, close);
+/// In HTTP/2 one bad request says nothing about where the next one begins.
+fn closing(mut answer: Response<Body>, version: Version) -> Response<Body> {
+    if version <= Version::HTTP_11 {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(CONNECTION, close);
+    }
     answer
 }
 

@@ -11,12 +11,15 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
 };
+use tokio_rustls::server::TlsStream;
 
 /// An accepted connection.
 #[derive(Debug)]
 pub(super) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// Either of them, once its client was met.
+    Tls(Box<TlsStream<Self>>),
 }
 
 /// Hands a call on to whichever stream it is.
@@ -28,6 +31,10 @@ macro_rules! each {
                 $call
             }
             Stream::Unix(stream) => {
+                let $inner = Pin::new(stream);
+                $call
+            }
+            Stream::Tls(stream) => {
                 let $inner = Pin::new(stream);
                 $call
             }
@@ -66,6 +73,7 @@ impl AsyncWrite for Stream {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Unix(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The clock beside a connection.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -14,8 +14,38 @@ use super::{
     deadline::{Phase, Pulse, Stillness},
 };
 
+/// Polls a connection to its end, or to where it has to end. `poll` is told once when the drain
+/// begins.
+pub(super) async fn watched(
+    shared: &Shared,
+    pulse: &Arc<Pulse>,
+    mut poll: impl FnMut(&mut Context<'_>, bool) -> Poll<Result<(), hyper::Error>>,
+) -> End {
+    let mut watch = Watch::new(shared, Arc::clone(pulse));
+    poll_fn(|context| {
+        let drains = watch.drain_begins(context);
+        if let Poll::Ready(result) = poll(context, drains) {
+            return Poll::Ready(End::Done(result));
+        }
+        watch.poll_late(context)
+    })
+    .await
+}
+
+/// How a connection ended.
+pub(super) enum End {
+    /// The HTTP library is done with it.
+    Done(Result<(), hyper::Error>),
+    /// Nothing moved for too long.
+    Late(Phase),
+    /// The drain's time is over.
+    Drained,
+    /// No time is left at all.
+    Over,
+}
+
 /// Decides when a connection has to end although its client does nothing.
-pub(super) struct Watch {
+struct Watch {
     settings: Settings,
     pulse: Arc<Pulse>,
     stillness: Stillness,
@@ -27,13 +57,14 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(shared: &Shared, pulse: Arc<Pulse>) -> Self {
+    fn new(shared: &Shared, pulse: Arc<Pulse>) -> Self {
         let now = Instant::now();
+        let settings = shared.settings.now();
         Self {
-            settings: shared.settings,
+            settings,
             pulse,
             stillness: Stillness::new(now),
-            alarm: Box::pin(sleep_until(now + shared.settings.idle_max)),
+            alarm: Box::pin(sleep_until(now + settings.idle_max)),
             draining: Box::pin(shared.stop.draining()),
             over: Box::pin(shared.stop.ended()),
             drained: None,
@@ -41,7 +72,7 @@ impl Watch {
     }
 
     /// True once, when the drain begins.
-    pub(super) fn drain_begins(&mut self, context: &mut Context<'_>) -> bool {
+    fn drain_begins(&mut self, context: &mut Context<'_>) -> bool {
         let begins = self.drained.is_none() && self.draining.as_mut().poll(context).is_ready();
         if begins {
             self.drained = Some(Instant::now() + self.settings.drain_max);
@@ -49,7 +80,7 @@ impl Watch {
         begins
     }
 
-    pub(super) fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<End> {
+    fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<End> {
         if self.over.as_mut().poll(context).is_ready() {
             return Poll::Ready(End::Over);
         }
@@ -74,16 +105,4 @@ impl Watch {
         context.waker().wake_by_ref();
         Poll::Pending
     }
-}
-
-/// How a connection ended.
-pub(super) enum End {
-    /// The HTTP library is done with it.
-    Done(Result<(), hyper::Error>),
-    /// Nothing moved for too long.
-    Late(Phase),
-    /// The drain's time is over.
-    Drained,
-    /// No time is left at all.
-    Over,
 }

@@ -37,7 +37,7 @@ impl Claim {
         path: &Path,
     ) -> Result<Self, StoreError> {
         let _turn = shelf.evicting.lock();
-        let all = shelf.settings.size_max;
+        let all = shelf.bounds().size_max;
         let mut claim = Self {
             shelf: Arc::clone(shelf),
             size: 0,
@@ -54,7 +54,7 @@ impl Claim {
     pub(super) fn wrote(&mut self, written: u64) -> bool {
         let grows = written > self.size;
         let size = if grows {
-            written.saturating_add(step(self.shelf.settings.size_max))
+            written.saturating_add(step(self.shelf.bounds().size_max))
         } else {
             self.size
         };
@@ -166,9 +166,10 @@ fn evict(shelf: &Shelf, excess: u64) {
 
 fn weigh(shelf: &Shelf) -> (Ledger, Limits) {
     let space = shelf.disk.space(shelf.layout.root());
+    let bounds = shelf.bounds();
     let limits = Limits {
-        size_max: shelf.settings.size_max,
-        free_min: shelf.settings.free_min,
+        size_max: bounds.size_max,
+        free_min: bounds.free_min,
         // Where the volume does not tell, only `size_max` counts.
         free: space.map_or(u64::MAX, |space| space.free),
     };

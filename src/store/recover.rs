@@ -46,7 +46,7 @@ pub(super) async fn open(
     let path = settings.path.clone();
     let spawner = tasks.clone();
     let work = move || {
-        let shelf = take(settings, disk, tasks, metrics)?;
+        let shelf = take(&settings, disk, tasks, metrics)?;
         // What cannot be removed takes room, but harms nobody.
         for swept in [sweep_temporary(&shelf), sweep_partials(&shelf)] {
             if let Err(error) = swept {
@@ -73,7 +73,7 @@ pub(super) async fn open(
 
 /// Takes the folder for this process.
 fn take(
-    settings: Settings,
+    settings: &Settings,
     disk: Arc<dyn Disk>,
     tasks: Tasks,
     metrics: Arc<Metrics>,
@@ -290,7 +290,7 @@ fn sweep_partials(shelf: &Arc<Shelf>) -> Result<(), StoreError> {
         }
     }
     let now_ns = jiff::Timestamp::now().as_nanosecond();
-    let bytes_max = shelf.settings.size_max / PARTIAL_SHARE;
+    let bytes_max = shelf.bounds().size_max / PARTIAL_SHARE;
     for expired in expired(waiting, now_ns, bytes_max) {
         // Nobody begins to write what is being removed; nobody else waits meanwhile.
         if let Some(_ticket) = Ticket::try_take(shelf, expired.digest) {

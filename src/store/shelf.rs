@@ -47,7 +47,8 @@ const STRIPES: usize = 64;
 /// Everything behind [`super::Store`].
 #[derive(Debug)]
 pub(super) struct Shelf {
-    pub(super) settings: Settings,
+    /// What eviction keeps to; a reload may change it.
+    pub(super) bounds: RwLock<Bounds>,
     pub(super) layout: Layout,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) tasks: Tasks,
@@ -87,6 +88,13 @@ pub(super) struct Shelf {
     _lock: Lock,
 }
 
+/// How much may be kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) size_max: u64,
+    pub(super) free_min: u64,
+}
+
 /// A tag record and the `checked` that its file has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeptTag {
@@ -105,9 +113,18 @@ pub(super) struct Ledger {
     pub(super) unwritten: u64,
 }
 
+impl Bounds {
+    pub(super) fn of(settings: &Settings) -> Self {
+        Self {
+            size_max: settings.size_max,
+            free_min: settings.free_min,
+        }
+    }
+}
+
 impl Shelf {
     pub(super) fn new(
-        settings: Settings,
+        settings: &Settings,
         disk: Arc<dyn Disk>,
         tasks: Tasks,
         metrics: Arc<Metrics>,
@@ -153,7 +170,7 @@ impl Shelf {
             stripes: [const { Mutex::new(()) }; STRIPES],
             hasher: RandomState::new(),
             _lock: lock,
-            settings,
+            bounds: RwLock::new(Bounds::of(settings)),
         }
     }
 
@@ -170,6 +187,10 @@ impl Shelf {
                 source: io::Error::other(error),
             })
         })
+    }
+
+    pub(super) fn bounds(&self) -> Bounds {
+        *self.bounds.read()
     }
 
     pub(super) fn is_closing(&self) -> bool {

@@ -6,8 +6,15 @@
 mod entry;
 mod escape;
 
-use std::{fmt, io, io::IsTerminal, net::SocketAddr, time::Duration};
+use std::{
+    fmt, io,
+    io::IsTerminal,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
+use arc_swap::ArcSwap;
 use thiserror::Error;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::{
@@ -106,13 +113,43 @@ pub struct RequestLine<'a> {
 #[error("logging was set up already")]
 pub struct AlreadyLogging;
 
+/// What the process's own log lets through now; there is one log a process.
+static DIAL: OnceLock<Dial> = OnceLock::new();
+
 /// Starts logging for the whole process.
 ///
 /// # Errors
 /// If it was started before.
 pub fn init(settings: &Settings) -> Result<(), AlreadyLogging> {
-    tracing::subscriber::set_global_default(subscriber(settings, io::stderr))
-        .map_err(|_already_set| AlreadyLogging)
+    let dial = Dial::new(settings);
+    tracing::subscriber::set_global_default(subscriber(settings.format, &dial, io::stderr))
+        .map_err(|_already_set| AlreadyLogging)?;
+    DIAL.set(dial).map_err(|_already_set| AlreadyLogging)
+}
+
+/// From now on lets through what these settings say; the format stays. Does nothing where
+/// [`init`] was not called.
+pub fn tune(settings: &Settings) {
+    if let Some(dial) = DIAL.get() {
+        dial.turn(settings);
+    }
+}
+
+/// What is let through, as it may change while we run.
+#[derive(Clone, Debug)]
+struct Dial(Arc<ArcSwap<(Level, Requests)>>);
+
+impl Dial {
+    fn new(settings: &Settings) -> Self {
+        let wanted = (settings.level, settings.requests);
+        Self(Arc::new(ArcSwap::from_pointee(wanted)))
+    }
+
+    fn turn(&self, settings: &Settings) {
+        self.0.store(Arc::new((settings.level, settings.requests)));
+        // Each place that logs remembers whether it is heard.
+        tracing::callsite::rebuild_interest_cache();
+    }
 }
 
 /// Writes the one entry of a request.
@@ -148,29 +185,30 @@ pub fn request(line: &RequestLine<'_>) {
 }
 
 /// The start of a text of unknown length.
-pub fn capped(text: &str, chars_max: usize) -> &str {
+fn capped(text: &str, chars_max: usize) -> &str {
     text.char_indices()
         .nth(chars_max)
         .and_then(|(end, _)| text.get(..end))
         .unwrap_or(text)
 }
 
-fn subscriber<W>(settings: &Settings, writer: W) -> impl Subscriber + Send + Sync + use<W>
+fn subscriber<W>(format: Format, dial: &Dial, writer: W) -> impl Subscriber + Send + Sync + use<W>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let json = match settings.format {
+    let json = match format {
         Format::Auto => !io::stderr().is_terminal(),
         Format::Json => true,
         Format::Text => false,
     };
-    let Settings {
-        level, requests, ..
-    } = *settings;
+    let dial = dial.clone();
     let layer = tracing_subscriber::fmt::layer()
         .event_format(if json { Entry::Json } else { Entry::Text })
         .with_writer(writer)
-        .with_filter(filter_fn(move |event| wanted(event, level, requests)));
+        .with_filter(filter_fn(move |event| {
+            let (level, requests) = **dial.0.load();
+            wanted(event, level, requests)
+        }));
     Registry::default().with(layer)
 }
 
@@ -229,6 +267,14 @@ mod tests {
     }
 
     fn written(format: Format, requests: Requests, level: Level, work: impl FnOnce()) -> String {
+        logged(format, (requests, level), |_dial| work())
+    }
+
+    fn logged(
+        format: Format,
+        (requests, level): (Requests, Level),
+        work: impl FnOnce(&Dial),
+    ) -> String {
         let page = Page::default();
         let settings = Settings {
             format,
@@ -236,8 +282,9 @@ mod tests {
             requests,
         };
         let copy = page.clone();
-        let subscriber = subscriber(&settings, move || copy.clone());
-        tracing::subscriber::with_default(subscriber, work);
+        let dial = Dial::new(&settings);
+        let subscriber = subscriber(format, &dial, move || copy.clone());
+        tracing::subscriber::with_default(subscriber, || work(&dial));
         let bytes = page.0.lock().clone();
         String::from_utf8(bytes).unwrap()
     }
@@ -326,6 +373,31 @@ mod tests {
         assert_eq!(count(Requests::None, Level::ERROR), 0);
         assert_eq!(count(Requests::None, Level::DEBUG), 1);
         assert_eq!(count(Requests::None, Level::TRACE), 2);
+    }
+
+    #[test]
+    fn what_is_heard_changes_while_it_runs() {
+        let log = logged(Format::Json, (Requests::All, Level::WARN), |dial| {
+            let set = |level, requests| {
+                let format = Format::Auto;
+                dial.turn(&Settings {
+                    format,
+                    level,
+                    requests,
+                });
+            };
+            for (level, requests) in [
+                (Level::WARN, Requests::All),
+                (Level::DEBUG, Requests::None),
+                (Level::WARN, Requests::None),
+            ] {
+                set(level, requests);
+                tracing::debug!("a word");
+                request(&line("miss", ""));
+            }
+        });
+        assert_eq!(log.matches("a word").count(), 1, "{log}");
+        assert_eq!(log.matches(REQUEST).count(), 1, "{log}");
     }
 
     #[test]

@@ -1,16 +1,24 @@
 //! Every metric, its labels and its help text, room by room; `docs/METRICS.md` says how to read them.
 
-use std::{fmt, time::Duration};
+mod configuration;
+mod list;
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use prometheus::{
     Error, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
+    IntGaugeVec, Registry, TextEncoder,
 };
 
-/// Seconds to the first byte: a hit is tens of microseconds, a cold answer seconds.
-const ANSWER_SECONDS: &[f64] = &[
-    0.000_1, 0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-];
+use self::{
+    configuration::Configured,
+    list::{List, forget},
+};
+
+pub use self::configuration::Reload;
 
 /// Seconds to fetch a blob: a small one is milliseconds, the largest half an hour.
 const FILL_SECONDS: &[f64] = &[0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0];
@@ -21,6 +29,8 @@ pub struct Metrics {
     served: Served,
     asked: Asked,
     kept: Kept,
+    configured: Configured,
+    expiry: IntGaugeVec,
     panicked: IntCounter,
 }
 
@@ -39,7 +49,10 @@ struct Asked {
     seconds: HistogramVec,
     bytes: IntCounterVec,
     up: IntGaugeVec,
+    unverified: IntGaugeVec,
     budget: IntGaugeVec,
+    tokens: IntCounterVec,
+    refused: IntCounterVec,
 }
 
 /// What is being kept.
@@ -94,6 +107,12 @@ impl Metrics {
             served: Served::register(list)?,
             asked: Asked::register(list)?,
             kept: Kept::register(list)?,
+            configured: Configured::register(list)?,
+            expiry: list.gauges(
+                "roadstead_certificate_expires_seconds",
+                "When a certificate of ours ends, in Unix time.",
+                &["owner"],
+            )?,
             panicked: list.counter(
                 "roadstead_panics_total",
                 "Panics caught; each one is a bug.",
@@ -175,6 +194,27 @@ impl Metrics {
         self.asked.up.with_label_values(&[upstream]).set(up);
     }
 
+    /// An upstream's certificates are not checked.
+    pub fn upstream_unverified(&self, upstream: &str) {
+        self.asked.unverified.with_label_values(&[upstream]).set(1);
+    }
+
+    /// An upstream's certificates are checked, as they should be, or nobody asks it any more.
+    pub fn upstream_verified(&self, upstream: &str) {
+        forget(&self.asked.unverified, upstream);
+    }
+
+    /// When the certificate ends that `owner`, an upstream or a listener of ours, shows; nothing if
+    /// it shows none any more.
+    pub fn certificate_expires(&self, owner: &str, at: Option<SystemTime>) {
+        let Some(at) = at else {
+            return forget(&self.expiry, owner);
+        };
+        let seconds = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+        self.expiry.with_label_values(&[owner]).set(seconds);
+    }
+
     /// What an upstream said of its budget.
     pub fn upstream_budget(&self, upstream: &str, remaining: u64) {
         let remaining = i64::try_from(remaining).unwrap_or(i64::MAX);
@@ -182,6 +222,19 @@ impl Metrics {
             .budget
             .with_label_values(&[upstream])
             .set(remaining);
+    }
+
+    /// Counts a token asked of an upstream's token service.
+    pub fn token_asked(&self, upstream: &str, result: &'static str) {
+        self.asked
+            .tokens
+            .with_label_values(&[upstream, result])
+            .inc();
+    }
+
+    /// An upstream refused us although we have a login for it.
+    pub fn login_refused(&self, upstream: &str) {
+        self.asked.refused.with_label_values(&[upstream]).inc();
     }
 
     /// A fill began.
@@ -282,9 +335,24 @@ impl Asked {
                 "0 while an upstream is left alone after failures, else 1.",
                 &["upstream"],
             )?,
+            unverified: list.gauges(
+                "roadstead_upstream_tls_unverified",
+                "1 for an upstream whose certificates are not checked.",
+                &["upstream"],
+            )?,
             budget: list.gauges(
                 "roadstead_upstream_ratelimit_remaining",
                 "What an upstream last said of the requests it still allows.",
+                &["upstream"],
+            )?,
+            tokens: list.counters(
+                "roadstead_upstream_tokens_total",
+                "Tokens asked of token services, by upstream and result.",
+                &["upstream", "result"],
+            )?,
+            refused: list.counters(
+                "roadstead_upstream_logins_refused_total",
+                "Requests that an upstream or its token service refused although we have a login.",
                 &["upstream"],
             )?,
         })
@@ -317,43 +385,6 @@ impl Kept {
     }
 }
 
-/// Makes metrics and registers them in the same step, so that none is forgotten.
-#[derive(Clone, Copy)]
-struct List<'a>(&'a Registry);
-
-impl List<'_> {
-    fn counter(self, name: &str, help: &str) -> Result<IntCounter, Error> {
-        self.add(IntCounter::new(name, help)?)
-    }
-
-    fn counters(self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, Error> {
-        self.add(IntCounterVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn gauge(self, name: &str, help: &str) -> Result<IntGauge, Error> {
-        self.add(IntGauge::new(name, help)?)
-    }
-
-    fn gauges(self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, Error> {
-        self.add(IntGaugeVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn answer_seconds(
-        self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> Result<HistogramVec, Error> {
-        let options = HistogramOpts::new(name, help).buckets(ANSWER_SECONDS.to_vec());
-        self.add(HistogramVec::new(options, labels)?)
-    }
-
-    fn add<C: Collector + Clone + 'static>(self, metric: C) -> Result<C, Error> {
-        self.0.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -374,7 +405,12 @@ mod tests {
         metrics.upstream_answered("hub", Duration::from_millis(1));
         metrics.received("hub", 1);
         metrics.upstream_up("hub", Standing::Asked);
+        metrics.upstream_unverified("hub");
         metrics.upstream_budget("hub", 1);
+        metrics.reloaded(Reload::Taken);
+        metrics.token_asked("hub", "ok");
+        metrics.login_refused("hub");
+        metrics.certificate_expires("listener 127.0.0.1:1", Some(UNIX_EPOCH));
         metrics
     }
 
@@ -407,6 +443,26 @@ mod tests {
             .map(|line| line.split_inclusive('|').take(5).collect())
             .collect();
         assert_eq!(written, rows(&all_touched()));
+    }
+
+    #[test]
+    fn what_is_no_more_has_no_value() {
+        let metrics = Metrics::new().unwrap();
+        let end = UNIX_EPOCH + Duration::from_secs(7);
+        metrics.certificate_expires("upstream hub", Some(end));
+        metrics.upstream_unverified("hub");
+        let text = metrics.render();
+        assert!(
+            text.contains("expires_seconds{owner=\"upstream hub\"} 7"),
+            "{text}"
+        );
+        assert!(
+            text.contains("tls_unverified{upstream=\"hub\"} 1"),
+            "{text}"
+        );
+        metrics.certificate_expires("upstream hub", None);
+        metrics.upstream_verified("hub");
+        assert!(!metrics.render().contains("hub"));
     }
 
     #[test]

@@ -3,13 +3,20 @@
 
 use std::{
     collections::BTreeMap,
+    fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
 
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{
+    Url,
+    dns::{Addrs, Name, Resolve, Resolving},
+};
 use thiserror::Error;
+
+use super::NamedBy;
 
 /// Most addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 16;
@@ -35,15 +42,32 @@ pub(super) enum Reach {
     Loopback,
 }
 
-/// Who of an upstream stands where. Redirects are judged by it.
+/// Who of an upstream stands where.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    /// The endpoints' own hosts, as they stand in URLs.
+    pub(super) own: Vec<String>,
+    /// How near the upstream is at least; a Unix socket is on this machine.
+    pub(super) least: Reach,
+    /// Who named the endpoints.
+    pub(super) named_by: NamedBy,
+    /// Hosts that may be private although the upstream is not, `HOST` or `HOST:PORT`.
+    pub(super) listed: Vec<String>,
+    /// The proxies' hosts. Connections to them are ours; nobody is led to them.
+    pub(super) proxies: Vec<String>,
+}
+
+/// Says which addresses may be contacted. Endpoints, redirects and token services are judged by it,
+/// as they are written, whether a proxy will be asked for them or not, and, in the resolver, by what
+/// their names stand for. Names that a proxy resolves are the proxy's to judge.
 #[derive(Debug)]
 pub(super) struct Guard {
     /// The endpoints' own hosts, and where they were found last. The keys never change.
     own: Mutex<BTreeMap<String, Vec<IpAddr>>>,
-    /// How near the upstream is at least; a Unix socket is on this machine.
     least: Reach,
-    /// Hosts that may be private although the upstream is not.
+    named_by: NamedBy,
     listed: Vec<String>,
+    proxies: Vec<String>,
 }
 
 /// Every address of a name is forbidden.
@@ -52,44 +76,54 @@ pub(super) struct Guard {
 pub(super) struct Forbidden;
 
 impl Guard {
-    /// Takes the endpoints' hosts as they stand in URLs, how near the upstream is at least, and the
-    /// hosts that redirects may lead to.
-    pub(super) fn new(own: Vec<String>, least: Reach, listed: &[String]) -> Self {
+    /// Knows no address yet but those that are written.
+    pub(super) fn new(bounds: Bounds) -> Self {
         let found = |host: String| {
             let literal = literal(&host).into_iter().collect();
             (host, literal)
         };
-        let host = |listed: &String| {
-            let host = match listed.rsplit_once(':') {
-                Some((host, port)) if !port.contains(']') => host,
-                _ => listed,
-            };
-            host.to_ascii_lowercase()
-        };
+        let listed = bounds.listed.iter().filter_map(|text| host(text));
         Self {
-            own: Mutex::new(own.into_iter().map(found).collect()),
-            least,
-            listed: listed.iter().map(host).collect(),
+            own: Mutex::new(bounds.own.into_iter().map(found).collect()),
+            least: bounds.least,
+            named_by: bounds.named_by,
+            listed: listed.collect(),
+            proxies: bounds.proxies,
         }
     }
 
-    /// Whether a host that is written as an address may be contacted; names pass, for they are
+    /// Whether a URL's host may be contacted as far as its text tells; names pass, for they are
     /// judged when they are resolved.
     pub(super) fn admits_literal(&self, host: &str) -> bool {
-        literal(host).is_none_or(|address| self.admits(host, address))
+        let is_own = self.is_own(host);
+        let is_proxy = self.proxies.iter().any(|proxy| proxy == host);
+        if is_proxy && !is_own && !self.is_listed(host) {
+            return false;
+        }
+        literal(host).is_none_or(|address| match self.named_by {
+            NamedBy::Client if self.own.lock().contains_key(host) => false,
+            _ => self.admits(host, address),
+        })
     }
 
     fn admits(&self, host: &str, address: IpAddr) -> bool {
-        let is_own = self.own.lock().contains_key(host);
         match reach(address) {
             None => false,
-            Some(_) if is_own => true,
+            Some(_) if self.is_own(host) => true,
             Some(Reach::Public) => true,
-            Some(Reach::Private) => {
-                self.reach() >= Reach::Private || self.listed.iter().any(|listed| listed == host)
-            }
+            Some(Reach::Private) => self.reach() >= Reach::Private || self.is_listed(host),
             Some(Reach::Loopback) => self.reach() == Reach::Loopback,
         }
+    }
+
+    /// Whether the configuration itself names the host as an endpoint's; what a client names may
+    /// be no more than a stranger.
+    fn is_own(&self, host: &str) -> bool {
+        self.named_by == NamedBy::Configuration && self.own.lock().contains_key(host)
+    }
+
+    fn is_listed(&self, host: &str) -> bool {
+        self.listed.iter().any(|listed| listed == host)
     }
 
     /// How near the upstream itself was found.
@@ -101,7 +135,8 @@ impl Guard {
 
     /// Keeps what may be contacted of a name's addresses, and remembers it of our own names.
     fn sift(&self, host: &str, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, Forbidden> {
-        let fit = |address: &IpAddr| self.admits(host, *address);
+        let is_proxy = self.proxies.iter().any(|proxy| proxy == host);
+        let fit = |address: &IpAddr| is_proxy || self.admits(host, *address);
         let good: Vec<_> = found.into_iter().filter(fit).take(ADDRESSES_MAX).collect();
         if good.is_empty() {
             return Err(Forbidden);
@@ -120,17 +155,35 @@ impl Guard {
     }
 }
 
-/// The resolver that a client is built with.
-#[derive(Debug)]
-pub(super) struct Guarded(pub(super) Arc<Guard>);
+/// Where names are looked up.
+pub(super) type Lookup =
+    Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
+
+/// The system's resolver.
+pub(super) fn system() -> Lookup {
+    Arc::new(|host| {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
+            Ok(found.map(|address| address.ip()).collect())
+        })
+    })
+}
+
+/// The resolver that a client is built with. It is asked for each new connection.
+#[derive(Clone)]
+pub(super) struct Guarded {
+    pub(super) guard: Arc<Guard>,
+    pub(super) lookup: Lookup,
+}
 
 impl Resolve for Guarded {
     fn resolve(&self, name: Name) -> Resolving {
-        let guard = Arc::clone(&self.0);
+        let guard = Arc::clone(&self.guard);
+        let host = name.as_str().to_ascii_lowercase();
+        let found = (self.lookup)(host.clone());
         Box::pin(async move {
-            let host = name.as_str().to_ascii_lowercase();
-            let good = match tokio::net::lookup_host((host.as_str(), 0)).await {
-                Ok(found) => guard.sift(&host, found.map(|address| address.ip()).collect())?,
+            let good = match found.await {
+                Ok(found) => guard.sift(&host, found)?,
                 Err(error) => guard.last(&host).ok_or(error)?,
             };
             // Port 0 stands for the URL's own.
@@ -138,6 +191,50 @@ impl Resolve for Guarded {
             let addresses: Addrs = Box::new(good);
             Ok(addresses)
         })
+    }
+}
+
+impl fmt::Debug for Guarded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Guarded").field(&self.guard).finish()
+    }
+}
+
+/// Whether a URL leads to one of these hosts: `HOST` is meant with any port, `HOST:PORT` with that
+/// one alone.
+pub(super) fn listed(hosts: &[String], url: &Url) -> bool {
+    let matches = |listed: Listed| {
+        let port = listed.port;
+        url.host_str() == Some(&listed.host)
+            && port.is_none_or(|port| url.port_or_known_default() == Some(port))
+    };
+    hosts
+        .iter()
+        .filter_map(|host| Listed::parse(host))
+        .any(matches)
+}
+
+/// The host of such an entry, as it stands in URLs.
+pub(super) fn host(listed: &str) -> Option<String> {
+    Some(Listed::parse(listed)?.host)
+}
+
+/// An entry of `redirects` or `realms`.
+struct Listed {
+    /// As it stands in URLs.
+    host: String,
+    port: Option<u16>,
+}
+
+impl Listed {
+    fn parse(text: &str) -> Option<Self> {
+        let port = match text.rsplit_once(':') {
+            Some((_, port)) if !port.contains(']') => Some(port.parse().ok()?),
+            _ => None,
+        };
+        let url: Url = format!("http://{text}").parse().ok()?;
+        let host = url.host_str()?.to_owned();
+        Some(Self { host, port })
     }
 }
 
@@ -169,11 +266,12 @@ fn reach_v6(address: Ipv6Addr) -> Option<Reach> {
     match address.segments() {
         _ if METADATA_V6.contains(&address) => None,
         [0, 0, 0, 0, 0, 0, 0, 1] => Some(Reach::Loopback),
-        // IPv4 in its several disguises: mapped, compatible, NAT64 and 6to4.
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-            embedded(high, low)
-        }
-        [0x2002, high, low, ..] => embedded(high, low),
+        // IPv4 in its several disguises: mapped, compatible, translated, NAT64, 6to4 and Teredo.
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => embedded(high, low),
+        [0x2001, 0, .., high, low] => embedded(!high, !low),
         // Link-local and multicast.
         [0xfe80..=0xfebf | 0xff00..=0xffff, ..] => None,
         [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] | [0x64, 0xff9b, 1, ..] => Some(Reach::Private),
@@ -181,8 +279,13 @@ fn reach_v6(address: Ipv6Addr) -> Option<Reach> {
     }
 }
 
-/// The address that a URL's host is, if it is one.
-fn literal(host: &str) -> Option<IpAddr> {
+/// The address that a URL's host is, if it is one. The URL's parser has already made one spelling
+/// out of many; `localhost` and what is below it are this machine whatever a name server says.
+pub(super) fn literal(host: &str) -> Option<IpAddr> {
+    let name = host.strip_suffix('.').unwrap_or(host);
+    if name == "localhost" || name.ends_with(".localhost") {
+        return Some(Ipv4Addr::LOCALHOST.into());
+    }
     let inner = host
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'));
@@ -194,8 +297,13 @@ mod tests {
     use super::*;
 
     fn guard(own: &str, listed: &[&str]) -> Guard {
-        let listed: Vec<_> = listed.iter().map(|host| (*host).to_owned()).collect();
-        Guard::new(vec![own.to_owned()], Reach::Public, &listed)
+        Guard::new(Bounds {
+            own: vec![own.to_owned()],
+            least: Reach::Public,
+            named_by: NamedBy::Configuration,
+            listed: listed.iter().map(|host| (*host).to_owned()).collect(),
+            proxies: vec!["proxy.corp".to_owned()],
+        })
     }
 
     #[test]
@@ -219,6 +327,9 @@ mod tests {
             "fd12::1",
             "::ffff:10.0.0.1",
             "2002:a00:1::",
+            // 10.0.0.1 as a Teredo client (inverted), and translated.
+            "2001::f5ff:fffe",
+            "::ffff:0:10.0.0.1",
         ] {
             check(private, Some(Reach::Private));
         }
@@ -238,6 +349,8 @@ mod tests {
             "fd00:ec2::254",
             "::ffff:169.254.169.254",
             "64:ff9b::a9fe:a9fe",
+            "2001::5601:5601",
+            "::ffff:0:169.254.169.254",
         ] {
             check(never, None);
         }
@@ -260,6 +373,11 @@ mod tests {
         check("10.0.0.1", &[], "127.0.0.1", false);
         check("10.0.0.1", &[], "169.254.169.254", false);
         check("127.0.0.1", &[], "[::1]", true);
+        check("localhost", &[], "127.0.0.1", true);
+        check("r.example", &[], "localhost", false);
+        check("r.example", &[], "localhost.", false);
+        check("r.example", &[], "x.localhost", false);
+        check("r.example", &[], "notlocalhost", true);
         check("127.0.0.1", &["169.254.169.254"], "169.254.169.254", false);
         check("169.254.1.1", &[], "169.254.1.1", false);
     }
@@ -276,5 +394,105 @@ mod tests {
         assert!(guard.last("registry.corp").is_some());
         assert!(sift("cdn.else", "10.1.1.1").is_ok());
         assert!(guard.last("cdn.else").is_none());
+    }
+
+    #[test]
+    fn t05_what_a_client_names_is_on_the_internet() {
+        let guard = |own: &str| Guard {
+            named_by: NamedBy::Client,
+            ..guard(own, &[])
+        };
+        for literal in [
+            "8.8.8.8",
+            "10.0.0.1",
+            "127.0.0.1",
+            "[::1]",
+            "localhost",
+            "a.localhost.",
+        ] {
+            assert!(!guard(literal).admits_literal(literal), "{literal}");
+        }
+        assert!(!guard("proxy.corp").admits_literal("proxy.corp"));
+        let named = guard("r.example");
+        assert!(named.admits_literal("r.example") && named.admits_literal("1.1.1.1"));
+        let sift = |address: &str| named.sift("r.example", vec![address.parse().unwrap()]);
+        for near in ["10.0.0.1", "127.0.0.1", "::1", "fd12::1", "169.254.169.254"] {
+            assert!(sift(near).is_err(), "{near}");
+        }
+        assert!(sift("93.184.216.34").is_ok());
+    }
+
+    #[test]
+    fn nobody_is_led_to_the_proxy() {
+        let guard = guard("registry.corp", &[]);
+        assert!(!guard.admits_literal("proxy.corp"));
+        assert!(
+            guard
+                .sift("proxy.corp", vec!["10.0.0.9".parse().unwrap()])
+                .is_ok()
+        );
+        assert!(self::guard("r.corp", &["proxy.corp"]).admits_literal("proxy.corp"));
+        assert!(self::guard("proxy.corp", &[]).admits_literal("proxy.corp"));
+    }
+
+    #[test]
+    fn a_listed_host_is_meant_with_its_port_if_it_has_one() {
+        let check = |entry: &str, url: &str, want: bool| {
+            let url = url.parse().unwrap();
+            assert_eq!(listed(&[entry.to_owned()], &url), want, "{entry} {url}");
+        };
+        check("auth.corp", "https://auth.corp/token", true);
+        check("auth.corp", "https://auth.corp:8443/token", true);
+        check("auth.corp:443", "https://auth.corp/token", true);
+        check("auth.corp:443", "http://auth.corp/token", false);
+        check("auth.corp:8443", "https://auth.corp/token", false);
+        check("Auth.corp", "https://auth.CORP/token", true);
+        check("auth.corp", "https://a.auth.corp/token", false);
+        check("auth.corp", "https://auth.corp.example/token", false);
+        check("[::1]:5000", "http://[0:0::1]:5000/", true);
+        check("[::1]", "http://[::1]:5000/", true);
+        check("10.0.0.1", "http://167772161/", true);
+        check("", "http://a/", false);
+    }
+
+    /// Answers in turn, the last one again and again.
+    fn turns(answers: &[&[&str]]) -> Lookup {
+        let parse = |addresses: &&[&str]| -> Vec<IpAddr> {
+            addresses.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        let answers = Mutex::new(answers.iter().map(parse).collect::<Vec<_>>());
+        Arc::new(move |_host| {
+            let mut answers = answers.lock();
+            let answer = if answers.len() > 1 {
+                answers.remove(0)
+            } else {
+                answers.first().unwrap().clone()
+            };
+            Box::pin(async { Ok(answer) })
+        })
+    }
+
+    #[tokio::test]
+    async fn t38_each_lookup_is_judged_anew() {
+        let guarded = Guarded {
+            guard: Arc::new(guard("r.example", &[])),
+            lookup: turns(&[
+                &["93.184.216.34"],
+                &["169.254.169.254"],
+                &["169.254.169.254", "93.184.216.34", "127.0.0.1", "10.0.0.1"],
+                &["fe80::1", "::ffff:169.254.169.254"],
+            ]),
+        };
+        let ask = async |host: &str| match guarded.resolve(host.parse().unwrap()).await {
+            Ok(found) => found.map(|address| address.ip().to_string()).collect(),
+            Err(error) => {
+                assert!(error.is::<Forbidden>(), "{error}");
+                Vec::new()
+            }
+        };
+        assert_eq!(ask("cdn.example").await, ["93.184.216.34"]);
+        assert!(ask("cdn.example").await.is_empty());
+        assert_eq!(ask("cdn.example").await, ["93.184.216.34"]);
+        assert!(ask("r.example").await.is_empty());
     }
 }

@@ -82,7 +82,7 @@ impl Answer {
             Ok(Err(error)) => {
                 return Err(UpstreamError::Unreachable {
                     endpoint: Arc::clone(&self.endpoint),
-                    detail: format!("the body broke off: {}", detail(&error.without_url())),
+                    detail: format!("the body broke off: {}", detail(&error.without_url(), None)),
                 });
             }
             Err(_elapsed) => return Err(self.timed_out(self.patience.max)),

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use reqwest::Client;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
-    Ask, BuildError, Settings, UpstreamError,
+    Ask, BuildError, Helpers, Settings, UpstreamError,
     address::Guard,
     body::Answer,
-    client,
+    client::{self, Clients},
     endpoint::{Station, Turn},
     exchange::{Failure, Trail},
     gate::{Gate, jitter},
+    login::Tokens,
     request::Request,
     retry::{self, Reserve, SPREAD_MAX, Step, Tries, Trouble},
     turns::{Place, Turns},
@@ -23,10 +23,12 @@ use crate::telemetry::{Metrics, Standing};
 pub(super) struct Shared {
     pub(super) settings: Settings,
     /// Never empty.
-    stations: Vec<Station>,
-    pub(super) network: Client,
+    pub(super) stations: Vec<Station>,
+    pub(super) clients: Clients,
     pub(super) guard: Arc<Guard>,
     pub(super) gate: Gate,
+    pub(super) tokens: Tokens,
+    pub(super) helpers: Helpers,
     turns: Turns,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -51,9 +53,11 @@ impl Shared {
             turns: Turns::new(settings.concurrent_max),
             settings,
             stations: built.stations,
-            network: built.network,
+            clients: built.clients,
             guard: built.guard,
             gate: Gate::default(),
+            tokens: Tokens::default(),
+            helpers: Helpers::default(),
             metrics,
         })
     }
@@ -167,12 +171,12 @@ impl Shared {
             });
         };
         let blamed = |failure: &Failure| failure.trouble.is_some_and(Trouble::blames_endpoint);
-        if !outcome.as_ref().is_err_and(blamed) {
+        if trail.answers > 0 && !outcome.as_ref().is_err_and(blamed) {
             turn.answered();
             self.metrics
                 .upstream_up(&self.settings.label, Standing::Asked);
         }
-        let response = outcome?;
+        let response = outcome.inspect_err(|failure| self.note_refusal(&failure.error))?;
         self.gate.answered();
         Ok(Answer::new(response, trail.host(station), place, self))
     }
@@ -209,6 +213,13 @@ impl Shared {
             if self.gate.is_open() {
                 return Ok(place);
             }
+        }
+    }
+
+    /// Counts a login that is not accepted; who asked decides how loudly it is said.
+    fn note_refusal(&self, error: &UpstreamError) {
+        if error.is_refused_login() {
+            self.metrics.login_refused(&self.settings.label);
         }
     }
 
@@ -290,6 +301,21 @@ mod tests {
         );
         assert!(error.is_transient());
         assert_eq!(scene.asked().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_circle_is_final_and_speaks_against_nobody() {
+        let (circle, other) = (Scene::new().await, Scene::new().await);
+        circle.on(&path(), "HTTP/1.1 508 L", b"");
+        let upstream = upstream(vec![circle.endpoint(), other.endpoint()], |_| {});
+        for _ in 0..2 {
+            let found = with(async |ask| upstream.manifest_head(&ask, &tag()).await).await;
+            let error = found.unwrap_err();
+            assert!(matches!(error, UpstreamError::Circle { .. }), "{error}");
+            assert!(error.is_transient());
+        }
+        assert_eq!((circle.asked().len(), other.asked().len()), (2, 0));
+        assert!(!upstream.0.first().is_resting());
     }
 
     #[tokio::test]

@@ -3,12 +3,13 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use reqwest::{Client, ClientBuilder, Url, redirect::Policy};
+use rustls::ClientConfig;
 
 use super::{
-    BuildError, Endpoint, Settings,
-    address::{Guard, Guarded, Reach},
-    auth::Login,
+    Breach, BuildError, Endpoint, NamedBy, Settings, Transport,
+    address::{self, Bounds, Guard, Guarded, Lookup, Reach},
     endpoint::Station,
+    proxy::{Passed, Ways},
     tls,
 };
 
@@ -19,16 +20,53 @@ const HEADERS_MAX: usize = 256;
 
 /// What settings become.
 pub(super) struct Built {
-    /// The client for everything but sockets.
-    pub(super) network: Client,
-    /// What its resolver enforces.
+    /// The clients for everything but sockets.
+    pub(super) clients: Clients,
+    /// What their resolver enforces.
     pub(super) guard: Arc<Guard>,
     /// The endpoints, as they are written.
     pub(super) stations: Vec<Station>,
 }
 
+/// Who is contacted how. An upstream's own hosts, and those that its table lists, see our
+/// certificate, and theirs are not checked if the table says so; everyone else is met without a
+/// certificate of ours and is always checked. Both trust `ca_file` and use the proxy.
+#[derive(Debug)]
+pub(super) struct Clients {
+    near: Client,
+    far: Client,
+    /// The upstream's own hosts, whatever the port.
+    own: Vec<String>,
+    /// `redirects` and `realms`.
+    listed: Vec<String>,
+    ways: Ways,
+    guard: Arc<Guard>,
+}
+
+impl Clients {
+    /// The client that a URL is asked with, if it may be asked at all: the resolver never sees a
+    /// host that is written as an address.
+    pub(super) fn of(&self, url: &Url) -> Result<&Client, Breach> {
+        let host = url.host_str().unwrap_or_default();
+        if !self.guard.admits_literal(host) {
+            return Err(Breach::Address);
+        }
+        let is_near = self.own.iter().any(|own| own == host) || address::listed(&self.listed, url);
+        Ok(if is_near { &self.near } else { &self.far })
+    }
+
+    /// The proxy that a URL is asked through.
+    pub(super) fn proxy(&self, url: &Url) -> Option<Passed> {
+        self.ways.through(url)
+    }
+}
+
 /// Builds clients and endpoints; contacts nothing.
 pub(super) fn build(settings: &Settings) -> Result<Built, BuildError> {
+    build_with(settings, address::system())
+}
+
+fn build_with(settings: &Settings, lookup: Lookup) -> Result<Built, BuildError> {
     let bases: Vec<_> = settings
         .endpoints
         .iter()
@@ -38,23 +76,35 @@ pub(super) fn build(settings: &Settings) -> Result<Built, BuildError> {
     let is_socket = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Unix(_));
     let hosts = settings.endpoints.iter().zip(&bases);
     let hosts = hosts.filter(|(endpoint, _)| !is_socket(endpoint));
-    let hosts = hosts.filter_map(|(_, base)| base.host_str().map(str::to_owned));
+    let own: Vec<_> = hosts
+        .filter_map(|(_, base)| base.host_str().map(str::to_owned))
+        .collect();
     let least = if settings.endpoints.iter().any(is_socket) {
         Reach::Loopback
     } else {
         Reach::Public
     };
-    let guard = Arc::new(Guard::new(hosts.collect(), least, &settings.redirects));
+    let listed = [settings.redirects.as_slice(), &settings.realms].concat();
+    let guard = Arc::new(Guard::new(Bounds {
+        own: own.clone(),
+        least,
+        named_by: settings.named_by,
+        listed: listed.clone(),
+        proxies: settings.transport.proxy.hosts(),
+    }));
     let mut stations = Vec::with_capacity(bases.len());
     for ((endpoint, base), number) in settings.endpoints.iter().zip(bases).zip(1..) {
-        if !base
-            .host_str()
-            .is_some_and(|host| guard.admits_literal(host))
-        {
+        // What stands for this machine in a socket's URL is no address; what a client names is
+        // refused when it is asked for, for it is no fault of the configuration.
+        let is_admitted = |host: &str| {
+            is_socket(endpoint)
+                || settings.named_by == NamedBy::Client
+                || guard.admits_literal(host)
+        };
+        if !base.host_str().is_some_and(is_admitted) {
             let reason = "an address that must not be contacted";
             return Err(BuildError::Endpoint { number, reason });
         }
-        let login = Login::new(settings.credentials.clone());
         let (label, socket) = match endpoint {
             Endpoint::Url(_) => (base.origin().ascii_serialization(), None),
             Endpoint::Unix(path) => (
@@ -62,13 +112,46 @@ pub(super) fn build(settings: &Settings) -> Result<Built, BuildError> {
                 Some(socket(settings, path)?),
             ),
         };
-        stations.push(Station::new(label, base, socket, login));
+        stations.push(Station::new(label, base, socket));
     }
-    let network = plain(settings)?.dns_resolver(Guarded(Arc::clone(&guard)));
+    let guarded = Guarded {
+        guard: Arc::clone(&guard),
+        lookup,
+    };
+    let clients = clients(settings, own, listed, &guarded)?;
     Ok(Built {
-        network: finish(network)?,
+        clients,
         guard,
         stations,
+    })
+}
+
+fn clients(
+    settings: &Settings,
+    own: Vec<String>,
+    listed: Vec<String>,
+    guarded: &Guarded,
+) -> Result<Clients, BuildError> {
+    let transport = &settings.transport;
+    let over = |tls: ClientConfig| {
+        let builder = plain(settings, tls).dns_resolver(guarded.clone());
+        finish(transport.proxy.set(builder)?)
+    };
+    let far = over(tls::far(transport)?)?;
+    let near = if transport.identity.is_some() || !transport.is_verified {
+        let hosts = listed.iter().filter_map(|host| address::host(host));
+        let hosts: Vec<_> = own.iter().cloned().chain(hosts).collect();
+        over(tls::near(transport, &hosts)?)?
+    } else {
+        far.clone()
+    };
+    Ok(Clients {
+        near,
+        far,
+        own,
+        listed,
+        ways: transport.proxy.ways(),
+        guard: Arc::clone(&guarded.guard),
     })
 }
 
@@ -78,18 +161,20 @@ pub(super) fn build(settings: &Settings) -> Result<Built, BuildError> {
 /// Only if the TLS library refuses its own defaults.
 pub fn over_socket(path: &Path) -> Result<Client, BuildError> {
     let client = Client::builder()
-        .tls_backend_preconfigured(tls::config()?)
+        .tls_backend_preconfigured(tls::far(&Transport::default())?)
         .no_proxy();
     finish(client.unix_socket(path))
 }
 
 fn socket(settings: &Settings, path: &Path) -> Result<Client, BuildError> {
-    finish(plain(settings)?.unix_socket(path))
+    let tls = tls::far(&settings.transport)?;
+    finish(plain(settings, tls).unix_socket(path))
 }
 
-fn plain(settings: &Settings) -> Result<ClientBuilder, BuildError> {
-    Ok(Client::builder()
-        .tls_backend_preconfigured(tls::config()?)
+/// A client that uses no proxy, not even the environment's.
+fn plain(settings: &Settings, tls: ClientConfig) -> ClientBuilder {
+    Client::builder()
+        .tls_backend_preconfigured(tls)
         .user_agent(concat!("roadstead/", env!("CARGO_PKG_VERSION")))
         .http1_only()
         .http1_max_headers(HEADERS_MAX)
@@ -99,7 +184,7 @@ fn plain(settings: &Settings) -> Result<ClientBuilder, BuildError> {
         .no_proxy()
         .connect_timeout(settings.connect_max)
         .pool_idle_timeout(IDLE_MAX)
-        .pool_max_idle_per_host(settings.concurrent_max))
+        .pool_max_idle_per_host(settings.concurrent_max)
 }
 
 fn finish(builder: ClientBuilder) -> Result<Client, BuildError> {
@@ -130,3 +215,6 @@ fn base(endpoint: &Endpoint, number: usize) -> Result<Url, BuildError> {
     }
     Ok(url)
 }
+
+#[cfg(test)]
+mod scenes;

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use reqwest::{Client, Url};
 use tokio::time::Instant;
 
-use super::{UpstreamError, auth::Login};
+use super::{UpstreamError, login::Lessons};
 
 /// First and longest time that an endpoint is left alone.
 const REST_FIRST: Duration = Duration::from_secs(1);
@@ -21,8 +21,8 @@ pub(super) struct Station {
     pub(super) base: Url,
     /// The client whose connections all lead to the endpoint's socket, if it is one.
     pub(super) socket: Option<Client>,
-    /// How we log in there.
-    pub(super) login: Login,
+    /// How it wants us to log in.
+    pub(super) lessons: Lessons,
     /// Written by calls when they leave.
     health: Mutex<Health>,
 }
@@ -61,12 +61,12 @@ pub(super) struct Turn<'a> {
 
 impl Station {
     /// Nothing known yet.
-    pub(super) fn new(label: String, base: Url, socket: Option<Client>, login: Login) -> Self {
+    pub(super) fn new(label: String, base: Url, socket: Option<Client>) -> Self {
         Self {
             label: label.into(),
             base,
             socket,
-            login,
+            lessons: Lessons::default(),
             health: Mutex::default(),
         }
     }
@@ -174,7 +174,7 @@ mod tests {
 
     fn station() -> Station {
         let base = "http://127.0.0.1:1".parse().unwrap();
-        Station::new("http://127.0.0.1:1".into(), base, None, Login::default())
+        Station::new("http://127.0.0.1:1".into(), base, None)
     }
 
     #[test]

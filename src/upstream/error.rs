@@ -56,6 +56,12 @@ pub enum UpstreamError {
         /// The status.
         status: u16,
     },
+    /// 508: it, or a mirror behind it, has asked us for this, or will not go round once more.
+    #[error("{endpoint} says that the request goes in a circle: mirrors point at each other")]
+    Circle {
+        /// Who.
+        endpoint: Arc<str>,
+    },
     /// An answer that must not be used.
     #[error("{endpoint} broke the protocol: {breach}")]
     Breach {
@@ -96,6 +102,12 @@ pub enum Breach {
     /// A redirect that must not be followed.
     #[error("a redirect that must not be followed: {0}")]
     Redirect(&'static str),
+    /// A token service that must not be asked, or not with our login.
+    #[error("a token service that must not be asked: {0}")]
+    Realm(String),
+    /// A token service's answer without a token that could be sent.
+    #[error("no token: {0}")]
+    Token(&'static str),
     /// A name that stands for an address that must not be contacted.
     #[error("an address that must not be contacted")]
     Address,
@@ -130,9 +142,21 @@ impl UpstreamError {
             Self::Unreachable { .. }
             | Self::TimedOut { .. }
             | Self::Throttled { .. }
-            | Self::Failed { .. } => true,
+            | Self::Failed { .. }
+            | Self::Circle { .. } => true,
             Self::Absent { .. } | Self::Refused { .. } | Self::Breach { .. } => false,
         }
+    }
+
+    /// Whether a login that we have was not accepted.
+    pub fn is_refused_login(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                with_credentials: true,
+                ..
+            }
+        )
     }
 
     /// Whether a body that failed so may well be better at a second try: it broke off, a bit

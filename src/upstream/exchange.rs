@@ -2,21 +2,22 @@
 
 use std::{error::Error, sync::Arc, time::SystemTime};
 
-use http::header::{LOCATION, RETRY_AFTER};
+use http::header::LOCATION;
 use reqwest::{Response, Url};
 use tokio::time::Instant;
 
 use super::{
     Breach, UpstreamError,
     address::{Forbidden, Guard},
-    auth::Authorization,
     call::Shared,
     endpoint::Station,
     judge::{self, Giver, Verdict},
+    login::{Authorization, Challenge, Visit},
+    proxy::Passed,
     redirect,
     request::Request,
     retry::Trouble,
-    retry_after,
+    retry_after, tls,
 };
 
 /// A try that failed; without trouble it is the last one.
@@ -31,11 +32,16 @@ pub(super) struct Trail {
     /// Whether another origin was ever on it; from then on no login is sent, not even back home.
     crossed: bool,
     hops: usize,
-    logins: u32,
+    /// How often the endpoint itself answered.
+    pub(super) answers: usize,
+    /// Who else is being waited for: a token service, or a program that has our login.
+    pub(super) beside: Option<Arc<str>>,
+    /// How we log in at the endpoint.
+    pub(super) visit: Visit,
 }
 
 impl Shared {
-    /// Sends, logs in once if asked to, and follows redirects.
+    /// Sends, logs in as the endpoint asks for it, and follows redirects.
     pub(super) async fn exchange(
         &self,
         station: &Station,
@@ -43,24 +49,23 @@ impl Shared {
         trail: &mut Trail,
     ) -> Result<Response, Failure> {
         loop {
-            let login = match trail.giver() {
+            trail.visit.sent = match trail.giver() {
                 Giver::Beyond => Authorization::None,
-                Giver::Endpoint => station.login.authorization(),
+                Giver::Endpoint => Box::pin(self.log_in(station, request, trail)).await?,
             };
-            let response = self.send(station, request, trail, &login).await?;
-            let verdict = Verdict::of(response.status(), request.kind, trail.giver());
+            let response = self.send(station, request, trail).await?;
+            let verdict = trail.judge(&response, request);
             self.count(request, verdict.label());
-            let headers = response.headers();
-            let fresh_login = || trail.logins == 0 && station.login.challenged(&login, headers);
             match verdict {
                 Verdict::Use => return Ok(response),
-                Verdict::Challenged if fresh_login() => trail.logins += 1,
                 Verdict::Challenged => {
-                    let why = station.login.why_refused(&login);
-                    return Err(Failure::last(refused(station, trail, why)));
+                    let headers = response.headers();
+                    Box::pin(self.challenged(station, request, headers, trail)).await?;
                 }
+                Verdict::BadToken => self.drop_token(&trail.visit.sent),
                 Verdict::Follow => {
-                    let location = headers.get(LOCATION).map(http::HeaderValue::as_bytes);
+                    let location = response.headers().get(LOCATION);
+                    let location = location.map(http::HeaderValue::as_bytes);
                     trail
                         .follow(station, location, &self.guard)
                         .map_err(|breach| Failure::breach(trail.host(station), breach))?;
@@ -71,28 +76,37 @@ impl Shared {
     }
 
     /// One request and the head of its answer.
-    async fn send(
+    pub(super) async fn send(
         &self,
         station: &Station,
         request: &Request,
-        trail: &Trail,
-        login: &Authorization,
+        trail: &mut Trail,
     ) -> Result<Response, Failure> {
-        let client = match &station.socket {
-            Some(socket) if !trail.crossed => socket,
-            _ => &self.network,
+        let (client, proxy) = match &station.socket {
+            Some(socket) if !trail.crossed => (socket, None),
+            _ => (
+                self.clients
+                    .of(&trail.url)
+                    .map_err(|breach| Failure::breach(trail.host(station), breach))?,
+                self.clients.proxy(&trail.url),
+            ),
         };
         let builder = client
             .request(request.method.clone(), trail.url.clone())
-            .headers(request.headers());
+            .headers(request.headers(trail.giver()));
         let began = Instant::now();
-        let response = match login.apply(builder).send().await {
+        let sent = trail.visit.sent.apply(builder).send().await;
+        let response = match heard(sent, trail.host(station), proxy.as_ref()) {
             Ok(response) => response,
-            Err(error) => {
+            Err(failure) => {
                 self.count(request, "unreachable");
-                return Err(broken(&error.without_url(), station, trail));
+                return Err(Failure {
+                    trouble: failure.trouble.map(|trouble| trail.blame(trouble)),
+                    ..failure
+                });
             }
         };
+        trail.answers += usize::from(!trail.crossed);
         let name = &self.settings.label;
         self.metrics.upstream_answered(name, began.elapsed());
         if let Some(remaining) = judge::budget(response.headers()) {
@@ -115,12 +129,13 @@ impl Shared {
         let status = response.status().as_u16();
         match verdict {
             Verdict::Absent => Failure::last(UpstreamError::Absent { endpoint }),
-            Verdict::Refused => Failure::last(refused(station, trail, "it forbids this")),
+            Verdict::Refused => Failure::last(UpstreamError::Refused {
+                endpoint,
+                with_credentials: !trail.crossed && trail.visit.credential.is_some(),
+                detail: "it forbids this",
+            }),
             Verdict::Throttled => {
-                let value = response.headers().get(RETRY_AFTER);
-                let value = value.and_then(|value| value.to_str().ok());
-                let retry_after =
-                    value.and_then(|value| retry_after::parse(value, SystemTime::now()));
+                let retry_after = retry_after::of(response.headers(), SystemTime::now());
                 self.gate.shut(retry_after, Instant::now());
                 Failure {
                     error: UpstreamError::Throttled {
@@ -135,7 +150,13 @@ impl Shared {
                 trouble: Some(trail.blame(Trouble::Failing)),
             },
             Verdict::Unfit => Failure::last(UpstreamError::Failed { endpoint, status }),
-            Verdict::Use | Verdict::Follow | Verdict::Challenged | Verdict::Senseless => {
+            // Another endpoint leads to the same circle, and this one does well otherwise.
+            Verdict::Circle => Failure::last(UpstreamError::Circle { endpoint }),
+            Verdict::Use
+            | Verdict::Follow
+            | Verdict::Challenged
+            | Verdict::BadToken
+            | Verdict::Senseless => {
                 Failure::breach(endpoint, Breach::Head("a status that makes no sense here"))
             }
         }
@@ -166,7 +187,24 @@ impl Trail {
             url,
             crossed: false,
             hops: 0,
-            logins: 0,
+            answers: 0,
+            beside: None,
+            visit: Visit::new(),
+        }
+    }
+
+    /// What an answer means, a login's part in it included.
+    fn judge(&mut self, response: &Response, request: &Request) -> Verdict {
+        let verdict = Verdict::of(response.status(), request.kind, self.giver());
+        match verdict {
+            _ if self.crossed => verdict,
+            Verdict::Refused if Challenge::read(response.headers()).wants_more() => {
+                Verdict::Challenged
+            }
+            Verdict::Unfit if response.status().as_u16() == 400 && self.visit.blames_token() => {
+                Verdict::BadToken
+            }
+            verdict => verdict,
         }
     }
 
@@ -195,16 +233,16 @@ impl Trail {
 
     /// Whom an error names.
     pub(super) fn host(&self, station: &Station) -> Arc<str> {
-        if self.crossed {
-            self.url.origin().ascii_serialization().into()
-        } else {
-            Arc::clone(&station.label)
+        match &self.beside {
+            Some(service) => Arc::clone(service),
+            None if self.crossed => self.url.origin().ascii_serialization().into(),
+            None => Arc::clone(&station.label),
         }
     }
 
     /// The same trouble, seen from the endpoint.
     pub(super) fn blame(&self, trouble: Trouble) -> Trouble {
-        if self.crossed {
+        if self.crossed || self.beside.is_some() {
             Trouble::Beyond
         } else {
             trouble
@@ -212,17 +250,29 @@ impl Trail {
     }
 }
 
-fn refused(station: &Station, trail: &Trail, detail: &'static str) -> UpstreamError {
-    UpstreamError::Refused {
-        endpoint: trail.host(station),
-        with_credentials: !trail.crossed && !station.login.is_anonymous(),
-        detail,
+/// The answer, if there is one and it is not a word of the proxy on the way.
+pub(super) fn heard(
+    sent: Result<Response, reqwest::Error>,
+    endpoint: Arc<str>,
+    proxy: Option<&Passed>,
+) -> Result<Response, Failure> {
+    let response =
+        sent.map_err(|error| broken(&error.without_url(), Arc::clone(&endpoint), proxy))?;
+    match proxy.and_then(|proxy| proxy.refusal(response.status(), response.headers())) {
+        Some(detail) => Err(Failure {
+            error: UpstreamError::Unreachable { endpoint, detail },
+            trouble: Some(Trouble::Unreachable),
+        }),
+        None => Ok(response),
     }
 }
 
 /// What a failure below HTTP means.
-fn broken(error: &reqwest::Error, station: &Station, trail: &Trail) -> Failure {
-    let endpoint = trail.host(station);
+pub(super) fn broken(
+    error: &reqwest::Error,
+    endpoint: Arc<str>,
+    proxy: Option<&Passed>,
+) -> Failure {
     if causes(error).any(<dyn Error>::is::<Forbidden>) {
         return Failure::breach(endpoint, Breach::Address);
     }
@@ -241,14 +291,24 @@ fn broken(error: &reqwest::Error, station: &Station, trail: &Trail) -> Failure {
     Failure {
         error: UpstreamError::Unreachable {
             endpoint,
-            detail: detail(error),
+            detail: detail(error, proxy),
         },
-        trouble: Some(trail.blame(trouble)),
+        trouble: Some(trouble),
     }
 }
 
 /// The innermost cause, which is the telling one; no address that may be signed is in it.
-pub(super) fn detail(error: &reqwest::Error) -> String {
+pub(super) fn detail(error: &reqwest::Error, proxy: Option<&Passed>) -> String {
+    if error.is_connect()
+        && let Some(told) = proxy.and_then(|proxy| proxy.unconnected(error))
+    {
+        return told;
+    }
+    let of_proxy = |cause| proxy.and_then(|proxy| proxy.explain(cause));
+    let told = |cause| tls::explain(cause).or_else(|| of_proxy(cause));
+    if let Some(told) = causes(error).find_map(told) {
+        return told;
+    }
     let innermost = causes(error).last();
     innermost.map_or_else(|| error.to_string(), ToString::to_string)
 }
@@ -269,8 +329,8 @@ mod tests {
         oci::Reference,
         secret::Secret,
         upstream::{
-            Credentials, Endpoint, Upstream,
-            scene::{NAME, Scene, digest, upstream, with},
+            Credential, Endpoint, Entry, Keyring, Source, Upstream,
+            scene::{NAME, Scene, VIA, digest, upstream, with},
         },
     };
 
@@ -292,10 +352,14 @@ mod tests {
 
     fn logged_in(scene: &Scene) -> Upstream {
         upstream(vec![scene.endpoint()], |settings| {
-            settings.credentials = Credentials::Basic {
+            let credential = Credential::Password {
                 username: "user".into(),
                 password: Secret::new("canary"),
             };
+            settings.keyring = Keyring::new(vec![Entry {
+                place: "test".parse().unwrap(),
+                source: Source::Given(credential),
+            }]);
         })
     }
 
@@ -361,7 +425,8 @@ mod tests {
             "HTTP/1.1 401 U\nwww-authenticate: Bearer realm=\"r\"",
             b"",
         );
-        check(logged_in(&token), true, "it needs a token login").await;
+        let error = blob(&logged_in(&token)).await.unwrap_err();
+        assert!(matches!(error, UpstreamError::Breach { .. }), "{error}");
         assert_eq!(token.asked().len(), 1);
     }
 
@@ -417,13 +482,8 @@ mod tests {
             "{absent:?}"
         );
         let far = upstream(vec![Endpoint::Url("http://192.0.2.1".into())], |_| {});
-        let error = far.0.network.get(name).send().await.unwrap_err();
-        let trail = Trail::new("http://192.0.2.1".parse().unwrap());
-        let failure = broken(&error, far.0.first(), &trail);
-        let UpstreamError::Breach { breach, .. } = failure.error else {
-            panic!("{}", failure.error);
-        };
-        assert_eq!(breach, Breach::Address);
+        let judged = far.0.clients.of(&name.parse().unwrap());
+        assert_eq!(judged.map(drop), Err(Breach::Address));
         assert_eq!(scene.asked().len(), 1);
     }
 
@@ -459,6 +519,7 @@ mod tests {
             format!("accept: {}", crate::oci::MediaType::MANIFEST_ACCEPT),
             format!("host: {}", scene.address),
             format!("user-agent: roadstead/{}", env!("CARGO_PKG_VERSION")),
+            format!("via: {VIA}"),
         ];
         assert_eq!(lines, want);
     }

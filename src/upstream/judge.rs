@@ -24,8 +24,10 @@ pub(super) enum Verdict {
     Use,
     /// A redirect.
     Follow,
-    /// 401 from the endpoint itself.
+    /// 401 from the endpoint itself, or a 403 that wants a token of another scope.
     Challenged,
+    /// 400 from the endpoint itself to a token, which may be how it says that the token is too old.
+    BadToken,
     /// It does not have it.
     Absent,
     /// It may have it, but not for us.
@@ -36,6 +38,8 @@ pub(super) enum Verdict {
     Failing,
     /// Trouble that will not pass within this call.
     Unfit,
+    /// 508: the question would come back to where it has been.
+    Circle,
     /// No status for such a request.
     Senseless,
 }
@@ -55,6 +59,7 @@ impl Verdict {
             404 | 410 => Self::Absent,
             429 => Self::Throttled,
             501 | 505 => Self::Unfit,
+            508 => Self::Circle,
             408 | 425 | 500..=599 => Self::Failing,
             400..=499 => Self::Unfit,
             _ => Self::Senseless,
@@ -66,11 +71,11 @@ impl Verdict {
         match self {
             Self::Use => "ok",
             Self::Follow => "redirect",
-            Self::Challenged => "challenged",
+            Self::Challenged | Self::BadToken => "challenged",
             Self::Absent => "absent",
             Self::Refused => "refused",
             Self::Throttled => "throttled",
-            Self::Failing | Self::Unfit => "failed",
+            Self::Failing | Self::Unfit | Self::Circle => "failed",
             Self::Senseless => "breach",
         }
     }
@@ -146,7 +151,8 @@ mod tests {
         for status in [400, 405, 406, 416, 501] {
             check(status, Kind::Manifest, Giver::Endpoint, Verdict::Unfit);
         }
-        for status in [408, 500, 502, 503, 504, 599] {
+        check(508, Kind::Blob, Giver::Endpoint, Verdict::Circle);
+        for status in [408, 500, 502, 503, 504, 507, 509, 599] {
             check(status, Kind::Manifest, Giver::Endpoint, Verdict::Failing);
         }
     }

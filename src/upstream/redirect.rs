@@ -34,11 +34,24 @@ pub(super) fn target(from: &Url, location: Option<&[u8]>, guard: &Guard) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::address::Reach;
+    use crate::upstream::{
+        NamedBy,
+        address::{Bounds, Reach},
+    };
+
+    fn guard(own: &str) -> Guard {
+        Guard::new(Bounds {
+            own: vec![own.to_owned()],
+            least: Reach::Public,
+            named_by: NamedBy::Configuration,
+            listed: Vec::new(),
+            proxies: Vec::new(),
+        })
+    }
 
     fn follow(from: &str, location: &str) -> Result<String, Breach> {
         let from: Url = from.parse().unwrap();
-        let guard = Guard::new(vec![from.host_str().unwrap().into()], Reach::Public, &[]);
+        let guard = guard(from.host_str().unwrap());
         target(&from, Some(location.as_bytes()), &guard).map(|url| url.to_string())
     }
 
@@ -64,6 +77,21 @@ mod tests {
             "https://127.0.0.1/",
             "https://2130706433/",
             "https://0x7f.1/",
+            "https://0177.0.0.1/",
+            "https://127.1/",
+            "https://127.0.0.1./",
+            "https://localhost/",
+            "https://localhost./",
+            "https://x.localhost/",
+            "https://LOCALHOST/",
+            "https://[::1]/",
+            "https://[::]/",
+            "https://[fe80::1%25eth0]/",
+            "https://[::ffff:7f00:1]/",
+            "https://169.254.169.254./",
+            "https://①⑥⑨.254.169.254/",
+            "https://ⓛocalhost/",
+            "https://0/",
             "https://[::ffff:169.254.169.254]/",
             "https://169.254.169.254/latest/meta-data",
             "unix:/run/docker.sock",
@@ -71,14 +99,7 @@ mod tests {
         for location in bad {
             assert!(follow(from, location).is_err(), "{location}");
         }
-        assert!(
-            target(
-                &from.parse().unwrap(),
-                None,
-                &Guard::new(vec![], Reach::Public, &[])
-            )
-            .is_err()
-        );
+        assert!(target(&from.parse().unwrap(), None, &guard("r.example")).is_err());
     }
 
     #[test]

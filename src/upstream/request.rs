@@ -4,8 +4,8 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use reqwest::Url;
 use tokio::time::Instant;
 
-use super::{Ask, Settings};
-use crate::oci::MediaType;
+use super::{Ask, Settings, judge::Giver};
+use crate::oci::{MediaType, RepositoryName, Via};
 
 /// One question, before it is known which endpoint answers it.
 #[derive(Clone, Debug)]
@@ -16,6 +16,10 @@ pub(super) struct Request {
     pub(super) method: Method,
     /// When the head of the answer must be here.
     pub(super) deadline: Instant,
+    /// The repository; it decides the login.
+    pub(super) name: Option<RepositoryName>,
+    /// Empty for a ping, which nobody passes on.
+    via: Via,
     path: String,
     query: Query,
     range: Option<String>,
@@ -32,6 +36,8 @@ pub(super) enum Kind {
     Tags,
     /// What refers to a digest.
     Referrers,
+    /// The API's root, which says how to log in.
+    Ping,
 }
 
 /// What stands after the question mark.
@@ -51,6 +57,7 @@ impl Kind {
             Self::Blob => "blob",
             Self::Tags => "tags",
             Self::Referrers => "referrers",
+            Self::Ping => "ping",
         }
     }
 
@@ -63,7 +70,7 @@ impl Kind {
     fn accept(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Manifest => MediaType::MANIFEST_ACCEPT,
-            Self::Blob => "*/*",
+            Self::Blob | Self::Ping => "*/*",
             Self::Tags => "application/json",
             Self::Referrers => "application/vnd.oci.image.index.v1+json",
         })
@@ -77,7 +84,23 @@ impl Request {
             kind,
             method,
             deadline: ask.deadline,
+            name: Some(ask.name.clone()),
+            via: ask.via.clone(),
             path: format!("{}/{what}", ask.name),
+            query: Query::Pairs(Vec::new()),
+            range: None,
+        }
+    }
+
+    /// A question for the root of the API, with the login for a repository.
+    pub(super) fn ping(name: Option<RepositoryName>, deadline: Instant) -> Self {
+        Self {
+            kind: Kind::Ping,
+            method: Method::GET,
+            deadline,
+            name,
+            via: Via::default(),
+            path: String::new(),
             query: Query::Pairs(Vec::new()),
             range: None,
         }
@@ -93,6 +116,16 @@ impl Request {
     pub(super) fn range(mut self, range: String) -> Self {
         self.range = Some(range);
         self
+    }
+
+    /// The API's root at an endpoint, as the specification writes it, and without its last slash.
+    pub(super) fn roots(base: &Url, settings: &Settings) -> [Url; 2] {
+        let api = settings.api_path.trim_matches('/');
+        [format!("/{api}/"), format!("/{api}")].map(|path| {
+            let mut url = base.clone();
+            url.set_path(&path);
+            url
+        })
     }
 
     /// The whole address at an endpoint.
@@ -113,9 +146,10 @@ impl Request {
         url
     }
 
-    /// All headers but the login.
-    pub(super) fn headers(&self) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(3);
+    /// All headers but the login. Where the question has been is for the endpoint only: nobody
+    /// behind a redirect is a mirror, or needs to know of ours.
+    pub(super) fn headers(&self, giver: Giver) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(4);
         headers.insert(header::ACCEPT, self.kind.accept());
         headers.insert(
             header::ACCEPT_ENCODING,
@@ -124,6 +158,12 @@ impl Request {
         let range = self.range.as_deref();
         if let Some(Ok(range)) = range.map(HeaderValue::from_str) {
             headers.insert(header::RANGE, range);
+        }
+        if giver == Giver::Endpoint
+            && !self.via.is_empty()
+            && let Ok(via) = HeaderValue::try_from(self.via.to_string())
+        {
+            headers.insert(header::VIA, via);
         }
         headers
     }
@@ -148,6 +188,7 @@ mod tests {
         let ask = Ask {
             name: &"library/nginx".parse().unwrap(),
             registry: &"docker.io".parse().unwrap(),
+            via: &Via::default(),
             deadline: Instant::now(),
         };
         let base = "https://r.example:8443".parse().unwrap();

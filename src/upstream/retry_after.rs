@@ -2,11 +2,18 @@
 
 use std::time::{Duration, SystemTime};
 
+use http::{HeaderMap, header::RETRY_AFTER};
+
 /// Shortest and longest time a server can make us wait.
 const SECONDS: std::ops::RangeInclusive<u64> = 1..=3600;
 
+/// What an answer asks for.
+pub(super) fn of(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    parse(headers.get(RETRY_AFTER)?.to_str().ok()?, now)
+}
+
 /// How long to wait, within 1 to 3600 seconds; nonsense is none.
-pub(super) fn parse(value: &str, now: SystemTime) -> Option<Duration> {
+fn parse(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     let digits = value.strip_prefix(['-', '+']).unwrap_or(value);
     let seconds = if digits.is_empty() {

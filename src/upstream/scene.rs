@@ -11,9 +11,14 @@ use tokio::{
 };
 
 use super::{Ask, Defaults, Endpoint, Settings, Upstream};
-use crate::{oci::Digest, telemetry::Metrics};
+use crate::{
+    oci::{Digest, Instance, Via},
+    telemetry::Metrics,
+};
 
 pub(super) const NAME: &str = "library/x";
+/// What its questions say of where they have been.
+pub(super) const VIA: &str = "1.1 roadstead-00000000000000ff";
 
 /// A server on loopback.
 #[derive(Clone)]
@@ -26,7 +31,7 @@ pub(super) struct Scene {
 struct Script {
     /// Answers by `METHOD PATH?QUERY`, given in order; the last one stays.
     answers: BTreeMap<String, Vec<Vec<u8>>>,
-    /// The heads of all requests.
+    /// All requests, heads and bodies.
     asked: Vec<String>,
 }
 
@@ -96,7 +101,14 @@ impl Scene {
             if !head.ends_with(b"\r\n\r\n") {
                 continue;
             }
-            let text = String::from_utf8(std::mem::take(&mut head)).unwrap();
+            let mut text = String::from_utf8(std::mem::take(&mut head)).unwrap();
+            let length = text.split_once("content-length: ");
+            if let Some((_, rest)) = length {
+                let length = rest.split("\r\n").next().unwrap().parse().unwrap();
+                let mut body = vec![0; length];
+                stream.read_exact(&mut body).await.unwrap();
+                text += std::str::from_utf8(&body).unwrap();
+            }
             let line = text.split(" HTTP/").next().unwrap().to_owned();
             let missing = b"HTTP/1.1 404 N\r\ncontent-length: 0\r\n\r\n".to_vec();
             let answer = {
@@ -147,6 +159,7 @@ pub(super) async fn within<T>(time: Duration, question: impl AsyncFnOnce(Ask<'_>
     question(Ask {
         name: &name,
         registry: &registry,
+        via: &Via::own(Instance::new(0xff)),
         deadline,
     })
     .await

@@ -139,7 +139,7 @@ impl Growing {
     }
 
     /// A reader that goes on at `offset`, now that this one's file is broken.
-    pub async fn relieved(self, offset: u64) -> Option<Self> {
+    pub(super) async fn relieved(self, offset: u64) -> Option<Self> {
         let relief = self.relief.clone()?;
         relief.take_over(self, offset).await
     }

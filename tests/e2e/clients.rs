@@ -15,13 +15,22 @@ use std::{fs, net::SocketAddr, path::Path, time::Duration};
 const READY_MAX: Duration = Duration::from_mins(1);
 const PULL_MAX: Duration = Duration::from_mins(2);
 
+/// How a client that is no daemon talks to the mirror.
+pub(crate) enum Way<'a> {
+    /// Without TLS.
+    Plain,
+    /// With the certificates of a folder: `*.crt` to trust, `*.cert` and `*.key` to show.
+    Tls(&'a Path),
+}
+
 /// A policy that takes unsigned images, and a `registries.conf` whose `docker.io` lives behind `location` only.
-fn write_containers_conf(folder: &Path, location: &str) {
+fn write_containers_conf(folder: &Path, location: &str, way: &Way<'_>) {
     let policy = r#"{"default": [{"type": "insecureAcceptAnything"}]}"#;
     fs::write(folder.join("policy.json"), policy).unwrap();
+    let insecure = matches!(way, Way::Plain);
     let registries = format!(
         "[[registry]]\nprefix = \"docker.io\"\nlocation = \"127.0.0.1:1/nowhere\"\ninsecure = true\n\
-         [[registry.mirror]]\nlocation = \"{location}\"\ninsecure = true\n"
+         [[registry.mirror]]\nlocation = \"{location}\"\ninsecure = {insecure}\n"
     );
     fs::write(folder.join("registries.conf"), registries).unwrap();
     fs::write(folder.join("auth.json"), "{}").unwrap();

@@ -18,12 +18,19 @@ pub(crate) struct Body<'a> {
     pub(crate) bytes: &'a mut dyn Read,
 }
 
+/// What is asked of whom.
+pub(crate) struct Line<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) target: &'a str,
+    pub(crate) host: &'a str,
+}
+
 /// An answer whose body is still on the wire.
 pub(crate) struct Reply {
     pub(crate) status: u16,
     headers: Vec<(String, String)>,
     length: u64,
-    body: Take<BufReader<TcpStream>>,
+    body: Take<BufReader<Box<dyn Read + Send>>>,
 }
 
 pub(crate) fn get(address: SocketAddr, target: &str) -> Reply {
@@ -38,11 +45,42 @@ pub(crate) fn send(
     headers: &[(&str, &str)],
     body: Option<Body<'_>>,
 ) -> io::Result<Reply> {
-    let mut stream = TcpStream::connect(address)?;
+    let stream = connect(address)?;
+    let host = &address.to_string();
+    talk(
+        stream,
+        &Line {
+            method,
+            target,
+            host,
+        },
+        headers,
+        body,
+    )
+}
+
+/// A connection on which nobody waits for ever.
+pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(SILENCE_MAX))?;
     stream.set_write_timeout(Some(SILENCE_MAX))?;
+    Ok(stream)
+}
+
+/// One request on this connection.
+pub(crate) fn talk(
+    mut stream: impl Read + Write + Send + 'static,
+    request: &Line<'_>,
+    headers: &[(&str, &str)],
+    body: Option<Body<'_>>,
+) -> io::Result<Reply> {
+    let Line {
+        method,
+        target,
+        host,
+    } = request;
     let mut head = Vec::new();
-    write!(head, "{method} {target} HTTP/1.1\r\nHost: {address}\r\n")?;
+    write!(head, "{method} {target} HTTP/1.1\r\nHost: {host}\r\n")?;
     write!(head, "Connection: close\r\n")?;
     for (name, value) in headers {
         write!(head, "{name}: {value}\r\n")?;
@@ -55,7 +93,10 @@ pub(crate) fn send(
     if let Some(body) = body {
         copy(body.bytes, |piece| stream.write_all(piece))?;
     }
-    read_head(BufReader::with_capacity(CHUNK_BYTES, stream), method)
+    read_head(
+        BufReader::with_capacity(CHUNK_BYTES, Box::new(stream)),
+        method,
+    )
 }
 
 impl Reply {
@@ -73,6 +114,12 @@ impl Reply {
             );
         }
         self
+    }
+
+    /// Everything the peer has said, as text.
+    pub(crate) fn whole(self) -> String {
+        let head = format!("{} {:?}\n", self.status, self.headers);
+        head + &String::from_utf8_lossy(&self.bytes())
     }
 
     pub(crate) fn bytes(mut self) -> Vec<u8> {
@@ -133,7 +180,7 @@ fn copy(from: &mut dyn Read, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> i
     }
 }
 
-fn read_head(mut stream: BufReader<TcpStream>, method: &str) -> io::Result<Reply> {
+fn read_head(mut stream: BufReader<Box<dyn Read + Send>>, method: &str) -> io::Result<Reply> {
     let status_line = read_line(&mut stream)?;
     let status = status_line
         .split(' ')
@@ -160,7 +207,7 @@ fn read_head(mut stream: BufReader<TcpStream>, method: &str) -> io::Result<Reply
     })
 }
 
-fn read_line(stream: &mut BufReader<TcpStream>) -> io::Result<String> {
+fn read_line(stream: &mut impl BufRead) -> io::Result<String> {
     let mut line = String::new();
     stream.read_line(&mut line)?;
     Ok(line.trim_end().to_owned())

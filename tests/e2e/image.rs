@@ -11,6 +11,7 @@ const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const TAR_BLOCK: usize = 512;
 /// The last layer is larger than what a mirror may hold back whole before its first byte.
 const LAYER_BYTES: [u64; 3] = [100, 200_000, 5 * 1024 * 1024];
+const SMALL_LAYER_BYTES: [u64; 3] = [100, 1_000, 10_000];
 
 /// Bytes with their name.
 pub(crate) struct Blob {
@@ -31,11 +32,25 @@ pub(crate) struct Image {
 impl Image {
     /// Another seed, another image: no two share a blob.
     pub(crate) fn new(seed: u64) -> Self {
+        Self::of(seed, LAYER_BYTES)
+    }
+
+    /// One that is soon made and soon pulled.
+    pub(crate) fn small(seed: u64) -> Self {
+        Self::of(seed, SMALL_LAYER_BYTES)
+    }
+
+    fn of(seed: u64, layer_bytes: [u64; 3]) -> Self {
         let mut blobs = Vec::new();
         let mut manifests = Vec::new();
         let mut entries = Vec::new();
         for (number, architecture) in (0..).zip(["amd64", "arm64"]) {
-            let manifest = platform(seed * 100 + number * 10, architecture, &mut blobs);
+            let manifest = platform(
+                seed * 100 + number * 10,
+                architecture,
+                layer_bytes,
+                &mut blobs,
+            );
             let mut entry = descriptor(&manifest);
             entry["platform"] = json!({"os": "linux", "architecture": architecture});
             entries.push(entry);
@@ -60,10 +75,10 @@ impl Blob {
     }
 }
 
-fn platform(seed: u64, architecture: &str, blobs: &mut Vec<Blob>) -> Blob {
+fn platform(seed: u64, architecture: &str, layer_bytes: [u64; 3], blobs: &mut Vec<Blob>) -> Blob {
     let mut layers = Vec::new();
     let mut diff_ids = Vec::new();
-    for (number, length) in (0..).zip(LAYER_BYTES) {
+    for (number, length) in (0..).zip(layer_bytes) {
         let tar = tar(
             &format!("layer-{number}"),
             &Noise::new(seed + number, length).bytes(),

@@ -10,15 +10,30 @@
     reason = "test helpers: a broken stage ends the scene"
 )]
 
+mod canaries;
+mod certificates;
 mod clients;
 mod explain;
 mod gate;
+mod hostile;
 mod http;
+mod https;
 mod image;
+mod load;
+mod logins;
 mod mirror;
 mod noise;
 mod process;
+mod proxy;
 mod pulls;
 mod registry;
+mod relay;
+mod reload;
+mod renewal;
+mod rotation;
+mod secrets;
 mod shapes;
+mod tls;
+mod tokens;
 mod traffic;
+mod web;

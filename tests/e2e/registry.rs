@@ -1,12 +1,14 @@
 //! Debian's docker-registry as an upstream, with everything it was asked for in its access log.
 
-use std::{cell::Cell, fs, net::SocketAddr, time::Duration};
+use std::{cell::Cell, fs, net::SocketAddr, path::Path, rc::Rc, time::Duration};
 
 use tempfile::TempDir;
 
 use super::{
+    certificates::PairFiles,
     http::{self, Body},
     image::{Blob, Image},
+    noise::Noise,
     process::{Process, command, eventually},
 };
 
@@ -17,7 +19,26 @@ pub(crate) struct Registry {
     pub(crate) address: SocketAddr,
     process: Process,
     fences: Cell<u32>,
+    data: Rc<TempDir>,
     _folder: TempDir,
+}
+
+/// What a registry wants before it gives anything.
+pub(crate) enum Guard<'a> {
+    /// A user name and a password out of this file.
+    Basic(&'a Path),
+    /// A token of this service.
+    Token {
+        realm: String,
+        service: &'a str,
+        issuer: &'a str,
+        bundle: &'a Path,
+    },
+    /// A client certificate of this authority; it has one itself.
+    Certificate {
+        own: &'a PairFiles,
+        clients: &'a Path,
+    },
 }
 
 /// One line of the access log.
@@ -29,15 +50,23 @@ pub(crate) struct Asked {
 
 impl Registry {
     pub(crate) fn start() -> Self {
+        Self::open(Rc::new(tempfile::tempdir().unwrap()), "")
+    }
+
+    /// A second one with the same content, that wants to know who asks. The first is for pushing.
+    pub(crate) fn guarded(&self, guard: &Guard<'_>) -> Self {
+        Self::open(Rc::clone(&self.data), &guard.text())
+    }
+
+    fn open(data: Rc<TempDir>, guard: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("registry.yml");
-        let data = folder.path().join("data");
         let text = format!(
             "version: 0.1\n\
              log: {{level: info, accesslog: {{disabled: false}}}}\n\
              storage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http: {{addr: '127.0.0.1:0'}}\n",
-            data.display()
+             http:\n  addr: 127.0.0.1:0\n{guard}",
+            data.path().display()
         );
         fs::write(&config, text).unwrap();
         let process = Process::spawn(
@@ -52,6 +81,7 @@ impl Registry {
             address,
             process,
             fences: Cell::new(0),
+            data,
             _folder: folder,
         }
     }
@@ -79,6 +109,14 @@ impl Registry {
             .expect_status(201, &target);
     }
 
+    /// Stores bytes nobody else has, and returns their digest.
+    pub(crate) fn push_noise(&self, repository: &str, seed: u64, length: u64) -> String {
+        let digest = http::digest_of(&mut Noise::new(seed, length));
+        let bytes = &mut Noise::new(seed, length);
+        self.push_blob(repository, &digest, Body { length, bytes });
+        digest
+    }
+
     pub(crate) fn push_manifest(&self, repository: &str, reference: &str, manifest: &Blob) {
         let target = format!("/v2/{repository}/manifests/{reference}");
         let mut bytes = manifest.bytes.as_slice();
@@ -91,7 +129,7 @@ impl Registry {
         let fence = self.fences.get() + 1;
         self.fences.set(fence);
         let target = format!("/v2/?fence={fence}");
-        http::get(self.address, &target).expect_status(200, &target);
+        http::get(self.address, &target);
         let log = eventually("the access log", READY_MAX, || {
             let log = self.process.out();
             log.contains(&format!("{target} ")).then_some(log)
@@ -115,6 +153,34 @@ impl Registry {
     }
 }
 
+impl Guard<'_> {
+    /// The lines after `http`'s address.
+    fn text(&self) -> String {
+        match self {
+            Self::Basic(file) => {
+                let file = file.display();
+                format!("auth: {{htpasswd: {{realm: harbor, path: {file}}}}}\n")
+            }
+            Self::Token {
+                realm,
+                service,
+                issuer,
+                bundle,
+            } => format!(
+                "auth:\n  token:\n    realm: {realm}\n    service: {service}\n    issuer: {issuer}\n    \
+                 rootcertbundle: {}\n",
+                bundle.display()
+            ),
+            Self::Certificate { own, clients } => format!(
+                "  tls:\n    certificate: {}\n    key: {}\n    clientcas: [{}]\n",
+                own.certificate.display(),
+                own.key.display(),
+                clients.display()
+            ),
+        }
+    }
+}
+
 /// Everything left of a slice as a request's body.
 pub(crate) fn whole<'a>(bytes: &'a mut &[u8]) -> Body<'a> {
     Body {
@@ -125,7 +191,7 @@ pub(crate) fn whole<'a>(bytes: &'a mut &[u8]) -> Body<'a> {
 
 fn listening_on(log: &str) -> Option<SocketAddr> {
     let (_, rest) = log.split_once("listening on ")?;
-    let (address, _) = rest.split_once('"')?;
+    let (address, _) = rest.split_once(['"', ','])?;
     address.parse().ok()
 }
 

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     gate::can_play,
-    http::{self, Body, Reply},
+    http::{self, Reply},
     image::{Blob, Image, MANIFEST},
     mirror::{Mirror, upstream},
     noise::Noise,
@@ -44,9 +44,7 @@ struct Large {
 
 impl Large {
     fn push(registry: &Registry, repository: &str, seed: u64, length: u64) -> Self {
-        let digest = http::digest_of(&mut Noise::new(seed, length));
-        let bytes = &mut Noise::new(seed, length);
-        registry.push_blob(repository, &digest, Body { length, bytes });
+        let digest = registry.push_noise(repository, seed, length);
         let config = Blob::new("application/vnd.oci.empty.v1+json", b"{}".to_vec());
         registry.push_blob(
             repository,

@@ -12,7 +12,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     // The command line and `app` wire the rooms; nobody but the floor above imports them.
     (
         "cli",
-        "api app config control disk oci pull route server store tasks telemetry upstream",
+        "api app config control disk oci platform pull route secret server store tasks telemetry upstream",
     ),
     (
         "app",
@@ -21,21 +21,24 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     // Text becomes the rooms' own settings.
     (
         "config",
-        "oci pull route secret server store telemetry upstream",
+        "oci platform pull route secret server store telemetry tls upstream",
     ),
-    ("server", "tasks telemetry wire"),
+    ("server", "tasks telemetry tls wire"),
     ("admin", "telemetry wire"),
     ("api", "oci pull route store telemetry wire"),
     ("control", "oci pull store wire"),
     ("pull", "oci route store tasks telemetry upstream wire"),
+    // Others' formats: pure.
+    ("platform", "oci route secret upstream"),
     ("route", "oci"),
-    ("upstream", "oci secret tasks telemetry"),
+    ("upstream", "oci secret tasks telemetry tls"),
     ("store", "disk oci tasks telemetry wire"),
     ("wire", "disk"),
     ("oci", ""),
     ("telemetry", ""),
     ("tasks", "telemetry"),
     ("secret", ""),
+    ("tls", ""),
     ("disk", ""),
     ("lib", ""),
 ];

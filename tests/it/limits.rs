@@ -3,7 +3,12 @@
 
 use std::fmt::Write as _;
 
-use fake_registry::{FakeRegistry, Fault, Gate, KIB, Match, bare::Reply, random_bytes};
+use fake_registry::{
+    FakeRegistry, Fault, Gate, KIB, Match,
+    bare::{Ask, Reply},
+    random_bytes,
+};
+use roadstead::server::Address;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -102,14 +107,21 @@ async fn row_70_too_many_requests_at_work_are_shed() {
     let gate = Gate::new();
     hub.next(Match::manifests(), Fault::HoldHead(gate.clone()));
     let mirror = Mirror::of(&hub)
-        .config("[limits]\nrequests_max = 1")
+        .config("[limits]\nrequests_max = 1\n[[listener]]\nlisten = \"127.0.0.1:0\"")
         .start()
         .await;
     let working = mirror.manifest("library/nginx", "1.25").open().await;
     hub.until(Match::manifests(), 1).await;
-    let shed = mirror.get("/v2/").reply().await;
-    assert_eq!(failure(&shed), (503, "TOOMANYREQUESTS".to_owned()));
-    assert_eq!(shed.header("retry-after"), Some("1"));
+    for listener in mirror.addresses() {
+        let Address::Tcp(address) = listener else {
+            panic!("a TCP listener was configured")
+        };
+        let shed = Ask::new(address, "GET", "/v2/").reply().await;
+        assert_eq!(failure(&shed), (503, "TOOMANYREQUESTS".to_owned()));
+        assert_eq!(shed.header("retry-after"), Some("1"));
+    }
+    // What is not the mirror's has places of its own.
+    assert_eq!(mirror.probe("/readyz").reply().await.status, 200);
     gate.open();
     assert_eq!(Reply::read(working).await.status, 200);
     assert_eq!(mirror.get("/v2/").reply().await.status, 200);

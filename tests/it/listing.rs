@@ -147,7 +147,7 @@ async fn row_57_a_clamped_page_has_a_link() {
 }
 
 #[tokio::test]
-async fn links_of_every_style_are_understood_and_none_is_relayed() {
+async fn q35_links_of_every_style_are_understood_and_none_is_relayed() {
     for link in [
         Link::Absolute,
         Link::Relative,

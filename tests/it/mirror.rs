@@ -1,21 +1,30 @@
 //! A mirror in this process, in front of fake registries.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use fake_registry::{
-    Content, FakeRegistry,
+    Content, FakeRegistry, Image,
     bare::{Ask, Reply},
 };
 use roadstead::{
-    app::{self, Running, StartError},
-    config::{self, Overrides},
+    app::{self, Change, Reloader, Running, StartError},
+    config::{self, Environment, Overrides, Surroundings},
     disk::{Disk, RealDisk},
     server::Address,
     store::StoreError,
 };
 
+use crate::site::{private, route};
+
 /// The one password of every `password_file` in a test.
 pub(crate) const PASSWORD: &str = "canary-password";
+
+/// Every request asks, and nothing absent is remembered.
+pub(crate) const ALWAYS_ASK: &str = "[freshness]\ntag_fresh = \"0s\"\nabsent = \"0s\"";
 
 /// Longest wait of a test for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -25,6 +34,16 @@ pub(crate) struct Builder {
     config: String,
     disk: Arc<dyn Disk>,
     folder: Arc<tempfile::TempDir>,
+}
+
+/// Every file below a folder; one that is not there holds none.
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let below = |entry: std::fs::DirEntry| match entry.path() {
+        path if path.is_dir() => files_below(&path),
+        path => vec![path],
+    };
+    entries.flat_map(below).collect()
 }
 
 /// A running mirror. Dropped without [`Mirror::stop`], it is left to the runtime.
@@ -52,9 +71,9 @@ impl Builder {
         self.folder.path()
     }
 
-    pub(crate) async fn start(self) -> Mirror {
+    /// What its text comes to; every mirror needs some tables, a test says what it means by its own.
+    fn settings(&self) -> config::Settings {
         let at = self.folder.path().display();
-        // Tests say what they mean by their own tables; these are what every mirror needs.
         let mut config = self.config.clone();
         for (table, keys) in [
             ("[server]", "listen = \"127.0.0.1:0\"".to_owned()),
@@ -70,15 +89,25 @@ impl Builder {
                 None => config = format!("{config}\n{table}\n{keys}\n"),
             }
         }
-        let secrets = |_: &Path| Ok(PASSWORD.to_owned());
-        let settings = || {
-            let loaded = config::read(&config, "test.toml", &Overrides::default(), &secrets);
-            let loaded = loaded.unwrap_or_else(|problems| panic!("{problems}\n{config}"));
-            loaded.settings
+        // What a test wrote is read; every other file is the one password.
+        let files = |path: &Path, _content| {
+            let written = std::fs::read_to_string(path).ok();
+            Ok(written.unwrap_or_else(|| PASSWORD.to_owned()))
         };
+        let around = Surroundings {
+            files: &files,
+            environment: &Environment::default(),
+        };
+        let loaded = config::read(&config, "test.toml", &Overrides::default(), &around);
+        loaded
+            .unwrap_or_else(|problems| panic!("{problems}\n{config}"))
+            .settings
+    }
+
+    pub(crate) async fn start(self) -> Mirror {
         let begun = async {
             loop {
-                match app::start(settings(), Arc::clone(&self.disk)).await {
+                match app::start(self.settings(), Arc::clone(&self.disk)).await {
                     // A stopped mirror in the same process may still be letting go of a file; a
                     // process that has ended is not.
                     Err(StartError::Store(StoreError::Locked { .. })) => {
@@ -118,8 +147,25 @@ impl Mirror {
         ))
     }
 
+    /// As [`Mirror::of`], asking for everything each time, with the login `robot`; `more` are
+    /// further keys of the upstream's table.
+    pub(crate) fn logging_in(hub: &FakeRegistry, more: &str) -> Builder {
+        let route = route("docker.io", "\"hub\"", "library = \"keep\"");
+        Self::with(&format!("{}{more}\n{route}", private("hub", hub))).config(ALWAYS_ASK)
+    }
+
+    /// Pulls an image by its tag and finds every byte right; `what` names the scene.
+    pub(crate) async fn pulls(&self, repository: &str, tag: &str, image: &Image, what: &str) {
+        let reply = self.manifest(repository, tag).reply().await;
+        assert_eq!(reply.body, image.manifest.bytes, "{what}");
+        for blob in &image.layers {
+            let reply = self.blob(repository, blob).reply().await;
+            assert!(reply.body == blob.bytes, "{what}: {}", reply.status);
+        }
+    }
+
     pub(crate) fn address(&self) -> std::net::SocketAddr {
-        match self.running.mirrors() {
+        match self.running.mirrors().as_slice() {
             [Address::Tcp(address), ..] => *address,
             other => panic!("no TCP listener in {other:?}"),
         }
@@ -156,6 +202,27 @@ impl Mirror {
         Ask::new(*address, "GET", target)
     }
 
+    /// Takes another configuration while it runs; the folder stays.
+    pub(crate) async fn adopt(&self, config: &str) -> Result<Change, StartError> {
+        let (disk, folder) = (Arc::clone(&self.builder.disk), &self.builder.folder);
+        let other = Builder {
+            config: config.to_owned(),
+            disk,
+            folder: Arc::clone(folder),
+        };
+        self.running.reloader().adopt(other.settings()).await
+    }
+
+    /// Where it listens now.
+    pub(crate) fn addresses(&self) -> Vec<Address> {
+        self.running.mirrors()
+    }
+
+    /// What gives it new settings.
+    pub(crate) fn reloader(&self) -> &Reloader {
+        self.running.reloader()
+    }
+
     /// Begins the stop; [`Mirror::stop`] waits for its end.
     pub(crate) fn begin_stop(&self) {
         self.running.stop().begin();
@@ -170,10 +237,21 @@ impl Mirror {
         String::from_utf8(reply.body).unwrap()
     }
 
-    /// Waits until the store holds `blobs` blobs.
+    /// Waits until the store holds `blobs` blobs, and wrote down which registry gave each of them.
     pub(crate) async fn keeps(&self, blobs: u64) {
+        let origins = self.folder().join("store/origins");
+        let is_marker = |path: &PathBuf| path.components().any(|part| part.as_os_str() == "_blobs");
+        let markers = || {
+            files_below(&origins)
+                .iter()
+                .filter(|path| is_marker(path))
+                .count()
+        };
+        let are_enough = |found: u64| found >= blobs;
         let enough = async {
-            while self.running.store().usage().blobs < blobs {
+            while !are_enough(self.running.store().usage().blobs)
+                || !are_enough(u64::try_from(markers()).unwrap())
+            {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };

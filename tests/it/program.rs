@@ -9,12 +9,17 @@ use std::{
 };
 
 use fake_registry::{Content, FakeRegistry, bare::Ask};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpStream;
 
 /// A started program, ended with the test.
 pub(crate) struct Program {
     child: Child,
     mirror: SocketAddr,
+    admin: SocketAddr,
+    /// The part of the configuration that no test changes.
+    house: String,
+    file: PathBuf,
     said: PathBuf,
 }
 
@@ -24,18 +29,25 @@ pub(crate) struct Roadstead(Program);
 impl Program {
     /// Starts it in `folder`, in front of `hub`; it may fail.
     pub(crate) fn spawn(folder: &Path, hub: &FakeRegistry) -> Self {
-        let (mirror, admin) = (free_address(), free_address());
-        let config = format!(
-            "[server]\nlisten = \"{mirror}\"\n[admin]\nlisten = \"{admin}\"\n\
-             [store]\npath = \"{}\"\nfree_min = \"1MiB\"\n[timeouts]\ngrace = \"0s\"\n\
-             [upstream.hub]\nurl = \"{}\"\n\
+        let routes = format!(
+            "[upstream.hub]\nurl = \"{}\"\n\
              [[route]]\nfrom = \"docker.io\"\nto = [\"hub\"]\nlibrary = \"keep\"\n",
-            folder.join("store").display(),
             hub.url(),
         );
-        let file = folder.join(format!("{}.toml", mirror.port()));
-        fs::write(&file, config).unwrap();
-        let said = file.with_extension("err");
+        Self::with(folder, None, &routes)
+    }
+
+    /// Starts it in `folder` with these routes; the configuration is `file`, or one of its own.
+    pub(crate) fn with(folder: &Path, file: Option<PathBuf>, routes: &str) -> Self {
+        let (mirror, admin) = (free_address(), free_address());
+        let house = format!(
+            "[server]\nlisten = \"{mirror}\"\n[admin]\nlisten = \"{admin}\"\n\
+             [store]\npath = \"{}\"\nfree_min = \"1MiB\"\n[timeouts]\ngrace = \"0s\"\n",
+            folder.join("store").display(),
+        );
+        let said = folder.join(format!("{}.err", mirror.port()));
+        let file = file.unwrap_or_else(|| said.with_extension("toml"));
+        fs::write(&file, format!("{house}{routes}")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_roadstead"))
             .args(["serve", "--config"])
             .arg(&file)
@@ -47,6 +59,9 @@ impl Program {
         Self {
             child,
             mirror,
+            admin,
+            house,
+            file,
             said,
         }
     }
@@ -59,9 +74,13 @@ impl Program {
 }
 
 impl Roadstead {
-    /// Starts it and waits until it accepts, which takes two seconds at the very most.
+    /// Starts it and waits until it accepts.
     pub(crate) async fn start(folder: &Path, hub: &FakeRegistry) -> Self {
-        let mut program = Program::spawn(folder, hub);
+        Self::ready(Program::spawn(folder, hub)).await
+    }
+
+    /// Waits until it accepts, which takes two seconds at the very most.
+    pub(crate) async fn ready(mut program: Program) -> Self {
         for _look in 0..2000 {
             if TcpStream::connect(program.mirror).await.is_ok() {
                 // It has the address before it has the store.
@@ -79,6 +98,40 @@ impl Roadstead {
     pub(crate) fn blob(&self, name: &str, blob: &Content) -> Ask {
         let target = format!("/v2/{name}/blobs/{}?ns=docker.io", blob.digest);
         Ask::new(self.0.mirror, "GET", &target)
+    }
+
+    pub(crate) fn get(&self, target: &str) -> Ask {
+        Ask::new(self.0.mirror, "GET", target)
+    }
+
+    /// The whole configuration with these routes.
+    pub(crate) fn text(&self, routes: &str) -> String {
+        format!("{}{routes}", self.0.house)
+    }
+
+    /// Its configuration's file.
+    pub(crate) fn file(&self) -> &Path {
+        &self.0.file
+    }
+
+    /// Asks it to read its configuration anew.
+    pub(crate) fn hang_up(&self) {
+        let pid = i32::try_from(self.0.child.id()).unwrap();
+        let pid = Pid::from_raw(pid).unwrap();
+        kill_process(pid, Signal::HUP).unwrap();
+    }
+
+    /// What a metric says; zero if there is none.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let reply = Ask::new(self.0.admin, "GET", "/metrics").reply().await;
+        let text = String::from_utf8(reply.body).unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(name));
+        value.map_or(0, |value| value.trim().parse().unwrap())
+    }
+
+    /// What it has written to its log.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.0.said).unwrap()
     }
 
     /// As a power cut would, but for the files.
@@ -105,7 +158,7 @@ impl Drop for Program {
 }
 
 /// A loopback port nobody listens on now.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.local_addr().unwrap()
 }

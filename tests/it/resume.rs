@@ -26,7 +26,7 @@ fn patient(hub: &FakeRegistry) -> Builder {
 }
 
 #[tokio::test]
-async fn f01_f02_f05_a_body_that_breaks_is_resumed_where_it_stopped() {
+async fn f01_f02_f05_q42_a_body_that_breaks_is_resumed_where_it_stopped() {
     let faults = |size: usize| {
         [
             Fault::CutAfter(0),
@@ -81,7 +81,7 @@ async fn f01_twenty_breaks_in_one_blob_cost_few_bytes() {
 }
 
 #[tokio::test]
-async fn row_90_an_upstream_that_ignores_range_is_skipped_to_the_offset() {
+async fn row_090_q38_an_upstream_that_ignores_range_is_skipped_to_the_offset() {
     for size in [SMALL, LARGE] {
         let hub = FakeRegistry::start().await;
         let layer = layer(&hub, size);
@@ -94,7 +94,7 @@ async fn row_90_an_upstream_that_ignores_range_is_skipped_to_the_offset() {
 }
 
 #[tokio::test]
-async fn row_91_a_wrong_part_is_dropped_and_the_next_try_starts_at_zero() {
+async fn row_091_a_wrong_part_is_dropped_and_the_next_try_starts_at_zero() {
     for size in [SMALL, LARGE] {
         for fault in [Fault::WrongContentRange, Fault::Status(416)] {
             let hub = FakeRegistry::start().await;
@@ -112,7 +112,7 @@ async fn row_91_a_wrong_part_is_dropped_and_the_next_try_starts_at_zero() {
 }
 
 #[tokio::test]
-async fn row_85_a_hopeless_body_ends_short_and_the_next_pull_goes_on() {
+async fn row_085_a_hopeless_body_ends_short_and_the_next_pull_goes_on() {
     let hub = FakeRegistry::start().await;
     let layer = layer(&hub, LARGE);
     let outage = hub
@@ -162,7 +162,7 @@ async fn f02_a_length_that_is_one_too_many_is_never_a_complete_wrong_body() {
 }
 
 #[tokio::test]
-async fn row_86_surplus_bytes_are_ignored() {
+async fn row_086_surplus_bytes_are_ignored() {
     for size in [0, 1000, SMALL, LARGE] {
         let hub = FakeRegistry::start().await;
         let layer = layer(&hub, size);
@@ -177,7 +177,7 @@ async fn row_86_surplus_bytes_are_ignored() {
 }
 
 #[tokio::test]
-async fn row_89_a_part_of_what_was_asked_for_as_a_whole_is_refused() {
+async fn row_089_a_part_of_what_was_asked_for_as_a_whole_is_refused() {
     let hub = FakeRegistry::start().await;
     let layer = layer(&hub, LARGE);
     let part = http::Response::builder()

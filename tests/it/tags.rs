@@ -6,13 +6,11 @@ use fake_registry::{FakeRegistry, Fault, Gate, Image, Match, bare::Reply, random
 use futures_util::future::join_all;
 
 use crate::{
-    mirror::{Builder, Mirror, failure},
+    mirror::{ALWAYS_ASK, Builder, Mirror, failure},
     site::{private, route, two, upstream},
 };
 
 const REPOSITORY: &str = "library/nginx";
-/// Every request asks, and nothing absent is remembered.
-const ALWAYS_ASK: &str = "[freshness]\ntag_fresh = \"0s\"\nabsent = \"0s\"";
 /// Nothing is asked twice.
 const NEVER_ASK: &str = "[freshness]\ntag_fresh = \"1h\"\nabsent = \"1h\"";
 
@@ -146,7 +144,7 @@ async fn f12_a_tag_is_served_stale_and_says_so_when_upstream_fails() {
 }
 
 #[tokio::test]
-async fn row_98_a_deleted_tag_is_never_served_stale_and_its_record_is_gone() {
+async fn row_098_a_deleted_tag_is_never_served_stale_and_its_record_is_gone() {
     let hub = FakeRegistry::start().await;
     let image = image(&hub, "1", 1);
     let mirror = asking(&hub).start().await;
@@ -243,6 +241,9 @@ async fn what_candidates_failures_come_to() {
         (Fault::Throttle("3600".into()), absent(), 503, "UNAVAILABLE"),
         (Fault::Html, absent(), 502, "UNAVAILABLE"),
         (Fault::Html, Fault::Status(502), 503, "UNAVAILABLE"),
+        (absent(), Fault::Status(508), 508, "UNSUPPORTED"),
+        (Fault::Status(508), Fault::Html, 508, "UNSUPPORTED"),
+        (Fault::Status(508), Fault::Status(500), 503, "UNAVAILABLE"),
     ];
     let scenes = cases
         .into_iter()
@@ -279,7 +280,7 @@ async fn row_82_a_throttled_upstream_is_503_with_its_own_wait() {
 }
 
 #[tokio::test]
-async fn f06_a_short_429_is_waited_for_when_nothing_is_kept() {
+async fn f06_q43_a_short_429_is_waited_for_when_nothing_is_kept() {
     let hub = FakeRegistry::start().await;
     let image = image(&hub, "1", 1);
     for reference in ["1", &image.manifest.digest] {
@@ -402,7 +403,7 @@ async fn a_login_that_is_suddenly_refused_is_upstreams_fault_and_answered_stale(
 }
 
 #[tokio::test]
-async fn a_tag_made_private_ends_for_the_anonymous_and_its_digest_stays() {
+async fn q45_a_tag_made_private_ends_for_the_anonymous_and_its_digest_stays() {
     for refused in ["", "refused = \"next\"", "refused = \"stop\""] {
         let hub = FakeRegistry::start().await;
         let image = image(&hub, "1", 1);

@@ -25,7 +25,10 @@ pub(super) fn everything() -> String {
 
 #[test]
 fn the_example_says_the_defaults() {
-    let defaults = format!("{:#?}", defaults(&Overrides::default()).unwrap());
+    let defaults = format!(
+        "{:#?}",
+        defaults(&Overrides::default(), &Environment::default()).unwrap()
+    );
     assert_eq!(format!("{:#?}", loaded("")), defaults);
     assert_eq!(format!("{:#?}", loaded(EXAMPLE)), defaults);
     let switched_on = example(defaults_on);
@@ -50,7 +53,7 @@ fn the_example_has_every_key() {
         document.get_ref(),
         "",
         &Overrides::default(),
-        &files,
+        &AROUND,
     );
     assert!(read.is_some());
     let known = report.known();

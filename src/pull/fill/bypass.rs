@@ -186,11 +186,13 @@ impl Passage {
         let Job {
             digest,
             sources,
+            via,
             head_max,
+            generation: _,
         } = &way.job;
         for (candidate, asked) in sources.iter().cycle() {
             let before = self.verifier.seen();
-            let ask = ask(candidate, Instant::now() + *head_max);
+            let ask = ask(candidate, via, Instant::now() + *head_max);
             let fetched = match asked.upstream.blob(&ask, digest, before).await {
                 Ok(stream) => self.pass(stream).await,
                 Err(error) => Err(error),

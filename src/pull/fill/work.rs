@@ -155,7 +155,7 @@ impl Work {
     ) -> Result<Tried, PullError> {
         let digest = self.job.digest;
         let told = self.store.size_named(&digest, &asked.origin).await;
-        let ask = ask(candidate, Instant::now() + self.job.head_max);
+        let ask = ask(candidate, &self.job.via, Instant::now() + self.job.head_max);
         let offset = partial.as_ref().map_or(0, Partial::written);
         if let Some(whole) = partial.take_if(|_| offset > 0 && told == Some(offset)) {
             // The process was killed between the last byte and the commit. The source still has to
@@ -255,7 +255,7 @@ impl Work {
         match heard {
             Heard::Transient => Tried::Interrupted { progress: false },
             Heard::Refused => Tried::Refused,
-            Heard::Absent | Heard::Hidden | Heard::Breach => Tried::Exhausted,
+            Heard::Absent | Heard::Hidden | Heard::Circle | Heard::Breach => Tried::Exhausted,
         }
     }
 }

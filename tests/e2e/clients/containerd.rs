@@ -44,10 +44,15 @@ impl Containerd {
 
     /// Sends `docker.io` to one host only; `host` may end in a path, `option` is a further line for it.
     pub(crate) fn set_host(&self, host: &str, option: &str) {
+        self.set_url(&format!("http://{host}"), option);
+    }
+
+    /// The same for a host with its scheme.
+    pub(crate) fn set_url(&self, url: &str, option: &str) {
         let hosts = self.folder.path().join("hosts/docker.io");
         fs::create_dir_all(&hosts).unwrap();
         let text = format!(
-            "server = \"http://127.0.0.1:1\"\n[host.\"http://{host}\"]\n\
+            "server = \"http://127.0.0.1:1\"\n[host.\"{url}\"]\n\
              capabilities = [\"pull\", \"resolve\"]\n{option}\n"
         );
         fs::write(hosts.join("hosts.toml"), text).unwrap();

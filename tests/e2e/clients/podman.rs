@@ -2,7 +2,7 @@ use tempfile::TempDir;
 
 use super::{
     super::process::{Finished, command, run},
-    PULL_MAX, write_containers_conf,
+    PULL_MAX, Way, write_containers_conf,
 };
 
 /// podman, with `docker.io` behind the mirror it was made with.
@@ -13,7 +13,7 @@ pub(crate) struct Podman {
 impl Podman {
     pub(crate) fn new(location: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        write_containers_conf(folder.path(), location);
+        write_containers_conf(folder.path(), location, &Way::Plain);
         Self { folder }
     }
 

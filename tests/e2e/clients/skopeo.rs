@@ -7,23 +7,48 @@ use super::{
         http::digest_of,
         process::{command, run},
     },
-    PULL_MAX, write_containers_conf,
+    PULL_MAX, Way, write_containers_conf,
 };
 
 /// skopeo, with `docker.io` behind the mirror it was made with.
 pub(crate) struct Skopeo {
+    options: Vec<String>,
     folder: TempDir,
 }
 
 impl Skopeo {
     pub(crate) fn new(location: &str) -> Self {
+        Self::by(location, &Way::Plain)
+    }
+
+    pub(crate) fn by(location: &str, way: &Way<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        write_containers_conf(folder.path(), location);
-        Self { folder }
+        write_containers_conf(folder.path(), location, way);
+        let option = match way {
+            Way::Plain => "--src-tls-verify=false".to_owned(),
+            Way::Tls(certificates) => format!("--src-cert-dir={}", certificates.display()),
+        };
+        Self {
+            options: vec![option],
+            folder,
+        }
+    }
+
+    /// Logs in itself.
+    pub(crate) fn login(mut self, username: &str, password: &str) -> Self {
+        let option = format!("--src-creds={username}:{password}");
+        self.options.push(option);
+        self
     }
 
     /// Copies the linux/amd64 image into a folder, checks every file there by its name and returns the manifest's digest.
     pub(crate) fn pull(&self, reference: &str) -> String {
+        self.try_pull(reference)
+            .unwrap_or_else(|error| panic!("{reference}\n{error}"))
+    }
+
+    /// The same, or skopeo's own words if it fails.
+    pub(crate) fn try_pull(&self, reference: &str) -> Result<String, String> {
         let place = tempfile::tempdir_in(self.folder.path()).unwrap();
         let mut skopeo = command("skopeo");
         skopeo.env("REGISTRY_AUTH_FILE", self.folder.path().join("auth.json"));
@@ -34,10 +59,15 @@ impl Skopeo {
             .arg("--registries-conf")
             .arg(self.folder.path().join("registries.conf"));
         skopeo.args(["--override-os", "linux", "--override-arch", "amd64"]);
-        skopeo.args(["copy", "--src-tls-verify=false", "--preserve-digests"]);
+        skopeo
+            .args(["copy", "--preserve-digests"])
+            .args(&self.options);
         skopeo.arg(format!("docker://{reference}"));
         skopeo.arg(format!("dir:{}", place.path().display()));
-        run("skopeo", &mut skopeo, PULL_MAX).succeed(reference);
+        let finished = run("skopeo", &mut skopeo, PULL_MAX);
+        if !finished.ok {
+            return Err(finished.err);
+        }
         let mut manifest = String::new();
         for entry in fs::read_dir(place.path()).unwrap() {
             let entry = entry.unwrap();
@@ -49,6 +79,6 @@ impl Skopeo {
                 _ => assert_eq!(digest, format!("sha256:{name}")),
             }
         }
-        manifest
+        Ok(manifest)
     }
 }

@@ -124,6 +124,13 @@ impl Answer {
         self
     }
 
+    /// With this header, behind any before.
+    pub(crate) fn and(mut self, name: HeaderName, value: &str) -> Self {
+        let value = HeaderValue::from_str(value).expect("a header value a test can write");
+        self.headers.append(name, value);
+        self
+    }
+
     fn manifest(manifest: &Content) -> Self {
         Self::new(StatusCode::OK, &manifest.media_type, manifest.bytes.clone())
             .with(DIGEST, &manifest.digest)

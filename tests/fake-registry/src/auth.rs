@@ -1,168 +1,173 @@
-//! Who may ask: nobody refused, a password, or a token from the token service. Pure.
+//! Who may ask: everybody, whoever knows a password, or whoever brings a token. Pure but for what
+//! the token service remembers.
 
+use http::StatusCode;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use http::{Method, StatusCode};
-use serde_json::json;
 
 use crate::answer::Answer;
+use crate::base64::base64;
 use crate::record::Recorded;
-use crate::target::{Endpoint, query_value};
+use crate::target::Endpoint;
+use crate::tokens::{Tokens, Worth};
 
 /// The registry's guard.
 #[derive(Debug)]
-pub(crate) enum Guard {
+pub(crate) struct Guard {
+    pub(crate) lock: Lock,
+    pub(crate) challenge: Challenge,
+    pub(crate) tokens: Tokens,
+}
+
+/// What opens the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lock {
     Open,
-    Basic(Login),
-    Bearer {
-        /// Who gets a token; `None` gives one to everybody.
-        login: Option<Login>,
-        /// Where tokens are said to be had, if not here.
-        realm: Option<String>,
-    },
+    Basic,
+    Bearer,
+}
+
+/// How the registry says what it wants.
+#[derive(Debug, Default)]
+pub(crate) struct Challenge {
+    pub(crate) place: ChallengeOn,
+    pub(crate) stale: StaleToken,
+    /// The lines of `WWW-Authenticate`; `{}` stands for the one right challenge. Empty: only that.
+    pub(crate) lines: Vec<String>,
+    /// Where tokens are said to be had, if not at `/token`; `{}` stands for our own origin.
+    pub(crate) realm: Option<String>,
+    /// What the token service is said to be for.
+    pub(crate) service: Option<String>,
+    /// The scope that is asked for and needed, in place of the repository's own.
+    pub(crate) scope: Option<String>,
+}
+
+/// Where a registry's 401 says what it wants.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ChallengeOn {
+    /// Everywhere, as most.
+    #[default]
+    Everything,
+    /// On `/v2/` only; elsewhere the 401 is bare.
+    Ping,
+    /// On what it keeps only; `/v2/` is 200 for everybody.
+    Resources,
+}
+
+/// What a registry says to a token that has expired or that it never gave.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StaleToken {
+    /// 401 with `invalid_token`.
+    #[default]
+    Challenged,
+    /// 400 without a challenge.
+    BadRequest,
+    /// 401 asking for a password, which would not be taken.
+    AsksForBasic,
 }
 
 /// A user name and a password.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Login {
     pub(crate) user: String,
     pub(crate) password: String,
 }
 
-/// What a token is worth now.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Mint {
-    /// Tokens of an earlier generation have expired.
-    pub(crate) generation: usize,
-    /// What `expires_in` says.
-    pub(crate) lifetime_s: usize,
-}
-
 impl Guard {
     /// The refusal of this request, or the token service's answer to it; `None` lets it in.
-    pub(crate) fn stop(&self, request: &Recorded, mint: Mint, host: &str) -> Option<Answer> {
-        match self {
-            Self::Open => None,
-            Self::Basic(login) => {
-                (!login.is_in(request)).then(|| challenge("Basic realm=\"fake registry\""))
+    pub(crate) fn stop(&self, request: &Recorded, origin: &str) -> Option<Answer> {
+        match self.lock {
+            Lock::Bearer if request.endpoint == Endpoint::Token => {
+                return Some(self.tokens.answer(request));
             }
-            Self::Bearer { login, .. } if request.endpoint == Endpoint::Token => {
-                Some(token(login.as_ref(), request, mint))
-            }
-            Self::Bearer { realm, .. } => refusal(request, mint).map(|error| {
-                let here = format!("http://{host}/token");
-                let realm = realm.as_deref().unwrap_or(&here);
-                let scope = needed_scope(request);
-                let scope = scope
-                    .map(|scope| format!(",scope=\"{scope}\""))
-                    .unwrap_or_default();
-                challenge(&format!(
-                    "Bearer realm=\"{realm}\",service=\"{SERVICE}\"{scope}{error}"
-                ))
-            }),
+            _ if self.is_in(request) => return None,
+            _ => {}
         }
+        let is_ping = request.endpoint == Endpoint::Ping;
+        match self.challenge.place {
+            ChallengeOn::Resources if is_ping => return None,
+            ChallengeOn::Ping if !is_ping => return Some(bare()),
+            _ => {}
+        }
+        if self.lock == Lock::Basic {
+            return Some(self.challenge.refuse(BASIC));
+        }
+        let worth = self.worth(request);
+        match (worth, self.challenge.stale) {
+            (Worth::Nothing, StaleToken::BadRequest) => {
+                return Some(Answer::error(StatusCode::BAD_REQUEST, "UNKNOWN"));
+            }
+            (Worth::Nothing, StaleToken::AsksForBasic) => {
+                return Some(bare().with(WWW_AUTHENTICATE, BASIC));
+            }
+            _ => {}
+        }
+        let realm = self.challenge.realm.as_deref().unwrap_or("{}/token");
+        let realm = realm.replace("{}", origin);
+        let service = self.challenge.service.as_deref().unwrap_or(SERVICE);
+        let scope = self.needed_scope(request);
+        let scope = scope
+            .map(|scope| format!(",scope=\"{scope}\""))
+            .unwrap_or_default();
+        let error = match worth {
+            Worth::Missing | Worth::Good => "",
+            Worth::Nothing => ",error=\"invalid_token\"",
+            Worth::OtherScope => ",error=\"insufficient_scope\"",
+        };
+        let right = format!("Bearer realm=\"{realm}\",service=\"{service}\"{scope}{error}");
+        Some(self.challenge.refuse(&right))
+    }
+
+    fn is_in(&self, request: &Recorded) -> bool {
+        let knows_password = || self.tokens.knows_password(request);
+        match self.lock {
+            Lock::Open => true,
+            Lock::Basic => knows_password(),
+            Lock::Bearer => {
+                let offers_basic = self
+                    .challenge
+                    .lines
+                    .iter()
+                    .any(|line| line.contains("Basic"));
+                self.worth(request) == Worth::Good || (offers_basic && knows_password())
+            }
+        }
+    }
+
+    fn worth(&self, request: &Recorded) -> Worth {
+        self.tokens
+            .worth(request, self.needed_scope(request).as_deref())
+    }
+
+    fn needed_scope(&self, request: &Recorded) -> Option<String> {
+        let own = || {
+            let name = request.endpoint.repository()?;
+            Some(format!("repository:{name}:pull"))
+        };
+        self.challenge.scope.clone().or_else(own)
+    }
+}
+
+impl Challenge {
+    fn refuse(&self, right: &str) -> Answer {
+        if self.lines.is_empty() {
+            return bare().with(WWW_AUTHENTICATE, right);
+        }
+        let lines = self.lines.iter().map(|line| line.replace("{}", right));
+        lines.fold(bare(), |answer, line| answer.and(WWW_AUTHENTICATE, &line))
     }
 }
 
 impl Login {
-    fn is_in(&self, request: &Recorded) -> bool {
+    /// Whether the request carries it as `Basic`.
+    pub(crate) fn is_in(&self, request: &Recorded) -> bool {
         let pair = base64(format!("{}:{}", self.user, self.password).as_bytes());
         request.header(AUTHORIZATION.as_str()) == Some(&format!("Basic {pair}"))
     }
 }
 
-/// Why a bearer is not let in, as the end of a challenge.
-fn refusal(request: &Recorded, mint: Mint) -> Option<&'static str> {
-    let Some(bearer) = request
-        .header(AUTHORIZATION.as_str())
-        .and_then(|value| value.strip_prefix("Bearer "))
-    else {
-        return Some("");
-    };
-    let scopes = bearer.strip_prefix(&token_prefix(mint.generation));
-    match (scopes, needed_scope(request)) {
-        (None, _) => Some(",error=\"invalid_token\""),
-        (Some(scopes), Some(scope)) if !scopes.split('+').any(|held| held == scope) => {
-            Some(",error=\"insufficient_scope\"")
-        }
-        (Some(_), _) => None,
-    }
+fn bare() -> Answer {
+    Answer::error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED")
 }
 
-/// The token service: the token says what it is good for, so that two registries can share one.
-fn token(login: Option<&Login>, request: &Recorded, mint: Mint) -> Answer {
-    if request.method != Method::GET {
-        return Answer::error(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED");
-    }
-    if login.is_some_and(|login| !login.is_in(request)) {
-        return Answer::error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED");
-    }
-    let scope = query_value(request.query.as_deref(), "scope").unwrap_or_default();
-    let token = format!(
-        "{}{}",
-        token_prefix(mint.generation),
-        scope.replace(' ', "+")
-    );
-    let body = json!({ "token": token, "access_token": token, "expires_in": mint.lifetime_s });
-    Answer::new(StatusCode::OK, "application/json", body.to_string())
-}
-
-fn token_prefix(generation: usize) -> String {
-    format!("fake-{generation}-")
-}
-
-fn needed_scope(request: &Recorded) -> Option<String> {
-    request
-        .endpoint
-        .repository()
-        .map(|name| format!("repository:{name}:pull"))
-}
-
-fn challenge(value: &str) -> Answer {
-    Answer::error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED").with(WWW_AUTHENTICATE, value)
-}
-
-fn base64(bytes: &[u8]) -> String {
-    let letters: Vec<char> = ('A'..='Z')
-        .chain('a'..='z')
-        .chain('0'..='9')
-        .chain(['+', '/'])
-        .collect();
-    let letter = |bits: usize| letters.get(bits % 64).copied().unwrap_or('=');
-    bytes
-        .chunks(3)
-        .flat_map(|chunk| {
-            let byte = |at: usize| usize::from(chunk.get(at).copied().unwrap_or(0));
-            let bits = (byte(0) << 16) | (byte(1) << 8) | byte(2);
-            [
-                letter(bits >> 18),
-                letter(bits >> 12),
-                if chunk.len() > 1 {
-                    letter(bits >> 6)
-                } else {
-                    '='
-                },
-                if chunk.len() > 2 { letter(bits) } else { '=' },
-            ]
-        })
-        .collect()
-}
-
+const BASIC: &str = "Basic realm=\"fake registry\"";
 const SERVICE: &str = "fake-registry";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_is_that_of_the_standard() {
-        for (plain, coded) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob?>~", "Zm9vYj8+fg=="),
-        ] {
-            assert_eq!(base64(plain.as_bytes()), coded);
-        }
-    }
-}

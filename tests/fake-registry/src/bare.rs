@@ -4,7 +4,7 @@
 use std::{io, net::SocketAddr};
 
 use crate::media_type;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// A request being written.
@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 pub struct Ask {
     address: SocketAddr,
     head: String,
+    body: String,
 }
 
 /// All that came back, up to the end of the connection.
@@ -30,7 +31,11 @@ impl Ask {
     /// A request on a connection of its own.
     pub fn new(address: SocketAddr, method: &str, target: &str) -> Self {
         let head = format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\n");
-        Self { address, head }
+        Self {
+            address,
+            head,
+            body: String::new(),
+        }
     }
 
     /// Adds a header.
@@ -49,12 +54,33 @@ impl Ask {
         )
     }
 
+    /// Carries a form.
+    #[must_use]
+    pub fn form(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.body);
+        self.with("Content-Type", "application/x-www-form-urlencoded")
+            .with("Content-Length", &text.len().to_string())
+    }
+
     /// The request sent, nothing read.
     pub async fn open(self) -> TcpStream {
-        let mut socket = TcpStream::connect(self.address).await.unwrap();
-        let text = format!("{}Connection: close\r\n\r\n", self.head);
-        socket.write_all(text.as_bytes()).await.unwrap();
-        socket
+        let socket = TcpStream::connect(self.address).await.unwrap();
+        self.open_over(socket).await.unwrap()
+    }
+
+    /// The whole answer, over a connection that somebody else has made, such as one with TLS.
+    pub async fn reply_over<S: AsyncRead + AsyncWrite + Unpin>(
+        self,
+        socket: S,
+    ) -> io::Result<Reply> {
+        Ok(Reply::read(self.open_over(socket).await?).await)
+    }
+
+    async fn open_over<S: AsyncWrite + Unpin>(self, mut socket: S) -> io::Result<S> {
+        let text = format!("{}Connection: close\r\n\r\n{}", self.head, self.body);
+        socket.write_all(text.as_bytes()).await?;
+        socket.flush().await?;
+        Ok(socket)
     }
 
     /// The whole answer.
@@ -65,7 +91,7 @@ impl Ask {
 
 impl Reply {
     /// Reads an answer to the end of its connection.
-    pub async fn read(mut socket: TcpStream) -> Self {
+    pub async fn read<S: AsyncRead + Unpin>(mut socket: S) -> Self {
         let mut bytes = Vec::new();
         let error = socket
             .read_to_end(&mut bytes)

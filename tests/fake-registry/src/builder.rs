@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
@@ -11,19 +11,22 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::answer::Habits;
-use crate::auth::{Guard, Login};
+use crate::auth::{Challenge, ChallengeOn, Guard, Lock, Login, StaleToken};
+use crate::certificates::{Pair, acceptor};
 use crate::record::{Log, Observer, Recorded};
 use crate::registry::FakeRegistry;
 use crate::script::Script;
 use crate::serve::{State, accept, fenced};
 use crate::shelf::Shelf;
+use crate::tokens::{TokenHabit, Tokens};
 
 /// A registry before it starts.
 pub struct Builder {
     listen: SocketAddr,
     guard: Guard,
     habits: Habits,
-    token_lifetime_s: usize,
+    identity: Option<Pair>,
+    client_ca: Option<String>,
     observer: Option<Observer>,
 }
 
@@ -31,12 +34,17 @@ impl Builder {
     pub(crate) fn new() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            guard: Guard::Open,
+            guard: Guard {
+                lock: Lock::Open,
+                challenge: Challenge::default(),
+                tokens: Tokens::new(),
+            },
             habits: Habits {
                 referrers: true,
                 tags_per_page_max: 1000,
             },
-            token_lifetime_s: 300,
+            identity: None,
+            client_ca: None,
             observer: None,
         }
     }
@@ -50,44 +58,101 @@ impl Builder {
 
     /// Asks everybody for this password.
     #[must_use]
-    pub fn basic(mut self, user: &str, password: &str) -> Self {
-        self.guard = Guard::Basic(Login {
-            user: user.to_owned(),
-            password: password.to_owned(),
-        });
-        self
+    pub fn basic(self, user: &str, password: &str) -> Self {
+        self.locked(Lock::Basic, Some((user, password)))
     }
 
     /// Asks for a token, which its token service at `/token` gives for this password.
     #[must_use]
     pub fn bearer(self, user: &str, password: &str) -> Self {
-        let login = Login {
-            user: user.to_owned(),
-            password: password.to_owned(),
-        };
-        self.tokens_for(Some(login))
+        self.locked(Lock::Bearer, Some((user, password)))
     }
 
     /// Asks for a token, which its token service gives to everybody.
     #[must_use]
     pub fn bearer_anonymous(self) -> Self {
-        self.tokens_for(None)
+        self.locked(Lock::Bearer, None)
     }
 
-    /// Names this URL as the token service's; another fake registry's `/token` will do.
+    /// Names this as the token service, whatever it is; another fake registry's `/token` will do.
+    /// `{}` is the registry's own URL, below which `/token`, `/token/`, `/oauth2/token` and
+    /// `/service/token` answer.
     #[must_use]
-    pub fn realm(mut self, url: &str) -> Self {
-        match &mut self.guard {
-            Guard::Bearer { realm, .. } => *realm = Some(url.to_owned()),
-            Guard::Open | Guard::Basic(_) => panic!("only a bearer challenge has such a realm"),
-        }
+    pub fn realm(mut self, text: &str) -> Self {
+        self.guard.challenge.realm = Some(text.to_owned());
+        self
+    }
+
+    /// Names this as what the token service is for.
+    #[must_use]
+    pub fn service(mut self, text: &str) -> Self {
+        self.guard.challenge.service = Some(text.to_owned());
+        self
+    }
+
+    /// Asks for this scope, and needs it, in place of `repository:NAME:pull`.
+    #[must_use]
+    pub fn scope(mut self, text: &str) -> Self {
+        self.guard.challenge.scope = Some(text.to_owned());
+        self
+    }
+
+    /// Where its 401 says what it wants.
+    #[must_use]
+    pub fn challenge_on(mut self, place: ChallengeOn) -> Self {
+        self.guard.challenge.place = place;
+        self
+    }
+
+    /// Its lines of `WWW-Authenticate`, in which `{}` is the one it would give without this.
+    ///
+    /// If one of them asks for `Basic`, the password is as good as a token.
+    #[must_use]
+    pub fn challenges(mut self, lines: &[&str]) -> Self {
+        let lines = lines.iter().map(|&line| line.to_owned());
+        self.guard.challenge.lines = lines.collect();
+        self
+    }
+
+    /// What it says to a token that has expired.
+    #[must_use]
+    pub fn stale_token(mut self, says: StaleToken) -> Self {
+        self.guard.challenge.stale = says;
+        self
+    }
+
+    /// A habit of its token service.
+    #[must_use]
+    pub fn token_habit(mut self, habit: TokenHabit) -> Self {
+        self.guard.tokens.habits.push(habit);
         self
     }
 
     /// What tokens say about their lifetime; they expire only by `expire_tokens`.
     #[must_use]
     pub fn token_lifetime_s(mut self, seconds: usize) -> Self {
-        self.token_lifetime_s = seconds;
+        self.guard.tokens.lifetime_s = seconds;
+        self
+    }
+
+    /// Tokens live as long as they say.
+    #[must_use]
+    pub fn tokens_expire(mut self) -> Self {
+        self.guard.tokens.keeps_time = true;
+        self
+    }
+
+    /// Speaks TLS with this certificate.
+    #[must_use]
+    pub fn tls(mut self, pair: &Pair) -> Self {
+        self.identity = Some(pair.clone());
+        self
+    }
+
+    /// Lets nobody in without a certificate of this authority; only with [`Builder::tls`].
+    #[must_use]
+    pub fn client_ca(mut self, pem: &str) -> Self {
+        self.client_ca = Some(pem.to_owned());
         self
     }
 
@@ -125,8 +190,9 @@ impl Builder {
             shelf: Mutex::new(Shelf::default()),
             habits: self.habits,
             guard: self.guard,
-            token_generation: AtomicUsize::new(0),
-            token_lifetime_s: self.token_lifetime_s,
+            tls: self
+                .identity
+                .map(|pair| acceptor(&pair, self.client_ca.as_deref())),
             script: Script::default(),
             log: Arc::new(Log::new(self.observer)),
             down: AtomicBool::new(false),
@@ -141,8 +207,12 @@ impl Builder {
         FakeRegistry::new(address, state, tasks)
     }
 
-    fn tokens_for(mut self, login: Option<Login>) -> Self {
-        self.guard = Guard::Bearer { login, realm: None };
+    fn locked(mut self, lock: Lock, login: Option<(&str, &str)>) -> Self {
+        self.guard.lock = lock;
+        *self.guard.tokens.login.get_mut() = login.map(|(user, password)| Login {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        });
         self
     }
 }

@@ -149,7 +149,7 @@ impl Fault {
     }
 
     /// The answer with the fault in it.
-    pub(crate) fn spoil(self, answer: Answer, request: &Recorded, host: &str) -> Answer {
+    pub(crate) fn spoil(self, answer: Answer, request: &Recorded, origin: &str) -> Answer {
         match self {
             Self::Status(code) => failure(code),
             Self::Throttle(after) => failure(429).with(RETRY_AFTER, &after),
@@ -195,7 +195,7 @@ impl Fault {
                     &format!("bytes {}-{end}/{}", start + 1, total + 1),
                 )
             }
-            Self::Link(link) => relink(answer, &link, request, host),
+            Self::Link(link) => relink(answer, &link, request, origin),
             body => body.play(answer),
         }
     }
@@ -304,7 +304,7 @@ fn flipped(bytes: &Bytes, at: usize) -> Bytes {
     bytes.freeze()
 }
 
-fn relink(answer: Answer, link: &Link, request: &Recorded, host: &str) -> Answer {
+fn relink(answer: Answer, link: &Link, request: &Recorded, own: &str) -> Answer {
     let said = answer
         .headers
         .get(LINK)
@@ -313,7 +313,7 @@ fn relink(answer: Answer, link: &Link, request: &Recorded, host: &str) -> Answer
         .and_then(|text| text.strip_prefix('<'))
         .expect("the fault fits");
     let text = match link {
-        Link::Absolute => format!("<http://{host}{path}"),
+        Link::Absolute => format!("<{own}{path}"),
         Link::Foreign(origin) => format!("<{origin}{path}"),
         Link::Relative => match path.split_once('?') {
             Some((_, query)) => format!("<list?{query}"),

@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::matching::Match;
-use crate::target::Endpoint;
+use crate::target::{Endpoint, form_value, query_value};
 
 /// One request, and what became of it so far.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub struct Recorded {
     pub headers: HeaderMap,
     /// Its `Range` header.
     pub range: Option<String>,
+    /// What it carried, as a form for the token service does.
+    pub body: Bytes,
     /// `None` while it is held, and for ever if the client left or the connection was ended.
     pub status: Option<u16>,
     /// How many bytes of body were given to the connection.
@@ -32,13 +35,14 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    pub(crate) fn new<T>(request: &Request<T>) -> Self {
+    pub(crate) fn new(request: &Request<Bytes>) -> Self {
         let headers = request.headers().clone();
         Self {
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
             query: request.uri().query().map(str::to_owned),
             range: text(&headers, header::RANGE.as_str()).map(str::to_owned),
+            body: request.body().clone(),
             status: None,
             body_bytes: 0,
             endpoint: Endpoint::parse(request.uri().path()),
@@ -49,6 +53,16 @@ impl Recorded {
     /// A header's first value, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         text(&self.headers, name)
+    }
+
+    /// The first value of this key in its query.
+    pub fn query_value(&self, key: &str) -> Option<String> {
+        query_value(self.query.as_deref(), key)
+    }
+
+    /// The first value of this key in its body, a form.
+    pub fn form_value(&self, key: &str) -> Option<String> {
+        form_value(&self.body, key)
     }
 }
 
@@ -143,6 +157,10 @@ impl Log {
 
     pub(crate) fn all(&self) -> Vec<Recorded> {
         self.requests.lock().clone()
+    }
+
+    pub(crate) fn those(&self, which: &Match) -> Vec<Recorded> {
+        self.served(which).requests
     }
 
     pub(crate) fn count(&self, which: &Match) -> usize {

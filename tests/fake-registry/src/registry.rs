@@ -56,9 +56,9 @@ impl FakeRegistry {
         &self.state.host
     }
 
-    /// `http://127.0.0.1:PORT`.
+    /// `http://127.0.0.1:PORT`, or `https`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.state.host)
+        self.state.origin()
     }
 }
 
@@ -205,9 +205,14 @@ impl FakeRegistry {
         self.state.hang_ups.send_replace(());
     }
 
+    /// Wants another password from now on; tokens stay good.
+    pub fn change_password(&self, password: &str) {
+        self.state.guard.tokens.change_password(password);
+    }
+
     /// Makes every token given so far worthless.
     pub fn expire_tokens(&self) {
-        self.state.token_generation.fetch_add(1, Ordering::SeqCst);
+        self.state.guard.tokens.expire();
     }
 }
 
@@ -216,6 +221,15 @@ impl FakeRegistry {
     /// Every request so far, in the order of arrival.
     pub fn requests(&self) -> Vec<Recorded> {
         self.state.log.all()
+    }
+
+    /// Such requests so far, in the order of arrival.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "every verb here takes its match as written"
+    )]
+    pub fn asked(&self, which: Match) -> Vec<Recorded> {
+        self.state.log.those(&which)
     }
 
     /// How many such requests arrived.

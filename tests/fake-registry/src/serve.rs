@@ -6,10 +6,11 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use http::{Request, Response};
+use http_body_util::{BodyExt as _, Collected, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,11 +18,12 @@ use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use crate::answer::{self, Answer, Habits};
-use crate::auth::{Guard, Mint};
+use crate::auth::Guard;
 use crate::body::{Body, Step};
-use crate::line::{Line, Wire};
+use crate::line::{Line, Socket, Wire};
 use crate::record::{Log, Recorded};
 use crate::script::Script;
 use crate::shelf::Shelf;
@@ -32,8 +34,7 @@ pub(crate) struct State {
     pub(crate) shelf: Mutex<Shelf>,
     pub(crate) habits: Habits,
     pub(crate) guard: Guard,
-    pub(crate) token_generation: AtomicUsize,
-    pub(crate) token_lifetime_s: usize,
+    pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) script: Script,
     pub(crate) log: Arc<Log>,
     /// Set before `hang_ups` is told, so that no connection slips between the two.
@@ -85,6 +86,23 @@ async fn connection(socket: TcpStream, mut hang_up: watch::Receiver<()>, state: 
     if socket.set_nodelay(true).is_err() {
         return; // The client has left already.
     }
+    let shaken = async {
+        match &state.tls {
+            None => Ok(Socket::Plain(socket)),
+            Some(tls) => tls
+                .accept(socket)
+                .await
+                .map(|tls| Socket::Tls(Box::new(tls))),
+        }
+    };
+    let socket = tokio::select! {
+        biased;
+        _ = hang_up.changed() => return,
+        shaken = shaken => match shaken {
+            Ok(socket) => socket,
+            Err(_) => return, // A client that does not trust us, or that we do not let in.
+        },
+    };
     let line = Arc::new(Line::default());
     let wire = Wire::new(socket, Arc::clone(&line));
     let service = service_fn(|request| respond(request, Arc::clone(&line), Arc::clone(&state)));
@@ -102,7 +120,11 @@ async fn respond(
     line: Arc<Line>,
     state: Arc<State>,
 ) -> Result<Response<Body>, Infallible> {
-    let request = Recorded::new(&request);
+    let (head, body) = request.into_parts();
+    // A client that leaves within its request has no answer to get.
+    let body = Limited::new(body, REQUEST_BYTES_MAX).collect().await;
+    let body = body.map(Collected::to_bytes).unwrap_or_default();
+    let request = Recorded::new(&Request::from_parts(head, body));
     let entry = state.log.arrive(request.clone());
     let answer = state.answer(&request);
     if let Some(pause) = answer.pause {
@@ -122,18 +144,24 @@ async fn respond(
 }
 
 impl State {
+    /// Its own URL.
+    pub(crate) fn origin(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.host)
+    }
+
     fn answer(&self, request: &Recorded) -> Answer {
-        let mint = Mint {
-            generation: self.token_generation.load(Ordering::SeqCst),
-            lifetime_s: self.token_lifetime_s,
-        };
+        let origin = self.origin();
         let answer = self
             .guard
-            .stop(request, mint, &self.host)
+            .stop(request, &origin)
             .unwrap_or_else(|| answer::answer(&self.shelf.lock(), &self.habits, request));
         match self.script.take(request, &answer) {
-            Some(fault) => fault.spoil(answer, request, &self.host),
+            Some(fault) => fault.spoil(answer, request, &origin),
             None => answer,
         }
     }
 }
+
+/// Forms for the token service are small.
+const REQUEST_BYTES_MAX: usize = 1024 * 1024;

@@ -31,7 +31,7 @@ impl Endpoint {
         let path = decode(path);
         match path.as_str() {
             "/v2" | "/v2/" => return Self::Ping,
-            "/token" => return Self::Token,
+            "/token" | "/token/" | "/oauth2/token" | "/service/token" => return Self::Token,
             _ => {}
         }
         let Some(rest) = path.strip_prefix("/v2/") else {
@@ -74,11 +74,24 @@ impl Endpoint {
 
 /// The first value of `key` in a query.
 pub(crate) fn query_value(query: Option<&str>, key: &str) -> Option<String> {
-    query?
+    query_values(query, key).into_iter().next()
+}
+
+/// All values of `key` in a query.
+pub(crate) fn query_values(query: Option<&str>, key: &str) -> Vec<String> {
+    query
+        .unwrap_or_default()
         .split('&')
         .filter_map(|pair| pair.split_once('='))
-        .find(|(name, _)| *name == key)
+        .filter(|(name, _)| *name == key)
         .map(|(_, value)| decode(value))
+        .collect()
+}
+
+/// The first value of `key` in a form, where a plus is a space.
+pub(crate) fn form_value(form: &[u8], key: &str) -> Option<String> {
+    let form = String::from_utf8_lossy(form).replace('+', "%20");
+    query_value(Some(&form), key)
 }
 
 /// What a `Range` header asks of `len` bytes.
@@ -220,5 +233,7 @@ mod tests {
         assert_eq!(query_value(query, "x").as_deref(), Some("%zz"));
         assert_eq!(query_value(query, "y"), None);
         assert_eq!(query_value(None, "n"), None);
+        assert_eq!(query_values(Some("a=1&b=2&a=3"), "a"), ["1", "3"]);
+        assert_eq!(form_value(b"x=a+b%2Bc", "x").as_deref(), Some("a b+c"));
     }
 }

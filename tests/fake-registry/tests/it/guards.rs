@@ -34,6 +34,9 @@ async fn a_password_is_asked_for_everywhere() {
         .accepting_oci()
         .with("Authorization", PAIR);
     assert_eq!(right.reply().await.status, 200);
+    hub.change_password("other");
+    let old = get(&hub, "/v2/").with("Authorization", PAIR);
+    assert_eq!(old.reply().await.status, 401);
 }
 
 #[tokio::test]

@@ -1,0 +1,313 @@
+//! Sees that the configuration changed, has it read anew, and tells what came of it.
+//!
+//! There is one mechanism for all that may change: the configuration's file and every file that it
+//! names, passwords and certificates too, are read together.
+
+use std::{
+    collections::BTreeMap, error::Error, io, iter, mem, path::PathBuf, sync::Arc, time::Duration,
+};
+
+use thiserror::Error;
+use tokio::{select, task::spawn_blocking, time::sleep};
+
+use super::{Reloader, StartError};
+use crate::{
+    config::{Loaded, Problem, Problems},
+    disk::{self, Fingerprint},
+    server::Hangups,
+    telemetry::Reload,
+};
+
+/// How often the files are looked at.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+/// Files that change one after the other are read once, when none has changed for this long.
+const SETTLED: Duration = Duration::from_millis(100);
+/// But they are not waited for longer than this many times.
+const SETTLE_TRIES_MAX: usize = 10;
+
+/// Every file that was read or looked for, as it was just before.
+pub type Seen = BTreeMap<PathBuf, Fingerprint>;
+
+/// Reads the configuration and all files that it names, and blocks meanwhile. Given a text, it
+/// reads that as the configuration's.
+pub type Source = Arc<dyn Fn(Option<&str>) -> Reading + Send + Sync>;
+
+/// What came of reading the configuration.
+#[derive(Debug)]
+pub struct Reading {
+    /// What it says, if it holds.
+    pub loaded: Result<Loaded, Unfit>,
+    /// What is known besides.
+    pub traces: Traces,
+}
+
+/// What a configuration that was read leaves behind, for comparison.
+#[derive(Debug, Default)]
+pub struct Traces {
+    /// Its text.
+    pub text: Option<String>,
+    /// The files; none where the built-in defaults hold.
+    pub seen: Seen,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, Error)]
+pub enum Unfit {
+    /// Its file cannot be read.
+    #[error("cannot read the configuration {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// There is nothing in its file any more. That would be a valid configuration, but one that
+    /// nobody means who had another: an editor is about to write it.
+    #[error("the configuration's file is empty: is it still being written?")]
+    Empty,
+    /// It does not hold.
+    #[error(transparent)]
+    Problems(#[from] Problems),
+    /// It holds, but not here and now.
+    #[error("cannot be taken: {}", causes(.0))]
+    Start(#[source] StartError),
+}
+
+/// Why the configuration is read anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Occasion {
+    Signal,
+    Change,
+}
+
+#[derive(Debug)]
+struct Watcher {
+    reloader: Reloader,
+    /// The last text that was taken.
+    good: Option<String>,
+    seen: Seen,
+    /// What has been said of the configuration already.
+    notes: Vec<String>,
+    complaints: Vec<String>,
+}
+
+impl Reloader {
+    /// Reads the configuration anew whenever a file of it changes or somebody hangs up, until the
+    /// stop begins. `first` and `notes` are what the running one left.
+    pub fn watch(&self, source: Source, first: Traces, notes: Vec<String>, hangups: Hangups) {
+        let watcher = Watcher {
+            reloader: self.clone(),
+            good: first.text,
+            seen: first.seen,
+            notes,
+            complaints: Vec::new(),
+        };
+        let work = watcher.run(source, hangups);
+        drop(self.0.chores.spawn("reload", work));
+    }
+}
+
+impl Watcher {
+    async fn run(mut self, source: Source, mut hangups: Hangups) {
+        let stop = self.reloader.0.doors.stop.clone();
+        loop {
+            let occasion = select! {
+                () = stop.begun() => return,
+                () = hangups.next() => Occasion::Signal,
+                () = changed(&self.seen) => Occasion::Change,
+            };
+            if self.seen.is_empty() {
+                tracing::info!("no configuration file was named, so there is nothing to read anew");
+            } else {
+                self.reload(&source, occasion).await;
+            }
+        }
+    }
+
+    async fn reload(&mut self, source: &Source, occasion: Occasion) {
+        let Some(Reading { loaded, traces }) = read(source, None).await else {
+            return;
+        };
+        self.seen = traces.seen;
+        let loaded = match loaded {
+            Ok(_) if is_emptied(self.good.as_deref(), traces.text.as_deref()) => Err(Unfit::Empty),
+            loaded => loaded,
+        };
+        match self.take(loaded).await {
+            Ok((change, notes)) => {
+                self.good = traces.text;
+                self.taken(&change, notes);
+            }
+            Err(unfit) => {
+                let mut complaints = unfit.lines();
+                if self.good != traces.text {
+                    let more = self.stay_current(source).await;
+                    complaints.extend(more.into_iter().flat_map(|unfit| unfit.lines()));
+                }
+                self.refused(complaints, occasion);
+            }
+        }
+    }
+
+    /// Whatever is wrong with the new text, a certificate or a password may have been renewed: reads
+    /// the last text that held, with its files as they are now. What is wrong with that, if anything.
+    async fn stay_current(&mut self, source: &Source) -> Option<Unfit> {
+        let good = self.good.clone()?;
+        let Reading { loaded, traces } = read(source, Some(good)).await?;
+        for (path, fingerprint) in traces.seen {
+            self.seen.entry(path).or_insert(fingerprint);
+        }
+        match self.take(loaded).await {
+            Ok((change, _notes)) if change.is_any() => {
+                change.tell(
+                    "the last configuration that held was read with its files as they are now",
+                );
+                None
+            }
+            Ok(_nothing) => None,
+            Err(unfit) => Some(unfit),
+        }
+    }
+
+    async fn take(
+        &self,
+        loaded: Result<Loaded, Unfit>,
+    ) -> Result<(super::Change, Vec<String>), Unfit> {
+        let Loaded { settings, notes } = loaded?;
+        let change = self.reloader.adopt(settings).await.map_err(Unfit::Start)?;
+        Ok((change, notes))
+    }
+
+    fn taken(&mut self, change: &super::Change, mut notes: Vec<String>) {
+        self.reloader.0.metrics.reloaded(Reload::Taken);
+        change.tell("configuration reloaded");
+        let later = change.later.iter();
+        notes.extend(later.map(|key| format!("{key}: takes effect at the next start")));
+        for note in notes.iter().filter(|note| !self.notes.contains(note)) {
+            tracing::warn!("{note}");
+        }
+        self.notes = notes;
+        self.complaints.clear();
+    }
+
+    fn refused(&mut self, complaints: Vec<String>, occasion: Occasion) {
+        if occasion == Occasion::Change && complaints == self.complaints {
+            return;
+        }
+        self.reloader.0.metrics.reloaded(Reload::Failed);
+        for complaint in &complaints {
+            tracing::error!("{complaint}");
+        }
+        tracing::error!(
+            problems = complaints.len(),
+            "the configuration was not reloaded; the last one that held stays"
+        );
+        self.complaints = complaints;
+    }
+}
+
+impl Unfit {
+    /// One line a problem.
+    fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Problems(Problems { file, problems }) => {
+                let line = |problem| line(file, problem);
+                problems.iter().map(line).collect()
+            }
+            Self::Unreadable { .. } | Self::Empty | Self::Start(_) => vec![self.to_string()],
+        }
+    }
+}
+
+/// Whether a text is gone that was there.
+fn is_emptied(before: Option<&str>, now: Option<&str>) -> bool {
+    let is_blank = |text: &str| text.trim().is_empty();
+    now.is_some_and(is_blank) && before.is_some_and(|text| !is_blank(text))
+}
+
+/// Waits until a file is no longer what it was, and all of them rest.
+async fn changed(seen: &Seen) {
+    let paths: Arc<[PathBuf]> = seen.keys().cloned().collect();
+    loop {
+        sleep(LOOK_PAUSE).await;
+        let mut now = look(&paths).await;
+        if now == *seen {
+            continue;
+        }
+        for _try in 0..SETTLE_TRIES_MAX {
+            sleep(SETTLED).await;
+            let then = mem::replace(&mut now, look(&paths).await);
+            if then == now {
+                break;
+            }
+        }
+        return;
+    }
+}
+
+async fn look(paths: &Arc<[PathBuf]>) -> Seen {
+    let paths = Arc::clone(paths);
+    let looked = spawn_blocking(move || {
+        let one = |path: &PathBuf| (path.clone(), disk::fingerprint(path));
+        paths.iter().map(one).collect()
+    });
+    looked.await.unwrap_or_default()
+}
+
+/// Reads on the blocking pool; a panic there is a bug that must not end the watching.
+async fn read(source: &Source, text: Option<String>) -> Option<Reading> {
+    let source = Arc::clone(source);
+    let reading = spawn_blocking(move || source(text.as_deref())).await;
+    reading
+        .inspect_err(
+            |error| tracing::error!(%error, "reading the configuration failed; this is a bug"),
+        )
+        .ok()
+}
+
+fn line(file: &str, problem: &Problem) -> String {
+    let mut text = file.to_owned();
+    if let Some(line) = problem.line {
+        text = format!("{text}:{line}");
+    }
+    if !problem.key.is_empty() {
+        text = format!("{text}: {}", problem.key);
+    }
+    if let Some(value) = &problem.value {
+        text = format!("{text} = {value}");
+    }
+    text = format!("{text}: {}", problem.reason);
+    match &problem.hint {
+        Some(hint) => format!("{text}; {hint}"),
+        None => text,
+    }
+}
+
+/// An error and all its causes.
+fn causes(error: &StartError) -> String {
+    let first: &dyn Error = error;
+    let chain = iter::successors(Some(first), |error| (*error).source());
+    chain
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_had_a_text_can_lose_it() {
+        for (before, now, want) in [
+            (Some("[log]"), Some(""), true),
+            (Some("[log]"), Some(" \n\t"), true),
+            (Some("[log]"), Some("#"), false),
+            (Some(""), Some("\n"), false),
+            (Some("[log]"), None, false),
+            (None, Some(""), false),
+        ] {
+            assert_eq!(is_emptied(before, now), want, "{before:?} {now:?}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! `roadstead check --online`: whether each upstream lets us in, and whether pinned tags have moved.
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::super::{Exit, chain, complain, say};
+use crate::{
+    config::Settings,
+    oci::{Digest, Reference, Repository, RepositoryName, Tag, UpstreamName, Via},
+    route::{Candidate, Decision, Table},
+    telemetry::Metrics,
+    upstream::{Ask, Greeting, Upstream, UpstreamError},
+};
+
+/// Most questions at once.
+const CONCURRENT_MAX: usize = 8;
+/// Longest wait for one upstream's answer.
+const ANSWER_MAX: Duration = Duration::from_secs(12);
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// What one question came to; `--json` prints this.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Finding {
+    /// Whether an upstream lets us in.
+    Login {
+        /// The upstream, with the path that the login is for.
+        upstream: String,
+        /// Whether it does.
+        fine: bool,
+        /// Whom it takes us for; nothing: anybody.
+        user: Option<String>,
+        /// Why not.
+        reason: Option<String>,
+    },
+    /// Whether a tag still means what it is pinned to.
+    Pin {
+        /// The tag.
+        pin: String,
+        /// Whether it does.
+        fine: bool,
+        /// The digest that answers it here.
+        digest: String,
+        /// What it means upstream.
+        now: Option<String>,
+        /// Why that is not known.
+        reason: Option<String>,
+    },
+}
+
+/// Every upstream that we may need.
+type Upstreams = BTreeMap<UpstreamName, Upstream>;
+
+/// Asks everyone, and prints a line for each answer, in alphabetical order.
+pub(super) async fn run(settings: Settings, form: Form) -> Exit {
+    let table = settings.table.clone();
+    let upstreams = match upstreams(settings) {
+        Ok(upstreams) => upstreams,
+        Err(exit) => return exit,
+    };
+    let pins = table.pins();
+    let questions = upstreams.values().flat_map(logins);
+    let questions = questions.chain(pins.iter().map(|((repository, tag), digest)| {
+        pin(&table, &upstreams, (repository, tag), digest).boxed()
+    }));
+    let mut findings = stream::iter(questions).buffered(CONCURRENT_MAX);
+    let mut exit = Exit::Fine;
+    while let Some(finding) = findings.next().await {
+        if !finding.is_fine() {
+            exit = Exit::Incomplete;
+        }
+        match serde_json::to_string(&finding) {
+            Ok(line) if form == Form::Json => say(line),
+            _ => say(&finding),
+        }
+    }
+    exit
+}
+
+/// Those with a table, and those that routes name.
+fn upstreams(settings: Settings) -> Result<Upstreams, Exit> {
+    let failed = |error: &dyn std::error::Error| {
+        complain(chain(error));
+        Exit::Failed
+    };
+    let metrics = Metrics::new().map_err(|error| failed(&error))?;
+    let metrics = Arc::new(metrics);
+    let defaults = &settings.upstream_defaults;
+    let routed = settings.table.upstreams().into_iter();
+    let routed = routed.map(|name| defaults.for_host(&name));
+    let configured = settings.upstreams.into_iter().map(|(table, _)| table);
+    // A table comes after, and replaces, what its name alone would have been.
+    let mut all: BTreeMap<_, _> = routed.map(|one| (one.name.clone(), one)).collect();
+    all.extend(configured.map(|one| (one.name.clone(), one)));
+    let build = |(name, settings)| {
+        let upstream = Upstream::new(settings, Arc::clone(&metrics));
+        upstream.map(|upstream| (name, upstream))
+    };
+    let all = all.into_iter().map(build).collect::<Result<_, _>>();
+    all.map_err(|error| failed(&error))
+}
+
+/// One question for each path with a login of its own, and one for the upstream as a whole, unless
+/// we have logins for paths only.
+fn logins(upstream: &Upstream) -> impl Iterator<Item = BoxFuture<'_, Finding>> {
+    let entries = upstream.settings().keyring.entries().iter();
+    let mut subjects: Vec<_> = entries.map(|entry| entry.place.path()).collect();
+    if subjects.is_empty() {
+        subjects.push(None);
+    }
+    subjects.sort();
+    subjects.dedup();
+    subjects
+        .into_iter()
+        .map(|path| login(upstream, path).boxed())
+}
+
+async fn login(upstream: &Upstream, path: Option<RepositoryName>) -> Finding {
+    let outcome = upstream
+        .greet(path.as_ref(), Instant::now() + ANSWER_MAX)
+        .await;
+    let name = match &path {
+        Some(path) => format!("{}/{path}", upstream.name()),
+        None => upstream.name().to_string(),
+    };
+    let (user, reason) = match outcome {
+        Ok(Greeting::As(user)) => (Some(user), None),
+        Ok(Greeting::Open | Greeting::Anonymous) => (None, None),
+        Err(error) => (None, Some(told(upstream, &error))),
+    };
+    Finding::Login {
+        upstream: name,
+        fine: reason.is_none(),
+        user,
+        reason,
+    }
+}
+
+async fn pin(
+    table: &Table,
+    upstreams: &Upstreams,
+    (repository, tag): (&Repository, &Tag),
+    digest: &Digest,
+) -> Finding {
+    let reference = Reference::Tag(tag.clone());
+    let candidates = match table.decide(&repository.clone().into(), &reference) {
+        Decision::Route { candidates, .. } => candidates,
+        Decision::Deny { .. } | Decision::Unmatched { .. } => Vec::new(),
+    };
+    let deadline = Instant::now() + ANSWER_MAX;
+    let (now, reason) = match meant(upstreams, &candidates, &reference, deadline).await {
+        Ok(now) => (Some(now), None),
+        Err(reason) => (None, Some(reason)),
+    };
+    Finding::Pin {
+        pin: format!("{repository}:{tag}"),
+        fine: now == Some(*digest),
+        digest: digest.to_string(),
+        now: now.map(|now| now.to_string()),
+        reason,
+    }
+}
+
+/// What a tag means at the first candidate that has it, or why nobody said.
+async fn meant(
+    upstreams: &Upstreams,
+    candidates: &[Candidate],
+    reference: &Reference,
+    deadline: Instant,
+) -> Result<Digest, String> {
+    for candidate in candidates {
+        let Some(upstream) = upstreams.get(&candidate.upstream) else {
+            continue;
+        };
+        let ask = Ask {
+            name: &candidate.name,
+            registry: &candidate.registry,
+            via: &Via::default(),
+            deadline,
+        };
+        let own = candidate.tag.clone().map(Reference::Tag);
+        let reference = own.as_ref().unwrap_or(reference);
+        let digest = match upstream.manifest_head(&ask, reference).await {
+            Ok(Some(digest)) => Ok(digest),
+            Ok(None) => {
+                let manifest = upstream.manifest(&ask, reference).await;
+                manifest.map(|manifest| manifest.digest())
+            }
+            Err(error) => Err(error),
+        };
+        match digest {
+            Err(UpstreamError::Absent { .. }) => {}
+            // Whoever does not answer may have it; a later candidate's tag would say nothing.
+            Err(error) => return Err(format!("{}: {}", upstream.name(), told(upstream, &error))),
+            Ok(digest) => return Ok(digest),
+        }
+    }
+    Err("nobody has the tag".to_owned())
+}
+
+/// An error without the address that the line begins with anyway.
+fn told(upstream: &Upstream, error: &UpstreamError) -> String {
+    let text = error.to_string();
+    let rest = text.strip_prefix(&upstream.url());
+    rest.map_or_else(|| text.clone(), |rest| rest.trim_start().to_owned())
+}
+
+impl Finding {
+    fn is_fine(&self) -> bool {
+        match self {
+            Self::Login { fine, .. } | Self::Pin { fine, .. } => *fine,
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Login {
+                upstream,
+                user,
+                reason,
+                ..
+            } => match (reason, user) {
+                (Some(reason), _) => write!(formatter, "{upstream}: {reason}"),
+                (None, Some(user)) => write!(formatter, "{upstream}: fine, as {user}"),
+                (None, None) => write!(formatter, "{upstream}: fine, without a login"),
+            },
+            Self::Pin {
+                pin,
+                fine,
+                digest,
+                now,
+                reason,
+            } => match (reason, now) {
+                (Some(reason), _) => write!(formatter, "{pin}: pinned to {digest}; {reason}"),
+                (None, _) if *fine => write!(formatter, "{pin}: fine, the tag is {digest}"),
+                (None, now) => {
+                    let now = now.as_deref().unwrap_or("unknown");
+                    write!(formatter, "{pin}: pinned to {digest}, the tag is now {now}")
+                }
+            },
+        }
+    }
+}

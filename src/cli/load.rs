@@ -1,0 +1,90 @@
+//! Reads the configuration and the files that it names, once or again and again.
+
+use std::{
+    cell::RefCell,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::environment;
+use crate::{
+    app::{Reading, Seen, Source, Traces, Unfit},
+    config::{self, Content, Environment, Overrides, Surroundings},
+    disk,
+};
+
+/// Reads the same configuration each time, as it is then.
+#[derive(Clone, Debug)]
+pub(super) struct Loader {
+    /// None: the built-in defaults.
+    file: Option<PathBuf>,
+    overrides: Overrides,
+    environment: Environment,
+}
+
+impl Loader {
+    pub(super) fn new(file: Option<&PathBuf>, overrides: &Overrides) -> Self {
+        Self {
+            file: file.cloned(),
+            overrides: overrides.clone(),
+            environment: environment(),
+        }
+    }
+
+    /// For whoever reads it again.
+    pub(super) fn source(self) -> Source {
+        Arc::new(move |text| self.read(text))
+    }
+
+    /// Reads it now. Each file is looked at before it is read, so that what changes meanwhile is
+    /// seen as changed later.
+    pub(super) fn read(&self, text: Option<&str>) -> Reading {
+        let seen = RefCell::new(Seen::new());
+        let look = |path: &Path| {
+            let fingerprint = disk::fingerprint(path);
+            seen.borrow_mut()
+                .entry(path.to_owned())
+                .or_insert(fingerprint);
+        };
+        let Some(path) = &self.file else {
+            return Reading {
+                loaded: config::defaults(&self.overrides, &self.environment).map_err(Unfit::from),
+                traces: Traces::default(),
+            };
+        };
+        let text = text.map_or_else(
+            || {
+                look(path);
+                disk::read_text(path)
+            },
+            |text| Ok(text.to_owned()),
+        );
+        let files = |path: &Path, content| {
+            look(path);
+            match content {
+                Content::Secret => disk::read_secret(path, config::admit_secret_mode),
+                Content::Public => disk::read_text(path),
+            }
+        };
+        let around = Surroundings {
+            files: &files,
+            environment: &self.environment,
+        };
+        let (loaded, text) = match text {
+            Ok(text) => {
+                let name = path.display().to_string();
+                let loaded = config::read(&text, &name, &self.overrides, &around);
+                (loaded.map_err(Unfit::from), Some(text))
+            }
+            Err(source) => {
+                let path = path.clone();
+                (Err(Unfit::Unreadable { path, source }), None)
+            }
+        };
+        let seen = seen.into_inner();
+        Reading {
+            loaded,
+            traces: Traces { text, seen },
+        }
+    }
+}

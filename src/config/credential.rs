@@ -1,0 +1,276 @@
+//! `[[credential]]` and `[credentials]`: every login, and what it is for.
+
+use super::{
+    problem::Complaint,
+    reader::Section,
+    report::{Report, Spot},
+    surroundings::{Content, Surroundings},
+    value::Text,
+};
+use crate::{
+    oci::UpstreamName,
+    platform,
+    secret::Secret,
+    upstream::{Credential, Entry, Keyring, Place, Source},
+};
+
+/// Everything that was read.
+#[derive(Debug)]
+pub(super) struct Credentials {
+    pub(super) keyring: Keyring,
+    pub(super) written: Vec<Written>,
+}
+
+/// What one `[[credential]]` is for, and where it says so.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) place: Place,
+    pub(super) spot: Spot,
+}
+
+/// The keys of a `[[credential]]` that say where the login comes from.
+const SOURCES: [&str; 3] = ["password_file", "token_file", "helper"];
+
+/// Reads both; what is written here comes before what stands in other programs' files.
+pub(super) fn read(root: &mut Section<'_>, around: &Surroundings<'_>) -> Credentials {
+    let mut written: Vec<Written> = Vec::new();
+    let mut entries = Vec::new();
+    for mut section in root.sections("credential") {
+        let place = place(&mut section, &written);
+        let source = source(&mut section, place.as_ref(), around);
+        if let Some(place) = place {
+            let spot = section.spot_of("for", None);
+            entries.extend(source.map(|source| Entry {
+                place: place.clone(),
+                source,
+            }));
+            written.push(Written { place, spot });
+        }
+        section.finish();
+    }
+    let mut section = root.section("credentials");
+    for file in section.strings("docker_config_files").unwrap_or_default() {
+        for entry in docker_config(section.report, &file, around) {
+            if entries
+                .iter()
+                .any(|other: &Entry| other.place == entry.place)
+            {
+                if !entries.contains(&entry) {
+                    note_second(section.report, &file, &entry.place);
+                }
+            } else {
+                entries.push(entry);
+            }
+        }
+    }
+    section.finish();
+    Credentials {
+        keyring: Keyring::new(entries),
+        written,
+    }
+}
+
+/// The short form in `[upstream."NAME"]`: `username` and `password_file`, for NAME itself.
+pub(super) fn short_form(
+    section: &mut Section<'_>,
+    name: &UpstreamName,
+    credentials: &Credentials,
+    around: &Surroundings<'_>,
+) -> Option<Source> {
+    let username = section.string("username");
+    let file = section.string("password_file");
+    let is_written = is_set(username.as_ref()) || is_set(file.as_ref());
+    let place = Place::upstream(name);
+    let mut same = credentials.written.iter();
+    if let Some(other) = same.find(|other| is_written && other.place == place) {
+        let reason = format!("{} has a login for {place} as well", other.spot.key);
+        let spot = section.spot_of("password_file", None);
+        section
+            .report
+            .problem(&hidden(spot), Complaint::new(reason));
+    }
+    password(section, username, file, around).map(Source::Given)
+}
+
+fn place(section: &mut Section<'_>, others: &[Written]) -> Option<Place> {
+    let report = section.report;
+    let text = section.string("for");
+    if !section.has("for") {
+        let complaint = Complaint::new("the login does not say what it is for");
+        let complaint = complaint.hint("add for = \"HOST\" or for = \"HOST/PATH\"");
+        report.problem(&section.spot, complaint);
+    }
+    let text = text?;
+    let place = match text.text.parse::<Place>() {
+        Ok(place) => place,
+        Err(invalid) => {
+            let complaint = Complaint::new(invalid.to_string());
+            let bare = text.text.split_once("://").map(|(_, rest)| rest);
+            let bare = bare.map(|rest| rest.trim_end_matches('/'));
+            let complaint = match bare.filter(|bare| bare.parse::<Place>().is_ok()) {
+                Some(bare) => complaint.hint(format!("did you mean \"{bare}\"?")),
+                None => complaint,
+            };
+            report.problem(&text.spot, complaint);
+            return None;
+        }
+    };
+    if let Some(other) = others.iter().find(|other| other.place == place) {
+        let complaint = Complaint::new(format!("{} is for {place} as well", other.spot.key));
+        report.problem(&text.spot, complaint);
+    }
+    Some(place)
+}
+
+/// Exactly one of the sources.
+fn source(
+    section: &mut Section<'_>,
+    place: Option<&Place>,
+    around: &Surroundings<'_>,
+) -> Option<Source> {
+    let report = section.report;
+    let username = section.string("username");
+    let [password_file, token_file, helper] = SOURCES.map(|key| section.string_or_unset(key));
+    let texts = [&password_file, &token_file, &helper];
+    match texts.into_iter().flatten().count() {
+        1 => {}
+        0 => {
+            // A source that is no string has been reported already.
+            if !SOURCES.iter().any(|key| section.has(key)) || is_set(username.as_ref()) {
+                let complaint = Complaint::new("the login does not say where it comes from");
+                let hint = "add one of password_file, token_file and helper";
+                report.problem(&section.spot, complaint.hint(hint));
+            }
+            return None;
+        }
+        _ => {
+            let reason = "a login has one of password_file, token_file and helper";
+            report.problem(&section.spot, Complaint::new(reason));
+            return None;
+        }
+    }
+    if password_file.is_some() {
+        return password(section, username, password_file, around).map(Source::Given);
+    }
+    if let Some(username) = username.filter(|username| is_set(Some(username))) {
+        let complaint = Complaint::new("a user name goes with password_file only");
+        report.problem(&username.spot, complaint);
+    }
+    if let Some(file) = token_file {
+        return secret(report, &file, around).map(|token| Source::Given(Credential::Token(token)));
+    }
+    let helper = helper?;
+    if !Source::is_helper_name(&helper.text) {
+        let complaint = Complaint::new("a helper's name has letters, digits and . _ - only");
+        let hint = "for the program docker-credential-pass, write \"pass\"";
+        report.problem(&helper.spot, complaint.hint(hint));
+        return None;
+    }
+    Some(match place.and_then(Place::host) {
+        Some(host) => Source::helper(&helper.text, &host),
+        // A pattern: which host it is shows when there is one.
+        None => Source::Helper {
+            name: helper.text,
+            server: String::new(),
+        },
+    })
+}
+
+fn password(
+    section: &Section<'_>,
+    username: Option<Text>,
+    file: Option<Text>,
+    around: &Surroundings<'_>,
+) -> Option<Credential> {
+    let report = section.report;
+    // Nothing in the place of a key that is written: it is no string, which has been reported.
+    let (username, file) = match (username, file) {
+        (Some(username), file) if !username.text.is_empty() => match file {
+            Some(file) if !file.text.is_empty() => (username, file),
+            None if section.has("password_file") => return None,
+            _ => {
+                let complaint = Complaint::new("a user name without a password");
+                let complaint = complaint.hint("add password_file = \"FILE\" beside it");
+                report.problem(&username.spot, complaint);
+                return None;
+            }
+        },
+        (username, Some(file)) if !file.text.is_empty() => {
+            if username.is_some() || !section.has("username") {
+                let complaint = Complaint::new("a password without a user name");
+                report.problem(&file.spot, complaint.hint("add username = \"…\" beside it"));
+            }
+            return None;
+        }
+        _ => return None,
+    };
+    let bad = |letter: char| letter == ':' || letter.is_control();
+    if username.text.contains(bad) {
+        let complaint = Complaint::new("a user name holds no colon and no control characters");
+        // Perhaps the password stands behind the colon.
+        report.problem(&hidden(username.spot), complaint);
+        return None;
+    }
+    let password = secret(report, &file, around)?;
+    Some(Credential::Password {
+        username: username.text,
+        password,
+    })
+}
+
+/// The file's one line, without its end.
+fn secret(report: &Report<'_>, file: &Text, around: &Surroundings<'_>) -> Option<Secret> {
+    let text = around.read(report, file, Content::Secret)?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    let reason = if line.trim().is_empty() {
+        "the file is empty"
+    } else if line.contains(char::is_control) {
+        "the file holds more than one line of text"
+    } else {
+        return Some(Secret::new(line));
+    };
+    report.problem(&file.spot, Complaint::new(reason));
+    None
+}
+
+fn docker_config(report: &Report<'_>, file: &Text, around: &Surroundings<'_>) -> Vec<Entry> {
+    let Some(text) = around.read(report, file, Content::Secret) else {
+        return Vec::new();
+    };
+    match platform::docker_config(&text) {
+        Ok(entries) => {
+            if entries.is_empty() {
+                let (key, path) = (&file.spot.key, &file.text);
+                report.note(format!("{key}: there is no login in {path}"));
+            }
+            entries
+        }
+        Err(flaws) => {
+            for flaw in flaws {
+                report.problem(&file.spot, Complaint::new(flaw.to_string()));
+            }
+            Vec::new()
+        }
+    }
+}
+
+fn note_second(report: &Report<'_>, file: &Text, place: &Place) {
+    let (key, path) = (&file.spot.key, &file.text);
+    report.note(format!(
+        "{key}: the login for {place} in {path} is not used: an earlier one is"
+    ));
+}
+
+/// Whether something stands there; `""` is the default of each key.
+fn is_set(text: Option<&Text>) -> bool {
+    text.is_some_and(|text| !text.text.is_empty())
+}
+
+/// The same place, without a repetition of what stands there.
+fn hidden(spot: Spot) -> Spot {
+    Spot {
+        is_value: false,
+        ..spot
+    }
+}

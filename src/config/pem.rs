@@ -1,0 +1,120 @@
+//! Certificates, keys and authorities that a configuration names: of listeners and of upstreams.
+
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+
+use super::{
+    problem::Complaint,
+    report::Report,
+    surroundings::{Content, Surroundings},
+    value::Text,
+};
+use crate::tls::{Authorities, Identity, InvalidPem, Validity};
+
+/// A certificate that ends sooner is worth a note.
+const EXPIRES_SOON: Duration = Duration::from_hours(14 * 24);
+
+/// Reads a certificate and its key, which `names` are the keys of; none where both are unset.
+pub(super) fn identity(
+    report: &Report<'_>,
+    around: &Surroundings<'_>,
+    names: [&str; 2],
+    pair: (Option<Text>, Option<Text>),
+) -> Option<Identity> {
+    match pair {
+        (Some(certificate), Some(key)) => together(report, around, &certificate, &key),
+        (Some(alone), None) => {
+            lonely(report, &alone, "a certificate without its key", names[1]);
+            None
+        }
+        (None, Some(alone)) => {
+            lonely(report, &alone, "a key without its certificate", names[0]);
+            None
+        }
+        (None, None) => None,
+    }
+}
+
+/// Reads the certificates of authorities.
+pub(super) fn authorities(
+    report: &Report<'_>,
+    around: &Surroundings<'_>,
+    file: &Text,
+) -> Option<Authorities> {
+    let pem = around.read(report, file, Content::Public)?;
+    Authorities::from_pem(&pem)
+        .map_err(|invalid| {
+            let complaint = Complaint::new(invalid.to_string());
+            report.problem(&file.spot, complaint.hint(CERTIFICATE_HINT));
+        })
+        .ok()
+}
+
+/// Complains of a key of the configuration that stands without another one.
+pub(super) fn lonely(report: &Report<'_>, alone: &Text, what: &str, missing: &str) {
+    let complaint = Complaint::new(what);
+    let complaint = complaint.hint(format!("add {missing} = \"FILE\" beside it"));
+    report.problem(&alone.spot, complaint);
+}
+
+const CERTIFICATE_HINT: &str = "PEM is text with lines such as -----BEGIN CERTIFICATE-----";
+const KEY_HINT: &str = "one key, between lines such as -----BEGIN PRIVATE KEY-----";
+
+fn together(
+    report: &Report<'_>,
+    around: &Surroundings<'_>,
+    certificate: &Text,
+    key: &Text,
+) -> Option<Identity> {
+    // Both are read, so that both are complained of, and both are watched.
+    let chain = around.read(report, certificate, Content::Public);
+    let secret = around.read(report, key, Content::Secret);
+    let (chain, secret) = (chain?, secret?);
+    let invalid = match Identity::from_pem(&chain, &secret) {
+        Ok(identity) => {
+            if let Some(note) = doubt(identity.validity(), SystemTime::now()) {
+                report.note(format!("{}: the certificate {note}", certificate.spot.key));
+            }
+            return Some(identity);
+        }
+        Err(invalid) => invalid,
+    };
+    let chain_is_broken = Authorities::from_pem(&chain) == Err(InvalidPem::Broken);
+    let (file, hint) = match invalid {
+        InvalidPem::Broken if chain_is_broken => (certificate, CERTIFICATE_HINT),
+        InvalidPem::NoCertificate | InvalidPem::BadCertificate => (certificate, CERTIFICATE_HINT),
+        InvalidPem::EncryptedKey => (key, "openssl pkey -in FILE -out PLAIN"),
+        InvalidPem::Mismatch => (
+            key,
+            "it belongs to the file's first certificate; were both files renewed together?",
+        ),
+        InvalidPem::NoKey | InvalidPem::BadKey | InvalidPem::Broken => (key, KEY_HINT),
+    };
+    let complaint = Complaint::new(invalid.to_string());
+    report.problem(&file.spot, complaint.hint(hint));
+    None
+}
+
+/// What is wrong with a certificate's time, or soon will be. Whoever it is shown to will say so
+/// too, but to somebody else.
+fn doubt(valid: Validity, now: SystemTime) -> Option<String> {
+    let at = |time: SystemTime| {
+        Timestamp::try_from(time).map_or_else(
+            |_out_of_range| "another age".to_owned(),
+            |time| time.to_string(),
+        )
+    };
+    let (start, end) = (at(valid.not_before), at(valid.not_after));
+    if now > valid.not_after {
+        Some(format!("expired at {end}; whoever checks it refuses it"))
+    } else if now < valid.not_before {
+        Some(format!(
+            "is not valid before {start}; is this machine's clock right?"
+        ))
+    } else if now + EXPIRES_SOON > valid.not_after {
+        Some(format!("expires within two weeks, at {end}"))
+    } else {
+        None
+    }
+}

@@ -1,0 +1,132 @@
+//! What a configuration is read among: the files that it names, and the environment.
+
+use std::{error::Error, fmt, io, path::Path};
+
+use thiserror::Error;
+
+use super::{problem::Complaint, report::Report, value::Text};
+use crate::{secret::Secret, upstream::Proxy};
+
+/// The bits of a file's mode that let people read it who are neither its owner nor of its group.
+const READABLE_BY_ALL: u32 = 0o004;
+
+/// Hands in what the configuration names, so that reading it touches nothing by itself.
+pub struct Surroundings<'s> {
+    /// Reads a file. One that holds a secret should be refused if [`admit_secret_mode`] refuses it.
+    pub files: &'s dyn Fn(&Path, Content) -> io::Result<String>,
+    /// The process's environment, as far as it counts.
+    pub environment: &'s Environment,
+}
+
+/// What a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// What nobody else may read: a password, a token, a key.
+    Secret,
+    /// What everybody may read: a certificate.
+    Public,
+}
+
+/// The variables that count. All are those of every other program: `HTTP_PROXY` and its kin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Environment {
+    /// `http_proxy` or `HTTP_PROXY`.
+    pub http_proxy: Option<Secret>,
+    /// `https_proxy` or `HTTPS_PROXY`.
+    pub https_proxy: Option<Secret>,
+    /// `no_proxy` or `NO_PROXY`.
+    pub no_proxy: Option<String>,
+}
+
+/// Everyone on the machine can read a file that holds a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("everyone on this machine can read the file (mode {mode:03o})")]
+pub struct ReadableByAll {
+    /// The file's permissions.
+    pub mode: u32,
+}
+
+/// Refuses the mode of a file that holds a secret, for the closure that reads it.
+pub fn admit_secret_mode(mode: u32) -> io::Result<()> {
+    if mode & READABLE_BY_ALL == 0 {
+        return Ok(());
+    }
+    Err(io::Error::other(ReadableByAll { mode: mode & 0o777 }))
+}
+
+impl Surroundings<'_> {
+    /// The content of a file that the configuration names; one that cannot be read is reported.
+    pub(super) fn read(
+        &self,
+        report: &Report<'_>,
+        file: &Text,
+        content: Content,
+    ) -> Option<String> {
+        let error = match (self.files)(Path::new(&file.text), content) {
+            Ok(text) => return Some(text),
+            Err(error) => error,
+        };
+        report.problem(&file.spot, unreadable(Path::new(&file.text), &error));
+        None
+    }
+}
+
+impl Environment {
+    /// The proxies that it names.
+    pub(super) fn proxy(&self) -> Proxy {
+        Proxy {
+            http: self.http_proxy.clone(),
+            https: self.https_proxy.clone(),
+            direct: Some(self.no_proxy.clone().unwrap_or_default()),
+        }
+    }
+}
+
+impl fmt::Debug for Surroundings<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Surroundings")
+            .finish_non_exhaustive()
+    }
+}
+
+/// What to say of a file that could not be read.
+fn unreadable(path: &Path, error: &io::Error) -> Complaint {
+    let complaint = Complaint::new(format!("the file cannot be used: {error}"));
+    let is_open = <dyn Error + Send + Sync>::is::<ReadableByAll>;
+    if error.get_ref().is_some_and(is_open) {
+        complaint.hint("chmod 600 FILE; in Kubernetes, defaultMode: 0440 on the volume")
+    } else if error.kind() == io::ErrorKind::NotFound && path.is_relative() {
+        complaint.hint("it is looked for below the folder that the mirror is started in")
+    } else {
+        complaint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_says_what_to_do() {
+        let absent = || io::Error::from(io::ErrorKind::NotFound);
+        let rows = [
+            ("a.pem", absent(), Some("it is looked for below the folder")),
+            ("/a.pem", absent(), None),
+            (
+                "a.pem",
+                admit_secret_mode(0o644).unwrap_err(),
+                Some("chmod 600"),
+            ),
+            ("a.pem", io::ErrorKind::PermissionDenied.into(), None),
+        ];
+        for (path, error, want) in rows {
+            let hint = unreadable(Path::new(path), &error).hint;
+            let fits = |want: &str| hint.as_deref().is_some_and(|hint| hint.starts_with(want));
+            assert!(
+                want.map_or_else(|| hint.is_none(), fits),
+                "{path}: {hint:?}"
+            );
+        }
+    }
+}

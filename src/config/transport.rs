@@ -1,0 +1,122 @@
+//! The keys of `[upstream."NAME"]` that say how connections are made.
+
+use super::{
+    pem, problem::Complaint, reader::Section, report::Report, surroundings::Surroundings,
+    value::Text,
+};
+use crate::{
+    oci::Registry,
+    secret::Secret,
+    upstream::{Endpoint, InvalidProxy, Proxy, Settings},
+};
+
+/// The certificate that we show, and its key.
+const PAIR: [&str; 2] = ["client_cert_file", "client_key_file"];
+
+/// Reads them into the settings.
+pub(super) fn read(section: &mut Section<'_>, settings: &mut Settings, around: &Surroundings<'_>) {
+    let report = section.report;
+    if let Some(file) = section.string_or_unset("ca_file") {
+        let authorities = pem::authorities(report, around, &file);
+        settings.transport.authorities = authorities.unwrap_or_default();
+    }
+    let pair = PAIR.map(|key| section.string_or_unset(key)).into();
+    settings.transport.identity = pem::identity(report, around, PAIR, pair);
+    settings.transport.is_verified = section.flag("tls_verify").unwrap_or(true);
+    if !settings.transport.is_verified {
+        report.note(format!(
+            "{}: certificates are not checked: whoever can redirect its traffic can read its login \
+             and replace tags",
+            section.spot.key
+        ));
+    }
+    proxy(section, settings);
+    let realms = section.strings("realms").unwrap_or_default();
+    settings.realms = realms
+        .iter()
+        .filter_map(|text| realm(report, text))
+        .collect();
+    idle_keys(section, settings);
+}
+
+/// The proxies of the environment, which count for every upstream.
+pub(super) fn environment(report: &Report<'_>, around: &Surroundings<'_>) {
+    let environment = around.environment;
+    for (name, proxy) in [
+        ("HTTP_PROXY", &environment.http_proxy),
+        ("HTTPS_PROXY", &environment.https_proxy),
+    ] {
+        let address = proxy.as_ref().map(|proxy| Proxy::address(proxy.reveal()));
+        if let Some(Err(invalid)) = address {
+            let complaint = Complaint::new(format!("in the environment: {invalid}"));
+            report.problem_outside(name, "…", complaint);
+        }
+    }
+}
+
+fn proxy(section: &mut Section<'_>, settings: &mut Settings) {
+    let Some(text) = section.string("proxy") else {
+        return;
+    };
+    let complaint = match (text.text.as_str(), Proxy::address(&text.text)) {
+        ("env", _) => return,
+        ("none", _) => {
+            settings.transport.proxy = Proxy::default();
+            return;
+        }
+        // A word without a scheme would rather be a mistyped "none" than a proxy's name.
+        (word, _) if !word.contains("://") => {
+            let complaint = Complaint::new("a proxy is \"env\", \"none\" or http://HOST:PORT");
+            match Proxy::address(word) {
+                Ok(_) if word.contains(['.', ':']) && !word.contains('@') => {
+                    complaint.hint(format!("did you mean \"http://{word}\"?"))
+                }
+                _ => complaint,
+            }
+        }
+        (_, Ok(url)) if !url.username().is_empty() || url.password().is_some() => {
+            Complaint::new("a proxy's address carries no login here").hint(
+                "set HTTPS_PROXY and HTTP_PROXY in the environment, where it may, and \
+                 proxy = \"env\"",
+            )
+        }
+        (_, Ok(url)) => {
+            let address = Secret::new(url.as_str());
+            settings.transport.proxy = Proxy {
+                http: Some(address.clone()),
+                https: Some(address),
+                direct: None,
+            };
+            return;
+        }
+        (_, Err(invalid @ InvalidProxy)) => Complaint::new(invalid.to_string()),
+    };
+    section.report.problem(&text.spot, complaint);
+}
+
+fn realm(report: &Report<'_>, text: &Text) -> Option<String> {
+    if text.text.parse::<Registry>().is_err() {
+        let complaint = Complaint::new("a token service is written HOST or HOST:PORT");
+        report.problem(&text.spot, complaint);
+        return None;
+    }
+    Some(text.text.to_ascii_lowercase())
+}
+
+/// Says which keys cannot matter where no endpoint speaks TLS.
+fn idle_keys(section: &Section<'_>, settings: &Settings) {
+    let is_tls =
+        |endpoint: &Endpoint| matches!(endpoint, Endpoint::Url(url) if url.starts_with("https://"));
+    if settings.endpoints.iter().any(is_tls) {
+        return;
+    }
+    for key in ["ca_file", "client_cert_file", "tls_verify"] {
+        if section.has(key) {
+            let table = &section.spot.key;
+            section.report.note(format!(
+                "{table}.{key}: no address of this upstream is https://, so it counts only for \
+                 where it redirects to"
+            ));
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What all routes together lead to, for whoever looks at each once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Table,
+    index::Entry,
+    pattern::Kind,
+    place::{Hosts, Paths},
+};
+use crate::oci::{Digest, Registry, Repository, Tag, UpstreamName};
+
+impl Table {
+    /// The upstreams that routes name: in a target, or as a registry that is asked itself.
+    pub fn upstreams(&self) -> BTreeSet<UpstreamName> {
+        let itself = |entry: &Entry| match &entry.pattern.kind {
+            Kind::Place(Hosts::Exact(registry), _) if entry.rule.leads_to_source() => {
+                registry.as_str().parse().ok()
+            }
+            _ => None,
+        };
+        let named = self.index.all();
+        let named = named.flat_map(|entry| entry.rule.targets().cloned().chain(itself(entry)));
+        named.collect()
+    }
+
+    /// The tags that routes answer with a digest of their own.
+    pub fn pins(&self) -> BTreeMap<(Repository, Tag), Digest> {
+        let pin = |entry: &Entry| {
+            let Kind::Place(hosts, Paths::Exactly(name, Some(tag))) = &entry.pattern.kind else {
+                return None;
+            };
+            let registry: Registry = match hosts {
+                Hosts::Exact(registry) => registry.clone(),
+                Hosts::AnyPort(host) => host.parse().ok()?,
+                Hosts::Suffix(_) | Hosts::Any => return None,
+            };
+            let name = name.clone();
+            Some((
+                (Repository { registry, name }, tag.clone()),
+                entry.rule.pin?,
+            ))
+        };
+        self.index.all().filter_map(pin).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Unmatched, rule::RuleText, vectors::route},
+        *,
+    };
+
+    fn table(texts: Vec<RuleText>) -> Table {
+        let rules = texts.into_iter().map(|text| text.compile().unwrap());
+        Table::new(rules.collect(), Unmatched::Auto).unwrap().0
+    }
+
+    #[test]
+    fn names_every_upstream_once() {
+        let table = table(vec![
+            route("docker.io", &["harbor.example/hub", "source"]),
+            route("quay.io", &["harbor.example/quay"]),
+            route("*", &["other.example"]),
+            route("*.corp", &["source"]),
+        ]);
+        let names: Vec<_> = table.upstreams().iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["docker.io", "harbor.example", "other.example"]);
+    }
+
+    #[test]
+    fn names_every_pin() {
+        let mut pinned = route("docker.io/nginx:1.25", &["source"]);
+        let digest = format!("sha256:{}", "a".repeat(64));
+        pinned.digest = Some(digest.clone());
+        let table = table(vec![pinned, route("docker.io/nginx:1.26", &["source"])]);
+        let pins: Vec<_> = table.pins().into_iter().collect();
+        let [((repository, tag), found)] = &pins[..] else {
+            panic!("{pins:?}")
+        };
+        assert_eq!(repository.to_string(), "docker.io/library/nginx");
+        assert_eq!(
+            (tag.to_string(), found.to_string()),
+            ("1.25".into(), digest)
+        );
+    }
+}

@@ -1,0 +1,167 @@
+//! Where a request's head begins and ends among the frames of an HTTP/2 connection.
+//!
+//! The HTTP library keeps a head's pieces to itself until they are complete, so only the frames tell
+//! that a client has begun one and does not end it.
+
+use super::line::Scan;
+
+const PREFACE_BYTES: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
+const FRAME_HEAD_BYTES: usize = 9;
+const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
+
+/// Reads along with the library. The preface counts as a head.
+#[derive(Debug)]
+pub(super) struct Scanner {
+    /// The beginning of a frame, as far as it has come.
+    head: [u8; FRAME_HEAD_BYTES],
+    head_bytes: usize,
+    /// What is still to come of the preface or of a frame.
+    rest_bytes: usize,
+    at: At,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    /// Nothing has come yet.
+    Start,
+    /// In a head that goes on after this frame.
+    Head,
+    /// In the last frame of a head, or in the preface.
+    LastOfHead,
+    /// After a head, among any other frames.
+    Between,
+}
+
+impl Default for Scanner {
+    fn default() -> Self {
+        Self {
+            head: [0; FRAME_HEAD_BYTES],
+            head_bytes: 0,
+            rest_bytes: PREFACE_BYTES,
+            at: At::Start,
+        }
+    }
+}
+
+impl Scan for Scanner {
+    /// Answers to pings and settings are no progress of an answer; its body says itself what is.
+    const WRITING_IS_PROGRESS: bool = false;
+    /// The library refuses what breaks the rules.
+    type Refused = std::convert::Infallible;
+
+    fn scan(&mut self, mut bytes: &[u8]) -> Result<(), Self::Refused> {
+        if self.at == At::Start && !bytes.is_empty() {
+            self.at = At::LastOfHead;
+        }
+        while let Some((first, behind)) = bytes.split_first() {
+            if self.rest_bytes == 0 {
+                self.step(*first);
+                bytes = behind;
+            } else {
+                let passed = self.rest_bytes.min(bytes.len());
+                self.rest_bytes -= passed;
+                bytes = bytes.get(passed..).unwrap_or_default();
+            }
+            if self.rest_bytes == 0 && self.head_bytes == 0 && self.at == At::LastOfHead {
+                self.at = At::Between;
+            }
+        }
+        Ok(())
+    }
+
+    fn within(&self) -> bool {
+        matches!(self.at, At::Head | At::LastOfHead)
+    }
+}
+
+impl Scanner {
+    fn step(&mut self, byte: u8) {
+        if let Some(place) = self.head.get_mut(self.head_bytes) {
+            *place = byte;
+        }
+        self.head_bytes += 1;
+        if self.head_bytes < FRAME_HEAD_BYTES {
+            return;
+        }
+        self.head_bytes = 0;
+        let [high, middle, low, kind, flags, _stream @ ..] = self.head;
+        self.rest_bytes = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        if kind == HEADERS || kind == CONTINUATION {
+            let is_last = flags & END_HEADERS != 0;
+            self.at = if is_last { At::LastOfHead } else { At::Head };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, payload_bytes: u8) -> Vec<u8> {
+        let mut frame = vec![0, 0, payload_bytes, kind, flags, 0, 0, 0, 1];
+        frame.extend(vec![0xff; usize::from(payload_bytes)]);
+        frame
+    }
+
+    #[test]
+    fn a_head_begins_and_ends_with_its_frames() {
+        const DATA: u8 = 0;
+        const SETTINGS: u8 = 4;
+        let preface = || vec![0; PREFACE_BYTES];
+        let rows: [(&str, Vec<Vec<u8>>, bool); 9] = [
+            ("nothing", vec![], false),
+            ("half a preface", vec![vec![0; PREFACE_BYTES - 1]], true),
+            ("the preface", vec![preface()], false),
+            ("settings", vec![preface(), frame(SETTINGS, 0, 12)], false),
+            (
+                "a head",
+                vec![preface(), frame(HEADERS, END_HEADERS, 40)],
+                false,
+            ),
+            (
+                "a head that goes on",
+                vec![preface(), frame(HEADERS, 0, 40)],
+                true,
+            ),
+            (
+                "more of it",
+                vec![preface(), frame(HEADERS, 0, 40), frame(CONTINUATION, 0, 0)],
+                true,
+            ),
+            (
+                "its end",
+                vec![
+                    preface(),
+                    frame(HEADERS, 0, 40),
+                    frame(CONTINUATION, 0, 9),
+                    frame(CONTINUATION, END_HEADERS, 0),
+                ],
+                false,
+            ),
+            (
+                "data with a head's flag",
+                vec![preface(), frame(DATA, END_HEADERS, 200)],
+                false,
+            ),
+        ];
+        for (name, frames, within) in rows {
+            let bytes = frames.concat();
+            let mut whole = Scanner::default();
+            assert_eq!(whole.scan(&bytes), Ok(()));
+            assert_eq!(whole.within(), within, "{name}");
+            // Cut anywhere, it must come to the same end.
+            let mut pieces = Scanner::default();
+            for byte in bytes {
+                assert_eq!(pieces.scan(&[byte]), Ok(()));
+            }
+            assert_eq!(format!("{pieces:?}"), format!("{whole:?}"), "{name}");
+        }
+        let mut half = Scanner::default();
+        let mut bytes = [preface(), frame(HEADERS, END_HEADERS, 40)].concat();
+        bytes.pop();
+        assert_eq!(half.scan(&bytes), Ok(()));
+        assert!(half.within());
+    }
+}

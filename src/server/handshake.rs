@@ -1,0 +1,102 @@
+//! The beginning of a TLS connection, before any HTTP.
+
+use std::{io, sync::Arc, time::Duration};
+
+use rustls::{InvalidMessage, ServerConfig};
+use tokio::{select, time::sleep};
+use tokio_rustls::TlsAcceptor;
+
+use super::{Shared, connection::linger, stream::Stream};
+
+/// Longest time for a handshake, however patient the settings are with heads.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// A connection whose client was met.
+pub(super) struct Met {
+    pub(super) stream: Stream,
+    pub(super) spoken: Spoken,
+}
+
+/// What client and server agreed to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spoken {
+    Http1,
+    Http2,
+}
+
+/// Meets a client, in plain text without `tls`; nothing if it was not to be met.
+pub(super) async fn meet(
+    stream: Stream,
+    tls: Option<Arc<ServerConfig>>,
+    shared: &Shared,
+) -> Option<Met> {
+    match tls {
+        None => Some(Met {
+            stream,
+            spoken: Spoken::Http1,
+        }),
+        Some(tls) => Box::pin(shake(stream, tls, shared)).await,
+    }
+}
+
+/// Whoever fails must not keep us long, and learns why from an alert at most.
+async fn shake(stream: Stream, tls: Arc<ServerConfig>, shared: &Shared) -> Option<Met> {
+    let patience = shared.settings.now().header_max.min(HANDSHAKE_MAX);
+    let shaking = TlsAcceptor::from(tls).accept(stream).into_fallible();
+    let shaken = select! {
+        shaken = shaking => shaken,
+        () = sleep(patience) => {
+            refused(shared, "the TLS handshake took too long");
+            return None;
+        }
+        // No request has come, so none is cut.
+        () = shared.stop.draining() => return None,
+    };
+    match shaken {
+        Ok(tls) => Some(Met {
+            spoken: match tls.get_ref().1.alpn_protocol() {
+                Some(b"h2") => Spoken::Http2,
+                _ => Spoken::Http1,
+            },
+            stream: Stream::Tls(Box::new(tls)),
+        }),
+        Err((error, stream)) => {
+            // Everything else is a client that left.
+            if error.kind() == io::ErrorKind::InvalidData {
+                refused(shared, &told(&error));
+                linger(stream).await;
+            }
+            None
+        }
+    }
+}
+
+/// The library's words, but for its riddle about who begins with `GET / HTTP/1.1`.
+fn told(error: &io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match inner {
+        Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+            "the client does not speak TLS; perhaps it was given an http:// address".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn refused(shared: &Shared, why: &str) {
+    shared.metrics.connection_refused();
+    tracing::debug!(why, "connection refused");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_does_not_speak_tls_is_told_of_in_plain_words() {
+        let error = |error: rustls::Error| io::Error::new(io::ErrorKind::InvalidData, error);
+        let plain = InvalidMessage::InvalidContentType.into();
+        assert!(told(&error(plain)).starts_with("the client does not speak TLS"));
+        let nameless = rustls::Error::NoCertificatesPresented;
+        assert_eq!(told(&error(nameless)), "peer sent no certificates");
+    }
+}

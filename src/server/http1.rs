@@ -1,0 +1,69 @@
+//! A connection that speaks HTTP/1.1.
+
+use std::{convert::Infallible, error::Error, future::Future, pin::pin, sync::Arc};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tower::{Service, ServiceExt};
+
+use super::{
+    Settings, Shared,
+    answer::{Answering, Watched},
+    deadline::Pulse,
+    head::Scanner,
+    line::Line,
+    stream::Stream,
+    watch::{End, watched},
+};
+use crate::telemetry::log::Remote;
+
+/// Serves one request after the other.
+pub(super) async fn serve<S, B>(
+    stream: Stream,
+    remote: Remote,
+    shared: &Shared,
+    pulse: &Arc<Pulse>,
+    service: S,
+) -> End
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>> + Send + Unpin,
+{
+    let io = TokioIo::new(Line::new(stream, Scanner::default(), Arc::clone(pulse)));
+    let answering = Arc::clone(pulse);
+    let entry = service_fn(move |mut request: Request<Incoming>| {
+        let answering = Answering::new(Arc::clone(&answering));
+        request.extensions_mut().insert(remote);
+        let answer = service.clone().oneshot(request);
+        async move {
+            let answer = answer.await?;
+            Ok::<_, Infallible>(answer.map(|body| Watched::new(body, answering)))
+        }
+    });
+    let mut served = pin!(http(&shared.settings.now()).serve_connection(io, entry));
+    watched(shared, pulse, |context, drains| {
+        if drains {
+            served.as_mut().graceful_shutdown();
+        }
+        served.as_mut().poll(context)
+    })
+    .await
+}
+
+/// The HTTP library's settings. Its own deadline would count an idle connection's silence as part
+/// of the next head; `deadline` keeps the two apart.
+fn http(settings: &Settings) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_header_size(settings.head_bytes_max())
+        // Bounds what a client can send ahead; a buffer alone would overshoot a head's limit.
+        .max_buf_size(settings.head_bytes_max());
+    http
+}

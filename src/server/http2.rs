@@ -1,0 +1,179 @@
+//! A connection that speaks HTTP/2, which only TLS connections do.
+
+use std::{convert::Infallible, error::Error, future::Future, pin::pin, sync::Arc};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Method, Request, Response, Uri,
+    header::{CONTENT_LENGTH, HOST},
+};
+use http_body::Body;
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tower::{Service, ServiceExt};
+
+use super::{
+    Settings, Shared,
+    answer::Answering,
+    deadline::Pulse,
+    frame::Scanner,
+    line::Line,
+    pieces::Pieces,
+    stack::Crowded,
+    stream::Stream,
+    streams::{Fresh, Streams},
+    watch::{End, watched},
+};
+use crate::telemetry::log::Remote;
+
+/// Most requests at once on one connection; a client waits with further ones.
+const STREAMS_MAX: u32 = 128;
+/// Most requests that a client gives up before we have looked at them, and most that break a rule,
+/// before the connection ends.
+const UNSEEN_RESETS_MAX: usize = 20;
+const BROKEN_MAX: usize = 100;
+/// What a client may send of bodies, which nobody wants.
+const WINDOW_BYTES: u32 = 64 * 1024 - 1;
+/// What waits of one answer for the connection to take it, beside the piece at hand.
+const SEND_BYTES_MAX: usize = 64 * 1024;
+
+/// Serves many requests at once.
+pub(super) async fn serve<S, B>(
+    stream: Stream,
+    remote: Remote,
+    shared: &Shared,
+    pulse: &Arc<Pulse>,
+    service: S,
+) -> End
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>> + Send + Unpin,
+{
+    let io = TokioIo::new(Line::new(stream, Scanner::default(), Arc::clone(pulse)));
+    let (answering, places) = (Arc::clone(pulse), shared.connections.clone());
+    let entry = service_fn(move |mut request: Request<Incoming>| {
+        let mut answering = Answering::new(Arc::clone(&answering));
+        if !answering.take_place(&places) {
+            request.extensions_mut().insert(Crowded);
+        }
+        let is_head = request.method() == Method::HEAD;
+        request.extensions_mut().insert(remote);
+        name_host(&mut request);
+        let answer = service.clone().oneshot(request);
+        async move {
+            let answer = answer.await?;
+            Ok::<_, Infallible>(if is_head {
+                without_body(answer).map(|()| Pieces::new(None, answering))
+            } else {
+                answer.map(|body| Pieces::new(Some(body), answering))
+            })
+        }
+    });
+    let mut streams = Streams::default();
+    let http = http(&shared.settings.now(), streams.executor());
+    let mut served = pin!(http.serve_connection(io, entry));
+    watched(shared, pulse, |context, drains| {
+        if drains {
+            served.as_mut().graceful_shutdown();
+        }
+        loop {
+            // First what answers, then what sends the answers, and once more if that let requests in.
+            streams.poll(context);
+            let ended = served.as_mut().poll(context);
+            if ended.is_ready() || !streams.has_fresh() {
+                return ended;
+            }
+        }
+    })
+    .await
+}
+
+fn http(settings: &Settings, executor: Fresh) -> http2::Builder<Fresh> {
+    let mut http = http2::Builder::new(executor);
+    let head_bytes_max = u32::try_from(settings.head_bytes_max()).unwrap_or(u32::MAX);
+    http.max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(UNSEEN_RESETS_MAX)
+        .max_local_error_reset_streams(BROKEN_MAX)
+        .max_header_list_size(head_bytes_max)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .adaptive_window(false)
+        .max_send_buf_size(SEND_BYTES_MAX)
+        // `deadline` ends silent connections.
+        .keep_alive_interval(None);
+    http
+}
+
+/// Says which host is meant where HTTP/1 says it, so that nobody behind has to know both. With a
+/// `Host` that says something else there are two hosts then, and the stack refuses that.
+fn name_host<B>(request: &mut Request<B>) {
+    let Some(authority) = request.uri().authority() else {
+        return;
+    };
+    let host = HeaderValue::from_str(authority.as_str());
+    if let Some(path) = request.uri().path_and_query() {
+        *request.uri_mut() = Uri::from(path.clone());
+    }
+    if let Ok(host) = host
+        && !request
+            .headers()
+            .get_all(HOST)
+            .iter()
+            .any(|said| said == host)
+    {
+        request.headers_mut().append(HOST, host);
+    }
+}
+
+/// The library leaves a body away from the answer to a HEAD in HTTP/1 only.
+fn without_body<B: Body>(answer: Response<B>) -> Response<()> {
+    let length = answer.body().size_hint().exact();
+    let mut answer = answer.map(drop);
+    if let Some(length) = length {
+        let headers = answer.headers_mut();
+        headers
+            .entry(CONTENT_LENGTH)
+            .or_insert_with(|| length.into());
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_authority_is_the_host() {
+        let rows: [(&str, &[&str], &str, &[&str]); 5] = [
+            ("https://a.example/v2/", &[], "/v2/", &["a.example"]),
+            (
+                "https://a.example:1/v2/?n=1",
+                &["a.example:1"],
+                "/v2/?n=1",
+                &["a.example:1"],
+            ),
+            (
+                "https://a.example/",
+                &["b.example"],
+                "/",
+                &["b.example", "a.example"],
+            ),
+            ("/v2/", &["b.example"], "/v2/", &["b.example"]),
+            ("/v2/", &[], "/v2/", &[]),
+        ];
+        for (uri, hosts, path, named) in rows {
+            let mut request = Request::builder().uri(uri);
+            for host in hosts {
+                request = request.header(HOST, *host);
+            }
+            let mut request = request.body(()).unwrap();
+            name_host(&mut request);
+            assert_eq!(request.uri(), path);
+            let said: Vec<_> = request.headers().get_all(HOST).iter().collect();
+            assert_eq!(said, named, "{uri}");
+        }
+    }
+}

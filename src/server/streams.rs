@@ -1,0 +1,71 @@
+//! The requests that one HTTP/2 connection has in flight.
+
+use std::{
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use hyper::rt::Executor;
+use parking_lot::Mutex;
+
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Runs them on the connection's own task: they end with it wherever they stand, and what they note
+/// in its pulse is never seen late.
+#[derive(Default)]
+pub(super) struct Streams {
+    fresh: Fresh,
+    running: FuturesUnordered<Work>,
+}
+
+/// Takes them from the HTTP library, which lets no more in than its settings say.
+#[derive(Clone, Default)]
+pub(super) struct Fresh(Arc<Mutex<Vec<Work>>>);
+
+impl Streams {
+    /// What the HTTP library gets.
+    pub(super) fn executor(&self) -> Fresh {
+        self.fresh.clone()
+    }
+
+    /// Whether a request came in since the last [`Streams::poll`].
+    pub(super) fn has_fresh(&self) -> bool {
+        !self.fresh.0.lock().is_empty()
+    }
+
+    /// Goes on with all that can go on.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) {
+        self.running.extend(self.fresh.take());
+        while self.running.poll_next_unpin(context) == Poll::Ready(Some(())) {}
+    }
+}
+
+impl Fresh {
+    fn take(&self) -> Vec<Work> {
+        mem::take(&mut *self.0.lock())
+    }
+}
+
+impl Drop for Streams {
+    /// Each of them holds an executor, which holds those that are fresh: a ring, if it stayed.
+    fn drop(&mut self) {
+        drop(self.fresh.take());
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Fresh {
+    fn execute(&self, work: F) {
+        self.0.lock().push(Box::pin(work));
+    }
+}
+
+impl fmt::Debug for Fresh {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Fresh").finish_non_exhaustive()
+    }
+}

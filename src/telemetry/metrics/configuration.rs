@@ -1,0 +1,65 @@
+//! What became of the configuration.
+
+use prometheus::{Error, IntCounterVec, IntGauge};
+
+use super::{List, Metrics};
+
+/// What became of the configuration.
+pub(super) struct Configured {
+    reloads: IntCounterVec,
+    last_ok: IntGauge,
+    loaded: IntGauge,
+}
+
+/// How a reload ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// The new configuration holds.
+    Taken,
+    /// It does not hold, and nothing changed but files that the old one names.
+    Failed,
+}
+
+impl Metrics {
+    /// A configuration came to hold now, at the start or by a reload.
+    pub fn configured(&self) {
+        let now = jiff::Timestamp::now().as_second();
+        self.configured.loaded.set(now);
+        self.configured.last_ok.set(1);
+    }
+
+    /// Counts a reload.
+    pub fn reloaded(&self, reload: Reload) {
+        let result = match reload {
+            Reload::Taken => {
+                self.configured();
+                "ok"
+            }
+            Reload::Failed => {
+                self.configured.last_ok.set(0);
+                "failed"
+            }
+        };
+        self.configured.reloads.with_label_values(&[result]).inc();
+    }
+}
+
+impl Configured {
+    pub(super) fn register(list: List<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            reloads: list.counters(
+                "roadstead_config_reloads_total",
+                "Times the configuration was read anew, by result.",
+                &["result"],
+            )?,
+            last_ok: list.gauge(
+                "roadstead_config_last_reload_ok",
+                "1 while the configuration on disk is the one in use, 0 after a failed reload.",
+            )?,
+            loaded: list.gauge(
+                "roadstead_config_loaded_timestamp_seconds",
+                "When the configuration in use was read, in seconds since 1970.",
+            )?,
+        })
+    }
+}
