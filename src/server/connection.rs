@@ -43,7 +43,7 @@ pub(super) async fn run<S, B>(
     B::Error: Into<Box<dyn Error + Send + Sync>> + Send + Unpin,
 {
     let _open = Open::new(Arc::clone(&shared.metrics));
-    let Some(met) = meet(stream, tls, &shared).await else {
+    let Some(met) = meet(stream, remote, tls, &shared).await else {
         return;
     };
     let pulse = Arc::new(Pulse::default());
@@ -55,7 +55,7 @@ pub(super) async fn run<S, B>(
     let way = pulse.beat().way;
     if let Some(why) = reason(&end, way, met.spoken) {
         shared.metrics.connection_refused();
-        tracing::debug!(why, "connection refused");
+        tracing::debug!(%remote, why, "connection refused");
     }
     let stream = pulse.returned.lock().take();
     if let (Some(stream), false) = (stream, way == Way::Ended || matches!(end, End::Over)) {

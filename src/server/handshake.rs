@@ -7,6 +7,7 @@ use tokio::{select, time::sleep};
 use tokio_rustls::TlsAcceptor;
 
 use super::{Shared, connection::linger, stream::Stream};
+use crate::telemetry::log::Remote;
 
 /// Longest time for a handshake, however patient the settings are with heads.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -27,6 +28,7 @@ pub(super) enum Spoken {
 /// Meets a client, in plain text without `tls`; nothing if it was not to be met.
 pub(super) async fn meet(
     stream: Stream,
+    remote: Remote,
     tls: Option<Arc<ServerConfig>>,
     shared: &Shared,
 ) -> Option<Met> {
@@ -35,18 +37,23 @@ pub(super) async fn meet(
             stream,
             spoken: Spoken::Http1,
         }),
-        Some(tls) => Box::pin(shake(stream, tls, shared)).await,
+        Some(tls) => Box::pin(shake(stream, remote, tls, shared)).await,
     }
 }
 
 /// Whoever fails must not keep us long, and learns why from an alert at most.
-async fn shake(stream: Stream, tls: Arc<ServerConfig>, shared: &Shared) -> Option<Met> {
+async fn shake(
+    stream: Stream,
+    remote: Remote,
+    tls: Arc<ServerConfig>,
+    shared: &Shared,
+) -> Option<Met> {
     let patience = shared.settings.now().header_max.min(HANDSHAKE_MAX);
     let shaking = TlsAcceptor::from(tls).accept(stream).into_fallible();
     let shaken = select! {
         shaken = shaking => shaken,
         () = sleep(patience) => {
-            refused(shared, "the TLS handshake took too long");
+            refused(shared, remote, "the TLS handshake took too long");
             return None;
         }
         // No request has come, so none is cut.
@@ -63,7 +70,7 @@ async fn shake(stream: Stream, tls: Arc<ServerConfig>, shared: &Shared) -> Optio
         Err((error, stream)) => {
             // Everything else is a client that left.
             if error.kind() == io::ErrorKind::InvalidData {
-                refused(shared, &told(&error));
+                refused(shared, remote, &told(&error));
                 linger(stream).await;
             }
             None
@@ -82,9 +89,9 @@ fn told(error: &io::Error) -> String {
     }
 }
 
-fn refused(shared: &Shared, why: &str) {
+fn refused(shared: &Shared, remote: Remote, why: &str) {
     shared.metrics.connection_refused();
-    tracing::debug!(why, "connection refused");
+    tracing::debug!(%remote, why, "connection refused");
 }
 
 #[cfg(test)]

@@ -96,6 +96,16 @@ impl Shared {
             .headers(request.headers(trail.giver()));
         let began = Instant::now();
         let sent = trail.visit.sent.apply(builder).send().await;
+        if let Err(error) = &sent
+            && let Some(detail) = self.certificate_refused(error, trail)
+        {
+            self.count(request, Verdict::Refused.label());
+            return Err(Failure::last(UpstreamError::Refused {
+                endpoint: trail.host(station),
+                with_credentials: true,
+                detail,
+            }));
+        }
         let response = match heard(sent, trail.host(station), proxy.as_ref()) {
             Ok(response) => response,
             Err(failure) => {
@@ -115,6 +125,12 @@ impl Shared {
         judge::head_size(response.headers())
             .map_err(|breach| Failure::breach(trail.host(station), breach))?;
         Ok(response)
+    }
+
+    /// A handshake that failed over the certificate that we showed is a refused login.
+    fn certificate_refused(&self, error: &reqwest::Error, trail: &Trail) -> Option<&'static str> {
+        let is_shown = !trail.crossed && self.settings.transport.identity.is_some();
+        causes(error).find_map(tls::refusal).filter(|_| is_shown)
     }
 
     /// The error that a status stands for.

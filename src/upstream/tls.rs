@@ -70,12 +70,42 @@ pub(super) fn far(transport: &Transport) -> Result<ClientConfig, BuildError> {
 
 /// What a failure of TLS among an error's causes means, for people.
 pub(super) fn explain(cause: &(dyn Error + 'static)) -> Option<String> {
-    if let Some(error) = cause.downcast_ref::<rustls::Error>() {
-        return Some(told(error));
+    handshake(cause).map(told)
+}
+
+/// What is said of our certificate, if the cause is that the other side does not take it.
+pub(super) fn refusal(cause: &(dyn Error + 'static)) -> Option<&'static str> {
+    match handshake(cause)? {
+        rustls::Error::AlertReceived(alert) if speaks_of_certificate(*alert) => {
+            Some("it does not accept our client certificate")
+        }
+        _ => None,
+    }
+}
+
+fn handshake<'e>(cause: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
+    if let Some(error) = cause.downcast_ref() {
+        return Some(error);
     }
     // An I/O error passes over what it holds when it is asked for its source.
     let held = cause.downcast_ref::<io::Error>()?.get_ref()?;
-    explain(held)
+    handshake(held)
+}
+
+/// Whether an alert is about the certificate of whoever receives it.
+fn speaks_of_certificate(alert: AlertDescription) -> bool {
+    use AlertDescription as A;
+    matches!(
+        alert,
+        A::BadCertificate
+            | A::UnsupportedCertificate
+            | A::CertificateRevoked
+            | A::CertificateExpired
+            | A::CertificateUnknown
+            | A::CertificateRequired
+            | A::UnknownCA
+            | A::AccessDenied
+    )
 }
 
 fn told(error: &rustls::Error) -> String {
@@ -88,15 +118,9 @@ fn told(error: &rustls::Error) -> String {
         E::AlertReceived(AlertDescription::CertificateRequired) => {
             "it demands a client certificate; set client_cert_file and client_key_file"
         }
-        E::AlertReceived(
-            AlertDescription::BadCertificate
-            | AlertDescription::UnsupportedCertificate
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::UnknownCA
-            | AlertDescription::AccessDenied,
-        ) => "it does not accept our client certificate, or demands one",
+        E::AlertReceived(alert) if speaks_of_certificate(*alert) => {
+            "it does not accept our client certificate, or demands one"
+        }
         E::AlertReceived(AlertDescription::HandshakeFailure) => {
             "it refuses the TLS handshake; perhaps it demands a client certificate"
         }

@@ -265,7 +265,7 @@ fn a_client_certificate_opens_and_a_strangers_does_not() {
         files.key.display()
     );
     let mut stage = Stage::set(&open, 720, &table);
-    let refusal = Refusal::unreachable("certificate");
+    let refusal = Refusal::refused("it does not accept our client certificate");
     let turn = |pair: &Pair| drop(pair.write(folder.path(), "client"));
     stage.refuses(|_| turn(&wrong), &refusal);
     stage.gives_again(|_| turn(&right));

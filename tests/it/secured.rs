@@ -111,6 +111,10 @@ async fn a_registry_that_wants_our_certificate_gets_it() {
     let without = mirror(&hub.url(), &ca).start().await;
     let reply = without.manifest(REPOSITORY, "1").reply().await;
     assert_eq!(failure(&reply), (503, "UNAVAILABLE".into()));
+    let strange = files.identity(&Authority::new("others").client("mirror"));
+    let stranger = mirror(&hub.url(), &(ca.clone() + &strange)).start().await;
+    let reply = stranger.manifest(REPOSITORY, "1").reply().await;
+    assert_eq!(failure(&reply), (403, "DENIED".into()));
     let more = ca + &files.identity(&ours.client("mirror"));
     let with = mirror(&hub.url(), &more).start().await;
     with.pulls(REPOSITORY, "1", &image, "").await;
