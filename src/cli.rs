@@ -10,7 +10,6 @@ mod load;
 mod serve;
 
 use std::{
-    error::Error,
     ffi::OsString,
     fmt::Display,
     io::{self, Write},
@@ -171,15 +170,4 @@ fn say(line: impl Display) {
 /// Prints an error on stderr.
 fn complain(error: impl Display) {
     let _closed = writeln!(io::stderr().lock(), "roadstead: {error}").is_err();
-}
-
-/// An error and all its causes, in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(one) = cause {
-        text = format!("{text}: {one}");
-        cause = one.source();
-    }
-    text
 }

@@ -35,7 +35,7 @@ use crate::{tasks::Tasks, telemetry::Metrics};
 pub use drain::{Hangups, Signals, Stop};
 pub use listen::{Bound, ConnectionLimit, bind};
 pub use live::Live;
-pub use stack::{BadRequest, Failures, RequestLimit, stack};
+pub use stack::{Answers, BadRequest, Failures, RequestLimit, stack};
 pub use tls::{Door, Tls};
 
 /// Where to listen.
@@ -90,6 +90,22 @@ impl Settings {
     /// [`Settings::header_bytes_max`], but no less than the HTTP library accepts.
     fn head_bytes_max(&self) -> usize {
         self.header_bytes_max.max(8 * 1024)
+    }
+}
+
+impl Address {
+    /// Whether binding both is refused, or leads to whichever was bound last.
+    pub fn collides_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unix(own), Self::Unix(other)) => own == other,
+            (Self::Tcp(own), Self::Tcp(other)) => {
+                let everywhere = own.ip().is_unspecified() || other.ip().is_unspecified();
+                own.port() == other.port()
+                    && own.port() != 0
+                    && (everywhere || own.ip() == other.ip())
+            }
+            _ => false,
+        }
     }
 }
 

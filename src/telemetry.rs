@@ -6,4 +6,17 @@
 pub mod log;
 mod metrics;
 
+use std::error::Error;
+
 pub use metrics::{Metrics, Reload, Request, Standing};
+
+/// An error and all its causes, in one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(one) = cause {
+        text = format!("{text}: {one}");
+        cause = one.source();
+    }
+    text
+}

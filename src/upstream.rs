@@ -190,7 +190,6 @@ impl Settings {
     /// Our login for one of its repositories, or for all of it.
     fn login(&self, name: Option<&RepositoryName>) -> Option<&Entry> {
         let hosts = self.hosts();
-        let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
         let entry = match name {
             Some(name) => self.keyring.find(&hosts, name)?,
             None => self.keyring.find_whole(&hosts)?,
@@ -206,28 +205,24 @@ impl Settings {
     pub fn equip(&mut self, keyring: &Keyring, own: Option<Source>) {
         let place = Place::upstream(&self.name);
         let own = own.map(|source| Entry { place, source });
-        let hosts = self.hosts();
-        let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
-        self.keyring = keyring.narrowed(&hosts, own);
+        self.keyring = keyring.narrowed(&self.hosts(), own);
     }
 
     /// Whether we have any login for it.
     pub fn logs_in(&self) -> bool {
-        let hosts = self.hosts();
-        let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
-        self.keyring.concerns(&hosts)
+        self.keyring.concerns(&self.hosts())
     }
 
     /// What it is called: its name, and `HOST[:PORT]` of each endpoint.
-    fn hosts(&self) -> Vec<String> {
-        let authority = |endpoint: &Endpoint| match endpoint {
-            Endpoint::Url(url) => url.split_once("://").map(|(_, host)| host.to_owned()),
+    fn hosts(&self) -> Vec<&str> {
+        let urls = self.endpoints.iter().filter_map(|endpoint| match endpoint {
+            Endpoint::Url(url) => Some(url),
             Endpoint::Unix(_) => None,
-        };
-        let endpoints = self.endpoints.iter().filter_map(authority);
-        [self.name.as_str().to_owned()]
+        });
+        let authorities = urls.filter_map(|url| Some(url.split_once("://")?.1));
+        [self.name.as_str()]
             .into_iter()
-            .chain(endpoints)
+            .chain(authorities)
             .collect()
     }
 }
@@ -245,16 +240,11 @@ impl Defaults {
     /// The settings of a host without a table of its own: over https, and public unless there is a
     /// login for it.
     pub fn for_host(&self, name: &UpstreamName) -> Settings {
-        let host = match name.as_str() {
-            // The name that references use is no registry's address.
-            "docker.io" => "registry-1.docker.io",
-            host => host,
-        };
         let mut settings = Settings {
             name: name.clone(),
             label: name.as_str().into(),
             named_by: NamedBy::Configuration,
-            endpoints: vec![Endpoint::Url(format!("https://{host}"))],
+            endpoints: vec![Endpoint::Url(format!("https://{}", address(name)))],
             api_path: "/v2".into(),
             send_ns: false,
             keyring: Keyring::default(),
@@ -263,7 +253,7 @@ impl Defaults {
                 ..Transport::default()
             },
             realms: Vec::new(),
-            access: Access::Public,
+            access: self.access(name),
             redirects: Vec::new(),
             concurrent_max: self.concurrent_max,
             connect_max: self.connect_max,
@@ -271,10 +261,25 @@ impl Defaults {
             manifest_bytes_max: self.manifest_bytes_max,
         };
         settings.equip(&self.keyring, None);
-        if settings.logs_in() {
-            settings.access = Access::Shared;
-        }
         settings
+    }
+
+    /// Who may see what came from a host without a table of its own.
+    pub fn access(&self, name: &UpstreamName) -> Access {
+        if self.keyring.concerns(&[name.as_str(), address(name)]) {
+            Access::Shared
+        } else {
+            Access::Public
+        }
+    }
+}
+
+/// Where a host without a table is asked.
+fn address(name: &UpstreamName) -> &str {
+    match name.as_str() {
+        // The name that references use is no registry's address.
+        "docker.io" => "registry-1.docker.io",
+        host => host,
     }
 }
 

@@ -262,7 +262,7 @@ fn owner(listener: &Listener) -> String {
 fn bind_beside(held: &[Listener], address: &Address) -> Result<Bound, StartError> {
     bind(address).map_err(|error| match error {
         StartError::Listen { address, source } if source.kind() == io::ErrorKind::AddrInUse => {
-            let ours = held.iter().find(|one| collide(&one.address, &address));
+            let ours = held.iter().find(|one| one.address.collides_with(&address));
             let source = ours.map_or(source, |ours| {
                 io::Error::new(
                     io::ErrorKind::AddrInUse,
@@ -277,15 +277,6 @@ fn bind_beside(held: &[Listener], address: &Address) -> Result<Bound, StartError
         }
         error => error,
     })
-}
-
-/// Whether two addresses cannot be taken at once although they differ.
-fn collide(one: &Address, other: &Address) -> bool {
-    let (Address::Tcp(one), Address::Tcp(other)) = (one, other) else {
-        return false;
-    };
-    let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
-    one.port() == other.port() && (is_any || one.ip() == other.ip())
 }
 
 /// Takes an address.

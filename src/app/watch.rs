@@ -3,9 +3,7 @@
 //! There is one mechanism for all that may change: the configuration's file and every file that it
 //! names, passwords and certificates too, are read together.
 
-use std::{
-    collections::BTreeMap, error::Error, io, iter, mem, path::PathBuf, sync::Arc, time::Duration,
-};
+use std::{collections::BTreeMap, io, mem, path::PathBuf, sync::Arc, time::Duration};
 
 use thiserror::Error;
 use tokio::{select, task::spawn_blocking, time::sleep};
@@ -15,7 +13,7 @@ use crate::{
     config::{Loaded, Problem, Problems},
     disk::{self, Fingerprint},
     server::Hangups,
-    telemetry::Reload,
+    telemetry::{self, Reload},
 };
 
 /// How often the files are looked at.
@@ -69,7 +67,7 @@ pub enum Unfit {
     #[error(transparent)]
     Problems(#[from] Problems),
     /// It holds, but not here and now.
-    #[error("cannot be taken: {}", causes(.0))]
+    #[error("cannot be taken: {}", telemetry::chain(.0))]
     Start(#[source] StartError),
 }
 
@@ -281,16 +279,6 @@ fn line(file: &str, problem: &Problem) -> String {
         Some(hint) => format!("{text}; {hint}"),
         None => text,
     }
-}
-
-/// An error and all its causes.
-fn causes(error: &StartError) -> String {
-    let first: &dyn Error = error;
-    let chain = iter::successors(Some(first), |error| (*error).source());
-    chain
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 #[cfg(test)]

@@ -15,13 +15,14 @@ use std::{
 use clap::Args;
 use reqwest::Client;
 
-use super::{Exit, chain, complain, runtime, say};
+use super::{Exit, complain, runtime, say};
 use crate::{
     app::{self, Running},
     config::{self, Environment, Overrides, Surroundings},
     disk::RealDisk,
     oci::{ImageReference, Reference, Tag},
     server::{self, Address},
+    telemetry::chain,
 };
 
 /// What is pulled: `docker.io/` stands before it, as a node writes it.

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use clap::Args;
 use http::Uri;
 
-use super::{ConfigArguments, Exit, chain, complain, runtime, say};
+use super::{ConfigArguments, Exit, complain, runtime, say};
 use crate::{
     api::Route,
     config::{Listener, Overrides, Settings},
@@ -16,7 +16,7 @@ use crate::{
     route::{Named, Table},
     store::{self, Store, StoreError},
     tasks::Tasks,
-    telemetry::Metrics,
+    telemetry::{Metrics, chain},
     upstream::over_socket,
 };
 

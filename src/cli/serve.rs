@@ -4,14 +4,14 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 
-use super::{ConfigArguments, Exit, chain, complain, load::Loader, runtime};
+use super::{ConfigArguments, Exit, complain, load::Loader, runtime};
 use crate::{
     app::{self, Source, StartError, Traces},
     config::{Loaded, Overrides},
     disk::RealDisk,
     server::{Hangups, Signals},
     store::StoreError,
-    telemetry::log,
+    telemetry::{chain, log},
 };
 
 /// How long a file that is being read may hold the end up.

@@ -92,20 +92,6 @@ pub(super) fn host_and_port(url: &str) -> Option<(String, u16)> {
     Some((host.to_owned(), registry.port().unwrap_or(default)))
 }
 
-/// Whether binding both is refused, or leads to whichever was bound last.
-pub(super) fn collide(left: &Address, right: &Address) -> bool {
-    match (left, right) {
-        (Address::Unix(left), Address::Unix(right)) => left == right,
-        (Address::Tcp(left), Address::Tcp(right)) => {
-            let everywhere = left.ip().is_unspecified() || right.ip().is_unspecified();
-            left.port() == right.port()
-                && left.port() != 0
-                && (everywhere || left.ip() == right.ip())
-        }
-        _ => false,
-    }
-}
-
 /// Whether a request to `endpoint` arrives at `address`, as far as that can be known without a
 /// name server.
 pub(super) fn leads_to(endpoint: &Endpoint, address: &Address) -> bool {
@@ -230,8 +216,8 @@ mod tests {
         ] {
             assert_eq!(leads_to(&url(theirs), &tcp(ours)), leads, "{theirs} {ours}");
         }
-        assert!(collide(&tcp("0.0.0.0:5000"), &tcp("127.0.0.1:5000")));
-        assert!(!collide(&tcp("127.0.0.1:0"), &tcp("127.0.0.1:0")));
-        assert!(!collide(&tcp("127.0.0.1:5000"), &tcp("127.0.0.1:5001")));
+        assert!(tcp("0.0.0.0:5000").collides_with(&tcp("127.0.0.1:5000")));
+        assert!(!tcp("127.0.0.1:0").collides_with(&tcp("127.0.0.1:0")));
+        assert!(!tcp("127.0.0.1:5000").collides_with(&tcp("127.0.0.1:5001")));
     }
 }

@@ -258,10 +258,7 @@ fn address_at(report: &Report<'_>, text: &Text) -> Option<Written> {
 }
 
 fn check_free(report: &Report<'_>, taken: &[Written], address: &Address, spot: &Spot) {
-    let Some((_, other)) = taken
-        .iter()
-        .find(|(other, _)| address::collide(other, address))
-    else {
+    let Some((_, other)) = taken.iter().find(|(other, _)| other.collides_with(address)) else {
         return;
     };
     let complaint = Complaint::new(format!("{} uses this address already", other.key));

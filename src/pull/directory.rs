@@ -117,11 +117,11 @@ impl Directory {
 
     /// Whether what came from an upstream may be seen under any name.
     pub fn is_public(&self, name: &UpstreamName) -> bool {
-        let access = |known: &Known| known.upstream.settings().access == Access::Public;
-        match self.configured.get(name) {
-            Some(known) => access(known),
-            None => self.defaults.for_host(name).access == Access::Public,
-        }
+        let access = match self.configured.get(name) {
+            Some(known) => known.upstream.settings().access,
+            None => self.defaults.access(name),
+        };
+        access == Access::Public
     }
 
     /// Whether every name leads where it leads in `other`.

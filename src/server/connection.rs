@@ -1,20 +1,15 @@
 //! One connection, from its first byte to its last.
 
-use std::{convert::Infallible, error::Error, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
 use rustls::ServerConfig;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
 };
-use tower::Service;
 
 use super::{
-    Shared,
+    Answers, Shared,
     deadline::{Phase, Pulse, Way},
     handshake::{Spoken, meet},
     http1, http2,
@@ -29,19 +24,13 @@ const LINGER_MAX: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 64 * 1024;
 
 /// Meets a client, and serves the requests of its connection. With `tls`, nothing is said in plain.
-pub(super) async fn run<S, B>(
+pub(super) async fn run(
     stream: Stream,
     remote: Remote,
     tls: Option<Arc<ServerConfig>>,
     shared: Shared,
-    service: S,
-) where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
-    S: Clone + Send + 'static,
-    S::Future: Send + 'static,
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>> + Send + Unpin,
-{
+    service: impl Answers,
+) {
     let _open = Open::new(Arc::clone(&shared.metrics));
     let Some(met) = meet(stream, remote, tls, &shared).await else {
         return;

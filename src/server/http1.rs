@@ -1,16 +1,14 @@
 //! A connection that speaks HTTP/1.1.
 
-use std::{convert::Infallible, error::Error, future::Future, pin::pin, sync::Arc};
+use std::{convert::Infallible, future::Future, pin::pin, sync::Arc};
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
+use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tower::{Service, ServiceExt};
+use tower::ServiceExt;
 
 use super::{
-    Settings, Shared,
+    Answers, Settings, Shared,
     answer::{Answering, Watched},
     deadline::Pulse,
     head::Scanner,
@@ -21,20 +19,13 @@ use super::{
 use crate::telemetry::log::Remote;
 
 /// Serves one request after the other.
-pub(super) async fn serve<S, B>(
+pub(super) async fn serve(
     stream: Stream,
     remote: Remote,
     shared: &Shared,
     pulse: &Arc<Pulse>,
-    service: S,
-) -> End
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
-    S: Clone + Send + 'static,
-    S::Future: Send,
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>> + Send + Unpin,
-{
+    service: impl Answers,
+) -> End {
     let io = TokioIo::new(Line::new(stream, Scanner::default(), Arc::clone(pulse)));
     let answering = Arc::clone(pulse);
     let entry = service_fn(move |mut request: Request<Incoming>| {

@@ -1,8 +1,7 @@
 //! A connection that speaks HTTP/2, which only TLS connections do.
 
-use std::{convert::Infallible, error::Error, future::Future, pin::pin, sync::Arc};
+use std::{convert::Infallible, future::Future, pin::pin, sync::Arc};
 
-use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, Uri,
     header::{CONTENT_LENGTH, HOST},
@@ -10,10 +9,10 @@ use http::{
 use http_body::Body;
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tower::{Service, ServiceExt};
+use tower::ServiceExt;
 
 use super::{
-    Settings, Shared,
+    Answers, Settings, Shared,
     answer::Answering,
     deadline::Pulse,
     frame::Scanner,
@@ -38,20 +37,13 @@ const WINDOW_BYTES: u32 = 64 * 1024 - 1;
 const SEND_BYTES_MAX: usize = 64 * 1024;
 
 /// Serves many requests at once.
-pub(super) async fn serve<S, B>(
+pub(super) async fn serve(
     stream: Stream,
     remote: Remote,
     shared: &Shared,
     pulse: &Arc<Pulse>,
-    service: S,
-) -> End
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
-    S: Clone + Send + 'static,
-    S::Future: Send + 'static,
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>> + Send + Unpin,
-{
+    service: impl Answers,
+) -> End {
     let io = TokioIo::new(Line::new(stream, Scanner::default(), Arc::clone(pulse)));
     let (answering, places) = (Arc::clone(pulse), shared.connections.clone());
     let entry = service_fn(move |mut request: Request<Incoming>| {

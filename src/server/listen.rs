@@ -1,20 +1,16 @@
 //! Listeners: binding, and the loop that accepts.
 
-use std::{convert::Infallible, error::Error, io, net::SocketAddr, pin::pin, sync::Arc};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc};
 
-use bytes::Bytes;
-use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::{
     net::{TcpListener, TcpSocket, UnixListener},
     select,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Duration, sleep},
 };
-use tower::Service;
 
 use super::{
-    Address, Door, Shared, connection,
+    Address, Answers, Door, Shared, connection,
     socket_file::{self, SocketFile},
     stream::Stream,
 };
@@ -87,14 +83,7 @@ impl Bound {
 
     /// Accepts until the stop's grace is over. Connections then still run in `shared.tasks`, which
     /// the caller waits for. `door` says how each new one is met.
-    pub async fn serve<S, B>(self, shared: Shared, door: Door, service: S)
-    where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
-        S: Clone + Send + 'static,
-        S::Future: Send + 'static,
-        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
-        B::Error: Into<Box<dyn Error + Send + Sync>> + Send + Unpin,
-    {
+    pub async fn serve(self, shared: Shared, door: Door, service: impl Answers) {
         let mut draining = pin!(shared.stop.draining());
         let tasks = shared.tasks.clone();
         let mut pause = PAUSE_MIN;

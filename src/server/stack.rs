@@ -59,20 +59,34 @@ pub enum BadRequest {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Crowded;
 
+/// What answers the requests of connections; [`stack`] makes it.
+pub trait Answers:
+    Service<
+        Request<Incoming>,
+        Response = Response<Body>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S> Answers for S
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+}
+
 /// Puts the layers around what answers a request's head.
 pub fn stack<A, F>(
     answer: A,
     RequestLimit(places): RequestLimit,
     failures: Failures,
     metrics: Arc<Metrics>,
-) -> impl Service<
-    Request<Incoming>,
-    Response = Response<Body>,
-    Error = Infallible,
-    Future: Send + 'static,
-> + Clone
-+ Send
-+ 'static
+) -> impl Answers
 where
     A: Fn(Parts) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,

@@ -330,12 +330,7 @@ pub(super) fn detail(error: &reqwest::Error, proxy: Option<&Passed>) -> String {
 }
 
 fn causes<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> + 'a {
-    let mut next = error.source();
-    std::iter::from_fn(move || {
-        let cause = next?;
-        next = cause.source();
-        Some(cause)
-    })
+    std::iter::successors(error.source(), |cause| (*cause).source())
 }
 
 #[cfg(test)]

@@ -5,30 +5,15 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use fake_registry::{
-    FakeProxy, FakeRegistry, Fault, Image, Link, Match, TokenHabit, bare::Reply, random_bytes,
-};
+use fake_registry::{FakeProxy, FakeRegistry, Fault, Link, Match, TokenHabit};
 
 use futures_util::future::join_all;
 
 use crate::{
     mirror::{ALWAYS_ASK, Mirror, PASSWORD, failure},
+    nginx::{REPOSITORY, image, started, tag},
     site::route,
 };
-
-const REPOSITORY: &str = "library/nginx";
-
-fn image(hub: &FakeRegistry) -> Image {
-    hub.image(REPOSITORY, "1", &[random_bytes(1000, 1)])
-}
-
-async fn started(hub: &FakeRegistry) -> Mirror {
-    Mirror::of(hub).config(ALWAYS_ASK).start().await
-}
-
-async fn tag(mirror: &Mirror) -> Reply {
-    mirror.manifest(REPOSITORY, "1").reply().await
-}
 
 #[tokio::test]
 async fn row_097_a_403_is_403() {

@@ -2,31 +2,17 @@
 //! nothing wrong is kept or complete.
 
 use bytes::Bytes;
-use fake_registry::{Content, FakeRegistry, Fault, KIB, MIB, Match, bare::Reply, random_bytes};
+use fake_registry::{FakeRegistry, Fault, KIB, MIB, Match, random_bytes};
 
-use crate::mirror::{ALWAYS_ASK, Mirror, failure};
+use crate::{
+    mirror::failure,
+    nginx::{REPOSITORY, bad_gateway, blob, manifest, started},
+};
 
-const REPOSITORY: &str = "library/nginx";
 /// What leaves only after the digest is right.
 const HELD_BACK: usize = 64 * KIB;
 /// Larger than what is verified before its first byte leaves.
 const LARGE: usize = 5 * MIB;
-
-async fn started(hub: &FakeRegistry) -> Mirror {
-    Mirror::of(hub).config(ALWAYS_ASK).start().await
-}
-
-async fn manifest(mirror: &Mirror, reference: &str) -> Reply {
-    mirror.manifest(REPOSITORY, reference).reply().await
-}
-
-async fn blob(mirror: &Mirror, blob: &Content) -> Reply {
-    mirror.blob(REPOSITORY, blob).reply().await
-}
-
-fn bad_gateway() -> (u16, String) {
-    (502, "UNAVAILABLE".to_owned())
-}
 
 #[tokio::test]
 async fn t12_a_small_blob_with_a_flipped_byte_is_healed_or_502_and_never_kept() {

@@ -1,33 +1,15 @@
 //! Wrong manifests and pages from upstream: what they come to, and that nothing of them is kept.
 
-use fake_registry::{
-    Content, FakeRegistry, Fault, Image, MIB, Match, bare::Reply, media_type, random_bytes,
-};
+use fake_registry::{Content, FakeRegistry, Fault, Image, MIB, Match, media_type, random_bytes};
 
 use crate::{
-    mirror::{ALWAYS_ASK, Mirror, failure},
+    mirror::{Mirror, failure},
+    nginx::{REPOSITORY, bad_gateway, blob, manifest, started},
     site::two,
 };
 
-const REPOSITORY: &str = "library/nginx";
 /// Larger than what is verified before its first byte leaves.
 const LARGE: usize = 5 * MIB;
-
-async fn started(hub: &FakeRegistry) -> Mirror {
-    Mirror::of(hub).config(ALWAYS_ASK).start().await
-}
-
-async fn manifest(mirror: &Mirror, reference: &str) -> Reply {
-    mirror.manifest(REPOSITORY, reference).reply().await
-}
-
-async fn blob(mirror: &Mirror, blob: &Content) -> Reply {
-    mirror.blob(REPOSITORY, blob).reply().await
-}
-
-fn bad_gateway() -> (u16, String) {
-    (502, "UNAVAILABLE".to_owned())
-}
 
 #[tokio::test]
 async fn row_075_a_manifest_with_another_digest_is_502_and_not_kept() {

@@ -3,25 +3,18 @@
 
 use std::time::Duration;
 
-use fake_registry::{
-    FakeRegistry, Fault, Gate, Image, MIB, Match, StaleToken, TokenHabit, random_bytes,
-};
+use fake_registry::{FakeRegistry, Fault, Gate, MIB, Match, StaleToken, TokenHabit, random_bytes};
 use futures_util::future::join_all;
 
 use crate::{
     mirror::{ALWAYS_ASK, Mirror, PASSWORD, failure},
+    nginx::{REPOSITORY, image},
     site::{manifest_of, private, route, upstream},
 };
-
-const REPOSITORY: &str = "library/nginx";
 
 async fn bearer() -> FakeRegistry {
     let hub = FakeRegistry::builder().bearer("robot", PASSWORD);
     hub.start().await
-}
-
-fn image(hub: &FakeRegistry) -> Image {
-    hub.image(REPOSITORY, "1", &[random_bytes(1000, 1)])
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ mod logins;
 mod loops;
 mod manifests;
 mod mirror;
+mod nginx;
 mod offline;
 mod online;
 mod operators;

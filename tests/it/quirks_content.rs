@@ -2,25 +2,14 @@
 //! their kin, in `failures`, `blobs`, `tags`, `listing` and `resume`.
 
 use bytes::Bytes;
-use fake_registry::{FakeRegistry, Fault, Image, MIB, Match, bare::Reply, random_bytes};
+use fake_registry::{FakeRegistry, Fault, MIB, Match, random_bytes};
 
 use futures_util::future::join_all;
 
-use crate::mirror::{ALWAYS_ASK, Mirror, failure};
-
-const REPOSITORY: &str = "library/nginx";
-
-fn image(hub: &FakeRegistry) -> Image {
-    hub.image(REPOSITORY, "1", &[random_bytes(1000, 1)])
-}
-
-async fn started(hub: &FakeRegistry) -> Mirror {
-    Mirror::of(hub).config(ALWAYS_ASK).start().await
-}
-
-async fn tag(mirror: &Mirror) -> Reply {
-    mirror.manifest(REPOSITORY, "1").reply().await
-}
+use crate::{
+    mirror::{Mirror, failure},
+    nginx::{REPOSITORY, image, started, tag},
+};
 
 /// An error in words of its own.
 fn error(status: u16, kind: &str, body: &'static str) -> Fault {

@@ -1,32 +1,21 @@
 //! Q1 to Q15: what registries and their token services ask for before they give anything.
 
-use fake_registry::{
-    ChallengeOn, FakeRegistry, Fault, Image, Match, StaleToken, TokenHabit, bare::Reply,
-    random_bytes,
-};
+use fake_registry::{ChallengeOn, FakeRegistry, Fault, Match, StaleToken, TokenHabit};
 
 use futures_util::future::join_all;
 
 use crate::{
     mirror::{ALWAYS_ASK, Mirror, PASSWORD, failure},
+    nginx::{REPOSITORY, image, tag},
     site::{private, route, two, upstream},
 };
 
-const REPOSITORY: &str = "library/nginx";
 /// Asked for by every challenge of a registry without a scope of its own.
 const SCOPE: &str = "repository:library/nginx:pull";
 
 /// A registry for `robot`, to be given habits.
 fn bearer() -> fake_registry::Builder {
     FakeRegistry::builder().bearer("robot", PASSWORD)
-}
-
-fn image(hub: &FakeRegistry) -> Image {
-    hub.image(REPOSITORY, "1", &[random_bytes(1000, 1)])
-}
-
-async fn tag(mirror: &Mirror) -> Reply {
-    mirror.manifest(REPOSITORY, "1").reply().await
 }
 
 fn tokens(hub: &FakeRegistry) -> usize {

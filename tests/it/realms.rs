@@ -2,17 +2,15 @@
 
 use std::net::Ipv4Addr;
 
-use fake_registry::{Canary, FakeRegistry, Fault, Image, Match, Recorded, random_bytes};
+use fake_registry::{Canary, FakeRegistry, Fault, Match, Recorded};
 
-use crate::mirror::{Mirror, PASSWORD};
+use crate::{
+    mirror::{Mirror, PASSWORD},
+    nginx::{REPOSITORY, image},
+};
 
-const REPOSITORY: &str = "library/nginx";
 /// Another host than every registry of a scene.
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-
-fn image(hub: &FakeRegistry) -> Image {
-    hub.image(REPOSITORY, "1", &[random_bytes(1000, 1)])
-}
 
 /// Whether a request carries the password, in whatever form.
 fn is_ours(request: &Recorded) -> bool {

@@ -1,17 +1,23 @@
 //! `roadstead check --online`: whether each upstream lets us in, and whether pinned tags have moved.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::super::{Exit, chain, complain, say};
+use super::super::{Exit, complain, say};
 use crate::{
     config::Settings,
     oci::{Digest, Reference, Repository, RepositoryName, Tag, UpstreamName, Via},
+    pull::Directory,
     route::{Candidate, Decision, Table},
-    telemetry::Metrics,
+    telemetry::{Metrics, chain},
     upstream::{Ask, Greeting, Upstream, UpstreamError},
 };
 
@@ -95,19 +101,19 @@ fn upstreams(settings: Settings) -> Result<Upstreams, Exit> {
         Exit::Failed
     };
     let metrics = Metrics::new().map_err(|error| failed(&error))?;
-    let metrics = Arc::new(metrics);
-    let defaults = &settings.upstream_defaults;
-    let routed = settings.table.upstreams().into_iter();
-    let routed = routed.map(|name| defaults.for_host(&name));
-    let configured = settings.upstreams.into_iter().map(|(table, _)| table);
-    // A table comes after, and replaces, what its name alone would have been.
-    let mut all: BTreeMap<_, _> = routed.map(|one| (one.name.clone(), one)).collect();
-    all.extend(configured.map(|one| (one.name.clone(), one)));
-    let build = |(name, settings)| {
-        let upstream = Upstream::new(settings, Arc::clone(&metrics));
-        upstream.map(|upstream| (name, upstream))
+    let configured = settings
+        .upstreams
+        .iter()
+        .map(|(table, _)| table.name.clone());
+    let names: BTreeSet<_> = configured.chain(settings.table.upstreams()).collect();
+    let (tables, defaults) = (settings.upstreams, settings.upstream_defaults);
+    let directory = Directory::new(tables, defaults, Arc::new(metrics), None);
+    let directory = directory.map_err(|error| failed(&error))?;
+    let find = |name: UpstreamName| {
+        let known = directory.find(&name, &settings.table);
+        known.map(|known| (name, known.upstream))
     };
-    let all = all.into_iter().map(build).collect::<Result<_, _>>();
+    let all = names.into_iter().map(find).collect::<Result<_, _>>();
     all.map_err(|error| failed(&error))
 }
 
