@@ -26,28 +26,34 @@ pub enum Readiness {
     Draining,
 }
 
+/// What the probes say of us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Whether we want requests.
+    pub readiness: Readiness,
+    /// Why the configuration on disk is not the one in use, in one line; none: it is.
+    pub refused: Option<Arc<str>>,
+}
+
 /// What answers on the admin listener.
 #[derive(Clone)]
 pub struct Admin {
-    ready: Arc<dyn Fn() -> Readiness + Send + Sync>,
+    state: Arc<dyn Fn() -> State + Send + Sync>,
     metrics: Arc<Metrics>,
 }
 
 impl Admin {
-    /// Asks `ready` at each probe.
-    pub fn new(
-        ready: impl Fn() -> Readiness + Send + Sync + 'static,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let ready = Arc::new(ready);
-        Self { ready, metrics }
+    /// Asks `state` at each probe.
+    pub fn new(state: impl Fn() -> State + Send + Sync + 'static, metrics: Arc<Metrics>) -> Self {
+        let state = Arc::new(state);
+        Self { state, metrics }
     }
 
     /// Answers one request.
     pub fn answer(&self, parts: &Parts) -> Response<Body> {
         let page = match parts.uri.path() {
             "/livez" => (StatusCode::OK, "alive\n".to_owned()),
-            "/readyz" => readyz((self.ready)()),
+            "/readyz" => readyz(&(self.state)()),
             "/metrics" => (StatusCode::OK, self.metrics.render()),
             _ => return text(StatusCode::NOT_FOUND, "not found\n".to_owned()),
         };
@@ -70,13 +76,17 @@ impl fmt::Debug for Admin {
     }
 }
 
-/// One word, so that an operator who looks by hand sees the reason.
-fn readyz(readiness: Readiness) -> (StatusCode, String) {
-    match readiness {
-        Readiness::Ready => (StatusCode::OK, "ready\n".to_owned()),
-        Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned()),
-        Readiness::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned()),
-    }
+/// One word, so that an operator who looks by hand sees the reason; below it, what else is to be
+/// known. A configuration that was refused is no reason to stop: the one before it is served.
+fn readyz(state: &State) -> (StatusCode, String) {
+    let (status, word) = match state.readiness {
+        Readiness::Ready => (StatusCode::OK, "ready"),
+        Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
+        Readiness::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+    };
+    let refused = state.refused.as_ref();
+    let refused = refused.map(|why| format!("the configuration was not reloaded: {why}\n"));
+    (status, format!("{word}\n{}", refused.unwrap_or_default()))
 }
 
 /// Prometheus' text format is plain text with a version; other readers ignore it.
@@ -97,7 +107,15 @@ mod tests {
     use super::*;
 
     async fn ask(readiness: Readiness, method: &str, path: &str) -> (u16, String) {
-        let admin = Admin::new(move || readiness, Arc::new(Metrics::new().unwrap()));
+        let state = State {
+            readiness,
+            refused: None,
+        };
+        told(state, method, path).await
+    }
+
+    async fn told(state: State, method: &str, path: &str) -> (u16, String) {
+        let admin = Admin::new(move || state.clone(), Arc::new(Metrics::new().unwrap()));
         let request = http::Request::builder()
             .method(method)
             .uri(path)
@@ -129,6 +147,13 @@ mod tests {
             let got = ask(readiness, method, path).await;
             assert_eq!(got, (status, body.to_owned()), "{method} {path}");
         }
+        let state = State {
+            readiness: Ready,
+            refused: Some("f:1: why".into()),
+        };
+        let body = "ready\nthe configuration was not reloaded: f:1: why\n";
+        let answer = told(state, "GET", "/readyz").await;
+        assert_eq!(answer, (200, body.to_owned()));
         let (status, body) = ask(Ready, "GET", "/metrics").await;
         assert_eq!(status, 200);
         assert!(body.contains("roadstead_build_info{version="), "{body}");

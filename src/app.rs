@@ -14,14 +14,14 @@ use thiserror::Error;
 
 use self::{
     listeners::{Listeners, Prepared, bind, serve},
-    reload::{Fixed, House},
+    reload::{Fixed, House, Refused},
 };
 pub use self::{
     reload::{Change, Reloader},
     watch::{Reading, Seen, Source, Traces, Unfit},
 };
 use crate::{
-    admin::{Admin, Readiness},
+    admin::{Admin, Readiness, State},
     config::Settings,
     control::Control,
     disk::Disk,
@@ -127,7 +127,8 @@ pub async fn start(settings: Settings, disk: Arc<dyn Disk>) -> Result<Running, S
     ));
     let admin_address = admin.address().clone();
     tracing::info!(address = %admin_address, "probes and metrics");
-    let answers = Admin::new(readiness(&doors.stop), Arc::clone(&metrics));
+    let refused = Refused::default();
+    let answers = Admin::new(state(&doors.stop, &refused), Arc::clone(&metrics));
     drop(serve(
         admin,
         Door::default(),
@@ -147,6 +148,7 @@ pub async fn start(settings: Settings, disk: Arc<dyn Disk>) -> Result<Running, S
             fixed,
             chores,
             metrics,
+            refused,
         })),
     })
 }
@@ -207,14 +209,15 @@ impl Running {
 }
 
 /// What the probes are told of us: we are ready until the stop begins.
-fn readiness(stop: &Stop) -> impl Fn() -> Readiness + Clone + Send + Sync + 'static {
-    let stop = stop.clone();
-    move || {
-        if stop.has_begun() {
+fn state(stop: &Stop, refused: &Refused) -> impl Fn() -> State + Clone + Send + Sync + 'static {
+    let (stop, refused) = (stop.clone(), Arc::clone(refused));
+    move || State {
+        readiness: if stop.has_begun() {
             Readiness::Draining
         } else {
             Readiness::Ready
-        }
+        },
+        refused: refused.lock().clone(),
     }
 }
 

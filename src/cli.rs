@@ -6,7 +6,10 @@
 mod check;
 mod demo;
 mod explain;
+mod import;
+mod keeper;
 mod load;
+mod render;
 mod serve;
 
 use std::{
@@ -23,6 +26,7 @@ use self::load::Loader;
 use crate::{
     app::Unfit,
     config::{Environment, Loaded, Overrides, Problems},
+    platform::printable,
     secret::Secret,
 };
 
@@ -62,7 +66,33 @@ enum Command {
         override_usage = "roadstead explain [--config FILE] [--request] [--json] REFERENCE..."
     )]
     Explain(explain::Arguments),
+    /// Print other programs' registry settings as a configuration of ours.
+    #[command(
+        override_usage = "roadstead import auto|FORMAT FILE... [--secrets-dir DIR] [--fallback WHETHER]",
+        after_help = IMPORT_HELP
+    )]
+    Import(import::Arguments),
+    /// Print the configuration that points a node or a platform at the mirror.
+    #[command(
+        override_usage = "roadstead render FORMAT [--mirror URL] [--config FILE] [--output DIR]",
+        after_help = RENDER_HELP
+    )]
+    Render(render::Arguments),
 }
+
+const IMPORT_HELP: &str = "\
+Prints TOML that `roadstead serve --config` takes as it is. What is to be said about the files comes \
+on stderr, as FILE:LINE:COLUMN: CODE: message; after an error nothing is printed (exit status 65).
+
+  roadstead import k3s /etc/rancher/k3s/registries.yaml > roadstead.toml
+  roadstead import auto manifests/ --secrets-dir /etc/roadstead/secrets > roadstead.toml
+  kubectl get configmap,secret -o yaml | roadstead import auto -";
+
+const RENDER_HELP: &str = "\
+A single file is printed as it is; several each below a line `# file: PATH`.
+
+  roadstead render k3s --mirror http://127.0.0.1:5000 > /etc/rancher/k3s/registries.yaml
+  roadstead render hosts-toml --config roadstead.toml --output /etc/containerd/certs.d";
 
 /// Where the configuration comes from.
 #[derive(Args, Debug)]
@@ -80,6 +110,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Demo(arguments) => demo::run(&arguments),
             Command::Check(arguments) => check::run(&arguments),
             Command::Explain(arguments) => explain::run(&arguments),
+            Command::Import(arguments) => import::run(&arguments),
+            Command::Render(arguments) => render::run(&arguments),
         },
         Err(error) => {
             let asked = matches!(
@@ -164,10 +196,34 @@ fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
 
 /// Prints a line on stdout. A closed pipe is the reader's choice, not our failure.
 fn say(line: impl Display) {
+    let line = lines(line);
     let _closed = writeln!(io::stdout().lock(), "{line}").is_err();
+}
+
+/// Prints a whole text on stdout.
+fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let _closed = out
+        .write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .is_err();
+}
+
+/// Prints a line on stderr, whatever names of files in it hold.
+fn tell(line: impl Display) {
+    let line = printable(&line.to_string());
+    let _closed = writeln!(io::stderr().lock(), "{line}").is_err();
 }
 
 /// Prints an error on stderr.
 fn complain(error: impl Display) {
+    let error = lines(error);
     let _closed = writeln!(io::stderr().lock(), "roadstead: {error}").is_err();
+}
+
+/// As [`printable`], of several lines.
+fn lines(text: impl Display) -> String {
+    let text = text.to_string();
+    let lines: Vec<_> = text.split('\n').map(printable).collect();
+    lines.join("\n")
 }

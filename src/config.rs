@@ -7,8 +7,10 @@
 mod address;
 mod check;
 mod credential;
+mod import;
 mod limits;
 mod listen;
+mod own;
 mod pem;
 mod problem;
 mod reader;
@@ -28,10 +30,12 @@ use std::{io, path::PathBuf};
 use toml::de::DeTable;
 
 pub use self::{
-    problem::{Problem, Problems},
+    own::Own,
+    problem::{ImportedAt, Problem, Problems},
     surroundings::{Content, Environment, ReadableByAll, Surroundings, admit_secret_mode},
 };
 use crate::{
+    oci::Registry,
     pull,
     route::{Ingress, Refused, Table, Unmatched},
     server, store,
@@ -77,6 +81,12 @@ pub struct Settings {
     pub upstream_defaults: crate::upstream::Defaults,
     /// The routes.
     pub table: Table,
+    /// How nodes reach the mirror, for what is rendered: `http(s)://HOST[:PORT]`.
+    pub public_url: Option<String>,
+    /// The path prefixes, and the registries that each stands for.
+    pub aliases: Vec<(String, Vec<Registry>)>,
+    /// The names and addresses under which registries would be the mirror itself.
+    pub own: Own,
 }
 
 /// One address, and what names mean there.
@@ -118,6 +128,7 @@ pub fn read(
 pub fn defaults(overrides: &Overrides, environment: &Environment) -> Result<Loaded, Problems> {
     let around = Surroundings {
         files: &|_path, _content| Err(io::ErrorKind::NotFound.into()),
+        gather: &|_path| Err(io::ErrorKind::NotFound.into()),
         environment,
     };
     read("", "built-in defaults", overrides, &around)
@@ -137,18 +148,24 @@ fn settings(
         ("source", Unmatched::Source),
     ];
     let unmatched = root.choice("unmatched", &words).unwrap_or(Unmatched::Auto);
-    let doors = listen::Doors::read(&mut root, overrides.listen.as_deref(), around);
+    let plan = listen::Plan::read(&mut root, overrides.listen.as_deref(), around);
+    let imports = import::Imports::read(&mut root, plan.own(), around);
+    let doors = plan.open(report, &imports.aliases);
+    let unmatched = imports.unmatched(unmatched);
     let limits = limits::Limits::read(&mut root);
     let timeouts = limits::Timeouts::read(&mut root);
     let freshness = limits::Freshness::read(&mut root);
     let store = limits::store(&mut root, overrides.store.as_ref(), limits.small_bodies_max);
     let log = limits::log(&mut root);
     transport::environment(report, around);
-    let credentials = credential::read(&mut root, around);
+    let credentials = credential::read(&mut root, &imports.logins, around);
     let keyring = credentials.keyring.clone();
     let upstream_defaults = upstream::defaults(&limits, &timeouts, keyring, around);
-    let upstreams = upstream::read(&mut root, &upstream_defaults, &credentials, around);
-    let routes = route::Routes::read(&mut root, file_name);
+    let mut upstreams = upstream::read(&mut root, &upstream_defaults, &credentials, around);
+    let imported = &imports.upstreams;
+    upstream::import(report, &mut upstreams, imported, &upstream_defaults, around);
+    let mut routes = route::Routes::read(&mut root, file_name);
+    routes.import(report, imports.routes);
     root.finish();
 
     check::Whole {
@@ -173,5 +190,8 @@ fn settings(
         upstreams: upstreams.into_iter().map(configured).collect(),
         upstream_defaults,
         table,
+        public_url: doors.own.public_url.clone(),
+        aliases: doors.aliases,
+        own: doors.own,
     })
 }

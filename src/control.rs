@@ -9,14 +9,23 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    oci::{Origin, Reference, Registry, Repository},
+    oci::{Digest, Origin, Reference, Registry, Repository},
     pull::Stored,
-    store::Store,
+    store::{Store, StoreError},
     wire::Body,
 };
 
 /// Most places in one question.
 const PLACES_MAX: usize = 1000;
+
+/// Most tags of one answer.
+const TAGS_MAX: usize = 100_000;
+
+/// The request target that asks for every tag.
+pub const TAGS_TARGET: &str = "/tags";
+
+/// A tag at its origin, and what it meant when it was last asked for.
+pub type KeptTag = (Origin, Reference, Digest);
 
 /// Answers questions about a store.
 #[derive(Clone, Debug)]
@@ -46,45 +55,85 @@ impl Control {
         Self { store }
     }
 
-    /// Answers one question: `GET /stored?PLACES`, with a [`Stored`] or `null`.
+    /// Answers one question: `GET /stored?PLACES`, with a [`Stored`] or `null`, and `GET /tags`.
     pub async fn answer(&self, parts: Parts) -> Response<Body> {
-        let known = parts.method == Method::GET && parts.uri.path() == "/stored";
-        if !known {
-            return json(
+        match (parts.method, parts.uri.path()) {
+            (Method::GET, "/stored") => self.stored(parts.uri.query().unwrap_or_default()).await,
+            (Method::GET, TAGS_TARGET) => answered(
+                kept_tags(&self.store)
+                    .await
+                    .map(|tags| tags.iter().map(tag_line).collect::<Vec<_>>()),
+            ),
+            _ => json(
                 StatusCode::NOT_FOUND,
                 "{\"error\":\"no such question\"}".into(),
-            );
-        }
-        let Ok(places) = read(parts.uri.query().unwrap_or_default()) else {
-            return json(
-                StatusCode::BAD_REQUEST,
-                format!("{{\"error\":\"{Unreadable}\"}}"),
-            );
-        };
-        match Stored::of(&self.store, &places).await {
-            Ok(stored) => json(
-                StatusCode::OK,
-                serde_json::to_string(&stored).unwrap_or_default(),
             ),
-            Err(error) => {
-                tracing::error!(%error, "the store could not be asked");
-                json(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "{\"error\":\"the store failed\"}".into(),
-                )
-            }
+        }
+    }
+
+    async fn stored(&self, query: &str) -> Response<Body> {
+        match read(query) {
+            Ok(places) => answered(Stored::of(&self.store, &places).await),
+            Err(unreadable) => json(
+                StatusCode::BAD_REQUEST,
+                format!("{{\"error\":\"{unreadable}\"}}"),
+            ),
         }
     }
 }
 
+/// Every tag that a store remembers, up to a bound.
+///
+/// # Errors
+/// The store's.
+pub async fn kept_tags(store: &Store) -> Result<Vec<KeptTag>, StoreError> {
+    let mut kept = Vec::new();
+    for origin in store.origins().await? {
+        for tag in store.tags(&origin).await? {
+            if kept.len() == TAGS_MAX {
+                return Ok(kept);
+            }
+            if let Some(record) = store.tag(&origin, &tag).await? {
+                kept.push((origin.clone(), Reference::Tag(tag), record.digest));
+            }
+        }
+    }
+    Ok(kept)
+}
+
+/// Reads the answer to [`TAGS_TARGET`].
+///
+/// # Errors
+/// That it is none.
+pub fn read_tags(answer: &[u8]) -> Result<Vec<KeptTag>, Unreadable> {
+    let lines: Vec<(PlaceLine, String)> =
+        serde_json::from_slice(answer).map_err(|_json| Unreadable)?;
+    let tag = |(line, digest): (PlaceLine, String)| {
+        let (origin, reference) = place(line)?;
+        Ok((
+            origin,
+            reference,
+            digest.parse().map_err(|_digest| Unreadable)?,
+        ))
+    };
+    lines.into_iter().map(tag).collect()
+}
+
 /// The request target that asks what is kept in these places.
 pub fn stored_target(places: &[(Origin, Reference)]) -> String {
-    let lines: Vec<_> = places.iter().take(PLACES_MAX).map(line).collect();
+    let lines = places.iter().take(PLACES_MAX);
+    let lines: Vec<_> = lines
+        .map(|(origin, reference)| line(origin, reference))
+        .collect();
     let text = serde_json::to_string(&lines).unwrap_or_default();
     format!("/stored?{}", utf8_percent_encode(&text, NON_ALPHANUMERIC))
 }
 
-fn line((origin, reference): &(Origin, Reference)) -> PlaceLine {
+fn tag_line((origin, reference, digest): &KeptTag) -> (PlaceLine, String) {
+    (line(origin, reference), digest.to_string())
+}
+
+fn line(origin: &Origin, reference: &Reference) -> PlaceLine {
     let reference = reference.to_string();
     match origin {
         Origin::Upstream { upstream, name } => PlaceLine {
@@ -131,6 +180,22 @@ fn place(line: PlaceLine) -> Result<(Origin, Reference), Unreadable> {
     Ok((origin, reference))
 }
 
+fn answered<E: std::fmt::Display>(answer: Result<impl Serialize, E>) -> Response<Body> {
+    match answer {
+        Ok(answer) => json(
+            StatusCode::OK,
+            serde_json::to_string(&answer).unwrap_or_default(),
+        ),
+        Err(error) => {
+            tracing::error!(%error, "the store could not be asked");
+            json(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "{\"error\":\"the store failed\"}".into(),
+            )
+        }
+    }
+}
+
 fn json(status: StatusCode, text: String) -> Response<Body> {
     let mut response = Response::new(Body::bytes(text.into()));
     *response.status_mut() = status;
@@ -165,7 +230,11 @@ mod tests {
             ),
         ];
         let target: http::Uri = stored_target(&places).parse().unwrap();
-        assert_eq!(read(target.query().unwrap()), Ok(places));
+        assert_eq!(read(target.query().unwrap()), Ok(places.clone()));
+        let digest: Digest = format!("sha256:{}", "cd".repeat(32)).parse().unwrap();
+        let tags: Vec<KeptTag> = places.into_iter().map(|(o, r)| (o, r, digest)).collect();
+        let lines: Vec<_> = tags.iter().map(tag_line).collect();
+        assert_eq!(read_tags(&serde_json::to_vec(&lines).unwrap()), Ok(tags));
         for bad in ["", "[{}]", "null", "%ff"] {
             assert!(read(bad).is_err(), "{bad}");
         }

@@ -8,12 +8,16 @@
 //! Every call but [`File::read_near`] blocks; callers run them on the blocking pool.
 
 mod fingerprint;
+mod gather;
+mod put;
 mod real;
 
 use std::{fmt::Debug, io, path::Path, sync::Arc};
 
 pub use fingerprint::{Fingerprint, fingerprint};
-pub use real::{RealDisk, read_secret, read_text};
+pub use gather::gather;
+pub use put::{Audience, Standing, put, standing};
+pub use real::{RealDisk, read_bytes, read_text};
 
 /// The file system as this house uses it.
 pub trait Disk: Debug + Send + Sync {

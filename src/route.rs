@@ -29,6 +29,7 @@ pub use ingress::{Ingress, IngressError, IngressText, InvalidIngress};
 pub use rule::{
     Action, InvalidRule, Library, MatchText, RefKind, RewriteText, Rule, RuleText, TargetText,
 };
+pub use survey::Registries;
 pub use table::{Conflict, Table, Unmatched};
 
 /// What a request means.

@@ -268,6 +268,11 @@ impl Store {
             .await
     }
 
+    /// Everywhere that something was kept from, in no order.
+    pub async fn origins(&self) -> Result<Vec<Origin>, StoreError> {
+        self.shelf.blocking(|shelf| origin::origins(shelf)).await
+    }
+
     /// Keeps to these bounds from now on; what they no longer allow is removed before this returns.
     /// Path and memory stay what they were.
     pub async fn keep_to(&self, settings: &Settings) {

@@ -33,7 +33,11 @@ pub(super) struct House {
     /// What runs beside requests.
     pub(super) chores: Tasks,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) refused: Refused,
 }
+
+/// Why the configuration on disk is not the one in use, in one line; none: it is.
+pub(super) type Refused = Arc<Mutex<Option<Arc<str>>>>;
 
 /// What a reload changed, in kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -178,6 +178,7 @@ impl Watcher {
 
     fn taken(&mut self, change: &super::Change, mut notes: Vec<String>) {
         self.reloader.0.metrics.reloaded(Reload::Taken);
+        *self.reloader.0.refused.lock() = None;
         change.tell("configuration reloaded");
         let later = change.later.iter();
         notes.extend(later.map(|key| format!("{key}: takes effect at the next start")));
@@ -200,6 +201,13 @@ impl Watcher {
             problems = complaints.len(),
             "the configuration was not reloaded; the last one that held stays"
         );
+        let first = complaints.first().map(|first| first.replace('\n', " "));
+        let more = match complaints.len() {
+            0 | 1 => String::new(),
+            several => format!(" (and {} more)", several - 1),
+        };
+        let line = first.unwrap_or_default() + &more;
+        *self.reloader.0.refused.lock() = Some(line.into());
         self.complaints = complaints;
     }
 }

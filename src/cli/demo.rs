@@ -218,6 +218,7 @@ async fn mirror(folder: &Path) -> Result<Running, String> {
 async fn start(config: &str) -> Result<Running, String> {
     let around = Surroundings {
         files: &|_path, _content| Err(std::io::ErrorKind::NotFound.into()),
+        gather: &|_path| Err(std::io::ErrorKind::NotFound.into()),
         environment: &Environment::default(),
     };
     let loaded = config::read(

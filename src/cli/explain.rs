@@ -1,23 +1,18 @@
 //! `roadstead explain`: where an image would be pulled from, and what is kept of it.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use clap::Args;
 use http::Uri;
 
-use super::{ConfigArguments, Exit, complain, runtime, say};
+use super::{ConfigArguments, Exit, complain, keeper::Keeper, runtime, say};
 use crate::{
     api::Route,
     config::{Listener, Overrides, Settings},
-    control,
-    disk::RealDisk,
-    oci::{ImageReference, Origin, Reference, Tag},
-    pull::{Directory, Explained, Outcome, Stored, places},
+    oci::{ImageReference, Reference, Tag},
+    pull::{Directory, Explained, Outcome, places},
     route::{Named, Table},
-    store::{self, Store, StoreError},
-    tasks::Tasks,
     telemetry::{Metrics, chain},
-    upstream::over_socket,
 };
 
 #[expect(clippy::struct_excessive_bools, reason = "independent switches")]
@@ -116,82 +111,9 @@ async fn one(
 ) -> Explained {
     let mut explained = Explained::of(table, directory, named, reference);
     if explained.outcome != Outcome::Deny {
-        explained.stored = keeper.stored(&places(table, named, reference)).await;
+        explained.keep(keeper.stored(&places(table, named, reference)).await);
     }
     explained
-}
-
-/// Who can say what is kept: the store itself, or the server that holds it.
-enum Keeper {
-    Ours(Store),
-    Server(reqwest::Client),
-    Nobody,
-}
-
-impl Keeper {
-    async fn of(settings: store::Settings) -> Self {
-        let folder = settings.path.clone();
-        // Looking must not make a store where there is none.
-        if !folder.is_dir() {
-            return Self::Nobody;
-        }
-        let Ok(metrics) = Metrics::new().map(Arc::new) else {
-            return Self::Nobody;
-        };
-        let tasks = Tasks::new(Arc::clone(&metrics));
-        match Store::open(settings, Arc::new(RealDisk), tasks, metrics).await {
-            Ok(store) => Self::Ours(store),
-            Err(StoreError::Locked { .. }) => Self::server(&folder),
-            Err(error) => {
-                complain(format_args!(
-                    "cannot look into the store: {}",
-                    chain(&error)
-                ));
-                Self::Nobody
-            }
-        }
-    }
-
-    fn server(folder: &Path) -> Self {
-        let socket = folder.join("control.sock");
-        match over_socket(&socket) {
-            Ok(client) => Self::Server(client),
-            Err(error) => {
-                complain(format_args!(
-                    "cannot ask the server that holds the store: {error}"
-                ));
-                Self::Nobody
-            }
-        }
-    }
-
-    async fn stored(&self, places: &[(Origin, Reference)]) -> Option<Stored> {
-        match self {
-            Self::Nobody => None,
-            Self::Ours(store) => Stored::of(store, places).await.unwrap_or_else(|error| {
-                complain(format_args!(
-                    "cannot look into the store: {}",
-                    chain(&error)
-                ));
-                None
-            }),
-            Self::Server(client) => {
-                let url = format!("http://localhost{}", control::stored_target(places));
-                match client.get(url).send().await {
-                    Ok(answer) => {
-                        let bytes = answer.bytes().await.ok()?;
-                        serde_json::from_slice(&bytes).ok()?
-                    }
-                    Err(error) => {
-                        complain(format_args!(
-                            "cannot ask the server that holds the store: {error}"
-                        ));
-                        None
-                    }
-                }
-            }
-        }
-    }
 }
 
 /// Prints for people.

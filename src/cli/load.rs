@@ -62,12 +62,13 @@ impl Loader {
         let files = |path: &Path, content| {
             look(path);
             match content {
-                Content::Secret => disk::read_secret(path, config::admit_secret_mode),
-                Content::Public => disk::read_text(path),
+                Content::Secret => disk::read_bytes(path, config::admit_secret_mode),
+                Content::Public => disk::read_bytes(path, |_mode| Ok(())),
             }
         };
         let around = Surroundings {
             files: &files,
+            gather: &|path| disk::gather(path, &look),
             environment: &self.environment,
         };
         let (loaded, text) = match text {

@@ -78,6 +78,21 @@ pub(super) fn endpoint(text: &str) -> Result<Endpoint, Complaint> {
     }
 }
 
+/// Reads how nodes reach the mirror: `https://HOST[:PORT]` or `http://HOST[:PORT]`.
+pub(super) fn public(text: &str) -> Result<String, Complaint> {
+    let hint = match endpoint(text) {
+        Ok(Endpoint::Url(url)) => return Ok(url),
+        Ok(Endpoint::Unix(_)) => None,
+        // Other hints are about upstreams.
+        Err(complaint) => complaint.hint.filter(|_| !text.contains("://")),
+    };
+    let reason = "it must be http:// or https://, HOST[:PORT] and nothing more";
+    Err(Complaint {
+        hint,
+        ..Complaint::new(reason)
+    })
+}
+
 /// Host and port of an endpoint on the network, the port filled in.
 pub(super) fn host_and_port(url: &str) -> Option<(String, u16)> {
     let (default, authority) = match url.split_once("://")? {
@@ -197,6 +212,17 @@ mod tests {
         ] {
             let complaint = endpoint(text).unwrap_err();
             assert!(!format!("{complaint:?}").contains("secret"), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_how_nodes_reach_us() {
+        assert_eq!(public("https://M.corp/").unwrap(), "https://m.corp");
+        assert_eq!(public("http://10.0.0.7:80").unwrap(), "http://10.0.0.7:80");
+        let hint = public("m.corp:5000").unwrap_err().hint;
+        assert_eq!(hint.unwrap(), "did you mean \"https://m.corp:5000\"?");
+        for text in ["unix:/run/m", "https://m/v2", "ftp://m", "http://u:p@m", ""] {
+            assert_eq!(public(text).unwrap_err().hint, None, "{text}");
         }
     }
 

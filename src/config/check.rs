@@ -1,9 +1,8 @@
 //! What only shows when the whole is read: loops, targets that lead nowhere, doors wide open.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::{
-    address,
     credential::Written as Credential,
     listen::Doors,
     problem::Complaint,
@@ -13,9 +12,13 @@ use super::{
 };
 use crate::{
     oci::{Registry, UpstreamName},
+    platform::Code,
     route::Unmatched,
-    upstream::{Access, Defaults, Endpoint, Place, Settings},
+    upstream::{Access, Defaults, Endpoint, Keyring, Place, Settings},
 };
+
+/// Most registries that one note lists.
+const NAMES_MAX: usize = 20;
 
 /// Everything that was read.
 #[derive(Debug)]
@@ -52,48 +55,10 @@ impl Whole<'_, '_> {
 
     /// An upstream that is one of our own addresses would ask itself for ever.
     fn check_loop(&self, endpoint: &Endpoint, spot: &Spot) {
-        let own = self
-            .doors
-            .listeners
-            .iter()
-            .map(|listener| &listener.address);
-        let address = own
-            .chain([&self.doors.admin])
-            .find(|own| address::leads_to(endpoint, own));
-        if address.is_some() || self.is_own_name(endpoint) {
+        if self.doors.own.answers(endpoint) {
             let complaint = Complaint::new("this is the mirror's own address: it would ask itself");
-            self.report.problem(spot, complaint);
+            self.report.problem(spot, complaint.code(Code::Loop));
         }
-    }
-
-    fn is_own_name(&self, endpoint: &Endpoint) -> bool {
-        let Endpoint::Url(url) = endpoint else {
-            return false;
-        };
-        let Some((host, port)) = address::host_and_port(url) else {
-            return false;
-        };
-        let listens = |port: u16| {
-            self.doors
-                .listeners
-                .iter()
-                .any(|listener| match listener.address {
-                    crate::server::Address::Tcp(address) => address.port() == port,
-                    crate::server::Address::Unix(_) => false,
-                })
-        };
-        self.doors
-            .names
-            .iter()
-            .filter_map(|name| name.parse::<Registry>().ok())
-            .any(|own| {
-                own.host() == host
-                    && match own.port() {
-                        Some(own) => own == port,
-                        // Behind a balancer the usual ports are ours as well.
-                        None => port == 443 || port == 80 || listens(port),
-                    }
-            })
     }
 
     fn check_target(&self, target: &Target) {
@@ -104,6 +69,7 @@ impl Whole<'_, '_> {
         if let Some(name) = name.as_ref().filter(|name| name.as_str() != first) {
             let complaint =
                 Complaint::new(format!("the registry \"{first}\" is called \"{name}\""));
+            let complaint = complaint.code(Code::Reference);
             self.report.problem(&target.spot, complaint);
             return;
         }
@@ -131,7 +97,8 @@ impl Whole<'_, '_> {
                 "add [upstream.\"{first}\"] with its url, or write a host such as registry.example.org"
             ),
         };
-        self.report.problem(&target.spot, complaint.hint(hint));
+        let complaint = complaint.hint(hint).code(Code::Reference);
+        self.report.problem(&target.spot, complaint);
     }
 
     fn note_open_doors(&self) {
@@ -148,7 +115,7 @@ impl Whole<'_, '_> {
         for route in self.routes.iter().filter(open) {
             self.report.note(format!(
                 "{}: an open proxy: {} can have this machine contact any registry",
-                route.spot.key,
+                route.spot.name(),
                 self.doors.who_enters()
             ));
         }
@@ -162,20 +129,34 @@ impl Whole<'_, '_> {
             .filter(|settings| is_shared(settings))
             .map(|settings| settings.name.clone())
             .collect();
-        let hosts = self.credentials.iter();
+        let known: BTreeSet<_> = tables.map(|settings| &settings.name).collect();
+        let routed: BTreeSet<_> = self.routes.iter().flat_map(Written::named).collect();
+        let routed = routed.into_iter();
+        let routed = routed.filter(|name| is_shared(&self.upstream_defaults.for_host(name)));
+        // What has a login and no table is shared.
+        let credentials = if self.may_ask_anyone() {
+            self.credentials
+        } else {
+            &[]
+        };
+        let hosts = credentials.iter();
         let hosts = hosts.filter_map(|one| one.place.host()?.parse().ok());
-        let hosts = hosts.filter(|_| self.may_ask_anyone());
-        let routed = self.routes.iter().flat_map(Written::named);
-        let others = routed
-            .chain(hosts)
-            .filter(|name| tables.clone().all(|table| table.name != *name));
-        names.extend(others.filter(|name| is_shared(&self.upstream_defaults.for_host(name))));
+        names.extend(routed.chain(hosts).filter(|name| !known.contains(name)));
         if !names.is_empty() {
-            let names: Vec<_> = names.iter().map(UpstreamName::as_str).collect();
+            let more = names.len().saturating_sub(NAMES_MAX);
+            let shown: Vec<_> = names
+                .iter()
+                .take(NAMES_MAX)
+                .map(UpstreamName::as_str)
+                .collect();
+            let mut names = shown.join(", ");
+            if more > 0 {
+                names = format!("{names} and {more} more");
+            }
             self.report.note(format!(
                 "what is pulled with credentials from {} is served to {}; no client needs a \
                  login of its own",
-                names.join(", "),
+                names,
                 self.doors.who_enters()
             ));
         }
@@ -200,7 +181,7 @@ impl Whole<'_, '_> {
             let name = &upstream.settings.name;
             if !self.routes.iter().any(|route| route.may_ask(name)) {
                 self.report
-                    .note(format!("{}: no route leads to it", upstream.spot.key));
+                    .note(format!("{}: no route leads to it", upstream.spot.name()));
             }
         }
     }
@@ -211,24 +192,28 @@ impl Whole<'_, '_> {
         if self.may_ask_anyone() {
             return;
         }
+        let asked = self.asked();
         for Credential { place, spot } in self.credentials {
-            if !self.is_asked(place) {
+            if !asked.contains(place) {
                 self.report
-                    .note(format!("{}: nothing is asked at {place}", spot.key));
+                    .note(format!("{}: nothing is asked at {place}", spot.name()));
             }
         }
     }
 
-    /// Whether an upstream that has a table or is named by a route may use a login for this place.
-    fn is_asked(&self, place: &Place) -> bool {
-        let has = |settings: &Settings| {
-            let mut entries = settings.keyring.entries().iter();
-            entries.any(|entry| entry.place == *place)
+    /// The places of all logins that upstreams with a table or named by a route may use.
+    fn asked(&self) -> HashSet<Place> {
+        let places = |keyring: &Keyring| {
+            let entries = keyring.entries().iter();
+            let places: Vec<_> = entries.map(|entry| entry.place.clone()).collect();
+            places
         };
-        let mut tables = self.upstreams.iter();
-        let mut named = self.routes.iter().flat_map(Written::named);
-        tables.any(|upstream| has(&upstream.settings))
-            || named.any(|name| has(&self.upstream_defaults.for_host(&name)))
+        let tables = self.upstreams.iter();
+        let tables = tables.flat_map(|upstream| places(&upstream.settings.keyring));
+        let named: BTreeSet<_> = self.routes.iter().flat_map(Written::named).collect();
+        let named = named.iter();
+        let named = named.flat_map(|name| places(&self.upstream_defaults.for_host(name).keyring));
+        tables.chain(named).collect()
     }
 }
 

@@ -1,6 +1,9 @@
 //! `[[credential]]` and `[credentials]`: every login, and what it is for.
 
+use std::collections::HashMap;
+
 use super::{
+    import::Found,
     problem::Complaint,
     reader::Section,
     report::{Report, Spot},
@@ -9,7 +12,7 @@ use super::{
 };
 use crate::{
     oci::UpstreamName,
-    platform,
+    platform::{self, Code, Login},
     secret::Secret,
     upstream::{Credential, Entry, Keyring, Place, Source},
 };
@@ -31,8 +34,13 @@ pub(super) struct Written {
 /// The keys of a `[[credential]]` that say where the login comes from.
 const SOURCES: [&str; 3] = ["password_file", "token_file", "helper"];
 
-/// Reads both; what is written here comes before what stands in other programs' files.
-pub(super) fn read(root: &mut Section<'_>, around: &Surroundings<'_>) -> Credentials {
+/// Reads both; what is written here comes before what stands in other programs' files, and of those
+/// the `imported` come first.
+pub(super) fn read(
+    root: &mut Section<'_>,
+    imported: &[Found<Login>],
+    around: &Surroundings<'_>,
+) -> Credentials {
     let mut written: Vec<Written> = Vec::new();
     let mut entries = Vec::new();
     for mut section in root.sections("credential") {
@@ -48,26 +56,67 @@ pub(super) fn read(root: &mut Section<'_>, around: &Surroundings<'_>) -> Credent
         }
         section.finish();
     }
-    let mut section = root.section("credentials");
-    for file in section.strings("docker_config_files").unwrap_or_default() {
-        for entry in docker_config(section.report, &file, around) {
-            if entries
-                .iter()
-                .any(|other: &Entry| other.place == entry.place)
-            {
-                if !entries.contains(&entry) {
-                    note_second(section.report, &file, &entry.place);
-                }
-            } else {
-                entries.push(entry);
+    let mut known: HashMap<Place, usize> = HashMap::new();
+    for (at, other) in written.iter().enumerate().rev() {
+        known.insert(other.place.clone(), at);
+    }
+    for (login, spot) in imported {
+        let place = &login.entry.place;
+        let other = known.get(place).and_then(|at| written.get(*at));
+        match other {
+            None => {
+                known.insert(place.clone(), written.len());
+                entries.push(login.entry.clone());
+                written.push(Written {
+                    place: place.clone(),
+                    spot: spot.clone(),
+                });
             }
+            Some(_) if entries.contains(&login.entry) => {}
+            Some(other) if other.spot.imported.is_some() => {
+                let other = other.spot.name();
+                let reason =
+                    format!("two different logins for {place}: the other stands in {other}");
+                let complaint = Complaint::new(reason).code(Code::CredentialAmbiguous);
+                let hint = format!("say which by a [[credential]] for = \"{place}\"");
+                root.report.problem(spot, complaint.hint(hint));
+            }
+            Some(other) => root.report.note(format!(
+                "{}: the login for {place} is not used: {} has one",
+                spot.name(),
+                other.spot.key
+            )),
         }
     }
-    section.finish();
+    of_files(root, &mut entries, around);
     Credentials {
         keyring: Keyring::new(entries),
         written,
     }
+}
+
+/// Adds the logins of `docker_config_files` that nothing before them has.
+fn of_files(root: &mut Section<'_>, entries: &mut Vec<Entry>, around: &Surroundings<'_>) {
+    let mut section = root.section("credentials");
+    let mut known: HashMap<Place, Vec<Source>> = HashMap::new();
+    for Entry { place, source } in entries.iter() {
+        let sources = known.entry(place.clone()).or_default();
+        sources.push(source.clone());
+    }
+    for file in section.strings("docker_config_files").unwrap_or_default() {
+        for entry in docker_config(section.report, &file, around) {
+            let Entry { place, source } = &entry;
+            match known.get(place) {
+                None => {
+                    known.insert(place.clone(), vec![source.clone()]);
+                    entries.push(entry);
+                }
+                Some(sources) if sources.contains(source) => {}
+                Some(_) => note_second(section.report, &file, place),
+            }
+        }
+    }
+    section.finish();
 }
 
 /// The short form in `[upstream."NAME"]`: `username` and `password_file`, for NAME itself.
@@ -82,7 +131,9 @@ pub(super) fn short_form(
     let is_written = is_set(username.as_ref()) || is_set(file.as_ref());
     let place = Place::upstream(name);
     let mut same = credentials.written.iter();
-    if let Some(other) = same.find(|other| is_written && other.place == place) {
+    if let Some(other) =
+        same.find(|other| is_written && other.place == place && other.spot.imported.is_none())
+    {
         let reason = format!("{} has a login for {place} as well", other.spot.key);
         let spot = section.spot_of("password_file", None);
         section

@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::{
     Listener, address,
+    import::Found,
+    own::Own,
     problem::Complaint,
     reader::Section,
     report::{Report, Spot},
@@ -14,6 +16,7 @@ use super::{
 };
 use crate::{
     oci::Registry,
+    platform::Alias,
     route::{Ingress, IngressText, InvalidIngress},
     server::{Address, Tls},
 };
@@ -23,20 +26,31 @@ const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALH
 /// Where the probes and metrics are.
 const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 5001);
 
+/// Every address of ours, before it is known what names mean there.
+#[derive(Debug)]
+pub(super) struct Plan<'t> {
+    listening: Vec<Listening<'t>>,
+    aliases: Section<'t>,
+    hosts: Section<'t>,
+    admin: Written,
+    own: Own,
+}
+
 /// Every address of ours, with what the rest of the checks need.
 #[derive(Debug)]
 pub(super) struct Doors {
     pub(super) listeners: Vec<Listener>,
     pub(super) admin: Address,
-    /// Our own host names, of every listener.
-    pub(super) names: Vec<String>,
+    /// Path prefixes and what they stand for, the same at every listener.
+    pub(super) aliases: Bindings,
+    pub(super) own: Own,
 }
 
 /// An address and where it was written.
 type Written = (Address, Spot);
 
 /// The registries behind alias prefixes and host names.
-type Bindings = Vec<(String, Vec<Registry>)>;
+pub(super) type Bindings = Vec<(String, Vec<Registry>)>;
 
 /// A table of listeners.
 #[derive(Debug)]
@@ -54,60 +68,106 @@ struct Inherited {
     shown: Shown,
 }
 
-impl Doors {
+impl<'t> Plan<'t> {
     /// Reads them all; an address from the command line replaces those of `[server]`.
     pub(super) fn read(
-        root: &mut Section<'_>,
+        root: &mut Section<'t>,
         listen: Option<&str>,
         around: &Surroundings<'_>,
     ) -> Self {
-        let report = root.report;
-        let aliases = root.section("aliases");
-        let hosts = root.section("hosts");
-        let (alias_bindings, host_bindings) = (bindings(&aliases), bindings(&hosts));
-
+        let (aliases, hosts) = (root.section("aliases"), root.section("hosts"));
         let server = root.section("server");
-        let mut server = Listening::read(server, &Inherited::default(), around);
+        let usual = Inherited::default();
+        let mut server = Listening::read(server, &usual, around);
+        let public_url = server.section.string_or_unset("public_url");
+        let public_url = public_url.and_then(|text| {
+            let complain = |complaint| root.report.problem(&text.spot, complaint);
+            address::public(&text.text).map_err(complain).ok()
+        });
         if let Some(text) = listen {
             server.override_addresses(text);
         } else if server.addresses.is_empty() && !server.section.has("listen") {
-            let spot = Spot {
-                key: "server.listen".to_owned(),
-                span: None,
-                is_value: false,
-            };
+            let spot = Spot::unwritten("server.listen");
             server.addresses.push((Address::Tcp(LISTEN), spot));
         }
-        let further: Vec<_> = root
-            .sections("listener")
-            .into_iter()
-            .map(|section| {
-                let read = Listening::read(section, &server.said, around);
-                read.require_addresses();
-                read
-            })
-            .collect();
+        let mut listening = vec![server];
+        for section in root.sections("listener") {
+            let inherited = listening.first().map(|server| &server.said);
+            let read = Listening::read(section, inherited.unwrap_or(&usual), around);
+            read.require_addresses();
+            listening.push(read);
+        }
+        let admin = read_admin(root);
+        let addresses = listening.iter().flat_map(|one| &one.addresses);
+        let addresses = addresses.chain([&admin]);
+        let names = listening.iter().flat_map(|one| &one.said.names);
+        let own = Own {
+            addresses: addresses.map(|(address, _)| address.clone()).collect(),
+            names: names.filter_map(|name| name.parse().ok()).collect(),
+            public_url,
+        };
+        Self {
+            listening,
+            aliases,
+            hosts,
+            admin,
+            own,
+        }
+    }
 
-        let (admin, admin_spot) = read_admin(root);
-        let mut doors = Self {
+    /// Knows us by what was read.
+    pub(super) fn own(&self) -> &Own {
+        &self.own
+    }
+
+    /// Says what names mean there; the aliases of other programs' files stand behind those that
+    /// are written here.
+    pub(super) fn open(self, report: &Report<'_>, imported: &[Found<Alias>]) -> Doors {
+        let (admin, admin_spot) = self.admin;
+        let mut aliases = bindings(&self.aliases);
+        let by_hand = aliases.len();
+        for (alias, _) in imported {
+            let known = aliases.iter().position(|(name, _)| *name == alias.prefix);
+            match known.map(|at| (at < by_hand, aliases.get_mut(at))) {
+                // As within one file: it stands for several equal registries.
+                Some((false, Some((_, registries)))) => {
+                    let known = registries.clone();
+                    let new = alias.registries.iter().filter(|one| !known.contains(one));
+                    registries.extend(new.cloned());
+                }
+                Some(_) => {}
+                None => aliases.push((alias.prefix.clone(), alias.registries.clone())),
+            }
+        }
+        let mut doors = Doors {
             listeners: Vec::new(),
             admin,
-            names: Vec::new(),
+            aliases,
+            own: self.own,
         };
+        let hosts = bindings(&self.hosts);
         let mut taken = vec![(doors.admin.clone(), admin_spot)];
-        for listening in [server].into_iter().chain(further) {
+        for listening in self.listening {
             let ingress = IngressText {
                 default_registry: listening.said.default_registry.clone(),
                 names: listening.said.names.clone(),
-                aliases: alias_bindings.clone(),
-                hosts: host_bindings.clone(),
+                aliases: doors.aliases.clone(),
+                hosts: hosts.clone(),
             };
             let read = Ingress::new(ingress);
             if let Err(invalid) = &read {
-                listening.report_ingress(invalid, &aliases, &hosts);
+                let of_alias = |prefix: &str| {
+                    let mut imported = imported.iter();
+                    let imported = imported.find(|(alias, _)| alias.prefix == prefix);
+                    let imported = imported.filter(|_| !self.aliases.has(prefix));
+                    imported.map_or_else(
+                        || self.aliases.spot_of(prefix, None),
+                        |(_, spot)| spot.clone(),
+                    )
+                };
+                listening.report_ingress(invalid, of_alias, &self.hosts);
             }
-            let Inherited { names, shown, .. } = listening.said;
-            let tls = shown.tls(&listening.section);
+            let tls = listening.said.shown.tls(&listening.section);
             for (address, spot) in listening.addresses {
                 check_free(report, &taken, &address, &spot);
                 taken.push((address.clone(), spot));
@@ -119,12 +179,13 @@ impl Doors {
                     });
                 }
             }
-            doors.names.extend(names);
             listening.section.finish();
         }
         doors
     }
+}
 
+impl Doors {
     /// Whom the listeners let in, for a sentence.
     pub(super) fn who_enters(&self) -> &'static str {
         let asks = |listener: &Listener| listener.tls.as_ref().is_some_and(Tls::asks_clients);
@@ -186,11 +247,7 @@ impl<'t> Listening<'t> {
     }
 
     fn override_addresses(&mut self, text: &str) {
-        let spot = Spot {
-            key: "--listen".to_owned(),
-            span: None,
-            is_value: false,
-        };
+        let spot = Spot::unwritten("--listen");
         self.addresses.clear();
         match address::listen(text) {
             Ok(address) => self.addresses.push((address, spot)),
@@ -204,12 +261,12 @@ impl<'t> Listening<'t> {
     fn report_ingress(
         &self,
         invalid: &[InvalidIngress],
-        aliases: &Section<'_>,
+        of_alias: impl Fn(&str) -> Spot,
         hosts: &Section<'_>,
     ) {
         for invalid in invalid {
             let spot = match invalid.key {
-                "aliases" => aliases.spot_of(&invalid.value, None),
+                "aliases" => of_alias(&invalid.value),
                 "hosts" => hosts.spot_of(&invalid.value, None),
                 key => {
                     let index = self
@@ -221,8 +278,8 @@ impl<'t> Listening<'t> {
                 }
             };
             let complaint = Complaint {
-                reason: invalid.reason.clone(),
                 hint: invalid.hint.clone(),
+                ..Complaint::new(&*invalid.reason)
             };
             self.section.report.problem(&spot, complaint);
         }
@@ -232,11 +289,7 @@ impl<'t> Listening<'t> {
 fn read_admin(root: &mut Section<'_>) -> Written {
     let mut admin = root.section("admin");
     let text = admin.string("listen");
-    let fallback = Spot {
-        key: "admin.listen".to_owned(),
-        span: None,
-        is_value: false,
-    };
+    let fallback = Spot::unwritten("admin.listen");
     let written = text.and_then(|text| address_at(root.report, &text));
     let (address, spot) = written.unwrap_or((Address::Tcp(ADMIN), fallback));
     if !address::is_local(&address) {

@@ -6,11 +6,14 @@ use jiff::Timestamp;
 
 use super::{
     problem::Complaint,
-    report::Report,
+    report::{Report, Spot},
     surroundings::{Content, Surroundings},
     value::Text,
 };
-use crate::tls::{Authorities, Identity, InvalidPem, Validity};
+use crate::{
+    platform::Code,
+    tls::{Authorities, Identity, InvalidPem, Validity},
+};
 
 /// A certificate that ends sooner is worth a note.
 const EXPIRES_SOON: Duration = Duration::from_hours(14 * 24);
@@ -43,12 +46,16 @@ pub(super) fn authorities(
     file: &Text,
 ) -> Option<Authorities> {
     let pem = around.read(report, file, Content::Public)?;
-    Authorities::from_pem(&pem)
-        .map_err(|invalid| {
-            let complaint = Complaint::new(invalid.to_string());
-            report.problem(&file.spot, complaint.hint(CERTIFICATE_HINT));
-        })
-        .ok()
+    trusted(report, &pem, &file.spot)
+}
+
+/// The authorities of a text that stands at `spot` or in the file that is named there.
+pub(super) fn trusted(report: &Report<'_>, pem: &str, spot: &Spot) -> Option<Authorities> {
+    let complain = |invalid: InvalidPem| {
+        let complaint = Complaint::new(invalid.to_string()).hint(CERTIFICATE_HINT);
+        report.problem(spot, complaint.code(Code::Authority));
+    };
+    Authorities::from_pem(pem).map_err(complain).ok()
 }
 
 /// Complains of a key of the configuration that stands without another one.
@@ -74,7 +81,10 @@ fn together(
     let invalid = match Identity::from_pem(&chain, &secret) {
         Ok(identity) => {
             if let Some(note) = doubt(identity.validity(), SystemTime::now()) {
-                report.note(format!("{}: the certificate {note}", certificate.spot.key));
+                report.note(format!(
+                    "{}: the certificate {note}",
+                    certificate.spot.name()
+                ));
             }
             return Some(identity);
         }

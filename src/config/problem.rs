@@ -4,6 +4,8 @@ use std::{error::Error, fmt};
 
 use serde::Serialize;
 
+use crate::platform::{self, Code};
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -15,10 +17,26 @@ pub struct Problem {
     pub line: Option<usize>,
     /// The character in the line, counted from 1.
     pub column: Option<usize>,
+    /// Where it stands, if the key only leads there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imported: Option<ImportedAt>,
     /// What is wrong with it.
     pub reason: String,
     /// What to write instead.
     pub hint: Option<String>,
+}
+
+/// A place in a file of another program that the configuration imports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ImportedAt {
+    /// The file.
+    pub file: String,
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The character in the line, counted from 1.
+    pub column: usize,
+    /// What kind of problem it is, such as `E-REF`.
+    pub code: Option<&'static str>,
 }
 
 /// Everything that is wrong with one file, in the order of its lines.
@@ -35,6 +53,8 @@ pub struct Problems {
 pub(super) struct Complaint {
     pub(super) reason: String,
     pub(super) hint: Option<String>,
+    /// What is said of it where it stands in an imported file.
+    pub(super) code: Option<Code>,
 }
 
 impl Problems {
@@ -59,13 +79,43 @@ impl Complaint {
         Self {
             reason: reason.into(),
             hint: None,
+            code: None,
         }
+    }
+
+    pub(super) fn code(self, code: Code) -> Self {
+        let code = Some(code);
+        Self { code, ..self }
     }
 
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         Self {
             hint: Some(hint.into()),
             ..self
+        }
+    }
+}
+
+impl ImportedAt {
+    pub(super) fn new(spot: &platform::Spot, code: Option<Code>) -> Self {
+        Self {
+            file: spot.file.to_string(),
+            line: spot.line,
+            column: spot.column,
+            code: code.map(Code::as_str),
+        }
+    }
+}
+
+impl fmt::Display for ImportedAt {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            file, line, column, ..
+        } = self;
+        write!(formatter, "{}:{line}:{column}: ", platform::printable(file))?;
+        match self.code {
+            Some(code) => write!(formatter, "{code}: "),
+            None => Ok(()),
         }
     }
 }
@@ -119,6 +169,7 @@ mod tests {
             value: Some("\"10G\"".to_owned()),
             line: Some(7),
             column: Some(12),
+            imported: None,
             reason: "not a size".to_owned(),
             hint: Some("did you mean \"10GB\" or \"10GiB\"?".to_owned()),
         };

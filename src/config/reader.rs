@@ -25,14 +25,9 @@ pub(super) struct Section<'t> {
 impl<'t> Section<'t> {
     /// The whole document.
     pub(super) fn root(report: &'t Report<'t>, table: &'t DeTable<'t>) -> Self {
-        let spot = Spot {
-            key: String::new(),
-            span: None,
-            is_value: false,
-        };
         Self {
             report,
-            spot,
+            spot: Spot::unwritten(""),
             table: Some(table),
             asked: Vec::new(),
         }
@@ -325,15 +320,9 @@ impl<'t> Section<'t> {
     }
 
     fn absent(&self, key: &str) -> Self {
-        let key = self.spot.join(key);
-        let spot = Spot {
-            key,
-            span: None,
-            is_value: false,
-        };
         Self {
             report: self.report,
-            spot,
+            spot: Spot::unwritten(self.spot.join(key)),
             table: None,
             asked: Vec::new(),
         }

@@ -6,7 +6,8 @@ use std::{
     ops::Range,
 };
 
-use super::problem::{Complaint, Problem, Problems};
+use super::problem::{Complaint, ImportedAt, Problem, Problems};
+use crate::platform::{self, Remark};
 
 /// Longest part of a value that is repeated in a problem, in characters.
 const VALUE_CHARS_MAX: usize = 60;
@@ -19,12 +20,42 @@ pub(super) struct Spot {
     pub(super) span: Option<Range<usize>>,
     /// Whether the text at `span` is a value worth repeating, not a whole table.
     pub(super) is_value: bool,
+    /// Where it really stands, if the key only leads to that file.
+    pub(super) imported: Option<platform::Spot>,
+}
+
+impl Spot {
+    /// A key that is not written, or not in the file.
+    pub(super) fn unwritten(key: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            span: None,
+            is_value: false,
+            imported: None,
+        }
+    }
+
+    /// A place in a file that the key leads to.
+    pub(super) fn within(&self, place: &platform::Spot) -> Self {
+        Self {
+            is_value: false,
+            imported: Some(place.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// What notes call it.
+    pub(super) fn name(&self) -> String {
+        let place = self.imported.as_ref();
+        place.map_or_else(|| self.key.clone(), ToString::to_string)
+    }
 }
 
 /// Everything found so far in one document.
 #[derive(Debug)]
 pub(super) struct Report<'t> {
     text: &'t str,
+    line_starts: Vec<usize>,
     problems: RefCell<Vec<Problem>>,
     notes: RefCell<Vec<String>>,
     unknown: RefCell<Vec<Unknown>>,
@@ -43,8 +74,10 @@ struct Unknown {
 
 impl<'t> Report<'t> {
     pub(super) fn new(text: &'t str) -> Self {
+        let ends = text.match_indices('\n').map(|(end, _)| end + 1);
         Self {
             text,
+            line_starts: std::iter::once(0).chain(ends).collect(),
             problems: RefCell::default(),
             notes: RefCell::default(),
             unknown: RefCell::default(),
@@ -53,7 +86,10 @@ impl<'t> Report<'t> {
     }
 
     pub(super) fn problem(&self, spot: &Spot, complaint: Complaint) {
-        let Complaint { reason, hint } = complaint;
+        let Complaint { reason, hint, code } = complaint;
+        let imported = spot.imported.as_ref();
+        let imported = imported.map(|place| ImportedAt::new(place, code));
+        let place_text = imported.as_ref().map(ImportedAt::to_string);
         let place = spot.span.as_ref().map(|span| self.place(span.start));
         let value = spot.span.clone().filter(|_| spot.is_value);
         let problem = Problem {
@@ -62,19 +98,30 @@ impl<'t> Report<'t> {
             value: value.map(|span| shown(self.text.get(span).unwrap_or_default())),
             line: place.map(|(line, _)| line),
             column: place.map(|(_, column)| column),
-            reason: masked(&reason),
+            imported,
+            reason: place_text.unwrap_or_default() + &masked(&reason),
             hint: hint.as_deref().map(masked),
         };
         self.problems.borrow_mut().push(problem);
+    }
+
+    /// A problem in an imported file; `spot` is the key that leads there.
+    pub(super) fn imported(&self, spot: &Spot, remark: &Remark) {
+        let shown = remark.shown.as_ref().map(|shown| format!(": {shown:?}"));
+        let complaint = Complaint {
+            reason: remark.message.clone() + &shown.unwrap_or_default(),
+            hint: remark.fix.clone(),
+            code: Some(remark.code),
+        };
+        self.problem(&spot.within(&remark.spot), complaint);
     }
 
     /// A place where the text is no TOML.
     pub(super) fn broken(&self, span: Option<Range<usize>>, message: &str) {
         let line = span.as_ref().map(|span| self.place(span.start).0);
         let spot = Spot {
-            key: String::new(),
             span,
-            is_value: false,
+            ..Spot::unwritten("")
         };
         let complaint = Complaint::new(format!("this is no TOML: {message}"));
         let line = line
@@ -101,6 +148,7 @@ impl<'t> Report<'t> {
             value: Some(shown(&format!("{value:?}"))),
             line: None,
             column: None,
+            imported: None,
             reason: complaint.reason,
             hint: complaint.hint,
         };
@@ -113,16 +161,10 @@ impl<'t> Report<'t> {
 
     /// Line and character of a byte, both counted from 1.
     pub(super) fn place(&self, byte: usize) -> (usize, usize) {
-        let before = self.text.get(..byte).unwrap_or(self.text);
-        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-        let column = before
-            .rsplit('\n')
-            .next()
-            .unwrap_or_default()
-            .chars()
-            .count()
-            + 1;
-        (line, column)
+        let line = self.line_starts.partition_point(|start| *start <= byte);
+        let start = line.checked_sub(1).and_then(|at| self.line_starts.get(at));
+        let before = self.text.get(start.copied().unwrap_or(0)..byte);
+        (line, before.unwrap_or_default().chars().count() + 1)
     }
 
     /// Remembers that `section` has a key of this name.
@@ -162,8 +204,8 @@ impl<'t> Report<'t> {
             self.problem(
                 &unknown.spot,
                 Complaint {
-                    reason: "no such key".to_owned(),
                     hint,
+                    ..Complaint::new("no such key")
                 },
             );
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    import::Found,
     limits::BELIEF_MS,
     problem::Complaint,
     reader::{Element, Section},
@@ -10,9 +11,12 @@ use super::{
     upstream::REFUSED,
     value::Text,
 };
-use crate::route::{
-    Action, Conflict, InvalidRule, Library, MatchText, Place, RefKind, RewriteText, Rule, RuleText,
-    Table, TargetText, Unmatched,
+use crate::{
+    platform::Code,
+    route::{
+        Action, Conflict, InvalidRule, Library, MatchText, Place, RefKind, RewriteText, Rule,
+        RuleText, Table, TargetText, Unmatched,
+    },
 };
 
 /// A written target and where it stands.
@@ -71,6 +75,31 @@ impl Routes {
         routes
     }
 
+    /// Adds what other programs' files say. It has to come last: what is written by hand wins.
+    pub(super) fn import(&mut self, report: &Report<'_>, imported: Vec<Found<RuleText>>) {
+        for (text, spot) in imported {
+            let target = |to: &TargetText| Target {
+                text: to.target.clone(),
+                spot: spot.clone(),
+            };
+            let written = Written {
+                from: from(&text.matches),
+                targets: text.to.iter().map(target).collect(),
+                spot: spot.clone(),
+                place: text.place.clone(),
+            };
+            match text.compile() {
+                Ok(rule) => self.rules.push(rule.imported()),
+                Err(invalid) => {
+                    for invalid in &invalid {
+                        report.problem(&spot, complaint(invalid));
+                    }
+                }
+            }
+            self.written.push(written);
+        }
+    }
+
     /// The table, if every route holds and no two contradict.
     pub(super) fn table(self, report: &Report<'_>, unmatched: Unmatched) -> Option<Table> {
         match Table::new(self.rules, unmatched) {
@@ -91,10 +120,7 @@ impl Routes {
 
     fn one(&mut self, section: &mut Section<'_>, place: Place) -> Option<Rule> {
         let matches = matches(section);
-        let from = match &matches {
-            Some(MatchText::From(from)) => Some(from.clone()),
-            _ => None,
-        };
+        let from = matches.as_ref().and_then(from);
         let (to, targets) = targets(section);
         let rewrite = rewrites(section);
         let band = section.integer_or_auto("band", &(0..=BAND_MAX));
@@ -216,19 +242,29 @@ fn rewrites(section: &mut Section<'_>) -> Vec<RewriteText> {
     section.sections("rewrite").into_iter().map(read).collect()
 }
 
+fn from(matches: &MatchText) -> Option<Vec<String>> {
+    match matches {
+        MatchText::From(from) => Some(from.clone()),
+        _ => None,
+    }
+}
+
+fn complaint(invalid: &InvalidRule) -> Complaint {
+    Complaint {
+        hint: invalid.hint.clone(),
+        ..Complaint::new(&*invalid.reason)
+    }
+}
+
 /// Reports one refusal and says which key it is about.
 fn report_rule(section: &Section<'_>, invalid: &InvalidRule) -> String {
     let spot = section.spot_of(invalid.key, invalid.index);
-    let complaint = Complaint {
-        reason: invalid.reason.clone(),
-        hint: invalid.hint.clone(),
-    };
-    section.report.problem(&spot, complaint);
+    section.report.problem(&spot, complaint(invalid));
     spot.key
 }
 
 fn report_conflict(report: &Report<'_>, written: &[Written], conflict: &Conflict) {
-    let complaint = Complaint::new(conflict.to_string());
+    let complaint = Complaint::new(conflict.to_string()).code(Code::Duplicate);
     match written.iter().find(|route| route.place == conflict.second) {
         Some(route) => report.problem(&route.spot, complaint),
         None => report.problem_outside("route", &conflict.from, complaint),

@@ -1,10 +1,18 @@
 //! What a configuration is read among: the files that it names, and the environment.
 
-use std::{error::Error, fmt, io, path::Path};
+use std::{
+    error::Error,
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
 use thiserror::Error;
 
-use super::{problem::Complaint, report::Report, value::Text};
+use super::{
+    problem::Complaint,
+    report::{Report, Spot},
+    value::Text,
+};
 use crate::{secret::Secret, upstream::Proxy};
 
 /// The bits of a file's mode that let people read it who are neither its owner nor of its group.
@@ -13,7 +21,9 @@ const READABLE_BY_ALL: u32 = 0o004;
 /// Hands in what the configuration names, so that reading it touches nothing by itself.
 pub struct Surroundings<'s> {
     /// Reads a file. One that holds a secret should be refused if [`admit_secret_mode`] refuses it.
-    pub files: &'s dyn Fn(&Path, Content) -> io::Result<String>,
+    pub files: &'s dyn Fn(&Path, Content) -> io::Result<Vec<u8>>,
+    /// Finds the files that a path, a folder or a glob means, in order.
+    pub gather: &'s dyn Fn(&Path) -> io::Result<Vec<PathBuf>>,
     /// The process's environment, as far as it counts.
     pub environment: &'s Environment,
 }
@@ -55,19 +65,45 @@ pub fn admit_secret_mode(mode: u32) -> io::Result<()> {
 }
 
 impl Surroundings<'_> {
-    /// The content of a file that the configuration names; one that cannot be read is reported.
+    /// The text of a file that the configuration names; one that cannot be read is reported.
     pub(super) fn read(
         &self,
         report: &Report<'_>,
         file: &Text,
         content: Content,
     ) -> Option<String> {
-        let error = match (self.files)(Path::new(&file.text), content) {
+        let path = Path::new(&file.text);
+        let bytes = self.bytes(report, path, &file.spot, content)?;
+        let invalid = match String::from_utf8(bytes) {
             Ok(text) => return Some(text),
-            Err(error) => error,
+            // The error would keep the bytes.
+            Err(error) => error.utf8_error(),
         };
-        report.problem(&file.spot, unreadable(Path::new(&file.text), &error));
+        let error = io::Error::new(io::ErrorKind::InvalidData, invalid);
+        report.problem(&file.spot, unreadable(path, &file.spot, &error));
         None
+    }
+
+    /// The content of a file that the key at `spot` leads to; one that cannot be read is reported.
+    pub(super) fn bytes(
+        &self,
+        report: &Report<'_>,
+        path: &Path,
+        spot: &Spot,
+        content: Content,
+    ) -> Option<Vec<u8>> {
+        let read = (self.files)(path, content);
+        let complain = |error| report.problem(spot, unreadable(path, spot, &error));
+        read.map_err(complain).ok()
+    }
+
+    /// The files that a path, a folder or a glob means; if there is none, that is reported.
+    pub(super) fn gather(&self, report: &Report<'_>, pattern: &Text) -> Option<Vec<PathBuf>> {
+        let path = Path::new(&pattern.text);
+        let found = (self.gather)(path);
+        let complain =
+            |error| report.problem(&pattern.spot, unreadable(path, &pattern.spot, &error));
+        found.map_err(complain).ok()
     }
 }
 
@@ -91,8 +127,13 @@ impl fmt::Debug for Surroundings<'_> {
 }
 
 /// What to say of a file that could not be read.
-fn unreadable(path: &Path, error: &io::Error) -> Complaint {
-    let complaint = Complaint::new(format!("the file cannot be used: {error}"));
+fn unreadable(path: &Path, spot: &Spot, error: &io::Error) -> Complaint {
+    let complaint = Complaint::new(match &spot.imported {
+        Some(place) if Path::new(&*place.file) != path => {
+            format!("the file {} cannot be used: {error}", path.display())
+        }
+        _ => format!("the file cannot be used: {error}"),
+    });
     let is_open = <dyn Error + Send + Sync>::is::<ReadableByAll>;
     if error.get_ref().is_some_and(is_open) {
         complaint.hint("chmod 600 FILE; in Kubernetes, defaultMode: 0440 on the volume")
@@ -121,7 +162,7 @@ mod tests {
             ("a.pem", io::ErrorKind::PermissionDenied.into(), None),
         ];
         for (path, error, want) in rows {
-            let hint = unreadable(Path::new(path), &error).hint;
+            let hint = unreadable(Path::new(path), &Spot::unwritten(""), &error).hint;
             let fits = |want: &str| hint.as_deref().is_some_and(|hint| hint.starts_with(want));
             assert!(
                 want.map_or_else(|| hint.is_none(), fits),

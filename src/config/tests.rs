@@ -3,12 +3,18 @@
 mod broken;
 mod credential;
 mod example;
+mod import;
+mod imported;
+mod mutations;
 mod nodes;
 mod secret;
 mod transport;
 
 use super::*;
-use std::{path::Path, sync::LazyLock};
+use std::{
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
 
 use crate::upstream::{Access, Credential, Endpoint, Source};
 
@@ -20,22 +26,24 @@ fn pair() -> (String, String) {
 
 static PAIR: LazyLock<(String, String)> = LazyLock::new(pair);
 
-fn files(path: &Path, _content: Content) -> io::Result<String> {
+fn files(path: &Path, _content: Content) -> io::Result<Vec<u8>> {
     match path.extension().and_then(std::ffi::OsStr::to_str) {
-        Some("pem") => return Ok(PAIR.0.clone()),
-        Some("key") => return Ok(PAIR.1.clone()),
+        Some("pem") => return Ok(PAIR.0.clone().into_bytes()),
+        Some("key") => return Ok(PAIR.1.clone().into_bytes()),
+        Some("yaml") => return Ok(import::SECRET.into()),
         _ => {}
     }
     match path.to_str() {
-        Some("empty") => Ok("\n".to_owned()),
-        Some("open") => admit_secret_mode(0o100_644).map(|()| "secret".to_owned()),
+        Some("empty") => Ok(b"\n".to_vec()),
+        Some("open") => admit_secret_mode(0o100_644).map(|()| b"secret".to_vec()),
         Some("missing") => Err(io::ErrorKind::NotFound.into()),
-        _ => Ok("secret\n".to_owned()),
+        _ => Ok(b"secret\n".to_vec()),
     }
 }
 
 const AROUND: Surroundings<'static> = Surroundings {
     files: &files,
+    gather: &|path| Ok(vec![path.to_owned()]),
     environment: &Environment {
         http_proxy: None,
         https_proxy: None,
@@ -103,7 +111,6 @@ fn row_112_unknown_and_duplicate_keys_and_wrong_types() {
         "write [[route]], with two brackets"
     );
     for later in [
-        "[import]",
         "[credentials]\ndocker_config = \"x\"",
         "[store]\nscrub_rate = \"8MiB\"",
     ] {

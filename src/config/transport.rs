@@ -1,7 +1,11 @@
 //! The keys of `[upstream."NAME"]` that say how connections are made.
 
 use super::{
-    pem, problem::Complaint, reader::Section, report::Report, surroundings::Surroundings,
+    pem,
+    problem::Complaint,
+    reader::Section,
+    report::{Report, Spot},
+    surroundings::Surroundings,
     value::Text,
 };
 use crate::{
@@ -23,13 +27,7 @@ pub(super) fn read(section: &mut Section<'_>, settings: &mut Settings, around: &
     let pair = PAIR.map(|key| section.string_or_unset(key)).into();
     settings.transport.identity = pem::identity(report, around, PAIR, pair);
     settings.transport.is_verified = section.flag("tls_verify").unwrap_or(true);
-    if !settings.transport.is_verified {
-        report.note(format!(
-            "{}: certificates are not checked: whoever can redirect its traffic can read its login \
-             and replace tags",
-            section.spot.key
-        ));
-    }
+    note_unverified(report, settings, &section.spot);
     proxy(section, settings);
     let realms = section.strings("realms").unwrap_or_default();
     settings.realms = realms
@@ -37,6 +35,17 @@ pub(super) fn read(section: &mut Section<'_>, settings: &mut Settings, around: &
         .filter_map(|text| realm(report, text))
         .collect();
     idle_keys(section, settings);
+}
+
+/// Says what it means not to check certificates.
+pub(super) fn note_unverified(report: &Report<'_>, settings: &Settings, spot: &Spot) {
+    if !settings.transport.is_verified {
+        report.note(format!(
+            "{}: certificates are not checked: whoever can redirect its traffic can read its login \
+             and replace tags",
+            spot.name()
+        ));
+    }
 }
 
 /// The proxies of the environment, which count for every upstream.

@@ -5,7 +5,9 @@ use std::ops::RangeInclusive;
 use super::{
     address,
     credential::{self, Credentials},
+    import::Found,
     limits::{Limits, Timeouts},
+    pem,
     problem::Complaint,
     reader::Section,
     report::{Report, Spot},
@@ -15,6 +17,7 @@ use super::{
 };
 use crate::{
     oci::{Registry, UpstreamName},
+    platform::{self, Authority, Code},
     route::Refused,
     upstream::{Access, Defaults, Keyring, Settings},
 };
@@ -88,6 +91,99 @@ pub(super) fn read(
     read
 }
 
+/// Adds the registries of other programs' files; a table that is written by hand replaces those of
+/// its name.
+pub(super) fn import(
+    report: &Report<'_>,
+    read: &mut Vec<Configured>,
+    imported: &[Found<platform::Upstream>],
+    defaults: &Defaults,
+    around: &Surroundings<'_>,
+) {
+    let mut known: Vec<(UpstreamName, &Found<platform::Upstream>)> = Vec::new();
+    for found in imported {
+        let (one, spot) = found;
+        let name = canonical(one.name.as_str()).unwrap_or_else(|| one.name.clone());
+        let by_hand =
+            |other: &&Configured| other.settings.name == name && other.spot.imported.is_none();
+        if let Some(other) = read.iter().find(by_hand) {
+            let (place, key) = (spot.name(), &other.spot.key);
+            report.note(format!(
+                "{place}: {key} is written by hand and replaces this"
+            ));
+        } else if let Some((_, (other, place))) = known.iter().find(|(other, _)| *other == name) {
+            let is_same = platform::Upstream {
+                spot: one.spot.clone(),
+                ..other.clone()
+            } == *one;
+            if !is_same {
+                let place = place.name();
+                let reason = format!("{name} is another registry here than in {place}");
+                let complaint = Complaint::new(reason).code(Code::Duplicate);
+                let hint = format!("write [upstream.\"{name}\"], which replaces both");
+                report.problem(spot, complaint.hint(hint));
+            }
+        } else {
+            read.push(equipped(
+                report,
+                defaults.for_host(&name),
+                found,
+                defaults,
+                around,
+            ));
+            known.push((name, found));
+        }
+    }
+}
+
+fn equipped(
+    report: &Report<'_>,
+    mut settings: Settings,
+    (one, spot): &Found<platform::Upstream>,
+    defaults: &Defaults,
+    around: &Surroundings<'_>,
+) -> Configured {
+    let text = |text: &String| Text {
+        text: text.clone(),
+        spot: spot.clone(),
+    };
+    let endpoint_spots = if one.urls.is_empty() {
+        require_host(report, spot, &settings.name);
+        vec![spot.clone()]
+    } else {
+        let mut urls = one.urls.clone();
+        urls.dedup();
+        addresses(report, &mut settings, urls.iter().map(text).collect())
+    };
+    if let Some(path) = &one.api_path {
+        match api_path(path) {
+            Ok(path) => settings.api_path = path,
+            Err(complaint) => report.problem(spot, complaint.code(Code::Value)),
+        }
+    }
+    settings.send_ns = one.send_ns;
+    let authorities = match &one.authority {
+        None => None,
+        Some(Authority::File(path)) => pem::authorities(report, around, &text(path)),
+        Some(Authority::Pem(pem)) => pem::trusted(report, pem, spot),
+    };
+    settings.transport.authorities = authorities.unwrap_or_default();
+    if let Some((certificate, key)) = &one.client {
+        let pair = (Some(text(certificate)), Some(text(key)));
+        settings.transport.identity = pem::identity(report, around, ["certificate", "key"], pair);
+    }
+    settings.transport.is_verified = one.is_verified;
+    transport::note_unverified(report, &settings, spot);
+    settings.equip(&defaults.keyring, None);
+    settings.access = usual_access(&settings);
+    Configured {
+        settings,
+        refused: Refused::default(),
+        spot: spot.clone(),
+        endpoint_spots,
+    }
+}
+
 fn one(
     mut section: Section<'_>,
     mut settings: Settings,
@@ -131,11 +227,9 @@ pub(super) const REFUSED: [(&str, Refused); 3] = [
 
 fn endpoints(section: &mut Section<'_>, settings: &mut Settings) -> Vec<Spot> {
     let report = section.report;
-    let name = settings.name.as_str();
     let Some(texts) = section.strings("url") else {
-        if !section.has("url") && !Registry::looks_like(name) {
-            let complaint = Complaint::new(format!("\"{name}\" is no host, so it needs a url"));
-            report.problem(&section.spot, complaint.hint("add url = \"https://HOST\""));
+        if !section.has("url") {
+            require_host(report, &section.spot, &settings.name);
         }
         return vec![section.spot.clone()];
     };
@@ -143,6 +237,19 @@ fn endpoints(section: &mut Section<'_>, settings: &mut Settings) -> Vec<Spot> {
         let complaint = Complaint::new("at least one address is needed");
         report.problem(&section.spot_of("url", None), complaint);
     }
+    addresses(report, settings, texts)
+}
+
+fn require_host(report: &Report<'_>, spot: &Spot, name: &UpstreamName) {
+    if !Registry::looks_like(name.as_str()) {
+        let complaint = Complaint::new(format!("\"{name}\" is no host, so it needs a url"));
+        let complaint = complaint.hint("add url = \"https://HOST\"");
+        report.problem(spot, complaint.code(Code::Value));
+    }
+}
+
+/// Where each of the addresses is written that hold.
+fn addresses(report: &Report<'_>, settings: &mut Settings, texts: Vec<Text>) -> Vec<Spot> {
     let mut spots = Vec::new();
     settings.endpoints.clear();
     for text in texts {
@@ -154,7 +261,7 @@ fn endpoints(section: &mut Section<'_>, settings: &mut Settings) -> Vec<Spot> {
                 settings.endpoints.push(endpoint);
                 spots.push(text.spot);
             }
-            Err(complaint) => report.problem(&text.spot, complaint),
+            Err(complaint) => report.problem(&text.spot, complaint.code(Code::Value)),
         }
     }
     spots
@@ -186,8 +293,15 @@ fn access(section: &mut Section<'_>, settings: &Settings) -> Access {
                 .problem(&section.spot_of("access", None), complaint);
             Access::Shared
         }
-        None if logs_in => Access::Shared,
-        None => Access::Public,
+        None => usual_access(settings),
+    }
+}
+
+fn usual_access(settings: &Settings) -> Access {
+    if settings.logs_in() {
+        Access::Shared
+    } else {
+        Access::Public
     }
 }
 
@@ -204,7 +318,9 @@ fn api_path(text: &str) -> Result<String, Complaint> {
     let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"/._~-".contains(&byte);
     let elements = text.strip_prefix('/').map(|rest| rest.split('/'));
     let named = |element: &str| !element.is_empty() && element != "." && element != "..";
-    if text.bytes().all(sound) && elements.is_some_and(|mut elements| elements.all(named)) {
+    let is_path = text.bytes().all(sound) && elements.is_some_and(|mut some| some.all(named));
+    // A lone slash: repositories stand at the root, as for mirrors that nodes ask without /v2.
+    if is_path || text == "/" {
         return Ok(text.to_owned());
     }
     Err(Complaint::new(

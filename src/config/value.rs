@@ -25,6 +25,7 @@ impl Spot {
             key: self.join(key),
             span: Some(value.span()),
             is_value: true,
+            imported: None,
         }
     }
 
@@ -34,6 +35,7 @@ impl Spot {
             key,
             span: Some(value.span()),
             is_value: true,
+            imported: None,
         }
     }
 

@@ -131,16 +131,17 @@ const OPERATOR_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// its files through them.
 ///
 /// # Errors
-/// The system's, that it is a pipe, no UTF-8, or longer than 16 MiB.
+/// As [`read_bytes`], and that it is no UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
-    read_secret(path, |_mode| Ok(()))
+    let bytes = read_bytes(path, |_mode| Ok(()))?;
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// Reads a file that holds a secret, if its mode is admitted.
+/// Reads a file of the operator's that may hold a secret, if its mode is admitted.
 ///
 /// # Errors
-/// As [`read_text`], and what `admit` says of the mode.
-pub fn read_secret(path: &Path, admit: fn(u32) -> io::Result<()>) -> io::Result<String> {
+/// The system's, that it is a pipe, or longer than 16 MiB, and what `admit` says of the mode.
+pub fn read_bytes(path: &Path, admit: fn(u32) -> io::Result<()>) -> io::Result<Vec<u8>> {
     // A pipe is waited for without end, or ends at once and leaves nothing to read the next time.
     let file = fs::OpenOptions::new()
         .read(true)
@@ -151,11 +152,13 @@ pub fn read_secret(path: &Path, admit: fn(u32) -> io::Result<()>) -> io::Result<
         return Err(io::Error::other("it is a pipe, not a file"));
     }
     admit(found.mode())?;
-    let mut text = String::new();
-    let read =
-        io::Read::read_to_string(&mut io::Read::take(file, OPERATOR_BYTES_MAX + 1), &mut text)?;
+    let mut bytes = Vec::new();
+    let read = io::Read::read_to_end(
+        &mut io::Read::take(file, OPERATOR_BYTES_MAX + 1),
+        &mut bytes,
+    )?;
     if u64::try_from(read).is_ok_and(|read| read <= OPERATOR_BYTES_MAX) {
-        Ok(text)
+        Ok(bytes)
     } else {
         Err(io::ErrorKind::FileTooLarge.into())
     }

@@ -1,26 +1,38 @@
 //! Logins as Docker keeps them: `config.json`, containers' `auth.json`, Kubernetes'
 //! `.dockerconfigjson`, and the older `.dockercfg`.
 
+mod key;
+
 use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use serde_json::{Map, Value, error::Category};
 use thiserror::Error;
 
+use super::{
+    import::{self, Context, Piece},
+    imported::{Imported, Login},
+    json, kube,
+    node::{Node, Scalar},
+    remark::{Code, Level, Remark},
+    spot::{Spot, Text},
+};
 use crate::{
     secret::Secret,
     upstream::{Credential, Entry, Place, Source},
 };
+use key::{bare, host, path, sorted};
 
 /// One thing that is wrong with such a file: where, and why. Repeats no value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{place}: {reason}")]
+#[error("line {line}, column {column}: {reason}")]
 pub struct Flaw {
-    /// Line and column, or the key.
-    pub place: String,
-    /// Why.
-    pub reason: &'static str,
+    /// Counted from 1.
+    pub line: usize,
+    /// Counted from 1.
+    pub column: usize,
+    /// The key, and why.
+    pub reason: String,
 }
 
 /// As Kubernetes reads it: with or without padding.
@@ -30,7 +42,36 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// The user of a password that is a refresh token.
-const REFRESH_USERNAME: &str = "<token>";
+pub(super) const REFRESH_USERNAME: &str = "<token>";
+
+const NO_CONFIG: &str = "this is no object with auths, credHelpers or credsStore";
+
+/// The logins of files that hold nothing else.
+pub(super) fn import(pieces: &[Piece<'_>], _context: &Context<'_>, into: &mut Imported) {
+    for piece in pieces {
+        let Piece::Node(node) = piece else { continue };
+        if let Some(kind) = kube::kind(node) {
+            let message = "this kind of object holds no logins";
+            into.remark(Remark::new(Code::Skipped, &node.spot, message).shown(kind));
+            continue;
+        }
+        let logins = read(node, &mut into.remarks);
+        for Login { entry, spot } in first_of_each(logins, &mut into.remarks) {
+            into.entry(&spot, entry);
+        }
+    }
+}
+
+/// The logins of a text within a file, one for each place.
+pub(super) fn entries(text: &Text<'_>, remarks: &mut Vec<Remark>) -> Vec<Entry> {
+    let Some(node) = document(text, remarks) else {
+        return Vec::new();
+    };
+    import::placeholders(&node, remarks);
+    let logins = read(&node, remarks);
+    let logins = first_of_each(logins, remarks);
+    logins.into_iter().map(|login| login.entry).collect()
+}
 
 /// Reads every login: helpers of hosts first, then what is written down, then the helper of all
 /// other hosts. Of equal places the first is meant.
@@ -38,78 +79,134 @@ const REFRESH_USERNAME: &str = "<token>";
 /// # Errors
 /// Everything that is wrong, as far as the text can be read.
 pub fn docker_config(text: &str) -> Result<Vec<Entry>, Vec<Flaw>> {
-    let document = serde_json::from_str(text).map_err(|error| {
-        let reason = match error.classify() {
-            Category::Eof => "the file ends in the middle",
-            _ => "this is no JSON",
-        };
-        // The parser's own words might repeat a part of the text.
-        let place = format!("line {}, column {}", error.line(), error.column());
-        vec![Flaw { place, reason }]
-    })?;
-    let Value::Object(document) = document else {
-        let place = "line 1".to_owned();
-        let reason = "this is no object with auths, credHelpers or credsStore";
-        return Err(vec![Flaw { place, reason }]);
-    };
-    let mut reading = Reading::default();
-    if is_dockercfg(&document) {
-        reading.auths("", &document);
+    let mut remarks = Vec::new();
+    let document = document(&Text::file("", text), &mut remarks);
+    let logins = document.map(|node| read(&node, &mut remarks));
+    let is_flaw =
+        |remark: &Remark| remark.level == Level::Error || remark.code == Code::StringPrefix;
+    let flaws: Vec<_> = remarks
+        .into_iter()
+        .filter(is_flaw)
+        .map(Flaw::from)
+        .collect();
+    if flaws.is_empty() {
+        let logins = logins.unwrap_or_default().into_iter();
+        Ok(logins.map(|login| login.entry).collect())
     } else {
-        reading.helpers(&document);
-        if let Some(auths) = reading.object(&document, "auths") {
-            reading.auths("auths", auths);
+        Err(flaws)
+    }
+}
+
+impl From<Remark> for Flaw {
+    fn from(remark: Remark) -> Self {
+        Self {
+            line: remark.spot.line,
+            column: remark.spot.column,
+            reason: remark.message,
         }
-        reading.store(&document);
-    }
-    if reading.flaws.is_empty() {
-        Ok(reading.entries)
-    } else {
-        Err(reading.flaws)
     }
 }
 
-/// The older form is what stands in `auths` now.
-fn is_dockercfg(document: &Map<String, Value>) -> bool {
-    let new = ["auths", "credHelpers", "credsStore"];
-    let is_login = |value: &Value| {
-        ["auth", "username"]
-            .iter()
-            .any(|key| value.get(key).is_some())
-    };
-    !new.iter().any(|key| document.contains_key(*key)) && document.values().any(is_login)
-}
-
-#[derive(Default)]
-struct Reading {
-    entries: Vec<Entry>,
-    flaws: Vec<Flaw>,
-}
-
-impl Reading {
-    fn flaw(&mut self, place: String, reason: &'static str) {
-        self.flaws.push(Flaw { place, reason });
+fn document(text: &Text<'_>, remarks: &mut Vec<Remark>) -> Option<Node> {
+    match json::document(text) {
+        Ok(mut documents) if !documents.is_empty() => return documents.pop(),
+        Ok(_) => remarks.push(Remark::new(Code::Value, &text.start(), NO_CONFIG)),
+        Err(remark) => remarks.push(remark),
     }
+    None
+}
 
-    fn object<'v>(
-        &mut self,
-        document: &'v Map<String, Value>,
-        key: &str,
-    ) -> Option<&'v Map<String, Value>> {
-        match document.get(key)? {
-            Value::Object(object) => Some(object),
-            Value::Null => None,
-            _ => {
-                self.flaw(key.to_owned(), "this is no object");
-                None
+/// A file may name one registry twice; what counts is what its own programs take first.
+fn first_of_each(logins: Vec<Login>, remarks: &mut Vec<Remark>) -> Vec<Login> {
+    let mut firsts: Vec<Login> = Vec::new();
+    let mut sources = std::collections::HashMap::<Place, Source>::new();
+    for login in logins {
+        let Login { entry, spot } = &login;
+        match sources.get(&entry.place) {
+            None => {
+                sources.insert(entry.place.clone(), entry.source.clone());
+                firsts.push(login);
+            }
+            // A helper has the login; what stands in the file is left over.
+            Some(Source::Helper { .. }) => {}
+            Some(source) if *source == entry.source => {}
+            Some(_) => {
+                let message = format!(
+                    "{} has another login in this file, which is used",
+                    entry.place
+                );
+                let remark = Remark::new(Code::Ignored, spot, message);
+                remarks.push(remark.fix("remove one of them"));
             }
         }
     }
+    firsts
+}
 
-    fn helpers(&mut self, document: &Map<String, Value>) {
-        let helpers = self.object(document, "credHelpers");
-        for (key, value) in sorted(helpers.into_iter().flatten()) {
-            let path = path("credHelpers", key);
+fn read(document: &Node, remarks: &mut Vec<Remark>) -> Vec<Login> {
+    let mut reading = Reading {
+        logins: Vec::new(),
+        remarks,
+    };
+    if !document.is_mapping() {
+        reading.wrong(Code::Value, &document.spot, NO_CONFIG.to_owned());
+    } else if is_dockercfg(document) {
+        reading.auths("", document);
+    } else {
+        reading.helpers(document);
+        if let Some(auths) = reading.object(document, "auths") {
+            reading.auths("auths", auths);
+        }
+        reading.store(document);
+        if let Some(headers) = document
+            .get("HttpHeaders")
+            .filter(|node| node.entries().next().is_some())
+        {
+            let message = "HttpHeaders: the mirror sends its own headers";
+            reading
+                .remarks
+                .push(Remark::new(Code::Ignored, &headers.spot, message));
+        }
+    }
+    reading.logins
+}
+
+/// The older form is what stands in `auths` now.
+fn is_dockercfg(document: &Node) -> bool {
+    let new = ["auths", "credHelpers", "credsStore"];
+    let is_login = |value: &Node| ["auth", "username"].iter().any(|key| value.has(key));
+    !new.iter().any(|key| document.has(key)) && document.entries().any(|(_, value)| is_login(value))
+}
+
+struct Reading<'r> {
+    logins: Vec<Login>,
+    remarks: &'r mut Vec<Remark>,
+}
+
+impl Reading<'_> {
+    fn wrong(&mut self, code: Code, spot: &Spot, message: String) {
+        self.remarks.push(Remark::new(code, spot, message));
+    }
+
+    fn object<'n>(&mut self, document: &'n Node, key: &str) -> Option<&'n Node> {
+        let object = document.get(key)?;
+        if object.is_mapping() {
+            return Some(object);
+        }
+        self.wrong(
+            Code::Value,
+            &object.spot,
+            format!("{key}: this is no object"),
+        );
+        None
+    }
+
+    fn helpers(&mut self, document: &Node) {
+        let Some(helpers) = self.object(document, "credHelpers") else {
+            return;
+        };
+        for (key, value) in sorted(helpers) {
+            let path = path("credHelpers", &key.text);
             let Some(place) = self.place(&path, key) else {
                 continue;
             };
@@ -118,128 +215,108 @@ impl Reading {
                 Ok("") => {}
                 Ok(name) => {
                     let source = match place.host() {
-                        Some(_) => Source::helper(name, host(key)),
+                        Some(_) => Source::helper(name, host(&key.text)),
                         None => Source::Helper {
                             name: name.to_owned(),
                             server: String::new(),
                         },
                     };
-                    self.entries.push(Entry { place, source });
+                    self.login(&key.start, place, source);
                 }
-                Err(reason) => self.flaw(path, reason),
+                Err(reason) => self.wrong(Code::Value, &value.spot, format!("{path}: {reason}")),
             }
         }
     }
 
-    fn auths(&mut self, prefix: &str, auths: &Map<String, Value>) {
-        for (key, value) in sorted(auths.iter()) {
-            let path = path(prefix, key);
-            let Value::Object(fields) = value else {
-                self.flaw(path, "this is no object");
+    fn auths(&mut self, prefix: &str, auths: &Node) {
+        for (key, value) in sorted(auths) {
+            let path = path(prefix, &key.text);
+            if !value.is_mapping() {
+                self.wrong(
+                    Code::Value,
+                    &value.spot,
+                    format!("{path}: this is no object"),
+                );
                 continue;
-            };
-            match credential(fields) {
+            }
+            match credential(value) {
                 // A helper has it; the key only says that there was a login.
                 Ok(None) => {}
                 Ok(Some(credential)) => {
                     if let Some(place) = self.place(&path, key) {
-                        let source = Source::Given(credential);
-                        self.entries.push(Entry { place, source });
+                        self.login(&key.start, place, Source::Given(credential));
                     }
                 }
-                Err((field, reason)) => self.flaw(format!("{path}.{field}"), reason),
+                Err((field, reason)) => {
+                    let found = value.get(field);
+                    let code = match found.and_then(string) {
+                        Some(_) if field == "auth" => Code::AuthBase64,
+                        _ => Code::Value,
+                    };
+                    let spot = &found.unwrap_or(value).spot;
+                    self.wrong(code, spot, format!("{path}.{field}: {reason}"));
+                }
             }
         }
     }
 
-    fn store(&mut self, document: &Map<String, Value>) {
+    fn store(&mut self, document: &Node) {
         let Some(value) = document.get("credsStore") else {
             return;
         };
         match helper_name(value) {
             Ok("") => {}
-            Ok(name) => self.entries.push(Entry {
-                place: Place::anywhere(),
-                source: Source::Helper {
+            Ok(name) => {
+                let source = Source::Helper {
                     name: name.to_owned(),
                     server: String::new(),
-                },
-            }),
-            Err(reason) => self.flaw("credsStore".to_owned(), reason),
+                };
+                self.login(&value.spot, Place::anywhere(), source);
+            }
+            Err(reason) => self.wrong(Code::Value, &value.spot, format!("credsStore: {reason}")),
         }
     }
 
-    fn place(&mut self, path: &str, key: &str) -> Option<Place> {
-        let bare = bare(key);
-        let place = bare.parse().ok();
-        if place.is_none() {
-            let reason = "the key is no registry, written HOST[:PORT][/PATH]";
-            self.flaw(path.to_owned(), reason);
+    fn login(&mut self, spot: &Spot, place: Place, source: Source) {
+        let entry = Entry { place, source };
+        let spot = spot.clone();
+        self.logins.push(Login { entry, spot });
+    }
+
+    fn place(&mut self, path: &str, key: &Scalar) -> Option<Place> {
+        let bare = bare(&key.text);
+        let place: Option<Place> = bare.parse().ok();
+        if place.is_some() {
+            return place;
         }
-        place
+        let whole = bare.trim_end_matches(['-', '_', '.']);
+        let remark = if whole.contains('/') && whole.parse::<Place>().is_ok() {
+            let message = format!("{path}: the key ends within an element, and is not used");
+            Remark::new(Code::StringPrefix, &key.start, message)
+                .fix("write a key for each repository; only whole elements are compared here")
+        } else {
+            let message = format!("{path}: the key is no registry, written HOST[:PORT][/PATH]");
+            Remark::new(Code::Reference, &key.start, message)
+        };
+        self.remarks.push(remark);
+        None
     }
 }
 
-/// Plain keys before those with a scheme: where both mean the same registry, the plain one does.
-fn sorted<'v>(
-    fields: impl Iterator<Item = (&'v String, &'v Value)>,
-) -> Vec<(&'v String, &'v Value)> {
-    let mut fields: Vec<_> = fields.collect();
-    fields.sort_by_key(|(key, _)| (key.contains("://"), *key));
-    fields
-}
-
-/// A key's whole path, without a login that may stand in it.
-fn path(prefix: &str, key: &str) -> String {
-    let shown = match key.rsplit_once('@') {
-        Some((_, host)) => format!("…@{host}"),
-        None => key.to_owned(),
-    };
-    let shown = format!("{shown:?}");
-    if prefix.is_empty() {
-        shown
-    } else {
-        format!("{prefix}.{shown}")
-    }
-}
-
-/// A key without scheme, the API's version, and slashes at its end: `https://index.docker.io/v1/`.
-fn bare(key: &str) -> String {
-    let rest = ["https://", "http://"]
-        .iter()
-        .find_map(|scheme| key.strip_prefix(scheme))
-        .unwrap_or(key);
-    let rest = rest.trim_end_matches('/');
-    match rest.split_once('/') {
-        Some((host, "v1" | "v2")) => host.to_owned(),
-        Some((host, path)) => {
-            let below = ["v1/", "v2/"].iter().find_map(|api| path.strip_prefix(api));
-            format!("{host}/{}", below.unwrap_or(path))
-        }
-        None => rest.to_owned(),
-    }
-}
-
-/// What a helper is asked for.
-fn host(key: &str) -> &str {
-    let rest = key.split_once("://").map_or(key, |(_, rest)| rest);
-    rest.split('/').next().unwrap_or(rest)
-}
-
-fn helper_name(value: &Value) -> Result<&str, &'static str> {
-    match value {
-        Value::Null => Ok(""),
-        Value::String(name) if name.is_empty() || Source::is_helper_name(name) => Ok(name),
-        Value::String(_) => Err("a helper's name has letters, digits and . _ - only"),
-        _ => Err("this is no string"),
+fn helper_name(value: &Node) -> Result<&str, &'static str> {
+    match string(value) {
+        Some(name) if name.is_empty() || Source::is_helper_name(name) => Ok(name),
+        Some(_) => Err("a helper's name has letters, digits and . _ - only"),
+        None if value.is_null() => Ok(""),
+        None => Err("this is no string"),
     }
 }
 
 /// The field that is wrong, and why.
-type FieldFlaw = (&'static str, &'static str);
+pub(super) type FieldFlaw = (&'static str, &'static str);
 
 /// One login. Tokens come before passwords: beside one, the password is a left-over.
-fn credential(fields: &Map<String, Value>) -> Result<Option<Credential>, FieldFlaw> {
+fn credential(fields: &Node) -> Result<Option<Credential>, FieldFlaw> {
     if let Some(token) = field(fields, "registrytoken")? {
         return Ok(Some(Credential::Token(Secret::new(token))));
     }
@@ -258,21 +335,25 @@ fn credential(fields: &Map<String, Value>) -> Result<Option<Credential>, FieldFl
 }
 
 /// A field's text; an empty one counts as none.
-fn field<'v>(
-    fields: &'v Map<String, Value>,
-    key: &'static str,
-) -> Result<Option<&'v str>, FieldFlaw> {
-    match fields.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) if text.is_empty() => Ok(None),
-        Some(Value::String(text)) if text.contains('\0') => Err((key, "there is a NUL in it")),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err((key, "this is no string")),
+fn field<'n>(fields: &'n Node, key: &'static str) -> Result<Option<&'n str>, FieldFlaw> {
+    match fields.get(key).map(string) {
+        None | Some(Some("")) => Ok(None),
+        Some(Some(text)) if text.contains('\0') => Err((key, "there is a NUL in it")),
+        Some(Some(text)) => Ok(Some(text)),
+        Some(None) => Err((key, "this is no string")),
     }
 }
 
+/// A text that is no number, and neither true nor false.
+fn string(node: &Node) -> Option<&str> {
+    let scalar = node.scalar()?;
+    let is_other = scalar.is_plain
+        && (scalar.text.parse::<f64>().is_ok() || ["true", "false"].contains(&&*scalar.text));
+    (!is_other).then_some(&scalar.text)
+}
+
 /// `auth`: the base64 of `USER:PASSWORD`.
-fn decoded(coded: &str) -> Result<Credential, &'static str> {
+pub(super) fn decoded(coded: &str) -> Result<Credential, &'static str> {
     // Tools break lines and fill up with NUL.
     let coded: String = coded.split_ascii_whitespace().collect();
     let bytes = BASE64
@@ -289,7 +370,7 @@ fn decoded(coded: &str) -> Result<Credential, &'static str> {
     pair(username, password).map_err(|(_, reason)| reason)
 }
 
-fn pair(username: &str, password: &str) -> Result<Credential, FieldFlaw> {
+pub(super) fn pair(username: &str, password: &str) -> Result<Credential, FieldFlaw> {
     if username.is_empty() {
         return Err(("username", "the user name is empty"));
     }
@@ -424,7 +505,7 @@ mod tests {
         for (text, flaw) in [
             (
                 String::new(),
-                "line 1, column 0: the file ends in the middle",
+                "line 1, column 1: the file ends in the middle",
             ),
             (
                 "{\n \"canary\": canary".into(),
@@ -432,68 +513,71 @@ mod tests {
             ),
             (
                 "[]".into(),
-                "line 1: this is no object with auths, credHelpers or credsStore",
+                "line 1, column 1: this is no object with auths, credHelpers or credsStore",
             ),
             (
                 coded("canary"),
-                "auths.\"a.b\".auth: there is no colon in the decoded USER:PASSWORD",
+                "line 1, column 28: auths.\"a.b\".auth: there is no colon in the decoded USER:PASSWORD",
             ),
             (
                 coded(":canary"),
-                "auths.\"a.b\".auth: the user name is empty",
+                "line 1, column 28: auths.\"a.b\".auth: the user name is empty",
             ),
             (
                 coded("canary:"),
-                "auths.\"a.b\".auth: the password is empty",
+                "line 1, column 28: auths.\"a.b\".auth: the password is empty",
             ),
             (
                 coded("can\0ary:x"),
-                "auths.\"a.b\".auth: there is a NUL in it",
+                "line 1, column 28: auths.\"a.b\".auth: there is a NUL in it",
             ),
             (
                 fields(r#""auth": "canary!""#),
-                "auths.\"a.b\".auth: this is no base64 of USER:PASSWORD",
+                "line 1, column 28: auths.\"a.b\".auth: this is no base64 of USER:PASSWORD",
             ),
             (
                 fields(r#""auth": "/w""#),
-                "auths.\"a.b\".auth: this is no text in base64",
+                "line 1, column 28: auths.\"a.b\".auth: this is no text in base64",
             ),
             (
                 fields(r#""auth": 5"#),
-                "auths.\"a.b\".auth: this is no string",
+                "line 1, column 28: auths.\"a.b\".auth: this is no string",
             ),
             (
                 fields(r#""username": "canary""#),
-                "auths.\"a.b\".password: a user name without a password",
+                "line 1, column 19: auths.\"a.b\".password: a user name without a password",
             ),
             (
                 fields(r#""password": "canary""#),
-                "auths.\"a.b\".username: a password without a user name",
+                "line 1, column 19: auths.\"a.b\".username: a password without a user name",
             ),
             (
                 fields(r#""identitytoken": "can\u0000ary""#),
-                "auths.\"a.b\".identitytoken: there is a NUL in it",
+                "line 1, column 37: auths.\"a.b\".identitytoken: there is a NUL in it",
             ),
             (
                 key("a b"),
-                "auths.\"a b\": the key is no registry, written HOST[:PORT][/PATH]",
+                "line 1, column 13: auths.\"a b\": the key is no registry, written HOST[:PORT][/PATH]",
             ),
             (
                 key("https://me:canary@a.b"),
-                "auths.\"…@a.b\": the key is no registry, written HOST[:PORT][/PATH]",
+                "line 1, column 13: auths.\"…@a.b\": the key is no registry, written HOST[:PORT][/PATH]",
             ),
             (
                 r#"{"auths": {"a.b": "canary"}}"#.into(),
-                "auths.\"a.b\": this is no object",
+                "line 1, column 19: auths.\"a.b\": this is no object",
             ),
-            (r#"{"auths": "canary"}"#.into(), "auths: this is no object"),
+            (
+                r#"{"auths": "canary"}"#.into(),
+                "line 1, column 11: auths: this is no object",
+            ),
             (
                 r#"{"credsStore": "../canary"}"#.into(),
-                "credsStore: a helper's name has letters, digits and . _ - only",
+                "line 1, column 16: credsStore: a helper's name has letters, digits and . _ - only",
             ),
             (
                 r#"{"credHelpers": {"a.b": ["canary"]}}"#.into(),
-                "credHelpers.\"a.b\": this is no string",
+                "line 1, column 25: credHelpers.\"a.b\": this is no string",
             ),
         ] {
             let flaws = docker_config(&text).unwrap_err();

@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Directory, PullError, lead::origin};
+use super::{
+    Directory, PullError,
+    lead::{kind, origin},
+};
 use crate::{
     oci::{Digest, Origin, Reference, Tag},
     route::{Candidate, Decision, Named, Table},
@@ -121,6 +124,10 @@ impl Explained {
                 let origin = place.map_or_else(|| "built-in".to_owned(), |place| place.to_string());
                 explained.route = Some(RouteLine { from, origin });
                 explained.reason = pin.map(|pin| format!("pinned to {pin}"));
+                if candidates.is_empty() {
+                    let kind = kind(reference);
+                    explained.reason = Some(format!("the route has no target for {kind}"));
+                }
                 let reference = pin.map_or_else(|| reference.clone(), Reference::Digest);
                 explained.candidates = candidates
                     .iter()
@@ -129,6 +136,14 @@ impl Explained {
             }
         }
         explained
+    }
+
+    /// What is kept is served, though there is nobody to ask; else that is a refusal.
+    pub fn keep(&mut self, stored: Option<Stored>) {
+        if stored.is_none() && self.outcome == Outcome::Route && self.candidates.is_empty() {
+            self.outcome = Outcome::Deny;
+        }
+        self.stored = stored;
     }
 }
 

@@ -25,6 +25,14 @@ pub(super) struct Lead {
     nobody: PullError,
 }
 
+/// What a route without a candidate has no target for.
+pub(super) fn kind(reference: &Reference) -> &'static str {
+    match reference {
+        Reference::Tag(_) => "tags",
+        Reference::Digest(_) => "digests",
+    }
+}
+
 impl Lead {
     /// The error for a name whose candidates are none, if so.
     pub(super) fn nobody(&self) -> Option<PullError> {
@@ -58,10 +66,7 @@ impl Puller {
                 tag_stale_max,
                 ..
             } => {
-                let kind = match reference {
-                    Reference::Tag(_) => "tags",
-                    Reference::Digest(_) => "digests",
-                };
+                let kind = kind(reference);
                 let rule = format!("the route from {from:?}, which has no target for {kind}");
                 Ok(Lead {
                     candidates,

@@ -166,8 +166,10 @@ impl Table {
         let name = &named.repository;
         let list = public::NAME;
         let reason = match self.unmatched {
+            Unmatched::Deny | Unmatched::Auto if self.routes() != 0 => {
+                format!("no route matches {name}")
+            }
             Unmatched::Deny => format!("no route matches {name}, and unmatched = \"deny\""),
-            Unmatched::Auto if self.routes() != 0 => format!("no route matches {name}"),
             Unmatched::Auto | Unmatched::Source => {
                 format!("{registry} is not on {list}, and no route names it")
             }

@@ -17,6 +17,11 @@ pub(super) fn is_listed(registry: &Registry) -> bool {
     HOSTS.contains(&registry.as_str())
 }
 
+/// The registries that the list names themselves.
+pub(super) fn listed() -> impl Iterator<Item = Registry> {
+    HOSTS.iter().filter_map(|host| host.parse().ok())
+}
+
 /// What `explain` calls the list.
 pub(super) const NAME: &str = "the built-in list of public registries";
 

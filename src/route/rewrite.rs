@@ -56,6 +56,7 @@ pub(super) fn compile(text: &str) -> Result<Regex, Flaw> {
         // The library draws the pattern over several lines; its last one says what is wrong.
         let last = text.lines().last().unwrap_or_default();
         Flaw::new(last.trim_start_matches("error: "))
+            .hint("write \\ before a sign that stands for itself: \\( \\[ \\{ \\* \\+ \\? \\. \\|")
     })
 }
 

@@ -64,6 +64,16 @@ pub struct TargetText {
     pub refused: Option<Refused>,
 }
 
+impl From<&str> for TargetText {
+    fn from(target: &str) -> Self {
+        Self {
+            target: target.to_owned(),
+            ref_kind: RefKind::Any,
+            refused: None,
+        }
+    }
+}
+
 /// One entry of `rewrite`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RewriteText {
@@ -144,6 +154,23 @@ pub(super) struct Flaw {
 }
 
 impl RuleText {
+    /// A route that leads to these targets, with every other key at its default.
+    pub fn new(matches: MatchText, to: Vec<TargetText>, place: Place) -> Self {
+        Self {
+            matches,
+            ref_kind: RefKind::Any,
+            action: Action::Route,
+            to,
+            rewrite: Vec::new(),
+            library: Library::Auto,
+            digest: None,
+            band: None,
+            tag_fresh: None,
+            tag_stale_max: None,
+            place,
+        }
+    }
+
     /// Checks every value and reports all that are wrong.
     pub fn compile(self) -> Result<Rule, Vec<InvalidRule>> {
         let mut problems = Problems::default();

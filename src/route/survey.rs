@@ -3,14 +3,53 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Table,
+    Table, Unmatched,
     index::Entry,
     pattern::Kind,
     place::{Hosts, Paths},
+    public,
 };
 use crate::oci::{Digest, Registry, Repository, Tag, UpstreamName};
 
+/// Which registries a table knows what to do with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Registries {
+    /// Those that can be listed.
+    pub named: BTreeSet<Registry>,
+    /// What may match further ones, as it is written.
+    pub patterns: BTreeSet<String>,
+}
+
 impl Table {
+    /// The registries that it may be asked for with any sense, refused ones included.
+    pub fn registries(&self) -> Registries {
+        let mut found = Registries::default();
+        let is_public = match self.unmatched {
+            Unmatched::Auto => self.routes() == 0,
+            Unmatched::Deny => false,
+            Unmatched::Source => true,
+        };
+        if is_public {
+            found.named.extend(public::listed());
+        }
+        for entry in self.index.all() {
+            let Kind::Place(hosts, _) = &entry.pattern.kind else {
+                found.patterns.insert(entry.pattern.written.clone());
+                continue;
+            };
+            let exact = match hosts {
+                Hosts::Exact(registry) => Some(registry.clone()),
+                Hosts::AnyPort(host) => host.parse().ok(),
+                Hosts::Suffix(_) | Hosts::Any => None,
+            };
+            if !matches!(hosts, Hosts::Exact(_)) {
+                found.patterns.insert(entry.pattern.written.clone());
+            }
+            found.named.extend(exact);
+        }
+        found
+    }
+
     /// The upstreams that routes name: in a target, or as a registry that is asked itself.
     pub fn upstreams(&self) -> BTreeSet<UpstreamName> {
         let itself = |entry: &Entry| match &entry.pattern.kind {
@@ -48,7 +87,10 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Unmatched, rule::RuleText, vectors::route},
+        super::{
+            rule::{MatchText, RuleText},
+            vectors::route,
+        },
         *,
     };
 
@@ -67,6 +109,26 @@ mod tests {
         ]);
         let names: Vec<_> = table.upstreams().iter().map(ToString::to_string).collect();
         assert_eq!(names, ["docker.io", "harbor.example", "other.example"]);
+    }
+
+    #[test]
+    fn names_every_registry_and_what_may_be_one() {
+        let mut glob = route("docker.io", &["h"]);
+        glob.matches = MatchText::Glob("nginx*".to_owned());
+        let texts = vec![
+            route("docker.io/library", &["h"]),
+            route("docker.io/a/b:1", &["h/c"]),
+            route("r.example:*", &["h"]),
+            route("*.corp", &["h"]),
+            glob,
+        ];
+        let Registries { named, patterns } = table(texts).registries();
+        let named: Vec<_> = named.iter().map(Registry::as_str).collect();
+        assert_eq!(named, ["docker.io", "r.example"]);
+        let patterns: Vec<_> = patterns.iter().map(String::as_str).collect();
+        assert_eq!(patterns, ["*.corp", "nginx*", "r.example:*"]);
+        let bare = table(Vec::new()).registries();
+        assert!(bare.named.contains(&"quay.io".parse().unwrap()) && bare.patterns.is_empty());
     }
 
     #[test]

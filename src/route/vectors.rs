@@ -13,27 +13,9 @@ type Row = (&'static str, &'static str, &'static [&'static str]);
 
 /// A hand-written route with every other key at its default.
 pub(super) fn route(from: &str, to: &[&str]) -> RuleText {
-    RuleText {
-        matches: MatchText::From(vec![from.to_owned()]),
-        ref_kind: RefKind::Any,
-        action: Action::Route,
-        to: to.iter().map(|to| target(to)).collect(),
-        rewrite: Vec::new(),
-        library: Library::Auto,
-        digest: None,
-        band: None,
-        tag_fresh: None,
-        tag_stale_max: None,
-        place: Place(from.into()),
-    }
-}
-
-fn target(to: &str) -> TargetText {
-    TargetText {
-        target: to.to_owned(),
-        ref_kind: RefKind::Any,
-        refused: None,
-    }
+    let matches = MatchText::From(vec![from.to_owned()]);
+    let to = to.iter().map(|to| TargetText::from(*to)).collect();
+    RuleText::new(matches, to, Place(from.into()))
 }
 
 fn table(texts: Vec<RuleText>) -> Table {

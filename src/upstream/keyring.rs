@@ -26,11 +26,12 @@ pub struct Entry {
     pub source: Source,
 }
 
-/// `HOST[:PORT][/PATH]`: a part of a registry. Within a label of the host, `*` is any text.
+/// `HOST[:PORT][/PATH]`: a part of a registry. Within a label of the host, `*` is any text,
+/// `?` one letter, and `[a-z]` one of these letters.
 ///
 /// No port means https's own, 443, which may be written as well; every other port must be the
 /// same. The path covers whole elements of a repository's name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     host: Host,
     path: Vec<String>,
@@ -39,7 +40,7 @@ pub struct Place {
 /// Not written as a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
-    "a place is written HOST[:PORT][/PATH]; * stands for any text within one label of the host"
+    "a place is written HOST[:PORT][/PATH]; *, ? and [a-z] stand for text within one label of the host"
 )]
 pub struct InvalidPlace;
 
@@ -306,6 +307,13 @@ mod tests {
             ("*.corp:5000", "a.corp:5000", "a", true),
             ("*.corp:5000", "a.corp", "a", false),
             ("*.corp:443", "a.corp", "a", true),
+            ("reg?.corp", "reg1.corp", "a", true),
+            ("reg?.corp", "reg.corp", "a", false),
+            ("reg-[a-c].corp", "reg-b.corp", "a", true),
+            ("reg-[a-c].corp", "reg-d.corp", "a", false),
+            ("reg-[^a-c]*.corp", "reg-dd.corp", "a", true),
+            ("reg-[^a-c]*.corp", "reg-a.corp", "a", false),
+            ("[qx]uay.io", "quay.io", "a", true),
         ] {
             let expected = fits.then_some(place);
             assert_eq!(found(&[place], &[host], name), expected, "{place} {host}");
@@ -363,6 +371,9 @@ mod tests {
             "a.b/C",
             "a.b/c:1",
             "a.b:x",
+            "reg[a.b",
+            "reg[].b",
+            "reg[a-].b",
             "a.b:0",
             "a.b:*",
             "*",
@@ -370,8 +381,8 @@ mod tests {
             "a..b",
             "*..b",
             "me:canary@a.b",
-            "a.b?x",
-            "[a].b",
+            "a.b/c?x",
+            "[::g]",
             "a b",
         ] {
             assert_eq!(text.parse::<Place>(), Err(InvalidPlace), "{text}");

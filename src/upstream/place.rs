@@ -8,7 +8,7 @@ use crate::oci::Registry;
 const HTTPS_PORT: u16 = 443;
 
 /// Which hosts a place is at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Host {
     /// This one; Docker Hub under the name `docker.io`.
     Exact(Address),
@@ -19,7 +19,7 @@ pub(super) enum Host {
 }
 
 /// `HOST[:PORT]` in lower case, without the port of https.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Address {
     host: String,
     port: Option<u16>,
@@ -29,15 +29,19 @@ impl Host {
     /// Reads a host, or a pattern of hosts. A lone `*` would be any single label, which nobody
     /// means.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let pattern = text.contains('*');
-        let plain = text.replace('*', "x");
-        plain.parse::<Registry>().ok()?;
         let address = Address::read(text);
-        match pattern {
-            false if address.is_docker_hub() => Some(Self::Exact(Address::read("docker.io"))),
-            false => Some(Self::Exact(address)),
-            true => Some(Self::Glob(address)).filter(|_| !text.starts_with("*:") && text != "*"),
+        if text.parse::<Registry>().is_ok() {
+            let is_hub = address.is_docker_hub();
+            return Some(Self::Exact(if is_hub {
+                Address::read("docker.io")
+            } else {
+                address
+            }));
         }
+        // With a letter in each blank it would have to be a host.
+        let plain: Option<Vec<String>> = text.split('.').map(plain).collect();
+        plain?.join(".").parse::<Registry>().ok()?;
+        Some(Self::Glob(address)).filter(|_| !text.starts_with("*:") && text != "*")
     }
 
     /// Whether a registry's name, `HOST[:PORT]`, is among these hosts.
@@ -104,23 +108,106 @@ impl fmt::Display for Address {
     }
 }
 
-fn label_fits(pattern: &str, label: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(rest) = label.strip_prefix(first) else {
-        return false;
-    };
-    let Some(last) = parts.next_back() else {
-        return rest.is_empty();
-    };
-    let Some(mut rest) = rest.strip_suffix(last) else {
-        return false;
-    };
-    parts.all(|part| match rest.split_once(part) {
-        Some((_, after)) => {
-            rest = after;
-            true
+/// A part of a label's pattern.
+enum Part {
+    /// `*`
+    Any,
+    /// `?`, or a letter that stands for itself, or `[a-z]`: from and to, and `[^a-z]`.
+    One {
+        is_not: bool,
+        ranges: Vec<(char, char)>,
+    },
+}
+
+impl Part {
+    fn takes(&self, letter: char) -> bool {
+        match self {
+            Self::Any => true,
+            Self::One { is_not, ranges } => {
+                let is_in = |(from, to): &(char, char)| (*from..=*to).contains(&letter);
+                ranges.iter().any(is_in) != *is_not
+            }
         }
-        None => false,
-    })
+    }
+}
+
+/// The parts of a label's pattern, as kubelet reads it; none if a bracket is not closed.
+fn parts(pattern: &str) -> Option<Vec<Part>> {
+    let mut parts = Vec::new();
+    let mut letters = pattern.chars();
+    while let Some(letter) = letters.next() {
+        parts.push(match letter {
+            '*' => Part::Any,
+            '?' => Part::One {
+                is_not: true,
+                ranges: Vec::new(),
+            },
+            '[' => {
+                let (set, rest) = letters.as_str().split_once(']')?;
+                letters = rest.chars();
+                set_of(set)?
+            }
+            letter => Part::One {
+                is_not: false,
+                ranges: vec![(letter, letter)],
+            },
+        });
+    }
+    Some(parts)
+}
+
+/// What stands in brackets.
+fn set_of(set: &str) -> Option<Part> {
+    let (is_not, set) = match set.strip_prefix('^') {
+        Some(set) => (true, set),
+        None => (false, set),
+    };
+    let mut ranges = Vec::new();
+    let mut letters = set.chars();
+    while let Some(from) = letters.next() {
+        let to = match letters.as_str().strip_prefix('-') {
+            Some(rest) => {
+                letters = rest.chars();
+                letters.next()?
+            }
+            None => from,
+        };
+        ranges.push((from, to));
+    }
+    (!ranges.is_empty()).then_some(Part::One { is_not, ranges })
+}
+
+/// A label that fits a pattern, more or less.
+fn plain(pattern: &str) -> Option<String> {
+    let letter = |part: Part| match part {
+        Part::One {
+            is_not: false,
+            ranges,
+        } => ranges.first().map_or('x', |(from, _)| *from),
+        _ => 'x',
+    };
+    Some(parts(pattern)?.into_iter().map(letter).collect())
+}
+
+fn label_fits(pattern: &str, label: &str) -> bool {
+    let Some(parts) = parts(pattern) else {
+        return false;
+    };
+    // Behind which letters the parts so far may end.
+    let mut ends = vec![true];
+    ends.resize(label.chars().count() + 1, false);
+    for part in parts {
+        ends = match part {
+            Part::Any => {
+                let first = ends.iter().position(|end| *end).unwrap_or(ends.len());
+                (0..ends.len()).map(|at| at >= first).collect()
+            }
+            Part::One { .. } => {
+                let moved = ends.iter().zip(label.chars());
+                let moved = moved.map(|(end, letter)| *end && part.takes(letter));
+                std::iter::once(false).chain(moved).collect()
+            }
+        };
+    }
+    ends.last() == Some(&true)
 }

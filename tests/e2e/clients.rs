@@ -23,15 +23,19 @@ pub(crate) enum Way<'a> {
     Tls(&'a Path),
 }
 
-/// A policy that takes unsigned images, and a `registries.conf` whose `docker.io` lives behind `location` only.
-fn write_containers_conf(folder: &Path, location: &str, way: &Way<'_>) {
-    let policy = r#"{"default": [{"type": "insecureAcceptAnything"}]}"#;
-    fs::write(folder.join("policy.json"), policy).unwrap();
+/// A `registries.conf` whose `docker.io` lives behind `location` only.
+fn registries_conf(location: &str, way: &Way<'_>) -> String {
     let insecure = matches!(way, Way::Plain);
-    let registries = format!(
+    format!(
         "[[registry]]\nprefix = \"docker.io\"\nlocation = \"127.0.0.1:1/nowhere\"\ninsecure = true\n\
          [[registry.mirror]]\nlocation = \"{location}\"\ninsecure = {insecure}\n"
-    );
+    )
+}
+
+/// The `registries.conf`, a policy that takes unsigned images, and no login.
+fn write_containers_files(folder: &Path, registries: &str) {
+    let policy = r#"{"default": [{"type": "insecureAcceptAnything"}]}"#;
+    fs::write(folder.join("policy.json"), policy).unwrap();
     fs::write(folder.join("registries.conf"), registries).unwrap();
     fs::write(folder.join("auth.json"), "{}").unwrap();
 }

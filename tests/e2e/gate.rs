@@ -16,10 +16,14 @@ pub(crate) fn can_play(scene: &str, programs: &[&str]) -> bool {
         return true;
     };
     assert!(!required, "{scene} cannot be played: {reason}");
-    // Not by `eprintln!`, which the test runner keeps to itself when a test passes.
+    say_skipped(scene, &reason);
+    false
+}
+
+/// Not by `eprintln!`, which the test runner keeps to itself when a test passes.
+pub(crate) fn say_skipped(scene: &str, reason: &str) {
     let mut stderr = io::stderr();
     writeln!(stderr, "skipped {scene}: {reason}").unwrap();
-    false
 }
 
 /// Where a program lies; daemons live in folders that a user's PATH may lack.

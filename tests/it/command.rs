@@ -18,7 +18,7 @@ use crate::rows::Rows;
 const SEED: u64 = 108;
 
 /// The program, run to its end.
-fn roadstead(arguments: &[&str]) -> (Option<i32>, String, String) {
+pub(crate) fn roadstead(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_roadstead"))
         .args(arguments)
         .output();
@@ -32,14 +32,14 @@ fn roadstead(arguments: &[&str]) -> (Option<i32>, String, String) {
 }
 
 /// A serving child; killed at the end of its test.
-struct Served {
+pub(crate) struct Served {
     child: Child,
     log: BufReader<ChildStderr>,
     address: SocketAddr,
 }
 
 impl Served {
-    fn start(config: &Path) -> Self {
+    pub(crate) fn start(config: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_roadstead"))
             .args(["serve", "--config", config.to_str().unwrap()])
             .stderr(Stdio::piped())
@@ -69,7 +69,7 @@ impl Served {
         }
     }
 
-    fn send(&self, bytes: &[u8]) -> String {
+    pub(crate) fn send(&self, bytes: &[u8]) -> String {
         let mut socket = TcpStream::connect(self.address).unwrap();
         socket.write_all(bytes).unwrap();
         let mut answer = Vec::new();
@@ -152,7 +152,7 @@ fn usage() {
     );
     let (code, out, _) = roadstead(&["--help"]);
     rows.same("--help", code, Some(0));
-    for command in ["serve", "check", "explain", "demo"] {
+    for command in ["serve", "check", "explain", "demo", "import", "render"] {
         rows.holds("--help", out.contains(command), &out);
         rows.same(command, roadstead(&[command, "--help"]).0, Some(0));
     }
@@ -164,6 +164,18 @@ fn usage() {
         &["serve", "--config"],
         &["explain"],
         &["check", "extra"],
+        &["import"],
+        &["import", "auto"],
+        &["import", "nonsense", "file"],
+        &["import", "k3s", "file", "--secrets-dir", ""],
+        &["import", "k3s", "file", "--internal-registry", "a b"],
+        &["render"],
+        &["render", "nonsense"],
+        &["render", "k3s", "--force"],
+        &["render", "k3s", "--mirror", "mirror.corp"],
+        &["render", "k3s", "--mirror", "ftp://mirror.corp"],
+        &["render", "k3s", "--mirror", "http://mirror.corp/v2"],
+        &["render", "k3s", "--mirror", "http://"],
     ] {
         let (code, out, err) = roadstead(wrong);
         rows.same(

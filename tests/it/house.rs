@@ -51,9 +51,8 @@ const TOUCH_FILES: [&str; 1] = ["src/server/socket_file.rs"];
 const PICK_STATUSES: [&str; 3] = ["src/api/error.rs", "src/admin.rs", "src/control.rs"];
 const FINE_STATUSES: [&str; 3] = ["OK", "PARTIAL_CONTENT", "NOT_MODIFIED"];
 
-/// Most lines of a file without its inline tests, and with them.
+/// Most lines of a file without its tests, and with them.
 const LINES_MAX: (usize, usize) = (400, 600);
-/// Too long until it is split: the fill as others see it, and the fill at work.
 const NO_NAMES: [&str; 4] = ["mod", "util", "common", "helpers"];
 
 struct Source {
@@ -68,10 +67,10 @@ fn imports_go_down() {
     let rooms: BTreeMap<_, _> = MAY_IMPORT.iter().copied().collect();
     let mut wrong = Vec::new();
     for source in house() {
-        let room = source.path.split(['/', '.']).nth(1);
-        let may = rooms[room.unwrap_or_default()];
+        let room = source.path.split(['/', '.']).nth(1).unwrap_or_default();
+        let may = rooms[room];
         for other in crossings(&source.code) {
-            if !may.split(' ').any(|allowed| allowed == other) {
+            if other != room && !may.split(' ').any(|allowed| allowed == other) {
                 wrong.push(format!("{} imports {other}", source.path));
             }
         }
@@ -83,9 +82,12 @@ fn imports_go_down() {
 fn files_are_short_and_say_what_they_are() {
     let mut wrong = Vec::new();
     let root = root();
+    let house = house();
     for path in files(&root.join("src"), &["rs"]) {
         let text = fs::read_to_string(&path).unwrap();
-        let (without, with) = (before_tests(&text).lines().count(), text.lines().count());
+        let has_code = house.iter().any(|source| path.ends_with(&source.path));
+        let code = if has_code { before_tests(&text) } else { "" };
+        let (without, with) = (code.lines().count(), text.lines().count());
         let name = path.file_stem().unwrap().to_str().unwrap();
         let is_long = without > LINES_MAX.0 || with > LINES_MAX.1;
         if is_long {

@@ -13,7 +13,7 @@ use fake_registry::{
 use roadstead::{
     app::{self, Change, Reloader, Running, StartError},
     config::{self, Environment, Overrides, Surroundings},
-    disk::{Disk, RealDisk},
+    disk::{self, Disk, RealDisk},
     server::Address,
     store::StoreError,
 };
@@ -92,10 +92,11 @@ impl Builder {
         // What a test wrote is read; every other file is the one password.
         let files = |path: &Path, _content| {
             let written = std::fs::read_to_string(path).ok();
-            Ok(written.unwrap_or_else(|| PASSWORD.to_owned()))
+            Ok(written.unwrap_or_else(|| PASSWORD.to_owned()).into_bytes())
         };
         let around = Surroundings {
             files: &files,
+            gather: &|path| disk::gather(path, &|_looked| ()),
             environment: &Environment::default(),
         };
         let loaded = config::read(&config, "test.toml", &Overrides::default(), &around);

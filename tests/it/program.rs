@@ -121,10 +121,20 @@ impl Roadstead {
         kill_process(pid, Signal::HUP).unwrap();
     }
 
+    /// Where it listens.
+    pub(crate) fn mirror(&self) -> SocketAddr {
+        self.0.mirror
+    }
+
+    /// What a probe is answered.
+    pub(crate) async fn probe(&self, target: &str) -> String {
+        let reply = Ask::new(self.0.admin, "GET", target).reply().await;
+        String::from_utf8(reply.body).unwrap()
+    }
+
     /// What a metric says; zero if there is none.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
-        let reply = Ask::new(self.0.admin, "GET", "/metrics").reply().await;
-        let text = String::from_utf8(reply.body).unwrap();
+        let text = self.probe("/metrics").await;
         let value = text.lines().find_map(|line| line.strip_prefix(name));
         value.map_or(0, |value| value.trim().parse().unwrap())
     }

@@ -39,9 +39,9 @@ use crate::{
 const NAME: &str = "library/nginx";
 const SEED: u64 = 132;
 /// What metrics count.
-const TAKEN: &str = "roadstead_config_reloads_total{result=\"ok\"}";
-const FAILED: &str = "roadstead_config_reloads_total{result=\"failed\"}";
-const LAST_OK: &str = "roadstead_config_last_reload_ok";
+pub(crate) const TAKEN: &str = "roadstead_config_reloads_total{result=\"ok\"}";
+pub(crate) const FAILED: &str = "roadstead_config_reloads_total{result=\"failed\"}";
+pub(crate) const LAST_OK: &str = "roadstead_config_last_reload_ok";
 
 /// `docker.io` from the registry of this name, the only one that is asked.
 fn to(name: &str, both: [(&str, &FakeRegistry); 2]) -> String {
@@ -58,7 +58,7 @@ async fn registry(seed: u64) -> (FakeRegistry, Vec<u8>) {
 }
 
 /// Waits until `holds`, for as long as a slow machine may take.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(2)).await;

@@ -27,9 +27,14 @@ fn examples() -> Vec<PathBuf> {
 fn write_site(folder: &Path) {
     let house = Authority::new("site CA");
     let own = house.server(&["mirror.example.org"]);
-    fs::create_dir(folder.join("docker")).unwrap();
+    for inner in ["docker", "import"] {
+        fs::create_dir(folder.join(inner)).unwrap();
+    }
     let logins = r#"{"auths": {"registry.example.org": {"auth": "bWlycm9yOng="}}}"#;
+    let calico =
+        "apiVersion: operator.tigera.io/v1\nkind: Installation\nspec: {registry: site.corp}\n";
     let files = [
+        ("import/calico.yaml", calico, false),
         ("ca.crt", house.pem.as_str(), false),
         ("tls.crt", own.certificate.as_str(), false),
         ("tls.key", own.key.as_str(), true),

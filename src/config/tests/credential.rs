@@ -16,14 +16,14 @@ const DOCKER_CONFIG: &str = r#"{
     "credsStore": "desktop"
 }"#;
 
-fn secrets(path: &Path, content: Content) -> io::Result<String> {
+fn secrets(path: &Path, content: Content) -> io::Result<Vec<u8>> {
     assert_eq!(content, Content::Secret, "{path:?}");
     match path.to_str().unwrap_or_default() {
-        "docker.json" => Ok(DOCKER_CONFIG.to_owned()),
-        "broken.json" => Ok("{\"auths\": {\"a.b\": {\"auth\": \"canary\"}}}".to_owned()),
-        "two-lines" => Ok("canary\ncanary\n".to_owned()),
-        "password" => Ok("canary\n".to_owned()),
-        "other" => Ok("canary2".to_owned()),
+        "docker.json" => Ok(DOCKER_CONFIG.into()),
+        "broken.json" => Ok("{\"auths\": {\"a.b\": {\"auth\": \"canary\"}}}".into()),
+        "two-lines" => Ok("canary\ncanary\n".into()),
+        "password" => Ok("canary\n".into()),
+        "other" => Ok("canary2".into()),
         _ => files(path, content),
     }
 }
@@ -193,11 +193,11 @@ fn row_126_secrets_come_from_files_that_nobody_else_reads() {
     }
     for (file, reason) in [
         ("missing", "the file cannot be used: entity not found"),
-        ("empty", "line 2, column 0: the file ends in the middle"),
+        ("empty", "line 2, column 1: the file ends in the middle"),
         ("password", "line 1, column 1: this is no JSON"),
         (
             "broken.json",
-            "auths.\"a.b\".auth: this is no base64 of USER:PASSWORD",
+            "line 1, column 28: auths.\"a.b\".auth: this is no base64 of USER:PASSWORD",
         ),
     ] {
         let text = format!("[credentials]\ndocker_config_files = [\"docker.json\", \"{file}\"]");

@@ -46,12 +46,12 @@ fn load_with(
         if name == "open_key" {
             admit_secret_mode(0o100_644)?;
         }
-        let text = files.get(name).cloned();
+        let text = files.get(name).map(|text| text.clone().into_bytes());
         text.ok_or_else(|| io::ErrorKind::NotFound.into())
     };
     let around = Surroundings {
         files: &files,
-        environment: &Environment::default(),
+        ..AROUND
     };
     read(text, "roadstead.toml", overrides, &around)
 }

@@ -21,12 +21,12 @@ fn settings(keys: &str) -> Settings {
 fn told(keys: &str, files: &[(&str, &str)]) -> Result<Vec<String>, Vec<Problem>> {
     let open = |path: &Path, _content| {
         let found = files.iter().find(|(name, _)| Path::new(name) == path);
-        let found = found.map(|(_, text)| (*text).to_owned());
+        let found = found.map(|(_, text)| (*text).into());
         found.ok_or_else(|| io::ErrorKind::NotFound.into())
     };
     let around = Surroundings {
         files: &open,
-        environment: &Environment::default(),
+        ..AROUND
     };
     let loaded = read(&table(keys), "x", &Overrides::default(), &around);
     match loaded {
@@ -62,8 +62,8 @@ fn the_environments_proxies_are_used_unless_the_table_says_otherwise() {
         no_proxy: Some("corp".into()),
     };
     let around = Surroundings {
-        files: &files,
         environment: &environment,
+        ..AROUND
     };
     let load = |text: &str| read(text, "x", &Overrides::default(), &around);
     let proxy = |keys: &str| {
@@ -82,8 +82,8 @@ fn the_environments_proxies_are_used_unless_the_table_says_otherwise() {
             ..Environment::default()
         };
         let around = Surroundings {
-            files: &files,
             environment: &environment,
+            ..AROUND
         };
         let problems = read("", "x", &Overrides::default(), &around).unwrap_err();
         assert_eq!(problems.problems[0].key, "HTTPS_PROXY");

@@ -58,10 +58,30 @@ impl Containerd {
         fs::write(hosts.join("hosts.toml"), text).unwrap();
     }
 
+    /// The folder that stands for `/etc/containerd/certs.d`.
+    pub(crate) fn hosts(&self) -> PathBuf {
+        self.folder.path().join("hosts")
+    }
+
     /// Pulls and unpacks, and returns the digest the name has now.
     pub(crate) fn pull(&self, reference: &str) -> String {
-        let hosts = self.folder.path().join("hosts");
-        let hosts = hosts.to_str().unwrap();
+        self.try_pull(reference)
+            .unwrap_or_else(|error| panic!("{reference}\n{error}"))
+    }
+
+    /// The same, or `ctr`'s own words if it fails.
+    pub(crate) fn try_pull(&self, reference: &str) -> Result<String, String> {
+        let hosts = self.hosts();
+        self.pull_by(reference, &["--hosts-dir", hosts.to_str().unwrap()])
+    }
+
+    /// The same from the registry that the name says, without TLS.
+    pub(crate) fn pull_plain(&self, reference: &str) -> String {
+        self.pull_by(reference, &["--plain-http"])
+            .unwrap_or_else(|error| panic!("{reference}\n{error}"))
+    }
+
+    fn pull_by(&self, reference: &str, way: &[&str]) -> Result<String, String> {
         let pull = [
             "image",
             "pull",
@@ -70,16 +90,17 @@ impl Containerd {
             "--platform",
             "linux/amd64",
         ];
-        let pull = [pull.as_slice(), &["--hosts-dir", hosts, reference]].concat();
-        self.ctr(&pull).succeed(reference);
+        let pull = [pull.as_slice(), way, &[reference]].concat();
+        let pulled = self.ctr(&pull);
+        if !pulled.ok {
+            return Err(pulled.out + &pulled.err);
+        }
         let listed = self
             .ctr(&["image", "ls", &format!("name=={reference}")])
             .succeed("ls");
         let mut words = listed.split_whitespace();
-        words
-            .find(|word| word.starts_with("sha256:"))
-            .unwrap()
-            .to_owned()
+        let digest = words.find(|word| word.starts_with("sha256:"));
+        Ok(digest.unwrap().to_owned())
     }
 
     /// Forgets every image together with its content.

@@ -1,6 +1,6 @@
 use std::{fs, net::SocketAddr, path::PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{
@@ -17,10 +17,15 @@ pub(crate) struct Docker {
 
 impl Docker {
     pub(crate) fn start(containerd: &Containerd, mirror: SocketAddr) -> Self {
+        let mirrors = json!({"registry-mirrors": [format!("http://{mirror}")]});
+        Self::with(containerd, mirrors)
+    }
+
+    /// With what somebody else wrote into its `daemon.json`.
+    pub(crate) fn with(containerd: &Containerd, mut config: Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("d.sock");
-        let config = json!({
-            "registry-mirrors": [format!("http://{mirror}")],
+        let own = json!({
             "data-root": folder.path().join("data"),
             "exec-root": folder.path().join("exec"),
             "pidfile": folder.path().join("d.pid"),
@@ -31,6 +36,8 @@ impl Docker {
             "storage-driver": "vfs",
             "max-download-attempts": 3,
         });
+        let own = own.as_object().unwrap().clone();
+        config.as_object_mut().unwrap().extend(own);
         let file = folder.path().join("daemon.json");
         fs::write(&file, config.to_string()).unwrap();
         let mut daemon = command("dockerd");

@@ -2,7 +2,7 @@ use tempfile::TempDir;
 
 use super::{
     super::process::{Finished, command, run},
-    PULL_MAX, Way, write_containers_conf,
+    PULL_MAX, Way, registries_conf, write_containers_files,
 };
 
 /// podman, with `docker.io` behind the mirror it was made with.
@@ -12,8 +12,13 @@ pub(crate) struct Podman {
 
 impl Podman {
     pub(crate) fn new(location: &str) -> Self {
+        Self::with(&registries_conf(location, &Way::Plain))
+    }
+
+    /// With a `registries.conf` as somebody else wrote it.
+    pub(crate) fn with(registries: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        write_containers_conf(folder.path(), location, &Way::Plain);
+        write_containers_files(folder.path(), registries);
         Self { folder }
     }
 

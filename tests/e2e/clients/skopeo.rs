@@ -7,7 +7,7 @@ use super::{
         http::digest_of,
         process::{command, run},
     },
-    PULL_MAX, Way, write_containers_conf,
+    PULL_MAX, Way, registries_conf, write_containers_files,
 };
 
 /// skopeo, with `docker.io` behind the mirror it was made with.
@@ -22,14 +22,20 @@ impl Skopeo {
     }
 
     pub(crate) fn by(location: &str, way: &Way<'_>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        write_containers_conf(folder.path(), location, way);
-        let option = match way {
+        let mut skopeo = Self::with(&registries_conf(location, way));
+        skopeo.options.push(match way {
             Way::Plain => "--src-tls-verify=false".to_owned(),
             Way::Tls(certificates) => format!("--src-cert-dir={}", certificates.display()),
-        };
+        });
+        skopeo
+    }
+
+    /// With a `registries.conf` as somebody else wrote it.
+    pub(crate) fn with(registries: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        write_containers_files(folder.path(), registries);
         Self {
-            options: vec![option],
+            options: Vec::new(),
             folder,
         }
     }

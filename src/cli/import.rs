@@ -1,0 +1,370 @@
+//! `roadstead import`: other programs' files as a configuration of ours.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
+
+use clap::{
+    Args,
+    builder::{NonEmptyStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser},
+};
+use serde_json::json;
+
+use super::{ConfigArguments, Exit, complain, print, tell};
+use crate::{
+    config::{Environment, Overrides, Own, Surroundings},
+    disk::{self, Audience, Standing},
+    oci::Registry,
+    platform::{
+        self, Authority, Code, Fallback, Format, INPUT_BYTES_MAX, Imported, Input, Level, Options,
+        Remark, Spot, Written,
+    },
+};
+
+/// Most files of one import.
+const FILES_MAX: usize = 4096;
+/// Most bytes of all files together.
+const BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What stands for stdin, and is its name in remarks.
+const STDIN: &str = "-";
+
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// What the files are.
+    #[arg(value_name = "FORMAT", value_parser = formats())]
+    format: Choice,
+    /// Files, folders (all files below), globs such as 'certs.d/*/hosts.toml', or - for stdin.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Write passwords and certificates to files of mode 0600 in this folder, and name those. Without it
+    /// they are left out.
+    #[arg(long, value_name = "DIR", value_parser = NonEmptyStringValueParser::new())]
+    secrets_dir: Option<String>,
+    /// The images that the platform uses without its override (k8ssandra, enmasse); without it, those
+    /// that are built in.
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// The registry that image streams are in (openshift, enmasse).
+    #[arg(long, value_name = "HOST[:PORT]")]
+    internal_registry: Option<Registry>,
+    /// Whether images may also be had from their own registries. auto: as the format has it, and not
+    /// where it describes a site without the Internet.
+    #[arg(long, default_value = "auto", value_name = "WHETHER", value_parser = fallbacks())]
+    fallback: Fallback,
+    /// Print what is to be said as one JSON object a line, on stderr as before.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArguments,
+}
+
+/// A format; none: whatever each file says it is.
+#[derive(Clone, Copy, Debug)]
+struct Choice(Option<Format>);
+
+pub(super) fn run(arguments: &Arguments) -> Exit {
+    let own = match arguments.config.load(&Overrides::default()) {
+        Ok(loaded) => loaded.settings.own,
+        Err(exit) => return exit,
+    };
+    let mut files = Files::default();
+    for path in &arguments.files {
+        files.add(path);
+    }
+    let count = files.texts.len();
+    if let Some(path) = &arguments.baseline {
+        files.add(path);
+    }
+    let inputs: Vec<_> = files.texts.iter().map(File::input).collect();
+    let (inputs, baseline) = inputs.split_at_checked(count).unwrap_or_default();
+    let options = Options {
+        baseline: baseline.first().copied(),
+        internal_registry: arguments.internal_registry.as_ref().map(Registry::as_str),
+        fallback: arguments.fallback,
+        own: &|registry| Own::is(&own, registry),
+        is_own_guessed: arguments.config.config.is_none(),
+    };
+    let imported = if files.remarks.is_empty() {
+        platform::import(arguments.format.0, inputs, &options)
+    } else {
+        Imported {
+            remarks: files.remarks,
+            ..Imported::default()
+        }
+    };
+    let (told, more) = imported.told();
+    for remark in told {
+        if arguments.json {
+            tell(object(remark));
+        } else {
+            tell(remark);
+        }
+    }
+    for (count, what) in more.into_iter().zip(["errors", "remarks"]) {
+        if count > 0 {
+            complain(format_args!("there are {count} more {what}"));
+        }
+    }
+    if imported.is_refused() {
+        if !arguments.json {
+            let is_error = |remark: &&Remark| remark.level == Level::Error;
+            let count = imported.remarks.iter().filter(is_error).count();
+            let errors = if count == 1 { "error" } else { "errors" };
+            complain(format_args!("{count} {errors}: nothing is imported"));
+        }
+        return Exit::BadInput;
+    }
+    finish(&imported, arguments)
+}
+
+/// A remark as one line of JSON, with no character in it that would be escaped once more.
+fn object(remark: &Remark) -> String {
+    let Remark {
+        level,
+        code,
+        spot,
+        message,
+        shown,
+        fix,
+    } = remark;
+    let level = match level {
+        Level::Error => "error",
+        Level::Warning => "warning",
+        Level::Note => "note",
+    };
+    let object = json!({
+        "file": &*spot.file, "line": spot.line, "column": spot.column,
+        "code": code.as_str(), "level": level, "message": message, "shown": shown, "fix": fix,
+    });
+    let mut line = String::new();
+    for letter in object.to_string().chars() {
+        if letter.is_control() {
+            let _never = write!(line, "\\u{:04x}", u32::from(letter)).is_err();
+        } else {
+            line.push(letter);
+        }
+    }
+    line
+}
+
+/// Prints the configuration, after the files that it names have been written.
+fn finish(imported: &Imported, arguments: &Arguments) -> Exit {
+    let secrets_dir = arguments.secrets_dir.as_deref();
+    if let Err(exit) = prove(imported) {
+        return exit;
+    }
+    let written = platform::write(imported, secrets_dir);
+    if let Some(folder) = secrets_dir
+        && let Err(exit) = keep(Path::new(folder), &written)
+    {
+        return exit;
+    }
+    if !arguments.json {
+        warn_of_comments(&written);
+    }
+    print(&written.toml);
+    Exit::Fine
+}
+
+/// What the configuration lacks without files for its secrets.
+fn warn_of_comments(written: &Written) {
+    for (count, what) in [
+        (written.logins_left_out, "login"),
+        (written.authorities_left_out, "certificate"),
+    ] {
+        if count > 0 {
+            let (s, stand) = if count == 1 {
+                ("", "stands")
+            } else {
+                ("s", "stand")
+            };
+            complain(format_args!(
+                "warning: {count} {what}{s} {stand} in comments only; --secrets-dir DIR writes files for them"
+            ));
+        }
+    }
+}
+
+/// Reads what is to be printed as `serve` would, so that nobody gets what it refuses. Files that
+/// others have to provide count as good.
+fn prove(imported: &Imported) -> Result<(), Exit> {
+    let mut imported = imported.clone();
+    for upstream in &mut imported.upstreams {
+        upstream.client = None;
+        if let Some(Authority::File(_)) = upstream.authority {
+            upstream.authority = None;
+        }
+    }
+    let Written { toml, files, .. } = platform::write(&imported, Some(""));
+    let find = |path: &Path, _content| {
+        let file = files.iter().find(|file| Path::new(&file.name) == path);
+        let bytes = file.map(|file| file.text.reveal().as_bytes().to_owned());
+        bytes.ok_or_else(|| io::ErrorKind::NotFound.into())
+    };
+    let around = Surroundings {
+        files: &find,
+        gather: &|_path| Err(io::ErrorKind::NotFound.into()),
+        environment: &Environment::default(),
+    };
+    // Which addresses are the mirror's own has been asked already, of the right configuration.
+    let overrides = Overrides {
+        listen: Some("unix:roadstead.sock".to_owned()),
+        store: None,
+    };
+    let read = crate::config::read(&toml, "what was imported", &overrides, &around);
+    read.map(|_loaded| ()).map_err(|problems| {
+        complain(problems);
+        Exit::BadInput
+    })
+}
+
+/// Writes the secrets; what stood at their places before is replaced, and that is said.
+fn keep(folder: &Path, written: &Written) -> Result<(), Exit> {
+    for file in &written.files {
+        let path = folder.join(&file.name);
+        let put = disk::standing(&path, file.text.reveal()).and_then(|standing| {
+            disk::put(&path, file.text.reveal(), Audience::Owner).map(|()| standing)
+        });
+        let what = match put {
+            Ok(Standing::Absent) => "written",
+            Ok(Standing::Same) => "as it was",
+            Ok(Standing::Other) => "replaced",
+            Err(error) => {
+                complain(format_args!("{}: cannot write: {error}", path.display()));
+                return Err(Exit::Failed);
+            }
+        };
+        tell(format_args!("{}: {what}", path.display()));
+    }
+    Ok(())
+}
+
+/// How a file came to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Named,
+    /// In a folder, or by a glob.
+    Found,
+}
+
+/// What was read, in order, within the bounds.
+#[derive(Default)]
+struct Files {
+    texts: Vec<File>,
+    bytes: usize,
+    remarks: Vec<Remark>,
+}
+
+/// A file, which may hold secrets.
+struct File {
+    name: String,
+    bytes: Vec<u8>,
+    is_named: bool,
+}
+
+impl File {
+    fn input(&self) -> Input<'_> {
+        Input {
+            name: &self.name,
+            bytes: &self.bytes,
+            is_named: self.is_named,
+        }
+    }
+}
+
+impl Files {
+    fn add(&mut self, path: &Path) {
+        if path == Path::new(STDIN) {
+            let mut bytes = Vec::new();
+            let most = u64::try_from(INPUT_BYTES_MAX + 1).unwrap_or(u64::MAX);
+            let read = io::stdin().lock().take(most).read_to_end(&mut bytes);
+            self.take(path, Origin::Named, read.map(|_count| bytes));
+            return;
+        }
+        match disk::gather(path, &|_path| ()) {
+            Ok(paths) => {
+                for found in paths {
+                    let read = disk::read_bytes(&found, |_mode| Ok(()));
+                    let origin = if found == path {
+                        Origin::Named
+                    } else {
+                        Origin::Found
+                    };
+                    self.take(&found, origin, read);
+                }
+            }
+            Err(error) => self.take(path, Origin::Named, Err(error)),
+        }
+    }
+
+    fn take(&mut self, path: &Path, origin: Origin, read: io::Result<Vec<u8>>) {
+        let name = path.display().to_string();
+        let bytes = match read {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.refuse(&name, format!("it cannot be read: {error}"));
+                return;
+            }
+        };
+        self.bytes += bytes.len();
+        if self.bytes > BYTES_MAX || self.texts.len() == FILES_MAX {
+            let message = format!("more than {FILES_MAX} files, or {BYTES_MAX} bytes together");
+            self.refuse(&name, message);
+        } else {
+            self.texts.push(File {
+                name,
+                bytes,
+                is_named: origin == Origin::Named,
+            });
+        }
+    }
+
+    fn refuse(&mut self, name: &str, message: String) {
+        self.remarks.push(Remark {
+            level: Level::Error,
+            code: Code::File,
+            spot: Spot::start(name),
+            message,
+            shown: None,
+            fix: None,
+        });
+    }
+}
+
+fn formats() -> impl TypedValueParser<Value = Choice> {
+    let auto = PossibleValue::new("auto").help("Whatever each file says it is");
+    let known = Format::ALL.map(|(name, format)| PossibleValue::new(name).help(about(format)));
+    PossibleValuesParser::new([auto].into_iter().chain(known))
+        .map(|name: String| Choice(name.parse().ok()))
+}
+
+fn fallbacks() -> impl TypedValueParser<Value = Fallback> {
+    PossibleValuesParser::new(["auto", "deny", "source"]).map(|word: String| match word.as_str() {
+        "deny" => Fallback::Deny,
+        "source" => Fallback::Source,
+        _ => Fallback::Auto,
+    })
+}
+
+fn about(format: Format) -> &'static str {
+    match format {
+        Format::Imageswap => "A map of the imageswap webhook, or the ConfigMap that has it",
+        Format::Palette => {
+            "Palette: its registry Secret, Helm values or edge user data, or the value of mirrorRegistries"
+        }
+        Format::K8ssandra => "K8ssandra: ImageConfig, its ConfigMap or a kustomization",
+        Format::Calico => "Calico: Installation and ImageSet",
+        Format::Openshift => "OpenShift: image streams, IDMS, ITMS and ICSP",
+        Format::Enmasse => "EnMasse: IoTConfig, and Deployments with image variables",
+        Format::Astronomer => "Astronomer: Helm values and their Secrets",
+        Format::HostsToml => "containerd: hosts.toml, or the whole folder certs.d",
+        Format::Containerd => "containerd: the registry part of an older config.toml",
+        Format::K3s => "k3s and RKE2: registries.yaml",
+        Format::Talos => "Talos: machine configuration or registry documents",
+        Format::RegistriesConf => "podman, skopeo and CRI-O: registries.conf",
+        Format::Docker => "Docker: daemon.json",
+        Format::DockerConfig => "Logins: Docker's config.json, auth.json and pull Secrets",
+    }
+}

@@ -1,0 +1,110 @@
+//! What is kept, for commands that ask: from the store, or from the server that holds it.
+
+use std::{path::Path, sync::Arc};
+
+use bytes::Bytes;
+
+use super::complain;
+use crate::{
+    control::{self, KeptTag},
+    disk::RealDisk,
+    oci::{Origin, Reference},
+    pull::Stored,
+    store::{self, Store, StoreError},
+    tasks::Tasks,
+    telemetry::{Metrics, chain},
+    upstream::over_socket,
+};
+
+/// Who can say what is kept: the store itself, or the server that holds it.
+pub(super) enum Keeper {
+    Ours(Store),
+    Server(reqwest::Client),
+    Nobody,
+}
+
+impl Keeper {
+    /// Finds out.
+    pub(super) async fn of(settings: store::Settings) -> Self {
+        let folder = settings.path.clone();
+        // Looking must not make a store where there is none.
+        if !folder.is_dir() {
+            return Self::Nobody;
+        }
+        let Ok(metrics) = Metrics::new().map(Arc::new) else {
+            return Self::Nobody;
+        };
+        let tasks = Tasks::new(Arc::clone(&metrics));
+        match Store::open(settings, Arc::new(RealDisk), tasks, metrics).await {
+            Ok(store) => Self::Ours(store),
+            Err(StoreError::Locked { .. }) => Self::server(&folder),
+            Err(error) => {
+                complain(format_args!(
+                    "cannot look into the store: {}",
+                    chain(&error)
+                ));
+                Self::Nobody
+            }
+        }
+    }
+
+    fn server(folder: &Path) -> Self {
+        let socket = folder.join("control.sock");
+        match over_socket(&socket) {
+            Ok(client) => Self::Server(client),
+            Err(error) => {
+                complain(format_args!(
+                    "cannot ask the server that holds the store: {error}"
+                ));
+                Self::Nobody
+            }
+        }
+    }
+
+    /// What is kept of the first of these places that has something.
+    pub(super) async fn stored(&self, places: &[(Origin, Reference)]) -> Option<Stored> {
+        match self {
+            Self::Nobody => None,
+            Self::Ours(store) => Stored::of(store, places).await.unwrap_or_else(|error| {
+                complain(format_args!(
+                    "cannot look into the store: {}",
+                    chain(&error)
+                ));
+                None
+            }),
+            Self::Server(client) => {
+                let answer = ask(client, &control::stored_target(places)).await?;
+                serde_json::from_slice(&answer).ok()?
+            }
+        }
+    }
+
+    /// Every tag that is kept.
+    pub(super) async fn tags(&self) -> Vec<KeptTag> {
+        match self {
+            Self::Nobody => Vec::new(),
+            Self::Ours(store) => control::kept_tags(store).await.unwrap_or_else(|error| {
+                complain(format_args!(
+                    "cannot look into the store: {}",
+                    chain(&error)
+                ));
+                Vec::new()
+            }),
+            Self::Server(client) => {
+                let answer = ask(client, control::TAGS_TARGET).await.unwrap_or_default();
+                control::read_tags(&answer).unwrap_or_default()
+            }
+        }
+    }
+}
+
+async fn ask(client: &reqwest::Client, target: &str) -> Option<Bytes> {
+    let url = format!("http://localhost{target}");
+    let answer = async { client.get(url).send().await?.bytes().await };
+    let answer = answer.await.inspect_err(|error| {
+        complain(format_args!(
+            "cannot ask the server that holds the store: {error}"
+        ));
+    });
+    answer.ok()
+}

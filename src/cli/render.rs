@@ -1,0 +1,261 @@
+//! `roadstead render`: the configuration that points a node or a platform at the mirror.
+
+mod pins;
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+use clap::{
+    Args,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
+
+use super::{ConfigArguments, Exit, complain, keeper::Keeper, print, runtime, say, tell};
+use crate::{
+    config::{Overrides, Settings},
+    disk::{self, Audience, Standing},
+    oci::Registry,
+    platform::{self, Mirror, Pin, Rendered, Target},
+    server::Address,
+};
+
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// What to print.
+    #[arg(value_name = "FORMAT", value_parser = targets())]
+    format: Target,
+    /// Where nodes reach the mirror, with scheme, host and port. Without it, `public_url` of the
+    /// configuration, or else the address on this machine that the mirror listens at.
+    #[arg(long, value_name = "URL")]
+    mirror: Option<String>,
+    /// Only for this registry; may be repeated. Without it, all that the configuration knows by name.
+    #[arg(long = "registry", value_name = "HOST[:PORT]")]
+    registries: Vec<Registry>,
+    /// Never let nodes go to a registry itself, even if the mirror is down.
+    #[arg(long)]
+    no_fallback: bool,
+    /// The file on the nodes with the certificate of the mirror's authority.
+    #[arg(long, value_name = "PATH")]
+    ca_file: Option<String>,
+    /// Write files below this folder instead of printing.
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// With --output, replace files that differ.
+    #[arg(long, requires = "output")]
+    force: bool,
+    #[command(flatten)]
+    config: ConfigArguments,
+}
+
+/// `http(s)://HOST[:PORT]`.
+struct Url {
+    is_tls: bool,
+    authority: Registry,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Exit {
+    let settings = match arguments.config.load(&Overrides::default()) {
+        Ok(loaded) => loaded.settings,
+        Err(exit) => return exit,
+    };
+    let url = match whereabouts(arguments.mirror.as_deref(), &settings) {
+        Ok(url) => url,
+        Err(exit) => return exit,
+    };
+    let pins = match pins(arguments.format, &settings) {
+        Ok(pins) => pins,
+        Err(exit) => return exit,
+    };
+    let mirror = Mirror {
+        is_tls: url.is_tls,
+        authority: url.authority,
+        registries: registries(arguments, &settings),
+        falls_back: !arguments.no_fallback,
+        ca_file: arguments.ca_file.clone(),
+        aliases: settings.aliases,
+        pins,
+    };
+    let rendering = platform::render(arguments.format, &mirror);
+    for note in &rendering.notes {
+        let mut lines = note.lines();
+        tell(format_args!("note: {}", lines.next().unwrap_or_default()));
+        lines.for_each(tell);
+    }
+    match (&arguments.output, &rendering.files[..]) {
+        (Some(folder), files) => write(folder, files, arguments),
+        (None, [one]) => {
+            print(&one.text);
+            Exit::Fine
+        }
+        (None, files) => {
+            for (at, Rendered { path, text }) in files.iter().enumerate() {
+                // Several documents of YAML are one stream.
+                let is_next = at > 0 && Path::new(path).extension() == Some("yaml".as_ref());
+                let start = if is_next { "---\n" } else { "" };
+                print(&format!("{start}# file: {path}\n{text}"));
+            }
+            Exit::Fine
+        }
+    }
+}
+
+/// Where the nodes reach the mirror.
+fn whereabouts(given: Option<&str>, settings: &Settings) -> Result<Url, Exit> {
+    let public = settings.public_url.as_deref();
+    for (text, whose, exit) in [
+        (given, "--mirror", Exit::Usage),
+        (public, "server.public_url", Exit::BadConfiguration),
+    ] {
+        if let Some(text) = text {
+            return url(text).map_err(|reason| {
+                complain(format_args!("{whose}: {reason}"));
+                exit
+            });
+        }
+    }
+    let local = settings.listeners.iter().find_map(|listener| {
+        let Address::Tcp(address) = &listener.address else {
+            return None;
+        };
+        let is_local = address.ip().is_loopback() && address.port() != 0;
+        let authority = is_local.then(|| address.to_string().parse().ok())??;
+        let is_tls = listener.tls.is_some();
+        Some(Url { is_tls, authority })
+    });
+    if let Some(Url { is_tls, authority }) = &local {
+        let scheme = if *is_tls { "https" } else { "http" };
+        tell(format_args!(
+            "note: each node is told to ask itself, at {scheme}://{authority}, where the mirror \
+             listens; --mirror URL names another place"
+        ));
+    }
+    local.ok_or_else(|| {
+        complain(
+            "how do nodes reach the mirror? Add --mirror http://HOST:PORT, or public_url below \
+             [server] in the configuration",
+        );
+        Exit::Usage
+    })
+}
+
+/// The digests that the mirror keeps, for formats that name them.
+fn pins(target: Target, settings: &Settings) -> Result<Vec<Pin>, Exit> {
+    if target != Target::Calico {
+        return Ok(Vec::new());
+    }
+    let kept = runtime()?.block_on(async { Keeper::of(settings.store.clone()).await.tags().await });
+    Ok(pins::calico(&settings.table, &kept))
+}
+
+fn registries(arguments: &Arguments, settings: &Settings) -> Vec<Registry> {
+    let given = &arguments.registries;
+    if !given.is_empty() {
+        let given: BTreeSet<_> = given.iter().cloned().collect();
+        return given.into_iter().collect();
+    }
+    let mut known = settings.table.registries();
+    let aliased = settings.aliases.iter().flat_map(|(_, equal)| equal);
+    known.named.extend(aliased.cloned());
+    if !known.patterns.is_empty() {
+        let patterns: Vec<_> = known.patterns.into_iter().collect();
+        tell(format_args!(
+            "note: what these routes match has no name to list: {}; --registry HOST, once for each \
+             registry, lists it",
+            patterns.join(", ")
+        ));
+    }
+    known.named.into_iter().collect()
+}
+
+/// Writes all files, or none if one of them would replace another.
+fn write(folder: &Path, files: &[Rendered], arguments: &Arguments) -> Exit {
+    let mut todo = Vec::new();
+    let mut in_the_way = false;
+    for Rendered { path, text } in files {
+        let path = folder.join(path);
+        match disk::standing(&path, text) {
+            Ok(Standing::Other) if !arguments.force => {
+                complain(format_args!(
+                    "{}: something else stands there; --force replaces it",
+                    path.display()
+                ));
+                in_the_way = true;
+            }
+            Ok(standing) => todo.push((path, text, standing)),
+            Err(error) => return unwritable(&path, &error),
+        }
+    }
+    if in_the_way {
+        return Exit::Failed;
+    }
+    for (path, text, standing) in todo {
+        let what = match standing {
+            Standing::Same => "as it was",
+            Standing::Absent => "written",
+            Standing::Other => "replaced",
+        };
+        if standing != Standing::Same
+            && let Err(error) = disk::put(&path, text, Audience::Everyone)
+        {
+            return unwritable(&path, &error);
+        }
+        say(format_args!("{}: {what}", path.display()));
+    }
+    Exit::Fine
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Exit {
+    complain(format_args!("{}: cannot write: {error}", path.display()));
+    Exit::Failed
+}
+
+fn url(text: &str) -> Result<Url, String> {
+    if text.contains('@') {
+        return Err("an address carries no login".to_owned());
+    }
+    let (scheme, rest) = text
+        .split_once("://")
+        .ok_or_else(|| format!("write the scheme as well: http://{text} or https://{text}"))?;
+    let is_tls = match scheme {
+        "https" => true,
+        "http" => false,
+        _ => return Err("the mirror speaks http:// and https:// only".to_owned()),
+    };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    if rest.contains(['/', '?', '#']) {
+        return Err("only scheme, host and port: the mirror has no path of its own".to_owned());
+    }
+    let authority: Registry = rest.parse().map_err(|error| format!("{error}"))?;
+    Ok(Url { is_tls, authority })
+}
+
+fn targets() -> impl TypedValueParser<Value = Target> {
+    let known = Target::ALL.map(|(name, target)| PossibleValue::new(name).help(about(target)));
+    PossibleValuesParser::new(known)
+        .try_map(|name: String| name.parse().map_err(|()| "it is none of the formats"))
+}
+
+fn about(target: Target) -> &'static str {
+    match target {
+        Target::HostsToml => {
+            "containerd: hosts.toml files, to be written below /etc/containerd/certs.d"
+        }
+        Target::ContainerdLegacy => "containerd: the registry part of an older config.toml",
+        Target::K3s => "k3s and RKE2: registries.yaml",
+        Target::Talos => "Talos: a patch of the machine configuration",
+        Target::RegistriesConf => "podman, skopeo and CRI-O: registries.conf",
+        Target::Docker => "Docker: daemon.json",
+        Target::Idms => "OpenShift: mirror sets for digests and for tags",
+        Target::Imageswap => "The map of the imageswap webhook",
+        Target::Palette => "Palette: the registry Secret, in both dialects",
+        Target::K8ssandra => "K8ssandra: ImageConfig",
+        Target::Calico => {
+            "Calico: Installation, and an ImageSet of the digests that the mirror keeps"
+        }
+        Target::Enmasse => "EnMasse: image overrides",
+        Target::Astronomer => "Astronomer: Helm values",
+    }
+}

@@ -1,0 +1,130 @@
+//! Digests that the mirror keeps for an operator's images, under the names that nodes ask for.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    control::KeptTag,
+    oci::{Origin, Reference, Registry, Repository, Tag},
+    platform::Pin,
+    pull::places,
+    route::{Named, Table},
+};
+
+/// The registries that the operator's images come from, the usual one first.
+const REGISTRIES: [&str; 2] = ["quay.io", "docker.io"];
+/// The folders that they are in.
+const FOLDERS: [&str; 2] = ["calico", "tigera"];
+/// The one that is at home in the second folder, where a site has put both into one.
+const OPERATOR: &str = "operator";
+
+/// What of the kept tags is one of Calico's: each image and tag once.
+pub(super) fn calico(table: &Table, kept: &[KeptTag]) -> Vec<Pin> {
+    let mut pins = BTreeMap::new();
+    for (origin, reference, digest) in kept {
+        let Reference::Tag(tag) = reference else {
+            continue;
+        };
+        if let Some(repository) = logical(table, origin, tag) {
+            let key = (repository.name.to_string(), tag.to_string());
+            pins.entry(key).or_insert_with(|| Pin {
+                repository,
+                tag: tag.clone(),
+                digest: *digest,
+            });
+        }
+    }
+    pins.into_values().collect()
+}
+
+/// The name whose bytes an origin has: routes only lead there, so likely names are tried. A site
+/// may have put something before the image's own name.
+fn logical(table: &Table, origin: &Origin, tag: &Tag) -> Option<Repository> {
+    let there = match origin {
+        Origin::Upstream { name, .. } => name,
+        Origin::Local(repository) => &repository.name,
+    };
+    let last = there.elements().next_back()?;
+    let after_dash = last
+        .match_indices('-')
+        .filter_map(|(at, _)| last.get(at + 1..));
+    std::iter::once(last)
+        .chain(after_dash)
+        .flat_map(candidates)
+        .find(|repository| {
+            let named = Named::from(repository.clone());
+            let wanted = Reference::Tag(tag.clone());
+            let places = places(table, &named, &wanted);
+            places.iter().any(|(place, _)| place == origin)
+        })
+}
+
+fn candidates(image: &str) -> Vec<Repository> {
+    let mut folders = FOLDERS;
+    if image == OPERATOR {
+        folders.reverse();
+    }
+    let repository = |(registry, folder): (&str, &str)| {
+        let registry: Registry = registry.parse().ok()?;
+        let name = format!("{folder}/{image}").parse().ok()?;
+        Some(Repository { registry, name })
+    };
+    let all = REGISTRIES
+        .into_iter()
+        .flat_map(|registry| folders.map(|folder| (registry, folder)));
+    all.filter_map(repository).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::{MatchText, Place, RuleText, TargetText, Unmatched};
+
+    fn table(from: &[&str], to: &str) -> Table {
+        let from = MatchText::From(from.iter().map(|from| (*from).to_owned()).collect());
+        let route = RuleText::new(from, vec![TargetText::from(to)], Place("t".into()));
+        Table::new(vec![route.compile().unwrap()], Unmatched::Auto)
+            .unwrap()
+            .0
+    }
+
+    #[test]
+    fn kept_tags_are_found_under_the_names_that_nodes_use() {
+        let digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
+        let tag = || Reference::Tag("v3.30.4".parse().unwrap());
+        let check = |table: &Table, origin: &str, want: Option<&str>| {
+            let (upstream, name) = origin.split_once('/').unwrap();
+            let origin = Origin::Upstream {
+                upstream: upstream.parse().unwrap(),
+                name: name.parse().unwrap(),
+            };
+            let pins = calico(
+                table,
+                &[(origin.clone(), tag(), digest), (origin, tag(), digest)],
+            );
+            let names: Vec<_> = pins.iter().map(|pin| pin.repository.to_string()).collect();
+            assert_eq!(names, Vec::from_iter(want), "{name}");
+        };
+        let both = ["quay.io", "docker.io"];
+        let direct = table(&both, "source");
+        check(&direct, "quay.io/calico/node", Some("quay.io/calico/node"));
+        check(
+            &direct,
+            "docker.io/calico/node",
+            Some("docker.io/calico/node"),
+        );
+        check(&direct, "quay.io/prometheus/node", None);
+        check(&direct, "gcr.io/calico/node", None);
+        let folded = table(&["quay.io/calico", "quay.io/tigera"], "h.corp/c/cal-{name}");
+        check(
+            &folded,
+            "h.corp/c/cal-kube-controllers",
+            Some("quay.io/calico/kube-controllers"),
+        );
+        check(
+            &folded,
+            "h.corp/c/cal-operator",
+            Some("quay.io/tigera/operator"),
+        );
+        check(&folded, "h.corp/c/node", None);
+    }
+}

@@ -1,0 +1,253 @@
+//! `[[import]]`: what other programs' files say, read as if it were written here.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    own::Own,
+    problem::Complaint,
+    reader::Section,
+    report::{Report, Spot},
+    surroundings::{Content, Surroundings},
+    value::Text,
+};
+use crate::{
+    oci::Registry,
+    platform::{self, Alias, Fallback, Format, Imported, Input, Level, Login, Options, Upstream},
+    route::{RuleText, Unmatched},
+    upstream::Source,
+};
+
+/// Most bytes of all files of one import.
+const BYTES_MAX: usize = 64 * 1024 * 1024;
+
+const FALLBACKS: [(&str, Fallback); 3] = [
+    ("auto", Fallback::Auto),
+    ("deny", Fallback::Deny),
+    ("source", Fallback::Source),
+];
+
+/// Something that was imported, and where it stands.
+pub(super) type Found<T> = (T, Spot);
+
+/// What all imports say, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Imports {
+    pub(super) routes: Vec<Found<RuleText>>,
+    pub(super) upstreams: Vec<Found<Upstream>>,
+    pub(super) logins: Vec<Found<Login>>,
+    pub(super) aliases: Vec<Found<Alias>>,
+    unmatched: Option<Unmatched>,
+}
+
+/// A file, which may hold secrets, and the key that led to it.
+struct File {
+    path: PathBuf,
+    name: String,
+    bytes: Vec<u8>,
+    is_named: bool,
+    spot: Spot,
+}
+
+/// One table with all its files.
+struct Table<'r, 't> {
+    report: &'r Report<'t>,
+    spot: Spot,
+    files: Vec<File>,
+    baseline: Option<File>,
+}
+
+impl Imports {
+    /// Reads every table and the files that it names.
+    pub(super) fn read(root: &mut Section<'_>, own: &Own, around: &Surroundings<'_>) -> Self {
+        let mut imports = Self::default();
+        for section in root.sections("import") {
+            imports.one(section, own, around);
+        }
+        imports
+    }
+
+    /// What happens to names without a route. Logins alone change nothing.
+    pub(super) fn unmatched(&self, written: Unmatched) -> Unmatched {
+        match written {
+            Unmatched::Auto => self.unmatched.unwrap_or_default(),
+            written => written,
+        }
+    }
+
+    fn one(&mut self, mut section: Section<'_>, own: &Own, around: &Surroundings<'_>) {
+        let report = section.report;
+        let formats = Format::ALL.map(|(name, format)| (name, Some(format)));
+        let formats: Vec<_> = [("auto", None)].into_iter().chain(formats).collect();
+        let format = section.choice("format", &formats);
+        let files = files(&mut section, around);
+        let baseline = section.string_or_unset("baseline_file");
+        let baseline = baseline.map(|text| File::read(report, text.text.as_ref(), &text, around));
+        let internal_registry = section.parsed("internal_registry", |text| match text {
+            "" => Ok(None),
+            text => match text.parse::<Registry>() {
+                Ok(_) => Ok(Some(text.to_owned())),
+                Err(invalid) => Err(Complaint::new(invalid.to_string())),
+            },
+        });
+        let fallback = section.choice("fallback", &FALLBACKS).unwrap_or_default();
+        let spot = section.spot.clone();
+        let is_misread = section.has("format") && format.is_none();
+        section.finish();
+        // Without all its files an import would say what nobody means.
+        let (Some(files), false, None | Some(Some(_))) = (files, is_misread, &baseline) else {
+            return;
+        };
+        let table = Table {
+            report,
+            spot,
+            files,
+            baseline: baseline.flatten(),
+        };
+        let options = Options {
+            baseline: table.baseline.as_ref().map(File::input),
+            internal_registry: internal_registry.as_ref().and_then(Option::as_deref),
+            fallback,
+            own: &|registry| own.is(registry),
+            is_own_guessed: false,
+        };
+        let inputs: Vec<_> = table.files.iter().map(File::input).collect();
+        let imported = platform::import(format.flatten(), &inputs, &options);
+        table.tell(&imported);
+        if !imported.is_refused() {
+            table.admit_logins(&imported.logins, around);
+            self.add(imported, &table);
+        }
+    }
+
+    fn add(&mut self, imported: Imported, table: &Table<'_, '_>) {
+        for one in imported.routes {
+            let spot = one.place.0.parse();
+            let spot = spot.map_or_else(|_no_place| table.spot.clone(), |spot| table.spot(&spot));
+            self.routes.push((one, spot));
+        }
+        for one in imported.upstreams {
+            let spot = table.spot(&one.spot);
+            self.upstreams.push((one, spot));
+        }
+        for one in imported.logins {
+            let spot = table.spot(&one.spot);
+            self.logins.push((one, spot));
+        }
+        for one in imported.aliases {
+            let spot = table.spot(&one.spot);
+            self.aliases.push((one, spot));
+        }
+        // Of two that differ the stricter one holds.
+        if self.unmatched != Some(Unmatched::Deny) {
+            self.unmatched = imported.unmatched.or(self.unmatched);
+        }
+    }
+}
+
+impl Table<'_, '_> {
+    /// Where something stands, with the key that led to its file.
+    fn spot(&self, place: &platform::Spot) -> Spot {
+        let mut files = self.files.iter().chain(&self.baseline);
+        let file = files.find(|file| *file.name == *place.file);
+        file.map_or(&self.spot, |file| &file.spot).within(place)
+    }
+
+    /// Reports what is wrong, and notes what is merely worth knowing.
+    fn tell(&self, imported: &Imported) {
+        let (told, [errors, others]) = imported.told();
+        for remark in told {
+            if remark.level == Level::Error {
+                self.report.imported(&self.spot(&remark.spot), remark);
+            } else {
+                self.report.note(remark.to_string());
+            }
+        }
+        if errors > 0 {
+            let more = format!("there are {errors} more problems");
+            self.report.problem(&self.spot, Complaint::new(more));
+        }
+        if others > 0 {
+            let key = &self.spot.key;
+            self.report
+                .note(format!("{key}: there are {others} more remarks"));
+        }
+    }
+
+    /// Refuses files with logins that everybody may read.
+    fn admit_logins(&self, logins: &[Login], around: &Surroundings<'_>) {
+        let holds = |file: &&File| {
+            let mut logins = logins.iter();
+            logins.any(|login| {
+                *login.spot.file == *file.name && matches!(login.entry.source, Source::Given(_))
+            })
+        };
+        for file in self.files.iter().filter(holds) {
+            let spot = file.spot.within(&platform::Spot::start(file.name.as_str()));
+            let _checked = around.bytes(self.report, &file.path, &spot, Content::Secret);
+        }
+    }
+}
+
+impl File {
+    fn read(
+        report: &Report<'_>,
+        path: &Path,
+        text: &Text,
+        around: &Surroundings<'_>,
+    ) -> Option<Self> {
+        let bytes = around.bytes(report, path, &text.spot, Content::Public)?;
+        Some(Self {
+            path: path.to_owned(),
+            name: path.display().to_string(),
+            bytes,
+            is_named: path == Path::new(text.text.as_str()),
+            spot: text.spot.clone(),
+        })
+    }
+
+    fn input(&self) -> Input<'_> {
+        Input {
+            name: &self.name,
+            bytes: &self.bytes,
+            is_named: self.is_named,
+        }
+    }
+}
+
+/// All files, each once; nothing if one cannot be read.
+fn files(section: &mut Section<'_>, around: &Surroundings<'_>) -> Option<Vec<File>> {
+    let report = section.report;
+    let texts = section.strings("files");
+    if texts.as_ref().is_none_or(Vec::is_empty) {
+        // What is no list of strings has been reported already.
+        if texts.is_some() || !section.has("files") {
+            let complaint = Complaint::new("the import does not say which files it is of");
+            let complaint = complaint.hint("add files = [\"FILE\", \"FOLDER\", \"GLOB\"]");
+            report.problem(&section.spot_of("files", None), complaint);
+        }
+        return None;
+    }
+    let mut files: Vec<File> = Vec::new();
+    let (mut bytes, mut is_whole) = (0, true);
+    for text in texts.into_iter().flatten() {
+        let paths = around.gather(report, &text);
+        is_whole &= paths.is_some();
+        for path in paths.into_iter().flatten() {
+            if files.iter().any(|file| file.path == path) {
+                continue;
+            }
+            let Some(file) = File::read(report, &path, &text, around) else {
+                is_whole = false;
+                continue;
+            };
+            bytes += file.bytes.len();
+            if bytes > BYTES_MAX {
+                let complaint = format!("all files together are longer than {BYTES_MAX} bytes");
+                report.problem(&text.spot, Complaint::new(complaint));
+                return None;
+            }
+            files.push(file);
+        }
+    }
+    Some(files).filter(|_| is_whole)
+}

@@ -1,0 +1,92 @@
+//! Knows the mirror by its addresses and names.
+
+use super::address;
+use crate::{oci::Registry, server::Address, upstream::Endpoint};
+
+/// The addresses and names under which a registry would be the mirror itself.
+#[derive(Clone, Debug, Default)]
+pub struct Own {
+    /// Where it listens, its probes included.
+    pub(super) addresses: Vec<Address>,
+    /// The host names of every listener.
+    pub(super) names: Vec<Registry>,
+    /// How nodes reach it, as a URL.
+    pub(super) public_url: Option<String>,
+}
+
+impl Own {
+    /// Whether `HOST[:PORT]` is the mirror itself, as far as can be told without a name server.
+    pub fn is(&self, registry: &Registry) -> bool {
+        let answers = |scheme: &str| self.answers(&Endpoint::Url(format!("{scheme}://{registry}")));
+        // A name alone does not say how it is met.
+        answers("https") || registry.port().is_none() && answers("http")
+    }
+
+    /// Whether a request to `endpoint` would come back to us.
+    pub(super) fn answers(&self, endpoint: &Endpoint) -> bool {
+        let mut addresses = self.addresses.iter();
+        addresses.any(|own| address::leads_to(endpoint, own)) || self.is_named(endpoint)
+    }
+
+    fn is_named(&self, endpoint: &Endpoint) -> bool {
+        let Endpoint::Url(url) = endpoint else {
+            return false;
+        };
+        let Some((host, port)) = address::host_and_port(url) else {
+            return false;
+        };
+        let is_public = |url: &String| address::host_and_port(url) == Some((host.clone(), port));
+        if self.public_url.as_ref().is_some_and(is_public) {
+            return true;
+        }
+        let listens = |port: u16| {
+            self.addresses.iter().any(|own| match own {
+                Address::Tcp(own) => own.port() == port,
+                Address::Unix(_) => false,
+            })
+        };
+        self.names.iter().any(|own| {
+            own.host() == host
+                && match own.port() {
+                    Some(own) => own == port,
+                    // Behind a balancer the usual ports are ours as well.
+                    None => port == 443 || port == 80 || listens(port),
+                }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mirror_is_known_by_its_addresses_names_and_public_url() {
+        let own = Own {
+            addresses: vec![Address::Tcp("0.0.0.0:5000".parse().unwrap())],
+            names: vec!["mirror.corp".parse().unwrap()],
+            public_url: Some("http://nodes.corp:30500".to_owned()),
+        };
+        for (registry, is) in [
+            ("127.0.0.1:5000", true),
+            ("localhost:5000", true),
+            ("localhost", false),
+            ("mirror.corp", true),
+            ("mirror.corp:5000", true),
+            ("mirror.corp:5001", false),
+            ("nodes.corp:30500", true),
+            ("nodes.corp", false),
+            ("docker.io", false),
+        ] {
+            assert_eq!(own.is(&registry.parse().unwrap()), is, "{registry}");
+        }
+        let own = Own {
+            public_url: Some("http://nodes.corp".to_owned()),
+            ..Own::default()
+        };
+        for (registry, is) in [("nodes.corp", true), ("nodes.corp:443", false)] {
+            assert_eq!(own.is(&registry.parse().unwrap()), is, "{registry}");
+        }
+        assert!(!Own::default().is(&"mirror.corp".parse().unwrap()));
+    }
+}

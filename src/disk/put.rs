@@ -1,0 +1,144 @@
+//! Files that the operator asks for: whole or not at all.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    io::{Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+};
+
+/// Who may read what is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Its owner only.
+    Owner,
+    /// Whom the process's umask admits.
+    Everyone,
+}
+
+/// What a path leads to, compared with what is to stand there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing.
+    Absent,
+    /// The same.
+    Same,
+    /// Something else.
+    Other,
+}
+
+/// Compares a file with a text; what is no file stands in the way like another text.
+///
+/// # Errors
+/// The system's.
+pub fn standing(path: &Path, text: &str) -> io::Result<Standing> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Standing::Absent),
+        Err(error) => return Err(error),
+        Ok(found) if !found.is_file() => return Ok(Standing::Other),
+        Ok(_) => {}
+    }
+    let mut there = Vec::new();
+    let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+    fs::File::open(path)?
+        .take(length.saturating_add(1))
+        .read_to_end(&mut there)?;
+    Ok(if there == text.as_bytes() {
+        Standing::Same
+    } else {
+        Standing::Other
+    })
+}
+
+/// Writes a file and the folders that it is in. Whoever reads it meanwhile finds the old text or
+/// the new one; of a link at its place, the link is replaced.
+///
+/// # Errors
+/// The system's; then what stood there still does.
+pub fn put(path: &Path, text: &str, audience: Audience) -> io::Result<()> {
+    let (folder_mode, mode) = match audience {
+        Audience::Owner => (0o700, 0o600),
+        Audience::Everyone => (0o777, 0o666),
+    };
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(folder_mode)
+        .create(folder)?;
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
+    let mut beside = OsString::from(format!(".{}-", std::process::id()));
+    beside.push(name);
+    let beside = folder.join(beside);
+    let write = || {
+        let mut options = fs::OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&beside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        fs::File::open(folder)?.sync_all()
+    };
+    write().inspect_err(|error| {
+        if error.kind() != io::ErrorKind::AlreadyExists {
+            let _gone = fs::remove_file(&beside).is_ok();
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn what_is_put_is_whole_private_and_alone() {
+        let house = tempfile::tempdir().unwrap();
+        let path = house.path().join("a/b/file");
+        assert_eq!(standing(&path, "one").unwrap(), Standing::Absent);
+        put(&path, "one", Audience::Owner).unwrap();
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        assert_eq!(standing(&path, "one").unwrap(), Standing::Same);
+        for other in ["", "on", "one more"] {
+            assert_eq!(standing(&path, other).unwrap(), Standing::Other, "{other}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        put(&path, "two", Audience::Owner).unwrap();
+        assert_eq!(
+            (mode(&path), fs::read_to_string(&path).unwrap().as_str()),
+            (0o600, "two")
+        );
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_is_replaced_and_a_folder_is_not() {
+        let house = tempfile::tempdir().unwrap();
+        let (target, path) = (house.path().join("target"), house.path().join("file"));
+        fs::write(&target, "far").unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        assert_eq!(standing(&path, "far").unwrap(), Standing::Other);
+        put(&path, "near", Audience::Everyone).unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "far");
+        let folder = house.path().join("folder");
+        fs::create_dir(&folder).unwrap();
+        assert_eq!(standing(&folder, "").unwrap(), Standing::Other);
+        put(&folder, "", Audience::Everyone).unwrap_err();
+        assert_eq!(
+            fs::read_dir(house.path()).unwrap().count(),
+            3,
+            "nothing is left over"
+        );
+    }
+}

@@ -1,0 +1,315 @@
+//! From files to what they say: each document goes to its format, then the whole is checked.
+
+use super::{
+    Fallback, Imported, Options, astronomer, calico, containerd, docker,
+    docker_config::{self, REFRESH_USERNAME},
+    enmasse, finish,
+    format::{Format, Syntax},
+    from_toml, hosts_toml, imageswap, json, k3s, k8ssandra,
+    kube::{self, Secrets},
+    node::{Kind, Node},
+    openshift, palette, registries_conf,
+    remark::{Code, Remark},
+    spot::{Spot, Text},
+    talos, yaml,
+};
+
+/// Longest file, in bytes.
+pub const INPUT_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// A file.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'t> {
+    /// Its path, as it was named to us. Some formats say in it what the file is about.
+    pub name: &'t str,
+    /// What stands in it.
+    pub bytes: &'t [u8],
+    /// Whether it was asked for by its own path, and does not merely lie in a folder.
+    pub is_named: bool,
+}
+
+/// What importers are given: one of these for each document.
+#[derive(Clone, Debug)]
+pub(super) enum Piece<'t> {
+    /// A YAML, JSON or TOML document, or one object of a Kubernetes list.
+    Node(Node),
+    /// A map of `SOURCE::TARGET`.
+    Map(Text<'t>),
+}
+
+/// What importers may ask beyond their own documents.
+#[derive(Debug)]
+pub(super) struct Context<'c> {
+    pub(super) options: &'c Options<'c>,
+    /// The pull Secrets among all files.
+    pub(super) secrets: &'c Secrets,
+}
+
+impl Context<'_> {
+    /// Whether names may be had from their own registry although the file says nothing of it.
+    pub(super) fn adds_source(&self) -> bool {
+        self.options.fallback == Fallback::Source
+    }
+
+    /// Whether names may be had from their own registry where the file says so.
+    pub(super) fn keeps_source(&self) -> bool {
+        self.options.fallback != Fallback::Deny
+    }
+}
+
+/// Reads files of one format; `None`: of the format that each says it is in.
+pub fn import(format: Option<Format>, inputs: &[Input<'_>], options: &Options<'_>) -> Imported {
+    let mut into = Imported::default();
+    let mut other = None;
+    let mut secrets = Secrets::default();
+    let mut sorted: Vec<(Format, Vec<Piece<'_>>)> =
+        Format::ALL.map(|(_, format)| (format, Vec::new())).into();
+    for input in inputs {
+        for piece in pieces(format, input, &mut into.remarks) {
+            if let (Some(named), Piece::Node(node)) = (format, &piece) {
+                other = other.or_else(|| Format::of(node).filter(|found| *found != named));
+            }
+            let Some(format) = assign(format, &piece, &mut secrets, &mut into.remarks) else {
+                continue;
+            };
+            let group = sorted.iter_mut().find(|(known, _)| *known == format);
+            if let Some((_, group)) = group {
+                group.push(piece);
+            }
+        }
+    }
+    let context = Context {
+        options,
+        secrets: &secrets,
+    };
+    for (format, pieces) in sorted.into_iter().filter(|(_, pieces)| !pieces.is_empty()) {
+        run(format, &pieces, &context, &mut into);
+    }
+    secrets.rest(&mut into);
+    finish::finish(&mut into, inputs, other, options);
+    into
+}
+
+fn run(format: Format, pieces: &[Piece<'_>], context: &Context<'_>, into: &mut Imported) {
+    let import = match format {
+        Format::Imageswap => imageswap::import,
+        Format::Palette => palette::import,
+        Format::K8ssandra => k8ssandra::import,
+        Format::Calico => calico::import,
+        Format::Openshift => openshift::import,
+        Format::Enmasse => enmasse::import,
+        Format::Astronomer => astronomer::import,
+        Format::HostsToml => hosts_toml::import,
+        Format::Containerd => containerd::import,
+        Format::K3s => k3s::import,
+        Format::Talos => talos::import,
+        Format::RegistriesConf => registries_conf::import,
+        Format::Docker => docker::import,
+        Format::DockerConfig => docker_config::import,
+    };
+    import(pieces, context, into);
+}
+
+/// The text of a file that can be read at all.
+pub(super) fn text<'t>(input: &Input<'t>) -> Result<Text<'t>, Remark> {
+    let Input { name, bytes, .. } = *input;
+    let start = Spot::start(name);
+    if bytes.len() > INPUT_BYTES_MAX {
+        let message = format!("the file is longer than {INPUT_BYTES_MAX} bytes");
+        return Err(Remark::new(Code::File, &start, message).fix("split it"));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let (sound, _) = bytes
+            .split_at_checked(error.valid_up_to())
+            .unwrap_or_default();
+        let sound = String::from_utf8_lossy(sound);
+        let spot = Text::file(name, &sound).at_byte(sound.len());
+        Remark::new(Code::File, &spot, "this is no UTF-8").fix("save the file as UTF-8")
+    })?;
+    let text = Text::file(name, text);
+    match text.text.find('\0') {
+        Some(byte) => {
+            let spot = text.at_byte(byte);
+            Err(Remark::new(
+                Code::File,
+                &spot,
+                "there is a NUL: this is no text",
+            ))
+        }
+        None if text.text.trim().is_empty() => {
+            Err(Remark::new(Code::File, &start, "the file is empty"))
+        }
+        None => Ok(text),
+    }
+}
+
+/// The documents of a text in some syntax.
+pub(super) fn parse<'t>(
+    text: Text<'t>,
+    syntax: Syntax,
+    remarks: &mut Vec<Remark>,
+) -> Vec<Piece<'t>> {
+    let read = match syntax {
+        Syntax::Yaml => yaml::documents(&text).map_err(|remark| vec![remark]),
+        Syntax::Json => json::document(&text).map_err(|remark| vec![remark]),
+        Syntax::Toml => from_toml::document(&text).map(|node| vec![node]),
+        Syntax::Map => return vec![Piece::Map(text)],
+    };
+    match read {
+        Ok(documents) => kube::objects(documents, remarks)
+            .into_iter()
+            .map(Piece::Node)
+            .collect(),
+        Err(found) => {
+            remarks.extend(found);
+            Vec::new()
+        }
+    }
+}
+
+fn pieces<'t>(
+    format: Option<Format>,
+    input: &Input<'t>,
+    remarks: &mut Vec<Remark>,
+) -> Vec<Piece<'t>> {
+    let text = match text(input) {
+        Ok(text) if is_pem(&text) => Err(other_than_text(input)),
+        Err(_) if !input.is_named && is_binary(input.bytes) => Err(other_than_text(input)),
+        read => read,
+    };
+    let text = match text {
+        Ok(text) => text,
+        Err(remark) => {
+            remarks.push(remark);
+            return Vec::new();
+        }
+    };
+    let syntax = match format {
+        Some(format) => format.syntax(&text, input.name),
+        None => Syntax::of(&text, input.name),
+    };
+    let pieces = parse(text, syntax, remarks);
+    for piece in &pieces {
+        if let Piece::Node(node) = piece {
+            placeholders(node, remarks);
+        }
+    }
+    pieces
+}
+
+/// Certificates lie beside what names them, in folders that are given as a whole.
+fn other_than_text(input: &Input<'_>) -> Remark {
+    let message = "a certificate or a key says nothing about images: it is not read";
+    Remark::new(Code::Skipped, &Spot::start(input.name), message)
+}
+
+/// Whether a text has PEM at its margin, where no format has it.
+fn is_pem(text: &Text<'_>) -> bool {
+    let mut lines = text.lines();
+    lines.any(|(_, line)| line.starts_with("-----BEGIN "))
+}
+
+/// Whether it was never meant as a text, not even in UTF-16.
+fn is_binary(bytes: &[u8]) -> bool {
+    let is_wide = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    bytes.contains(&0) && !is_wide
+}
+
+/// The format of a piece. Pull Secrets go to the others, whatever the format.
+fn assign(
+    format: Option<Format>,
+    piece: &Piece<'_>,
+    secrets: &mut Secrets,
+    remarks: &mut Vec<Remark>,
+) -> Option<Format> {
+    let node = match piece {
+        Piece::Map(text) => {
+            // What Palette has in one line, imageswap has in many.
+            let is_list = text.lines().filter(|(_, line)| line.contains("::")).count() == 1
+                && text.text.contains(',');
+            let usual = if is_list {
+                Format::Palette
+            } else {
+                Format::Imageswap
+            };
+            return Some(format.unwrap_or(usual));
+        }
+        Piece::Node(node) => node,
+    };
+    if secrets.admit(node, remarks) {
+        return None;
+    }
+    let found = format.or_else(|| Format::of(node));
+    if found.is_none() {
+        remarks.push(if let Some(kind) = kube::kind(node) {
+            let message = "objects of this kind are not read";
+            Remark::new(Code::Skipped, &node.spot, message).shown(kind)
+        } else {
+            let message = "the file does not say which format it is in";
+            let known = Format::ALL.map(|(name, _)| name).join(", ");
+            let fix = format!("name the format, `roadstead import FORMAT FILE`: {known}");
+            Remark::new(Code::Kind, &node.spot, message).fix(fix)
+        });
+    }
+    found
+}
+
+/// `E-PLACEHOLDER` for every value that a document's author meant to be replaced.
+pub(super) fn placeholders(node: &Node, remarks: &mut Vec<Remark>) {
+    placeholders_at("", node, remarks);
+}
+
+fn placeholders_at(key: &str, node: &Node, remarks: &mut Vec<Remark>) {
+    match &node.kind {
+        // This is what Docker calls whoever has a token.
+        Kind::Scalar(scalar) if key == "username" && scalar.text == REFRESH_USERNAME => {}
+        Kind::Scalar(scalar) => {
+            remarks.extend(placeholder_of(key, &scalar.text, &scalar.start));
+        }
+        Kind::Sequence(items) => {
+            for item in items {
+                placeholders_at(key, item, remarks);
+            }
+        }
+        Kind::Mapping(entries) => {
+            for (key, value) in entries {
+                placeholders_at(&key.text, value, remarks);
+            }
+        }
+        Kind::Null => {}
+    }
+}
+
+/// `E-PLACEHOLDER`, if a key's text is one. It might be none, but an odd password: such a key's is
+/// not shown.
+pub(super) fn placeholder_of(key: &str, text: &str, spot: &Spot) -> Option<Remark> {
+    let remark = placeholder(text, spot)?;
+    let key = key.to_ascii_lowercase();
+    let secrets = ["password", "token", "auth"];
+    let is_secret = secrets.iter().any(|word| key.ends_with(word));
+    Some(Remark {
+        shown: remark.shown.filter(|_| !is_secret),
+        ..remark
+    })
+}
+
+/// `E-PLACEHOLDER`, if the text is one.
+pub(super) fn placeholder(text: &str, spot: &Spot) -> Option<Remark> {
+    let remark = || Remark::new(Code::Placeholder, spot, "this is a placeholder");
+    is_placeholder(text).then(|| remark().shown(text).fix("write the real value"))
+}
+
+/// Whether a text is one that a document's author meant to be replaced.
+pub(super) fn is_placeholder(text: &str) -> bool {
+    let marks = ["REPLACE_WITH_", "<your-", "OCI_URL", "<Contact"];
+    let is_marked = marks.iter().any(|mark| text.contains(mark));
+    let inside = text
+        .strip_prefix('<')
+        .and_then(|text| text.strip_suffix('>'));
+    let is_word = |letter: char| letter.is_ascii_alphanumeric() || " -_".contains(letter);
+    let is_bracketed =
+        inside.is_some_and(|inside| !inside.is_empty() && inside.chars().all(is_word));
+    // A text of several lines, or JSON, is a file of its own, and read as one.
+    let is_file = text.contains('\n') || text.trim_start().starts_with('{');
+    (is_marked && !is_file) || is_bracketed
+}

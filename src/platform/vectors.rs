@@ -1,0 +1,180 @@
+//! Tables of what files make of names, by the ids of the routing reference.
+
+mod astronomer;
+mod calico;
+mod containerd;
+mod docker;
+mod enmasse;
+mod hosts_toml;
+mod imageswap;
+mod k3s;
+mod k8ssandra;
+mod openshift;
+mod palette;
+mod registries_conf;
+mod secrets;
+mod talos;
+
+use crate::{
+    oci::{ImageReference, Reference},
+    route::{Candidate, Decision, Named, Rule, RuleText, Table, Unmatched},
+};
+
+use super::*;
+
+pub(super) use k8ssandra::BASE as K8SSANDRA_BASE;
+
+/// Options as most tests have them: nothing is given, and nobody is the mirror.
+pub(super) const OPTIONS: Options<'static> = Options {
+    baseline: None,
+    internal_registry: None,
+    fallback: Fallback::Auto,
+    own: &|_registry| false,
+    is_own_guessed: false,
+};
+
+/// Imports texts under their names.
+pub(super) fn read(format: Format, files: &[(&str, &str)], options: &Options<'_>) -> Imported {
+    let inputs: Vec<_> = files
+        .iter()
+        .map(|(name, text)| Input {
+            name,
+            bytes: text.as_bytes(),
+            is_named: true,
+        })
+        .collect();
+    import(Some(format), &inputs, options)
+}
+
+/// The table that an import makes; an error in it fails the test.
+pub(super) fn table(imported: &Imported) -> Table {
+    assert!(!imported.is_refused(), "{:#?}", lines(imported));
+    let compile = |text: &RuleText| text.clone().compile().map(Rule::imported).unwrap();
+    let rules = imported.routes.iter().map(compile).collect();
+    let unmatched = imported.unmatched.unwrap_or(Unmatched::Auto);
+    Table::new(rules, unmatched).unwrap().0
+}
+
+/// Where a name leads: `UPSTREAM/REPOSITORY` or with `:TAG` if the tag changes, in order; `deny`;
+/// `unmatched`. `@D` at the end of a name is some digest.
+pub(super) fn outcome(table: &Table, image: &str) -> Vec<String> {
+    let (named, reference) = parse(image);
+    match table.decide(&named, &reference) {
+        Decision::Route { candidates, .. } => candidates.iter().map(shown).collect(),
+        Decision::Deny { .. } => vec!["deny".to_owned()],
+        Decision::Unmatched { .. } => vec!["unmatched".to_owned()],
+    }
+}
+
+/// A row: its id, the name that a node asks for, and where it leads.
+pub(super) type Row = (&'static str, &'static str, &'static [&'static str]);
+
+/// Checks rows one by one.
+#[track_caller]
+pub(super) fn check(imported: &Imported, rows: &[Row]) {
+    let table = table(imported);
+    for (id, image, want) in rows {
+        assert_eq!(outcome(&table, image), *want, "{id}: {image}");
+    }
+}
+
+/// The remarks as they are printed.
+pub(super) fn lines(imported: &Imported) -> Vec<String> {
+    imported.remarks.iter().map(Remark::to_string).collect()
+}
+
+/// The remarks as `LINE:COLUMN CODE`.
+pub(super) fn codes(imported: &Imported) -> Vec<String> {
+    let line = |remark: &Remark| {
+        let Spot { line, column, .. } = remark.spot;
+        format!("{line}:{column} {}", remark.code.as_str())
+    };
+    imported.remarks.iter().map(line).collect()
+}
+
+/// A mirror for Docker Hub and Quay, met by plain HTTP, with no way around it.
+pub(super) fn mirror() -> Mirror {
+    Mirror {
+        is_tls: false,
+        authority: "mirror.corp:5000".parse().unwrap(),
+        registries: ["docker.io", "quay.io"]
+            .map(|name| name.parse().unwrap())
+            .into(),
+        falls_back: false,
+        ca_file: None,
+        aliases: Vec::new(),
+        pins: Vec::new(),
+    }
+}
+
+fn parse(image: &str) -> (Named, Reference) {
+    let image: ImageReference = image.replace("@D", &format!("@{DIGEST}")).parse().unwrap();
+    (image.repository.into(), image.reference)
+}
+
+fn shown(candidate: &Candidate) -> String {
+    let Candidate {
+        upstream,
+        name,
+        tag,
+        ..
+    } = candidate;
+    match tag {
+        Some(tag) => format!("{upstream}/{name}:{tag}"),
+        None => format!("{upstream}/{name}"),
+    }
+}
+
+const DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+
+/// What is not read says so, and what is.
+#[test]
+fn files_of_programs_that_are_not_read_are_refused_by_name() {
+    let regsync = "version: 1\ncreds: []\nsync:\n- {source: a.b/c, target: d.e/c, type: image}\n";
+    let kyverno = "apiVersion: kyverno.io/v1\nkind: ClusterPolicy\nspec: {rules: []}\n";
+    for text in [regsync, kyverno] {
+        let input = Input {
+            name: "f.yaml",
+            bytes: text.as_bytes(),
+            is_named: true,
+        };
+        let imported = import(None, &[input], &OPTIONS);
+        let found = imported.remarks.iter().find(|one| one.code == Code::Kind);
+        let line = found.map(Remark::to_string).unwrap_or_default();
+        assert!(
+            imported.is_refused() && line.contains("hosts-toml"),
+            "{line}"
+        );
+    }
+}
+
+/// Whoever gives a folder did not choose each file in it.
+#[test]
+fn certificates_in_a_folder_do_not_matter_and_are_errors_by_name() {
+    let hosts = "[host.\"https://m.example\"]\nca = \"ca.crt\"\n";
+    let pem = "Certificate:\n  Data:\n-----BEGIN CERTIFICATE-----\n";
+    let files: [(&str, &[u8]); 3] = [
+        ("certs.d/docker.io/hosts.toml", hosts.as_bytes()),
+        ("certs.d/docker.io/ca.crt", pem.as_bytes()),
+        ("certs.d/docker.io/ca.der", b"\x30\x82\x01\x00\xa0\xff"),
+    ];
+    for is_named in [false, true] {
+        let inputs = files.map(|(name, bytes)| Input {
+            name,
+            bytes,
+            is_named,
+        });
+        let imported = import(Some(Format::HostsToml), &inputs, &OPTIONS);
+        let last = if is_named { "E-FILE" } else { "I-SKIPPED" };
+        let found = imported.remarks.iter().map(|one| one.code.as_str());
+        assert_eq!(found.collect::<Vec<_>>(), ["I-SKIPPED", last]);
+        assert_eq!(imported.routes.len(), 1);
+    }
+    let latin = Input {
+        name: "certs.d/docker.io/hosts.toml",
+        bytes: b"# \xe4\n",
+        is_named: false,
+    };
+    let imported = import(Some(Format::HostsToml), &[latin], &OPTIONS);
+    assert_eq!(codes(&imported), ["1:3 E-FILE"]);
+}

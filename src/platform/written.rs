@@ -1,0 +1,392 @@
+//! What was imported, as a configuration of ours.
+
+mod logins;
+mod toml;
+
+use std::{collections::HashSet, path::Path};
+
+use self::toml::{Toml, duration, list, string};
+use super::{Alias, Authority, Imported, Upstream};
+use crate::{
+    route::{
+        Action, Library, MatchText, RefKind, Refused, RewriteText, RuleText, TargetText, Unmatched,
+    },
+    secret::Secret,
+};
+
+/// A configuration, and the files that it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// TOML that `serve` accepts as it is.
+    pub toml: String,
+    /// What belongs into the folder that was given, if one was.
+    pub files: Vec<SecretFile>,
+    /// How many logins stand in comments only, because no folder was given.
+    pub logins_left_out: usize,
+    /// How many certificates of authorities do.
+    pub authorities_left_out: usize,
+}
+
+/// A file that nobody else may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretFile {
+    /// Its name in the folder.
+    pub name: String,
+    /// What stands in it.
+    pub text: Secret,
+}
+
+/// Writes the configuration. Logins and certificates go to files in `secrets_folder`, which the
+/// configuration names as it is given here; without one they stand in comments, without secrets.
+pub fn write(imported: &Imported, secrets_folder: Option<&str>) -> Written {
+    let mut toml = Toml::default();
+    let mut folder = Folder {
+        path: secrets_folder,
+        files: Vec::new(),
+        names: HashSet::new(),
+    };
+    if let Some(unmatched) = imported.unmatched {
+        let word = match unmatched {
+            Unmatched::Auto => "auto",
+            Unmatched::Deny => "deny",
+            Unmatched::Source => "source",
+        };
+        toml.entry("unmatched", &string(word));
+    }
+    aliases(&mut toml, &imported.aliases);
+    let mut authorities_left_out = 0;
+    for one in &imported.upstreams {
+        authorities_left_out += usize::from(upstream(&mut toml, one, &mut folder) == CaFile::None);
+    }
+    let logins_left_out = logins::write(&mut toml, &imported.logins, &mut folder);
+    for one in &imported.routes {
+        route(&mut toml, one);
+    }
+    Written {
+        toml: toml.into_text(),
+        files: folder.files,
+        logins_left_out,
+        authorities_left_out,
+    }
+}
+
+/// Where secrets go.
+struct Folder<'f> {
+    path: Option<&'f str>,
+    files: Vec<SecretFile>,
+    names: HashSet<String>,
+}
+
+/// Longest name of a file before its ending, in characters; file systems end at 255 bytes.
+const STEM_CHARS_MAX: usize = 200;
+
+impl Folder<'_> {
+    /// Adds a file that is called after what it is for; its path, if there is a folder.
+    fn add(&mut self, subject: &str, ending: &str, text: &str) -> Option<String> {
+        let path = self.path?;
+        let safe = |letter: char| match letter {
+            letter if letter.is_ascii_alphanumeric() || ".-".contains(letter) => letter,
+            _ => '_',
+        };
+        let stem: String = subject.chars().take(STEM_CHARS_MAX).map(safe).collect();
+        let mut name = format!("{stem}{ending}");
+        let mut count = 1;
+        while !self.names.insert(name.clone()) {
+            count += 1;
+            name = format!("{stem}-{count}{ending}");
+        }
+        let whole = Path::new(path).join(&name);
+        let text = Secret::new(text);
+        self.files.push(SecretFile { name, text });
+        Some(whole.display().to_string())
+    }
+}
+
+/// Whether an upstream's authorities, if it has some, have a file.
+#[derive(PartialEq, Eq)]
+enum CaFile {
+    Fine,
+    None,
+}
+
+fn aliases(toml: &mut Toml, aliases: &[Alias]) {
+    if !aliases.is_empty() {
+        toml.gap();
+        toml.line("[aliases]");
+    }
+    for alias in aliases {
+        toml.comment(&alias.spot);
+        let registries = alias.registries.iter();
+        let registries = registries.map(|registry| string(registry.as_str()));
+        toml.entry(&string(&alias.prefix), &one_or_list(registries.collect()));
+    }
+}
+
+fn upstream(toml: &mut Toml, upstream: &Upstream, folder: &mut Folder<'_>) -> CaFile {
+    let Upstream {
+        name,
+        urls,
+        api_path,
+        send_ns,
+        authority,
+        client,
+        is_verified,
+        spot,
+    } = upstream;
+    toml.table(&format!("[upstream.{}]", string(name.as_str())), spot);
+    if !urls.is_empty() {
+        let urls = urls.iter().map(|url| string(url));
+        toml.entry("url", &one_or_list(urls.collect()));
+    }
+    if let Some(path) = api_path {
+        toml.entry("api_path", &string(path));
+    }
+    if *send_ns {
+        toml.entry("send_ns", "true");
+    }
+    let ca_file = match authority {
+        None => Ok(None),
+        Some(Authority::File(path)) => Ok(Some(path.clone())),
+        Some(Authority::Pem(pem)) => {
+            let path = folder.add(name.as_str(), "-ca.pem", pem);
+            path.map(Some).ok_or(CaFile::None)
+        }
+    };
+    match &ca_file {
+        Ok(None) => {}
+        Ok(Some(path)) => toml.entry("ca_file", &string(path)),
+        Err(_) => toml.comment("ca_file = \"…\": its certificates stand in the file above"),
+    }
+    if let Some((certificate, key)) = client {
+        toml.entry("client_cert_file", &string(certificate));
+        toml.entry("client_key_file", &string(key));
+    }
+    if !is_verified {
+        toml.entry("tls_verify", "false");
+    }
+    ca_file.map_or_else(|none| none, |_path| CaFile::Fine)
+}
+
+fn route(toml: &mut Toml, route: &RuleText) {
+    let RuleText {
+        matches,
+        ref_kind,
+        action,
+        to,
+        rewrite,
+        library,
+        digest,
+        band,
+        tag_fresh,
+        tag_stale_max,
+        place,
+    } = route;
+    toml.table("[[route]]", place);
+    match matches {
+        MatchText::From(from) => {
+            toml.entry(
+                "from",
+                &one_or_list(from.iter().map(|from| string(from)).collect()),
+            );
+        }
+        MatchText::Glob(text) => toml.entry("from_glob", &string(text)),
+        MatchText::Regex(text) => toml.entry("from_regex", &string(text)),
+        MatchText::Contains(text) => toml.entry("contains", &string(text)),
+    }
+    if let Some(word) = ref_word(*ref_kind) {
+        toml.entry("ref", &string(word));
+    }
+    match action {
+        Action::Route => {}
+        Action::Deny => toml.entry("action", &string("deny")),
+    }
+    if !to.is_empty() {
+        toml.entry("to", &list(&to.iter().map(target).collect::<Vec<_>>()));
+    }
+    if !rewrite.is_empty() {
+        let one = |RewriteText { regex, with }: &RewriteText| {
+            format!("{{ regex = {}, with = {} }}", string(regex), string(with))
+        };
+        toml.entry(
+            "rewrite",
+            &list(&rewrite.iter().map(one).collect::<Vec<_>>()),
+        );
+    }
+    let library = match library {
+        Library::Auto => None,
+        Library::Both => Some("both"),
+        Library::Keep => Some("keep"),
+        Library::Strip => Some("strip"),
+    };
+    let texts = [
+        ("library", library.map(str::to_owned)),
+        ("digest", digest.clone()),
+        ("tag_fresh", tag_fresh.map(duration)),
+        ("tag_stale_max", tag_stale_max.map(duration)),
+    ];
+    for (key, text) in texts {
+        if let Some(text) = text {
+            toml.entry(key, &string(&text));
+        }
+    }
+    if let Some(band) = band {
+        toml.entry("band", &band.to_string());
+    }
+}
+
+fn target(text: &TargetText) -> String {
+    let TargetText {
+        target,
+        ref_kind,
+        refused,
+    } = text;
+    let refused = refused.map(|refused| match refused {
+        Refused::Auto => "auto",
+        Refused::Next => "next",
+        Refused::Stop => "stop",
+    });
+    let more = [("ref", ref_word(*ref_kind)), ("refused", refused)];
+    let more: String = more
+        .into_iter()
+        .filter_map(|(key, word)| Some(format!(", {key} = {}", string(word?))))
+        .collect();
+    if more.is_empty() {
+        string(target)
+    } else {
+        format!("{{ target = {}{more} }}", string(target))
+    }
+}
+
+fn ref_word(kind: RefKind) -> Option<&'static str> {
+    match kind {
+        RefKind::Any => None,
+        RefKind::Tag => Some("tag"),
+        RefKind::Digest => Some("digest"),
+    }
+}
+
+/// What is alone stands without brackets.
+fn one_or_list(values: Vec<String>) -> String {
+    match <[String; 1]>::try_from(values) {
+        Ok([one]) => one,
+        Err(values) => list(&values),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        platform::{Spot, spot::Text},
+        upstream::{Credential, Source},
+    };
+
+    fn imported() -> Imported {
+        let mut imported = Imported::default();
+        let at = |line| Text::file("a.yaml", "").at(line, 3);
+        let hub = "docker.io".parse().unwrap();
+        imported.alias(&at(1), "airgap/docker.io", &hub);
+        let upstream = imported.upstream(&at(2), "r.example:5000").unwrap();
+        upstream.urls = vec!["http://r.example:5000".to_owned()];
+        upstream.authority = Some(Authority::Pem("PEM".to_owned()));
+        let secret = || Secret::new("canary");
+        let password = Credential::Password {
+            username: "robot$a".to_owned(),
+            password: secret(),
+        };
+        imported.login(&at(3), "r.example:5000/a", password);
+        imported.login(&at(4), "s.example", Credential::Refresh(secret()));
+        let helper = "t.example".parse().unwrap();
+        imported.entry(
+            &at(5),
+            crate::upstream::Entry {
+                place: helper,
+                source: Source::helper("ecr-login", "t.example"),
+            },
+        );
+        let odd = Spot::start("odd\n[server]");
+        let to = ["r.example:5000/a/{repository}", "source"];
+        imported.route(&odd, "docker.io", &to).library = Library::Keep;
+        imported.route_by(&at(7), MatchText::Regex(r"a\.b/(c)".to_owned()), &[]);
+        imported
+    }
+
+    #[test]
+    fn it_reads_well() {
+        let Written { toml, files, .. } = write(&imported(), Some("/s"));
+        let want = r#"
+[aliases]
+# a.yaml:1:3
+"airgap/docker.io" = "docker.io"
+
+# a.yaml:2:3
+[upstream."r.example:5000"]
+url = "http://r.example:5000"
+ca_file = "/s/r.example_5000-ca.pem"
+
+# a.yaml:3:3
+[[credential]]
+for = "r.example:5000/a"
+username = "robot$a"
+password_file = "/s/r.example_5000_a.password"
+
+# a.yaml:5:3
+[[credential]]
+for = "t.example"
+helper = "ecr-login"
+
+# a.yaml:4:3
+[credentials]
+docker_config_files = ["/s/docker-config.json"]
+
+# odd\n[server]:1:1
+[[route]]
+from = "docker.io"
+to = ["r.example:5000/a/{repository}", "source"]
+library = "keep"
+
+# a.yaml:7:3
+[[route]]
+from_regex = 'a\.b/(c)'
+action = "deny"
+"#;
+        assert_eq!(toml, want.trim_start());
+        let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "r.example_5000-ca.pem",
+                "r.example_5000_a.password",
+                "docker-config.json"
+            ]
+        );
+    }
+
+    #[test]
+    fn without_a_folder_secrets_are_comments() {
+        let written = write(&imported(), None);
+        assert_eq!(
+            (written.logins_left_out, written.authorities_left_out),
+            (2, 1)
+        );
+        assert!(written.files.is_empty() && !written.toml.contains("canary"));
+        let login = "\n# a.yaml:3:3\n# [[credential]]\n# for = \"r.example:5000/a\"\n";
+        assert!(written.toml.contains(login), "{}", written.toml);
+    }
+
+    #[test]
+    fn files_have_names_of_their_own() {
+        let mut folder = Folder {
+            path: Some("s"),
+            files: Vec::new(),
+            names: HashSet::new(),
+        };
+        let long = "a/../*:".repeat(100);
+        let mut add = |subject: &str| folder.add(subject, ".x", "").unwrap();
+        assert_eq!(
+            [add("a:1"), add("a/1"), add("..")],
+            ["s/a_1.x", "s/a_1-2.x", "s/...x"]
+        );
+        assert!(add(&long).len() < 255);
+    }
+}

@@ -1,0 +1,125 @@
+//! Logins, each in the form that the configuration has for it.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Folder,
+    toml::{Toml, list, string},
+};
+use crate::{
+    platform::{Login, Spot},
+    secret::Secret,
+    upstream::{Credential, Entry, Source},
+};
+
+/// What stands in the place of a file's name where there is no file.
+const NO_FILE: &str = "FILE";
+
+/// Writes all of them, and says how many stand in comments only.
+pub(super) fn write(toml: &mut Toml, logins: &[Login], folder: &mut Folder<'_>) -> usize {
+    let mut docker = Docker::default();
+    let mut left_out = 0;
+    for Login { entry, spot } in logins {
+        left_out += usize::from(!docker.takes(entry, spot) && !one(toml, entry, spot, folder));
+    }
+    left_out + docker.write(toml, folder)
+}
+
+/// Writes a `[[credential]]`, or only a comment, which is false.
+fn one(toml: &mut Toml, entry: &Entry, spot: &Spot, folder: &mut Folder<'_>) -> bool {
+    let place = entry.place.to_string();
+    let mut table = Toml::default();
+    table.table("[[credential]]", spot);
+    table.entry("for", &string(&place));
+    let (key, secret) = match &entry.source {
+        Source::Helper { name, .. } => {
+            table.entry("helper", &string(name));
+            toml.append(&table);
+            return true;
+        }
+        Source::Given(Credential::Password { username, password }) => {
+            table.entry("username", &string(username));
+            ("password", password)
+        }
+        Source::Given(Credential::Token(token) | Credential::Refresh(token)) => ("token", token),
+    };
+    let line = format!("{}\n", secret.reveal());
+    let file = folder.add(&place, &format!(".{key}"), &line);
+    let name = file.as_deref().unwrap_or(NO_FILE);
+    table.entry(&format!("{key}_file"), &string(name));
+    if file.is_some() {
+        toml.append(&table);
+    } else {
+        toml.append_as_comments(&table);
+    }
+    file.is_some()
+}
+
+/// What only a file in Docker's own form can say.
+#[derive(Default)]
+struct Docker<'l> {
+    auths: Map<String, Value>,
+    helper: Option<&'l str>,
+    spots: Vec<&'l Spot>,
+}
+
+impl<'l> Docker<'l> {
+    fn takes(&mut self, entry: &'l Entry, spot: &'l Spot) -> bool {
+        let place = entry.place.to_string();
+        let login = match &entry.source {
+            Source::Helper { name, .. } if entry.place.is_anywhere() => {
+                self.helper = Some(name);
+                self.spots.push(spot);
+                return true;
+            }
+            Source::Given(Credential::Refresh(token)) => json!({ "identitytoken": token.reveal() }),
+            Source::Given(Credential::Token(token)) if !is_line(token) => {
+                json!({ "registrytoken": token.reveal() })
+            }
+            Source::Given(Credential::Password { username, password }) if !is_line(password) => {
+                json!({ "username": username, "password": password.reveal() })
+            }
+            _ => return false,
+        };
+        self.auths.insert(place, login);
+        self.spots.push(spot);
+        true
+    }
+
+    /// Writes the file, if there is something for it; how many logins have none.
+    fn write(self, toml: &mut Toml, folder: &mut Folder<'_>) -> usize {
+        let Self {
+            auths,
+            helper,
+            spots,
+        } = self;
+        if spots.is_empty() {
+            return 0;
+        }
+        let mut document = json!({ "auths": auths });
+        if let (Some(helper), Some(document)) = (helper, document.as_object_mut()) {
+            document.insert("credsStore".to_owned(), helper.into());
+        }
+        let file = folder.add("docker-config", ".json", &format!("{document:#}\n"));
+        let mut table = Toml::default();
+        for spot in &spots {
+            table.comment(spot);
+        }
+        table.line("[credentials]");
+        let name = file.as_deref().unwrap_or(NO_FILE);
+        table.entry("docker_config_files", &list(&[string(name)]));
+        if file.is_some() {
+            toml.append(&table);
+            0
+        } else {
+            toml.append_as_comments(&table);
+            spots.len()
+        }
+    }
+}
+
+/// Whether a file of one line can hold it.
+fn is_line(secret: &Secret) -> bool {
+    let text = secret.reveal();
+    !text.trim().is_empty() && !text.contains(char::is_control)
+}
