@@ -7,7 +7,7 @@ mod logins;
 use std::collections::BTreeMap;
 
 use super::{
-    import::{Context, Piece, is_placeholder},
+    import::{Context, Piece, is_placeholder, nodes},
     imported::Imported,
     kube,
     node::{Node, Scalar},
@@ -53,8 +53,7 @@ const AIRFLOW_CHART: &[&str] = &[
 
 pub(super) fn import(pieces: &[Piece<'_>], context: &Context<'_>, into: &mut Imported) {
     let mut found = Found::default();
-    for piece in pieces {
-        let Piece::Node(node) = piece else { continue };
+    for node in nodes(pieces) {
         if let Some(kind) = kube::kind(node) {
             let message = "this kind of object is no part of Helm's values";
             into.remark(Remark::new(Code::Skipped, &node.spot, message).shown(kind));

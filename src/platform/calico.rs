@@ -5,7 +5,7 @@ mod image_set;
 mod installation;
 
 use super::{
-    import::{Context, Piece},
+    import::{Context, Piece, nodes},
     imported::Imported,
     kube,
     node::Node,
@@ -23,10 +23,7 @@ pub(super) fn import(pieces: &[Piece<'_>], context: &Context<'_>, into: &mut Imp
     let mut installations: Vec<Installation> = Vec::new();
     let mut overlays = Vec::new();
     let mut sets = Vec::new();
-    for piece in pieces {
-        let Piece::Node(node) = piece else {
-            continue;
-        };
+    for node in nodes(pieces) {
         match kube::kind(node) {
             Some("Installation" | "ImageSet") if !is_known(node) => unknown(node, into),
             Some("Installation") => {

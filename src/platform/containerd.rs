@@ -2,7 +2,7 @@
 
 use super::{
     endpoint::{Base, Endpoint, Scheme},
-    import::{Context, Piece},
+    import::{Context, Piece, nodes},
     imported::Imported,
     mirrors::{self, Manners, Whose},
     node::{Node, Scalar},
@@ -20,18 +20,12 @@ const TOKEN_KEY: &str = "identitytoken";
 
 pub(super) fn import(pieces: &[Piece<'_>], context: &Context<'_>, into: &mut Imported) {
     let mut registries = Vec::new();
-    for piece in pieces {
-        if let Piece::Node(node) = piece {
-            registries.extend(registry(node, &mut into.remarks));
-            for file in node.strings("imports", &mut into.remarks) {
-                let message = "the files that are named here are not read";
-                let remark = Remark::new(Code::Ignored, &file.start, message);
-                into.remark(
-                    remark
-                        .shown(&file.text)
-                        .fix("import them as well, if they name mirrors"),
-                );
-            }
+    for node in nodes(pieces) {
+        registries.extend(registry(node, &mut into.remarks));
+        for file in node.strings("imports", &mut into.remarks) {
+            let message = "the files that are named here are not read";
+            let remark = Remark::new(Code::Ignored, &file.start, message).shown(&file.text);
+            into.remark(remark.fix("import them as well, if they name mirrors"));
         }
     }
     let mut manners = Manners::default();

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{
     endpoint::{Base, Endpoint, Manner, Scheme, is_local},
-    import::{Context, Piece},
+    import::{Context, Piece, nodes},
     imported::Imported,
     node::{Node, Scalar},
     remark::{Code, Remark},
@@ -24,10 +24,8 @@ enum What {
 }
 
 pub(super) fn import(pieces: &[Piece<'_>], context: &Context<'_>, into: &mut Imported) {
-    for piece in pieces {
-        if let Piece::Node(node) = piece {
-            read(node, context, into);
-        }
+    for node in nodes(pieces) {
+        read(node, context, into);
     }
 }
 

@@ -10,7 +10,7 @@ use base64::{
 use thiserror::Error;
 
 use super::{
-    import::{self, Context, Piece},
+    import::{self, Context, Piece, nodes},
     imported::{Imported, Login},
     json, kube,
     node::{Node, Scalar},
@@ -48,8 +48,7 @@ const NO_CONFIG: &str = "this is no object with auths, credHelpers or credsStore
 
 /// The logins of files that hold nothing else.
 pub(super) fn import(pieces: &[Piece<'_>], _context: &Context<'_>, into: &mut Imported) {
-    for piece in pieces {
-        let Piece::Node(node) = piece else { continue };
+    for node in nodes(pieces) {
         if let Some(kind) = kube::kind(node) {
             let message = "this kind of object holds no logins";
             into.remark(Remark::new(Code::Skipped, &node.spot, message).shown(kind));

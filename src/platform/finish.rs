@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     oci::Registry,
-    route::{Place, Rule, RuleText, Table, TargetText, Unmatched},
+    route::{InvalidRule, Place, Rule, RuleText, Table, TargetText, Unmatched},
 };
 
 /// Checks the whole, and puts the remarks into the order of the files.
@@ -129,26 +129,19 @@ fn spots(into: &Imported) -> BTreeMap<Place, Spot> {
 }
 
 fn compile(route: &RuleText, spot: &Spot, remarks: &mut Vec<Remark>) -> Option<Rule> {
-    let rule = match route.clone().compile() {
-        Ok(rule) => rule,
-        Err(flaws) => {
-            for flaw in flaws {
-                let code = match flaw.key {
-                    "rewrite" | "from_regex" => Code::Regex,
-                    "from_glob" => Code::Glob,
-                    "digest" => Code::Digest,
-                    _ => Code::Reference,
-                };
-                let remark = Remark::new(code, spot, flaw.reason).shown(&flaw.value);
-                remarks.push(Remark {
-                    fix: flaw.hint,
-                    ..remark
-                });
-            }
-            return None;
-        }
+    let told = |flaw: InvalidRule| {
+        let code = match flaw.key {
+            "rewrite" | "from_regex" => Code::Regex,
+            "from_glob" => Code::Glob,
+            "digest" => Code::Digest,
+            _ => Code::Reference,
+        };
+        Remark::of_rule(code, spot, &flaw).shown(&flaw.value)
     };
-    Some(rule)
+    let compiled = route.clone().compile();
+    compiled
+        .map_err(|flaws| remarks.extend(flaws.into_iter().map(told)))
+        .ok()
 }
 
 /// `E-REF` for a name that may be a word as well.

@@ -3,7 +3,7 @@
 use super::{
     auth,
     endpoint::{Base, Endpoint, Manner, Scheme},
-    import::{Context, Piece},
+    import::{Context, Piece, nodes},
     imported::{Authority, Imported},
     node::{Kind, Node, Scalar},
     remark::{Code, Remark},
@@ -33,10 +33,7 @@ struct Folder<'p> {
 
 pub(super) fn import(pieces: &[Piece<'_>], context: &Context<'_>, into: &mut Imported) {
     let mut files = Vec::new();
-    for piece in pieces {
-        let Piece::Node(node) = piece else {
-            continue;
-        };
+    for node in nodes(pieces) {
         match Folder::of(node) {
             Ok(folder) => files.push(File { node, folder }),
             Err(remark) => into.remark(remark),

@@ -37,6 +37,14 @@ pub(super) enum Piece<'t> {
     Map(Text<'t>),
 }
 
+/// The documents among pieces, for a format that has no maps.
+pub(super) fn nodes<'p>(pieces: &'p [Piece<'_>]) -> impl Iterator<Item = &'p Node> + Clone {
+    pieces.iter().filter_map(|piece| match piece {
+        Piece::Node(node) => Some(node),
+        Piece::Map(_) => None,
+    })
+}
+
 /// What importers may ask beyond their own documents.
 #[derive(Debug)]
 pub(super) struct Context<'c> {

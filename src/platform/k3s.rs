@@ -3,7 +3,7 @@
 use super::{
     Fallback,
     endpoint::{Base, Endpoint, Scheme},
-    import::{Context, Piece},
+    import::{Context, Piece, nodes},
     imported::{Imported, place},
     mirrors::{self, Manners, Whose},
     node::{Node, Scalar},
@@ -12,10 +12,7 @@ use super::{
 use crate::route::{MatchText, RewriteText, RuleText};
 
 pub(super) fn import(pieces: &[Piece<'_>], context: &Context<'_>, into: &mut Imported) {
-    let nodes = pieces.iter().filter_map(|piece| match piece {
-        Piece::Node(node) => Some(node),
-        Piece::Map(_) => None,
-    });
+    let nodes = nodes(pieces);
     let mut manners = Manners::default();
     for configs in nodes.clone().filter_map(|node| node.get("configs")) {
         for (name, config) in mirrors::mappings(configs, &mut into.remarks) {
@@ -127,14 +124,12 @@ fn rewrites(mirror: &Node, into: &mut Imported) -> Vec<RewriteText> {
         alone.rewrite.push(rewrite.clone());
         match alone.compile() {
             Ok(_) => rewrites.push(rewrite),
-            Err(flaws) => into.remarks.extend(flaws.into_iter().map(|flaw| {
-                let remark = Remark::new(Code::Regex, &regex.start, flaw.reason);
-                let remark = remark.shown(&regex.text);
-                Remark {
-                    fix: flaw.hint,
-                    ..remark
-                }
-            })),
+            Err(flaws) => {
+                let told = |flaw| Remark::of_rule(Code::Regex, &regex.start, flaw);
+                let told = flaws.iter().map(told);
+                into.remarks
+                    .extend(told.map(|remark| remark.shown(&regex.text)));
+            }
         }
     }
     rewrites

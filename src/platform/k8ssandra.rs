@@ -11,7 +11,7 @@ mod v1beta2;
 
 use super::{
     format::Syntax,
-    import::{self, Context, Piece},
+    import::{self, Context, Piece, nodes},
     imported::Imported,
     kube,
     node::Node,
@@ -53,11 +53,8 @@ fn given_baseline(context: &Context<'_>, remarks: &mut Vec<Remark>) -> Vec<Image
 }
 
 fn configs(pieces: &[Piece<'_>], remarks: &mut Vec<Remark>) -> Vec<ImageConfig> {
-    let nodes = pieces.iter().filter_map(|piece| match piece {
-        Piece::Node(node) => Some(node),
-        Piece::Map(_) => None,
-    });
-    nodes.flat_map(|node| object(node, remarks)).collect()
+    let objects = nodes(pieces).flat_map(|node| object(node, remarks));
+    objects.collect()
 }
 
 /// What one document says, whatever it is wrapped in.

@@ -5,7 +5,7 @@ mod order;
 mod stream;
 
 use super::{
-    import::{Context, Piece},
+    import::{Context, Piece, nodes},
     imported::Imported,
     kube,
     node::Node,
@@ -22,8 +22,7 @@ pub(super) use stream::{Home, short};
 
 pub(super) fn import(pieces: &[Piece<'_>], context: &Context<'_>, into: &mut Imported) {
     let mut sets = MirrorSets::default();
-    for piece in pieces {
-        let Piece::Node(node) = piece else { continue };
+    for node in nodes(pieces) {
         if node.is_null() {
             continue;
         }

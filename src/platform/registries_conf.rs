@@ -5,7 +5,7 @@ mod place;
 use self::place::Place;
 use super::{
     endpoint::{Endpoint, Manner},
-    import::{Context, Piece},
+    import::{Context, Piece, nodes},
     imported::Imported,
     node::{Node, Scalar},
     remark::{Code, Level, Remark},
@@ -40,10 +40,7 @@ enum Proof {
 
 pub(super) fn import(pieces: &[Piece<'_>], context: &Context<'_>, into: &mut Imported) {
     let mut entries: Vec<Entry<'_>> = Vec::new();
-    for piece in pieces {
-        let Piece::Node(node) = piece else {
-            continue;
-        };
+    for node in nodes(pieces) {
         if let Some(old) = node.get("registries") {
             let message = "this is version 1 of registries.conf, which knows no mirrors";
             let remark = Remark::new(Code::Kind, &old.spot, message);

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::spot::Spot;
+use crate::route::InvalidRule;
 
 /// Longest part of a file that a remark repeats, in characters.
 const SHOWN_CHARS_MAX: usize = 60;
@@ -145,6 +146,15 @@ impl Remark {
             message: harmless(&message.into()),
             shown: None,
             fix: None,
+        }
+    }
+
+    /// What the grammar of routes says is wrong.
+    pub(super) fn of_rule(code: Code, spot: &Spot, flaw: &InvalidRule) -> Self {
+        let remark = Self::new(code, spot, &flaw.reason);
+        match &flaw.hint {
+            Some(hint) => remark.fix(hint),
+            None => remark,
         }
     }
 

@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
     endpoint::{Base, Endpoint, Manner, Scheme},
-    import::{Context, Piece},
+    import::{Context, Piece, nodes},
     imported::{Authority, Imported},
     kube,
     mirrors::{self, Manners, Whose},
@@ -18,10 +18,7 @@ const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 pub(super) fn import(pieces: &[Piece<'_>], context: &Context<'_>, into: &mut Imported) {
     let mut manners = Manners::default();
     let mut named = Vec::new();
-    for piece in pieces {
-        let Piece::Node(node) = piece else {
-            continue;
-        };
+    for node in nodes(pieces) {
         match kube::kind(node) {
             None => {
                 let registries = node.at(&["machine", "registries"]);
