@@ -113,7 +113,7 @@ impl Api {
                 listing::referrers(puller, subject, want, parts.uri.path()).await
             }
         }?;
-        let ns = route.subject().and_then(|(named, _)| named.ns.as_ref());
+        let ns = route.named().and_then(|named| named.ns.as_ref());
         let ns = ns.and_then(|ns| HeaderValue::try_from(ns.as_str()).ok());
         answer
             .response
@@ -148,8 +148,11 @@ impl Api {
         let (head, body) = response.into_parts();
         let body = body.watched(move |bytes, complete| {
             api.metrics.sent(kind, bytes);
-            let subject = route.as_ref().and_then(Route::subject);
-            let (named, reference) = subject.unzip();
+            if !telemetry::log::hears(outcome) {
+                return;
+            }
+            let named = route.as_ref().and_then(Route::named);
+            let reference = route.as_ref().map(Route::reference);
             let upstream = match &origin {
                 Some(Origin::Upstream { upstream, .. }) => Some(upstream.as_str()),
                 Some(Origin::Local(_)) | None => None,

@@ -5,14 +5,15 @@
 //! [`Disk`] and so can be handed one that fails on purpose, and by the command line for the
 //! operator's files. Never knows what a file means.
 //!
-//! Every call but [`File::read_near`] blocks; callers run them on the blocking pool.
+//! Every call blocks, and callers run them on the blocking pool, but for those that say that they
+//! do not wait for a device: [`File::read_near`], [`Direct::is_near`] and [`Direct::send`].
 
 mod fingerprint;
 mod gather;
 mod put;
 mod real;
 
-use std::{fmt::Debug, io, path::Path, sync::Arc};
+use std::{fmt::Debug, io, ops::ControlFlow, os::fd::BorrowedFd, path::Path, sync::Arc};
 
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use gather::gather;
@@ -43,8 +44,18 @@ pub trait Disk: Debug + Send + Sync {
     /// Makes renames and removals in a folder durable.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
 
-    /// What lies in a folder, in no order; an absent folder is empty.
-    fn list(&self, path: &Path) -> io::Result<Vec<Entry>>;
+    /// Shows what lies in a folder, in no order, until told to stop; an absent folder is empty.
+    fn visit(&self, path: &Path, show: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> io::Result<()>;
+
+    /// All that lies in a folder.
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        self.visit(path, &mut |entry| {
+            entries.push(entry);
+            ControlFlow::Continue(())
+        })?;
+        Ok(entries)
+    }
 
     /// Space on the volume that holds `path`.
     fn space(&self, path: &Path) -> io::Result<Space>;
@@ -60,8 +71,13 @@ pub trait File: Debug + Send + Sync {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
     /// Reads at `offset` what needs no waiting for a device; none if nothing is so near, or nobody
-    /// can tell. The one call here that may be made anywhere.
+    /// can tell. It may be called anywhere.
     fn read_near(&self, _buffer: &mut [u8], _offset: u64) -> Option<usize> {
+        None
+    }
+
+    /// The way from here straight to a socket, if the system has one for this file.
+    fn direct(&self) -> Option<&dyn Direct> {
         None
     }
 
@@ -76,6 +92,18 @@ pub trait File: Debug + Send + Sync {
 
     /// What the file system knows of it now.
     fn stat(&self) -> io::Result<Stat>;
+}
+
+/// A file whose bytes the kernel can send without bringing them here.
+pub trait Direct {
+    /// Whether this stretch can be sent without waiting for a device, as far as can be told.
+    fn is_near(&self, offset: u64, length: usize) -> bool;
+
+    /// Waits until the device has brought this stretch.
+    fn bring_near(&self, offset: u64, length: usize) -> io::Result<()>;
+
+    /// Sends at most `length` bytes; how many there went, zero only at the end of the file.
+    fn send(&self, socket: BorrowedFd<'_>, offset: u64, length: usize) -> io::Result<usize>;
 }
 
 /// What identifies a file's content without reading it.

@@ -14,6 +14,7 @@ mod freshness;
 mod lead;
 mod listing;
 mod manifest;
+mod memo;
 mod sight;
 mod tag;
 mod walk;
@@ -29,7 +30,7 @@ pub use error::PullError;
 pub use explain::{CandidateLine, Explained, Outcome, RouteLine, Stored, places};
 pub use listing::{PAGE_MAX, Page, ReferrersPage, TagList};
 
-use self::{fill::Fills, flight::Flights};
+use self::{fill::Fills, flight::Flights, lead::Leads};
 use crate::{
     oci::{Circle, Digest, Instance, Manifest, Origin, Reference, Registry, Repository, Tag, Via},
     route::{Named, Table},
@@ -76,6 +77,8 @@ struct Inner {
     confirmed: Confirmations,
     /// What an upstream lately said it does not have.
     absent: Absences,
+    /// What the table says of names.
+    leads: Leads,
 }
 
 /// When upstreams last confirmed tags, by the process's own clock.
@@ -157,6 +160,7 @@ impl Puller {
             manifests: Flights::new(tasks),
             confirmed: confirmations(),
             absent,
+            leads: Leads::new(),
         };
         Self(Arc::new(inner), Via::own(instance))
     }
@@ -184,6 +188,7 @@ impl Puller {
             manifests: old.manifests.clone(),
             confirmed,
             absent,
+            leads: Leads::new(),
         };
         Self(Arc::new(inner), self.1.clone())
     }

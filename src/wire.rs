@@ -4,10 +4,12 @@
 //! for the whole. Called by `api` (answers) and `store` (files). Never knows what the bytes are.
 
 mod body;
+mod lane;
 mod lent;
 mod ring;
 mod tide;
 
 pub use body::{Body, Broken, Part};
+pub use lane::{Lane, is_window, stray};
 pub use ring::Ring;
 pub use tide::{Growing, HELD_BACK_BYTES, Level, Relief, Relieved, State, Tide};

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::{
     Answer, ApiError, What,
-    header::{DISTRIBUTION_VERSION, content},
+    header::{DISTRIBUTION_VERSION, HEADERS_MAX, content},
     manifest::not_modified,
     route::Want,
 };
@@ -42,6 +42,7 @@ pub(super) async fn answer(
     let size = size(&found.body);
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
+    headers.reserve(HEADERS_MAX);
     headers.insert(DISTRIBUTION_VERSION.0, DISTRIBUTION_VERSION.1);
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     for (name, value) in content(digest) {

@@ -1,5 +1,6 @@
 //! Headers that the distribution specification names.
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header::ETAG};
 
 use crate::oci::Digest;
@@ -16,12 +17,13 @@ pub(super) const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace"
 /// Says that a referrers list was filtered.
 pub(super) const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
 
+/// Room for all headers of an answer, so that their map never has to grow.
+pub(super) const HEADERS_MAX: usize = 12;
+
 /// Digest and entity tag of some content; a digest's text is always a valid header.
 pub(super) fn content(digest: &Digest) -> [(HeaderName, Option<HeaderValue>); 2] {
-    let text = digest.to_string();
-    let quoted = HeaderValue::try_from(format!("\"{text}\"")).ok();
-    [
-        (CONTENT_DIGEST, HeaderValue::try_from(text).ok()),
-        (ETAG, quoted),
-    ]
+    let quoted = Bytes::from(format!("\"{digest}\""));
+    let text = quoted.slice(1..quoted.len().saturating_sub(1));
+    let value = |bytes| HeaderValue::from_maybe_shared(bytes).ok();
+    [(CONTENT_DIGEST, value(text)), (ETAG, value(quoted))]
 }

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::{
     Answer, ApiError, What,
-    header::{DISTRIBUTION_VERSION, content},
+    header::{DISTRIBUTION_VERSION, HEADERS_MAX, content},
     route::Want,
 };
 use crate::{
@@ -32,6 +32,7 @@ pub(super) async fn answer(
         Body::empty()
     });
     let headers = response.headers_mut();
+    headers.reserve(HEADERS_MAX);
     headers.insert(DISTRIBUTION_VERSION.0, DISTRIBUTION_VERSION.1);
     for (name, value) in content(&manifest.digest()) {
         headers.extend(value.map(|value| (name, value)));

@@ -124,15 +124,23 @@ impl Route {
         }
     }
 
-    /// The name that is asked for, and what of it.
-    pub fn subject(&self) -> Option<(&Named, String)> {
+    /// The name that is asked for.
+    pub fn named(&self) -> Option<&Named> {
         match self {
             Self::Ping => None,
-            Self::Manifest(named, reference) => Some((named, reference.to_string())),
-            Self::Blob(named, digest) | Self::Referrers(named, digest, _) => {
-                Some((named, digest.to_string()))
-            }
-            Self::Tags(named, _) => Some((named, String::new())),
+            Self::Manifest(named, _)
+            | Self::Blob(named, _)
+            | Self::Tags(named, _)
+            | Self::Referrers(named, ..) => Some(named),
+        }
+    }
+
+    /// What of the name is asked for, as a client writes it; empty for all of it.
+    pub fn reference(&self) -> String {
+        match self {
+            Self::Ping | Self::Tags(..) => String::new(),
+            Self::Manifest(_, reference) => reference.to_string(),
+            Self::Blob(_, digest) | Self::Referrers(_, digest, _) => digest.to_string(),
         }
     }
 }
@@ -140,6 +148,10 @@ impl Route {
 /// Decodes a path once. What could be read in two ways (a coded slash, control bytes, text that is
 /// no UTF-8) is refused, not guessed.
 fn path(raw: &str) -> Result<Cow<'_, str>, ApiError> {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'%';
+    if raw.bytes().all(is_plain) {
+        return Ok(Cow::Borrowed(raw));
+    }
     let decoded = percent_decode_str(raw)
         .decode_utf8()
         .map_err(|_bytes| ApiError::BadPath)?;

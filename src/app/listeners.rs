@@ -295,7 +295,7 @@ pub(super) fn serve<A, F>(
     answer: A,
 ) -> JoinHandle<Option<()>>
 where
-    A: Fn(Parts) -> F + Clone + Send + 'static,
+    A: Fn(Parts) -> F + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let metrics = Arc::clone(&shared.metrics);

@@ -43,10 +43,14 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             return Exit::BadConfiguration;
         }
     };
-    if let Err(error) = log::init(&configured.settings.log) {
-        complain(error);
-        return Exit::Failed;
-    }
+    // Until all else has ended.
+    let _log = match log::init(&configured.settings.log) {
+        Ok(log) => log,
+        Err(error) => {
+            complain(error);
+            return Exit::Failed;
+        }
+    };
     match runtime() {
         Ok(runtime) => {
             let exit = runtime.block_on(serve(loader.source(), configured, first.traces));

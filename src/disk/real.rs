@@ -2,13 +2,18 @@
 
 use std::{
     fs, io,
+    ops::ControlFlow,
     os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt},
     path::Path,
     sync::Arc,
 };
 
 use rustix::fs::{FlockOperation, OFlags};
+#[cfg(target_os = "linux")]
+use rustix::{fd::BorrowedFd, io::ReadWriteFlags};
 
+#[cfg(target_os = "linux")]
+use super::Direct;
 use super::{Disk, Entry, File, Lock, Space, Stat};
 
 /// The machine's own file system.
@@ -82,25 +87,23 @@ impl Disk for RealDisk {
         fs::File::open(path)?.sync_all()
     }
 
-    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+    fn visit(&self, path: &Path, show: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> io::Result<()> {
         let folder = match fs::read_dir(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             folder => folder?,
         };
-        let mut entries = Vec::new();
         for entry in folder {
             let entry = entry?;
             let kind = entry.file_type()?;
-            if let Ok(name) = entry.file_name().into_string()
-                && (kind.is_dir() || kind.is_file())
-            {
-                entries.push(Entry {
-                    name,
-                    is_folder: kind.is_dir(),
-                });
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
+            let is_folder = kind.is_dir();
+            if (is_folder || kind.is_file()) && show(Entry { name, is_folder }).is_break() {
+                break;
             }
         }
-        Ok(entries)
+        Ok(())
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {
@@ -184,7 +187,7 @@ impl File for RealFile {
         #[cfg(target_os = "linux")]
         {
             let mut buffers = [io::IoSliceMut::new(buffer)];
-            let near = rustix::io::ReadWriteFlags::NOWAIT;
+            let near = ReadWriteFlags::NOWAIT;
             let read = rustix::io::preadv2(&self.0, &mut buffers, offset, near);
             read.ok().filter(|read| *read > 0)
         }
@@ -193,6 +196,11 @@ impl File for RealFile {
             let _unknown = (buffer, offset);
             None
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn direct(&self) -> Option<&dyn Direct> {
+        Some(self)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -216,6 +224,48 @@ impl File for RealFile {
             modified_ns: time(found.mtime(), found.mtime_nsec()),
             changed_ns: time(found.ctime(), found.ctime_nsec()),
         })
+    }
+}
+
+/// How much is read at once of what is only to be near.
+#[cfg(target_os = "linux")]
+const NEARING_BYTES: usize = 64 * 1024;
+
+#[cfg(target_os = "linux")]
+impl Direct for RealFile {
+    fn is_near(&self, offset: u64, length: usize) -> bool {
+        let last = offset + u64::try_from(length.saturating_sub(1)).unwrap_or_default();
+        // The device's read-ahead brings pages in order, so both ends speak for the rest. Where
+        // the file system cannot tell, sending waits, as it would anywhere else.
+        [offset, last].into_iter().all(|at| {
+            let mut byte = [0];
+            let mut buffers = [io::IoSliceMut::new(&mut byte)];
+            let near = rustix::io::preadv2(&self.0, &mut buffers, at, ReadWriteFlags::NOWAIT);
+            near != Err(rustix::io::Errno::AGAIN)
+        })
+    }
+
+    fn bring_near(&self, offset: u64, length: usize) -> io::Result<()> {
+        let mut unwanted = vec![0; length.min(NEARING_BYTES)];
+        let mut done = 0;
+        while done < length {
+            let at = offset + u64::try_from(done).unwrap_or_default();
+            match File::read_at(self, &mut unwanted, at)? {
+                0 => break,
+                read => done += read,
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&self, socket: BorrowedFd<'_>, offset: u64, length: usize) -> io::Result<usize> {
+        let mut offset = offset;
+        Ok(rustix::fs::sendfile(
+            socket,
+            &self.0,
+            Some(&mut offset),
+            length,
+        )?)
     }
 }
 

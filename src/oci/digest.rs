@@ -84,13 +84,19 @@ impl Digest {
 
     /// The value in lower-case hexadecimal, without the algorithm.
     pub fn hex(&self) -> String {
-        let mut text = String::with_capacity(self.as_bytes().len() * 2);
-        for byte in self.as_bytes() {
-            for nibble in [byte >> 4, byte & 0xf] {
-                text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-            }
+        self.digits(str::to_owned)
+    }
+
+    /// Hands the hexadecimal digits on without allocating: they are written for every request.
+    fn digits<T>(&self, then: impl FnOnce(&str) -> T) -> T {
+        let mut room = [0; 2 * 64];
+        let value = self.as_bytes();
+        for (pair, byte) in room.chunks_exact_mut(2).zip(value) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
         }
-        text
+        let digits = room.get(..2 * value.len()).unwrap_or_default();
+        // They are ASCII.
+        then(str::from_utf8(digits).unwrap_or_default())
     }
 
     /// Parses the hexadecimal part alone, as it stands in the store's file names.
@@ -104,7 +110,9 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}:{}", self.algorithm(), self.hex())
+        formatter.write_str(self.algorithm().as_str())?;
+        formatter.write_str(":")?;
+        self.digits(|digits| formatter.write_str(digits))
     }
 }
 
@@ -142,6 +150,13 @@ fn decode<const N: usize>(algorithm: Algorithm, hex: &str) -> Result<[u8; N], In
             .try_fold(0, |sum: u8, digit| Ok(sum << 4 | nibble(*digit)?))?;
     }
     Ok(value)
+}
+
+fn digit(nibble: u8) -> u8 {
+    match nibble {
+        0..=9 => b'0' + nibble,
+        _ => b'a' - 10 + nibble,
+    }
 }
 
 fn nibble(digit: u8) -> Result<u8, InvalidDigest> {

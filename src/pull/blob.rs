@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::{
     How, Item, PullError, Puller,
     fill::{Arrival, Fill, Job},
-    lead::{ask, origin},
+    lead::{Lead, ask, origin},
 };
 use crate::{
     oci::{Digest, Origin, Reference},
@@ -58,7 +58,7 @@ impl Puller {
     /// See [`PullError`].
     pub async fn blob(&self, named: &Named, digest: &Digest) -> Result<BlobAnswer, PullError> {
         let lead = self.lead(named, &Reference::Digest(*digest))?;
-        if let Some(kept) = self.kept_blob(named, digest).await {
+        if let Some(kept) = self.kept_blob(named, digest, &lead).await {
             return Ok(kept);
         }
         let order = self
@@ -66,12 +66,12 @@ impl Puller {
             .await?;
         if self.0.store.holds(digest).await.unwrap_or(false) && !self.0.fills.has(digest) {
             // A fill may have landed since the first look.
-            if let Some(kept) = self.kept_blob(named, digest).await {
+            if let Some(kept) = self.kept_blob(named, digest, &lead).await {
                 return Ok(kept);
             }
             // Kept, but not for this name: it is served once its own upstream has confirmed it.
             self.confirm(&order, digest).await?;
-            if let Some(kept) = self.kept_blob(named, digest).await {
+            if let Some(kept) = self.kept_blob(named, digest, &lead).await {
                 return Ok(kept);
             }
         }
@@ -84,7 +84,7 @@ impl Puller {
     /// See [`PullError`].
     pub async fn blob_size(&self, named: &Named, digest: &Digest) -> Result<BlobAnswer, PullError> {
         let lead = self.lead(named, &Reference::Digest(*digest))?;
-        if let Some(kept) = self.kept_blob(named, digest).await {
+        if let Some(kept) = self.kept_blob(named, digest, &lead).await {
             return Ok(kept);
         }
         let order = self
@@ -106,9 +106,9 @@ impl Puller {
     }
 
     /// A disk that cannot be read has nothing.
-    async fn kept_blob(&self, named: &Named, digest: &Digest) -> Option<BlobAnswer> {
+    async fn kept_blob(&self, named: &Named, digest: &Digest, lead: &Lead) -> Option<BlobAnswer> {
         let found = async {
-            if self.may_see(&self.origins(named), digest).await? {
+            if self.may_see(self.origins_of(named, lead), digest).await? {
                 return Ok(self.0.store.blob(digest).await?);
             }
             Ok::<_, PullError>(None)

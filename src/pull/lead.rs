@@ -1,28 +1,47 @@
 //! Where a name leads: what the routes decide, in the words of this room.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
-use super::{Item, PullError, Puller, freshness::Policy};
+use super::{Item, PullError, Puller, freshness::Policy, memo::Memo};
 use crate::{
-    oci::{Digest, Origin, Reference, Via},
+    oci::{Digest, Origin, Reference, Tag, Via},
     route::{Candidate, Decision, Named},
     store::Standing,
     upstream::Ask,
 };
+
+/// What the routes decided of a name's tags, and of its digests, which all go one way.
+pub(super) type Leads = Memo<(Named, Option<Tag>), Arc<Lead>>;
 
 /// A route's decision, ready to walk.
 #[derive(Debug)]
 pub(super) struct Lead {
     /// Whom to ask, in order.
     pub(super) candidates: Vec<Candidate>,
+    /// What the tag is remembered by for each of them, in their order; empty for a digest.
+    pub(super) tags: Vec<TagKeys>,
+    /// Every origin that may answer for the name, once somebody wants to know.
+    origins: OnceLock<Vec<Origin>>,
     /// What answers the tag whatever upstream says.
     pub(super) pin: Option<Digest>,
     /// How long a tag's record counts.
     pub(super) policy: Policy,
     /// What to say if there is nobody to ask.
     nobody: PullError,
+}
+
+/// What a candidate's tag is remembered by.
+#[derive(Debug)]
+pub(super) struct TagKeys {
+    /// In what is kept and confirmed.
+    pub(super) kept: (Origin, Tag),
+    /// In what is lately absent.
+    pub(super) absent: (Origin, Item),
 }
 
 /// What a route without a candidate has no target for.
@@ -33,7 +52,40 @@ pub(super) fn kind(reference: &Reference) -> &'static str {
     }
 }
 
+impl TagKeys {
+    fn new(candidate: &Candidate, tag: &Tag) -> Self {
+        let (origin, tag) = (origin(candidate), there(candidate, tag).clone());
+        let item = Item::Manifest(Reference::Tag(tag.clone()));
+        Self {
+            kept: (origin.clone(), tag),
+            absent: (origin, item),
+        }
+    }
+}
+
 impl Lead {
+    fn new(
+        candidates: Vec<Candidate>,
+        tag: Option<&Tag>,
+        (pin, policy): (Option<Digest>, Policy),
+        nobody: PullError,
+    ) -> Self {
+        let tags = tag.map(|tag| {
+            candidates
+                .iter()
+                .map(|one| TagKeys::new(one, tag))
+                .collect()
+        });
+        Self {
+            tags: tags.unwrap_or_default(),
+            candidates,
+            origins: OnceLock::new(),
+            pin,
+            policy,
+            nobody,
+        }
+    }
+
     /// The error for a name whose candidates are none, if so.
     pub(super) fn nobody(&self) -> Option<PullError> {
         self.candidates.is_empty().then(|| self.nobody.clone())
@@ -42,7 +94,28 @@ impl Lead {
 
 impl Puller {
     /// Asks the routes; a rule that denies ends it here, for kept content too.
-    pub(super) fn lead(&self, named: &Named, reference: &Reference) -> Result<Lead, PullError> {
+    pub(super) fn lead(
+        &self,
+        named: &Named,
+        reference: &Reference,
+    ) -> Result<Arc<Lead>, PullError> {
+        let tag = match reference {
+            Reference::Tag(tag) => Some(tag.clone()),
+            Reference::Digest(_) => None,
+        };
+        let decide = |(_, tag): &(_, Option<Tag>)| {
+            let lead = self.decide(named, reference, tag.as_ref());
+            lead.map(Arc::new)
+        };
+        self.0.leads.get((named.clone(), tag), decide)
+    }
+
+    fn decide(
+        &self,
+        named: &Named,
+        reference: &Reference,
+        tag: Option<&Tag>,
+    ) -> Result<Lead, PullError> {
         let settings = &self.0.settings;
         let policy = |fresh: Option<Duration>, stale_max: Option<Duration>| Policy {
             fresh: fresh.unwrap_or(settings.tag_fresh),
@@ -52,12 +125,15 @@ impl Puller {
             Decision::Deny { from, .. } => Err(PullError::Denied {
                 rule: format!("the route from {from:?}"),
             }),
-            Decision::Unmatched { reason } => Ok(Lead {
-                candidates: Vec::new(),
-                pin: None,
-                policy: policy(None, None),
-                nobody: PullError::Unmatched { reason },
-            }),
+            Decision::Unmatched { reason } => {
+                let nobody = PullError::Unmatched { reason };
+                Ok(Lead::new(
+                    Vec::new(),
+                    tag,
+                    (None, policy(None, None)),
+                    nobody,
+                ))
+            }
             Decision::Route {
                 from,
                 candidates,
@@ -68,12 +144,9 @@ impl Puller {
             } => {
                 let kind = kind(reference);
                 let rule = format!("the route from {from:?}, which has no target for {kind}");
-                Ok(Lead {
-                    candidates,
-                    pin,
-                    policy: policy(tag_fresh, tag_stale_max),
-                    nobody: PullError::Denied { rule },
-                })
+                let policy = policy(tag_fresh, tag_stale_max);
+                let nobody = PullError::Denied { rule };
+                Ok(Lead::new(candidates, tag, (pin, policy), nobody))
             }
         }
     }
@@ -86,6 +159,11 @@ impl Puller {
         upstream
             .chain(named.repositories().map(Origin::Local))
             .collect()
+    }
+
+    /// As [`Puller::origins`], found once.
+    pub(super) fn origins_of<'l>(&self, named: &Named, lead: &'l Lead) -> &'l [Origin] {
+        lead.origins.get_or_init(|| self.origins(named))
     }
 
     /// Whom to ask for a digest now, or the reason why there is nobody. What a candidate lately did
@@ -146,6 +224,11 @@ pub(super) fn origin(candidate: &Candidate) -> Origin {
         upstream: candidate.upstream.clone(),
         name: candidate.name.clone(),
     }
+}
+
+/// The tag's name at a candidate, which a route may have changed.
+pub(super) fn there<'a>(candidate: &'a Candidate, tag: &'a Tag) -> &'a Tag {
+    candidate.tag.as_ref().unwrap_or(tag)
 }
 
 /// What to ask a candidate for.

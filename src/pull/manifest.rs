@@ -36,10 +36,11 @@ impl Puller {
         digest: &Digest,
         lead: &Lead,
     ) -> Result<ManifestAnswer, PullError> {
-        let origins = self.origins(named);
-        if let Some(kept) = self.kept_manifest(&origins, digest).await? {
+        let origins = self.origins_of(named, lead);
+        if let Some(kept) = self.kept_manifest(origins, digest).await? {
             return Ok(kept);
         }
+        let origins = origins.to_vec();
         let item = Item::Manifest(Reference::Digest(*digest));
         let order = self.reachable(named, digest, &item, lead).await?;
         let (puller, digest) = (self.clone(), *digest);

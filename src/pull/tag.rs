@@ -1,12 +1,14 @@
 //! Manifests by tag: fresh, revalidated, fetched, or stale when upstream fails.
 
+use std::slice;
+
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
     How, Item, ManifestAnswer, PullError, Puller,
     freshness::{Step, may_be_stale, next_step},
-    lead::{Lead, ask, origin},
+    lead::{Lead, TagKeys, ask, origin, there},
     manifest::{Asked, absorb},
     walk::{Heard, Walk},
 };
@@ -30,7 +32,7 @@ impl Puller {
         if self.0.settings.offline {
             return self.offline(named, tag, &lead).await;
         }
-        if let Some(fresh) = self.fresh(tag, &lead).await? {
+        if let Some(fresh) = self.fresh(&lead).await? {
             return Ok(fresh);
         }
         if let Some(nobody) = lead.nobody() {
@@ -41,7 +43,7 @@ impl Puller {
         let work = move || async move {
             let (named, tag) = asked_for;
             // Another flight may have landed between the look above and the start of this one.
-            if let Some(fresh) = puller.fresh(&tag, &lead).await? {
+            if let Some(fresh) = puller.fresh(&lead).await? {
                 return Ok(fresh);
             }
             let deadline = Instant::now() + puller.0.settings.manifest_max;
@@ -52,19 +54,16 @@ impl Puller {
 
     /// The answer that needs no upstream: the first candidate that is not lately absent, if its
     /// record is fresh.
-    async fn fresh(&self, tag: &Tag, lead: &Lead) -> Result<Option<ManifestAnswer>, PullError> {
-        for candidate in &lead.candidates {
-            let key = (origin(candidate), there(candidate, tag).clone());
-            let item = Item::Manifest(Reference::Tag(key.1.clone()));
-            let absent = (key.0.clone(), item);
-            if self.0.absent.contains_key(&absent) {
+    async fn fresh(&self, lead: &Lead) -> Result<Option<ManifestAnswer>, PullError> {
+        for TagKeys { kept, absent } in &lead.tags {
+            if self.0.absent.contains_key(absent) {
                 continue;
             }
             // A disk that cannot be read has no record.
-            let record = self.0.store.tag(&key.0, &key.1).await.unwrap_or_default();
-            let confirmed = self.0.confirmed.get(&key);
+            let record = self.0.store.tag(&kept.0, &kept.1).await.unwrap_or_default();
+            let confirmed = self.0.confirmed.get(kept);
             return match next_step(record, confirmed, Instant::now(), lead.policy) {
-                Step::Serve(digest) => self.kept_manifest(&[key.0], &digest).await,
+                Step::Serve(digest) => self.kept_manifest(slice::from_ref(&kept.0), &digest).await,
                 Step::Ask => Ok(None),
             };
         }
@@ -283,9 +282,4 @@ fn is_upstreams_word(error: &UpstreamError) -> bool {
         UpstreamError::Refused { .. } => !error.is_refused_login(),
         _ => false,
     }
-}
-
-/// The tag's name at a candidate, which a route may have changed.
-fn there<'a>(candidate: &'a Candidate, tag: &'a Tag) -> &'a Tag {
-    candidate.tag.as_ref().unwrap_or(tag)
 }

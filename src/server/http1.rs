@@ -26,15 +26,18 @@ pub(super) async fn serve(
     pulse: &Arc<Pulse>,
     service: impl Answers,
 ) -> End {
-    let io = TokioIo::new(Line::new(stream, Scanner::default(), Arc::clone(pulse)));
+    let io = Line::new(stream, Scanner::default(), Arc::clone(pulse));
+    let lane = io.lane();
+    let io = TokioIo::new(io);
     let answering = Arc::clone(pulse);
     let entry = service_fn(move |mut request: Request<Incoming>| {
         let answering = Answering::new(Arc::clone(&answering));
         request.extensions_mut().insert(remote);
         let answer = service.clone().oneshot(request);
+        let lane = lane.clone();
         async move {
             let answer = answer.await?;
-            Ok::<_, Infallible>(answer.map(|body| Watched::new(body, answering)))
+            Ok::<_, Infallible>(answer.map(|body| Watched::new(body.by(lane), answering)))
         }
     });
     let mut served = pin!(http(&shared.settings.now()).serve_connection(io, entry));

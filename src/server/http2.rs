@@ -56,7 +56,8 @@ pub(super) async fn serve(
         name_host(&mut request);
         let answer = service.clone().oneshot(request);
         async move {
-            let answer = answer.await?;
+            // Frames carry bytes only.
+            let answer = answer.await?.map(|body| body.by(None));
             Ok::<_, Infallible>(if is_head {
                 without_body(answer).map(|()| Pieces::new(None, answering))
             } else {

@@ -14,6 +14,7 @@ use super::{
     deadline::{Pulse, Way},
     stream::Stream,
 };
+use crate::wire::Lane;
 
 /// What reads along with a protocol's parser, to know where it is.
 pub(super) trait Scan {
@@ -35,6 +36,7 @@ pub(super) trait Scan {
 pub(super) struct Line<R> {
     /// Some until the drop.
     stream: Option<Stream>,
+    lane: Option<Lane>,
     scanner: R,
     pulse: Arc<Pulse>,
 }
@@ -42,10 +44,16 @@ pub(super) struct Line<R> {
 impl<R: Scan> Line<R> {
     pub(super) fn new(stream: Stream, scanner: R, pulse: Arc<Pulse>) -> Self {
         Self {
+            lane: stream.lane(),
             stream: Some(stream),
             scanner,
             pulse,
         }
+    }
+
+    /// Where stretches of files may leave by.
+    pub(super) fn lane(&self) -> Option<Lane> {
+        self.lane.clone()
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut Stream>> {
@@ -63,6 +71,8 @@ impl<R: Scan> Line<R> {
                     beat.way = Way::Free;
                 }
             }
+            // The client may still be told in order that there is no more.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {}
             Poll::Ready(Err(_broken)) => beat.way = Way::Ended,
             Poll::Pending => beat.way = Way::Blocked,
         });
@@ -114,10 +124,7 @@ impl<R: Scan + Unpin> AsyncWrite for Line<R> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let line = self.get_mut();
-        let outcome = line.stream()?.poll_write(context, bytes);
-        line.wrote(&outcome);
-        outcome
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -126,7 +133,8 @@ impl<R: Scan + Unpin> AsyncWrite for Line<R> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let line = self.get_mut();
-        let outcome = line.stream()?.poll_write_vectored(context, slices);
+        let stream = line.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let outcome = Pin::new(stream).poll_send(context, slices, line.lane.as_ref());
         line.wrote(&outcome);
         outcome
     }

@@ -11,9 +11,9 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::answer::Answering;
 
-/// Most bytes handed over at once. A client that takes less than this in the time of `progress_max`
-/// is too slow.
-const PIECE_BYTES_MAX: usize = 16 * 1024;
+/// Most bytes handed over at once: with the nine bytes of its frame's head, as much as one TLS record
+/// holds. A client that takes less than this in the time of `progress_max` is too slow.
+const PIECE_BYTES_MAX: usize = 16 * 1024 - 9;
 
 /// A body in small pieces. The HTTP library asks for the next one when the client has taken the
 /// last: as long as it does not ask, the client is who is waited for.

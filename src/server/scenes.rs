@@ -7,6 +7,7 @@ mod heads;
 mod multiplexed;
 mod nodes;
 mod secure;
+mod windows;
 
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -28,7 +29,7 @@ use crate::{
     disk::{Disk, File, RealDisk},
     tasks::Tasks,
     telemetry::{Metrics, log::Remote},
-    wire::{Body, Part, Tide},
+    wire::{Body, Lane, Part, Tide},
 };
 
 /// The one deadline of all scenes; only a failing test reaches it.
@@ -62,6 +63,8 @@ struct Scene {
 struct Stage {
     /// Ten digits.
     file: Arc<dyn File>,
+    /// The lane of another connection.
+    stray: Mutex<Option<Lane>>,
     /// How many of them `/growing` may read.
     tide: Mutex<Option<Tide>>,
     /// `/wait` answers once for each permit.
@@ -126,6 +129,7 @@ impl Stage {
         file.write_at(b"0123456789", 0).unwrap();
         Self {
             file,
+            stray: Mutex::default(),
             tide: Mutex::new(Some(Tide::new())),
             gate: Semaphore::new(0),
             waiting: Semaphore::new(0),
@@ -146,6 +150,11 @@ async fn play(stage: Arc<Stage>, head: Parts) -> Response<Body> {
             Response::new(Body::bytes(Bytes::from(remote.to_string())))
         }
         "/file" => Response::new(Body::of([window(10)].into())),
+        "/large" => Response::new(windows::large()),
+        "/strayed" => {
+            let lane = stage.stray.lock().clone();
+            Response::new(windows::large().by(lane))
+        }
         "/huge" => {
             let chunk = Bytes::from(vec![0; 256 * 1024]);
             let parts: VecDeque<_> = std::iter::repeat_n(Part::Bytes(chunk), 400).collect();

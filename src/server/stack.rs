@@ -14,7 +14,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::{sync::Semaphore, time::timeout};
-use tower::{Service, ServiceExt, service_fn};
+use tower::{Service, service_fn};
 
 use crate::{telemetry::Metrics, wire::Body};
 
@@ -88,85 +88,79 @@ pub fn stack<A, F>(
     metrics: Arc<Metrics>,
 ) -> impl Answers
 where
-    A: Fn(Parts) -> F + Clone + Send + 'static,
+    A: Fn(Parts) -> F + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    // No request that gets this far has a body.
-    let service =
-        service_fn(move |request: Request<Incoming>| answer(request.into_parts().0).map(Ok));
-    // Innermost, bounds what waits for upstream and disk: at the limit a request is refused at once
-    // instead of queueing where nobody counts it. Bodies that are leaving hold no place.
-    let shedding =
-        service_fn(move |request| shed(service.clone(), request, failures, Arc::clone(&places)));
-    // Outside the limit, because refusing costs less than a place in it.
-    let admitting = service_fn(move |request| admit(shedding.clone(), request, failures));
-    // Outermost, so that a panic anywhere below becomes an answer and ends nothing else.
-    service_fn(move |request| fence(admitting.clone(), request, failures, Arc::clone(&metrics)))
+    let layers = Arc::new(Layers {
+        answer,
+        places,
+        failures,
+        metrics,
+    });
+    service_fn(move |request: Request<Incoming>| {
+        let layers = Arc::clone(&layers);
+        async move { Ok::<_, Infallible>(layers.fence(request).await) }
+    })
 }
 
-async fn fence<S>(
-    service: S,
-    request: Request<Incoming>,
+/// What every request passes, shared by all of them.
+struct Layers<A> {
+    answer: A,
+    places: Arc<Semaphore>,
     failures: Failures,
     metrics: Arc<Metrics>,
-) -> Result<Response<Body>, Infallible>
-where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
-{
-    let work = async move { service.oneshot(request).await };
-    AssertUnwindSafe(work)
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_payload| {
-            metrics.task_panicked();
-            tracing::error!("a request panicked; this is a bug");
-            Ok((failures.panicked)())
-        })
 }
 
-async fn admit<S>(
-    service: S,
-    mut request: Request<Incoming>,
-    failures: Failures,
-) -> Result<Response<Body>, Infallible>
+impl<A, F> Layers<A>
 where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+    A: Fn(Parts) -> F,
+    F: Future<Output = Response<Body>>,
 {
-    let version = request.version();
-    if !names_one_host(&request) {
-        let answer = (failures.bad_request)(BadRequest::Host);
-        return Ok(closing(answer, version));
+    /// Outermost, so that a panic anywhere below becomes an answer and ends nothing else.
+    async fn fence(&self, request: Request<Incoming>) -> Response<Body> {
+        AssertUnwindSafe(self.admit(request))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_payload| {
+                self.metrics.task_panicked();
+                tracing::error!("a request panicked; this is a bug");
+                (self.failures.panicked)()
+            })
     }
-    if request.body().is_end_stream() {
-        return service.oneshot(request).await;
-    }
-    // Whoever waits for a "100 Continue" sends no body after an answer.
-    if !request.headers().contains_key(EXPECT) {
-        drain(request.body_mut()).await;
-    }
-    let answer = if matches!(*request.method(), Method::GET | Method::HEAD) {
-        (failures.bad_request)(BadRequest::Body)
-    } else {
-        service.oneshot(request).await?
-    };
-    // What is left of the body must not be taken for the next request.
-    Ok(closing(answer, version))
-}
 
-async fn shed<S>(
-    service: S,
-    request: Request<Incoming>,
-    failures: Failures,
-    places: Arc<Semaphore>,
-) -> Result<Response<Body>, Infallible>
-where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
-{
-    match places.try_acquire() {
-        Ok(_place) if request.extensions().get::<Crowded>().is_none() => {
-            service.oneshot(request).await
+    /// Outside the limit, because refusing costs less than a place in it.
+    async fn admit(&self, mut request: Request<Incoming>) -> Response<Body> {
+        let version = request.version();
+        if !names_one_host(&request) {
+            let answer = (self.failures.bad_request)(BadRequest::Host);
+            return closing(answer, version);
         }
-        _ => Ok((failures.shed)()),
+        if request.body().is_end_stream() {
+            return self.shed(request).await;
+        }
+        // Whoever waits for a "100 Continue" sends no body after an answer.
+        if !request.headers().contains_key(EXPECT) {
+            drain(request.body_mut()).await;
+        }
+        let answer = if matches!(*request.method(), Method::GET | Method::HEAD) {
+            (self.failures.bad_request)(BadRequest::Body)
+        } else {
+            self.shed(request).await
+        };
+        // What is left of the body must not be taken for the next request.
+        closing(answer, version)
+    }
+
+    /// Innermost, bounds what waits for upstream and disk: at the limit a request is refused at
+    /// once instead of queueing where nobody counts it. Bodies that are leaving hold no place.
+    async fn shed(&self, request: Request<Incoming>) -> Response<Body> {
+        match self.places.try_acquire() {
+            Ok(_place) if request.extensions().get::<Crowded>().is_none() => {
+                // No request that gets this far has a body.
+                (self.answer)(request.into_parts().0).await
+            }
+            _ => (self.failures.shed)(),
+        }
     }
 }
 

@@ -3,15 +3,18 @@
 use std::{
     io,
     io::IoSlice,
+    os::fd::AsFd,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 use tokio_rustls::server::TlsStream;
+
+use crate::wire::{Lane, is_window, stray};
 
 /// An accepted connection.
 #[derive(Debug)]
@@ -20,6 +23,46 @@ pub(super) enum Stream {
     Unix(UnixStream),
     /// Either of them, once its client was met.
     Tls(Box<TlsStream<Self>>),
+}
+
+impl Stream {
+    /// A new lane, where the kernel can send files: on a TCP connection in plain text.
+    pub(super) fn lane(&self) -> Option<Lane> {
+        match self {
+            Self::Tcp(stream) => Some(Lane::of(stream)),
+            Self::Unix(_) | Self::Tls(_) => None,
+        }
+    }
+
+    /// Writes what comes next; windows only where there is a lane for them.
+    pub(super) fn poll_send(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+        lane: Option<&Lane>,
+    ) -> Poll<io::Result<usize>> {
+        match (&*self, lane) {
+            (Self::Tcp(stream), Some(lane)) => poll_lane(stream, lane, slices, context),
+            _ if slices.iter().any(|slice| is_window(slice)) => Poll::Ready(Err(stray())),
+            _ => self.poll_write_vectored(context, slices),
+        }
+    }
+}
+
+fn poll_lane(
+    stream: &TcpStream,
+    lane: &Lane,
+    slices: &[IoSlice<'_>],
+    context: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_write_ready(context))?;
+        let send = || lane.send(stream.as_fd(), slices);
+        match stream.try_io(Interest::WRITABLE, send) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            outcome => return Poll::Ready(outcome),
+        }
+    }
 }
 
 /// Hands a call on to whichever stream it is.

@@ -3,10 +3,14 @@
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
 };
 
+use futures_util::task::AtomicWaker;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
@@ -27,7 +31,7 @@ pub(super) async fn watched(
         if let Poll::Ready(result) = poll(context, drains) {
             return Poll::Ready(End::Done(result));
         }
-        watch.poll_late(context)
+        watch.poll_late()
     })
     .await
 }
@@ -54,13 +58,40 @@ struct Watch {
     draining: Pin<Box<dyn Future<Output = ()> + Send>>,
     over: Pin<Box<dyn Future<Output = ()> + Send>>,
     drained: Option<Instant>,
+    bell: Arc<Bell>,
+    /// What the clock and the stop wake: it rings the bell.
+    ringer: Waker,
+    /// Whether they have to be asked in this poll, since one of them rang.
+    asks: bool,
+}
+
+/// Tells a wake by the clock or by the stop from the many by the stream: asking those two takes
+/// locks that all connections share.
+struct Bell {
+    rung: AtomicBool,
+    connection: AtomicWaker,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.rung.store(true, Ordering::Release);
+        self.connection.wake();
+    }
 }
 
 impl Watch {
     fn new(shared: &Shared, pulse: Arc<Pulse>) -> Self {
         let now = Instant::now();
         let settings = shared.settings.now();
+        let bell = Arc::new(Bell {
+            // All of them have to be asked once, to know whom to wake.
+            rung: AtomicBool::new(true),
+            connection: AtomicWaker::new(),
+        });
         Self {
+            ringer: Waker::from(Arc::clone(&bell)),
+            bell,
+            asks: false,
             settings,
             pulse,
             stillness: Stillness::new(now),
@@ -71,17 +102,24 @@ impl Watch {
         }
     }
 
-    /// True once, when the drain begins.
-    fn drain_begins(&mut self, context: &mut Context<'_>) -> bool {
-        let begins = self.drained.is_none() && self.draining.as_mut().poll(context).is_ready();
+    /// True once, when the drain begins. Every poll of the connection begins here.
+    fn drain_begins(&mut self, connection: &Context<'_>) -> bool {
+        self.bell.connection.register(connection.waker());
+        self.asks = self.bell.rung.swap(false, Ordering::Acquire);
+        if !self.asks || self.drained.is_some() {
+            return false;
+        }
+        let mut context = Context::from_waker(&self.ringer);
+        let begins = self.draining.as_mut().poll(&mut context).is_ready();
         if begins {
             self.drained = Some(Instant::now() + self.settings.drain_max);
         }
         begins
     }
 
-    fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<End> {
-        if self.over.as_mut().poll(context).is_ready() {
+    fn poll_late(&mut self) -> Poll<End> {
+        let mut context = Context::from_waker(&self.ringer);
+        if self.asks && self.over.as_mut().poll(&mut context).is_ready() {
             return Poll::Ready(End::Over);
         }
         let now = Instant::now();
@@ -94,15 +132,17 @@ impl Watch {
         if still.is_some_and(|still| still <= now) {
             return Poll::Ready(End::Late(self.stillness.phase()));
         }
-        let Some(due) = [still, self.drained].into_iter().flatten().min() else {
-            return Poll::Pending;
-        };
-        if self.alarm.is_elapsed() || due < self.alarm.deadline() {
+        let due = [still, self.drained].into_iter().flatten().min();
+        if let Some(due) = due
+            && (self.alarm.is_elapsed() || due < self.alarm.deadline())
+        {
             self.alarm.as_mut().reset(due);
+            self.asks = true;
         }
-        ready!(self.alarm.as_mut().poll(context));
-        // It was set for an earlier deadline, or this one has just come: look again.
-        context.waker().wake_by_ref();
+        if self.asks && self.alarm.as_mut().poll(&mut context).is_ready() && due.is_some() {
+            // It was set for an earlier deadline, or this one has just come: look again.
+            self.ringer.wake_by_ref();
+        }
         Poll::Pending
     }
 }

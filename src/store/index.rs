@@ -24,7 +24,7 @@ use super::mark::{Mark, MarkKey};
 use crate::{disk::Disk, oci::Digest};
 
 /// Changes whenever a table does; another format is thrown away.
-const FORMAT: &[u8] = b"1";
+const FORMAT: &[u8] = b"2";
 /// Memory for pages of the index.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
 
@@ -36,6 +36,8 @@ const USES: TableDefinition<'_, (u64, &[u8]), ()> = TableDefinition::new("uses")
 const MEMBERS: TableDefinition<'_, (&[u8], &str), u64> = TableDefinition::new("members");
 /// (Digest, origin) → nothing: that origin's upstream has confirmed the blob.
 const CONFIRMED: TableDefinition<'_, (&[u8], &str), ()> = TableDefinition::new("confirmed");
+/// `bytes` → the sizes of all blobs together, so that no start has to walk the rows.
+const SUMS: TableDefinition<'_, &str, u64> = TableDefinition::new("sums");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 /// The database, while it works.
@@ -141,12 +143,14 @@ impl Index {
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)
             .create(&self.path)?;
-        let transaction = database.begin_write()?;
+        let mut transaction = database.begin_write()?;
+        transaction.set_quick_repair(true);
         let found = {
             transaction.open_table(BLOBS)?;
             transaction.open_table(USES)?;
             transaction.open_table(MEMBERS)?;
             transaction.open_table(CONFIRMED)?;
+            transaction.open_table(SUMS)?;
             let mut meta = transaction.open_table(META)?;
             let get = |name| Ok::<_, Error>(meta.get(name)?.map(|value| value.value().to_vec()));
             let format = get("format")?;
@@ -229,6 +233,8 @@ impl Index {
         let done = self.with(|database| {
             let mut transaction = database.begin_write()?;
             transaction.set_durability(durability)?;
+            // Or else the start after an unclean end would have to read all of it.
+            transaction.set_quick_repair(matches!(durability, Durability::Immediate));
             let done = work(&transaction)?;
             transaction.commit()?;
             Ok(done)

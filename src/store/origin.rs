@@ -1,13 +1,13 @@
 //! What belongs to an origin: its manifests, and the blobs its upstream confirmed.
 
-use std::{io, path::Path, sync::Arc};
+use std::{io, ops::ControlFlow, path::Path, sync::Arc};
 
 use bytes::Bytes;
 
 use super::{
     Standing, StoreError,
     layout::{belongs_to_origin, origin_from_text},
-    shelf::Shelf,
+    shelf::{Of, Shelf},
 };
 use crate::{
     disk::{Disk, Entry, read_whole},
@@ -26,10 +26,10 @@ pub(super) async fn manifest(
     origin: &Origin,
     digest: Digest,
 ) -> Result<Option<Arc<Manifest>>, StoreError> {
-    let key = (origin.clone(), digest);
-    if let Some(manifest) = shelf.manifests.get(&key) {
+    if let Some(manifest) = shelf.manifests.get(&Of(origin, &digest)) {
         return Ok(Some(manifest));
     }
+    let key = (origin.clone(), digest);
     shelf
         .blocking(move |shelf| {
             let found = read_manifest(shelf, &key.0, &key.1)?;
@@ -108,10 +108,10 @@ pub(super) async fn standing(
     digest: Digest,
     origin: &Origin,
 ) -> Result<Standing, StoreError> {
-    let key = (origin.clone(), digest);
-    if let Some(standing) = shelf.standing.get(&key) {
+    if let Some(standing) = shelf.standing.get(&Of(origin, &digest)) {
         return Ok(standing);
     }
+    let key = (origin.clone(), digest);
     shelf
         .blocking(move |shelf| {
             // So that *named* never replaces a *confirmed* that came meanwhile.
@@ -187,10 +187,35 @@ pub(super) fn digests(
     folder: &Path,
     algorithm: Algorithm,
 ) -> Result<Vec<Digest>, StoreError> {
-    let entries = list(&*shelf.disk, folder)?;
-    let files = entries.iter().filter(|entry| !entry.is_folder);
-    let digests = files.filter_map(|entry| Digest::from_hex(algorithm, &entry.name).ok());
-    Ok(digests.collect())
+    let mut found = Vec::new();
+    each_digest(shelf, folder, algorithm, |digest| {
+        found.push(digest);
+        Ok(true)
+    })?;
+    Ok(found)
+}
+
+/// Shows the same one by one, until told to stop by `false` or an error; whether all were shown.
+pub(super) fn each_digest(
+    shelf: &Shelf,
+    folder: &Path,
+    algorithm: Algorithm,
+    mut show: impl FnMut(Digest) -> Result<bool, StoreError>,
+) -> Result<bool, StoreError> {
+    let mut outcome = Ok(true);
+    let visited = shelf.disk.visit(folder, &mut |entry| {
+        if !entry.is_folder
+            && let Ok(digest) = Digest::from_hex(algorithm, &entry.name)
+        {
+            outcome = show(digest);
+        }
+        match outcome {
+            Ok(true) => ControlFlow::Continue(()),
+            _ => ControlFlow::Break(()),
+        }
+    });
+    visited.map_err(StoreError::at(folder))?;
+    outcome
 }
 
 fn look_up(shelf: &Shelf, origin: &Origin, digest: &Digest) -> Result<Standing, StoreError> {

@@ -1,7 +1,6 @@
 //! Starting, and putting right what an unclean end or a lost index left behind.
 
 use std::{
-    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
     sync::{Arc, Weak, atomic::Ordering},
@@ -178,25 +177,8 @@ fn keep_once(shelf: &Arc<Shelf>, round: u64, mut left: Left) -> Result<Left, Sto
 /// noted durably. From nothing, every manifest is read. Whether it came to its end.
 fn catch_up(shelf: &Shelf, left: Left) -> Result<bool, StoreError> {
     for algorithm in Algorithm::ALL {
-        let folder = shelf.layout.blobs(algorithm);
-        let files = origin::digests(shelf, &folder, algorithm)?;
-        let files: BTreeSet<Digest> = files.into_iter().collect();
-        for (number, digest) in files.iter().enumerate() {
-            if shelf.is_closing() {
-                return Ok(false);
-            }
-            if number % SETTLE_EVERY_ROWS == 0 {
-                shelf.index.settle();
-            }
-            enter_if_missing(shelf, digest)?;
-        }
-        let rows = shelf.index.choose(|rows| {
-            let here = rows.filter(|row| row.digest.algorithm() == algorithm);
-            let gone = here.filter(|row| !files.contains(&row.digest));
-            gone.map(|row| row.digest).collect::<Vec<_>>()
-        });
-        for digest in rows {
-            remove_if_gone(shelf, &digest)?;
+        if !match_blobs(shelf, algorithm)? {
+            return Ok(false);
         }
     }
     for origin in origin::origins(shelf)? {
@@ -205,8 +187,17 @@ fn catch_up(shelf: &Shelf, left: Left) -> Result<bool, StoreError> {
         }
         for algorithm in Algorithm::ALL {
             let markers = shelf.layout.markers(&origin, algorithm);
-            for digest in origin::digests(shelf, &markers, algorithm)? {
+            let mut shown: usize = 0;
+            let all = origin::each_digest(shelf, &markers, algorithm, |digest| {
                 shelf.index.confirm(&digest, &origin);
+                shown += 1;
+                if shown.is_multiple_of(SETTLE_EVERY_ROWS) {
+                    shelf.index.settle();
+                }
+                Ok(!shelf.is_closing())
+            })?;
+            if !all {
+                return Ok(false);
             }
         }
         if left == Left::Empty {
@@ -219,6 +210,48 @@ fn catch_up(shelf: &Shelf, left: Left) -> Result<bool, StoreError> {
     shelf.index.completed();
     evict::trim(shelf);
     Ok(true)
+}
+
+/// Makes the rows of blobs what the files say, a few bytes of memory a blob; whether it came to its
+/// end.
+fn match_blobs(shelf: &Shelf, algorithm: Algorithm) -> Result<bool, StoreError> {
+    let rows: Vec<_> = shelf
+        .index
+        .digests(algorithm, |rows| rows.map(|row| start(&row)).collect());
+    let mut files = Vec::with_capacity(rows.len());
+    let mut entered: usize = 0;
+    let folder = shelf.layout.blobs(algorithm);
+    let all = origin::each_digest(shelf, &folder, algorithm, |digest| {
+        files.push(start(&digest));
+        if rows.binary_search(&start(&digest)).is_err() {
+            enter_if_missing(shelf, &digest)?;
+            entered += 1;
+            if entered.is_multiple_of(SETTLE_EVERY_ROWS) {
+                shelf.index.settle();
+            }
+        }
+        Ok(!shelf.is_closing())
+    })?;
+    if !all {
+        return Ok(false);
+    }
+    files.sort_unstable();
+    drop(rows);
+    let gone = shelf.index.digests(algorithm, |rows| {
+        rows.filter(|row| files.binary_search(&start(row)).is_err())
+            .collect::<Vec<_>>()
+    });
+    for digest in gone {
+        remove_if_gone(shelf, &digest)?;
+    }
+    Ok(true)
+}
+
+/// The first eight bytes of a digest, which stand for it: where two ever share them, one blob is
+/// miscounted until it is used.
+fn start(digest: &Digest) -> u64 {
+    let first = digest.as_bytes().first_chunk();
+    first.copied().map_or(0, u64::from_be_bytes)
 }
 
 fn enter_if_missing(shelf: &Shelf, digest: &Digest) -> Result<(), StoreError> {

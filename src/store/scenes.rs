@@ -7,6 +7,7 @@ mod restarts;
 
 use std::{
     io,
+    ops::ControlFlow,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -312,9 +313,9 @@ impl Disk for Scripted {
         RealDisk.sync_folder(path)
     }
 
-    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+    fn visit(&self, path: &Path, show: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> io::Result<()> {
         self.step()?;
-        RealDisk.list(path)
+        RealDisk.visit(path, show)
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {

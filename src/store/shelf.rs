@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use moka::sync::Cache;
+use moka::{Equivalent, sync::Cache};
 use parking_lot::{Mutex, RwLock};
 use tokio::{
     sync::{Notify, Semaphore, watch},
@@ -93,6 +93,16 @@ pub(super) struct Shelf {
 pub(super) struct Bounds {
     pub(super) size_max: u64,
     pub(super) free_min: u64,
+}
+
+/// A key of what belongs to an origin, borrowed: a look must not cost a copy.
+#[derive(Hash)]
+pub(super) struct Of<'a, T>(pub(super) &'a Origin, pub(super) &'a T);
+
+impl<T: Eq> Equivalent<(Origin, T)> for Of<'_, T> {
+    fn equivalent(&self, (origin, of_it): &(Origin, T)) -> bool {
+        self.0 == origin && self.1 == of_it
+    }
 }
 
 /// A tag record and the `checked` that its file has.
@@ -288,4 +298,24 @@ fn weight(bytes: usize) -> u32 {
     u32::try_from(bytes)
         .unwrap_or(u32::MAX)
         .saturating_add(ENTRY_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::Algorithm;
+
+    #[test]
+    fn a_borrowed_key_finds_what_an_owned_one_keeps() {
+        let origin = Origin::Upstream {
+            upstream: "hub".parse().unwrap(),
+            name: "a/b".parse().unwrap(),
+        };
+        let digest = Digest::of(Algorithm::Sha256, b"x");
+        let cache = Cache::new(1);
+        cache.insert((origin.clone(), digest), ());
+        assert!(cache.contains_key(&Of(&origin, &digest)));
+        let other = Digest::of(Algorithm::Sha256, b"y");
+        assert!(!cache.contains_key(&Of(&origin, &other)));
+    }
 }

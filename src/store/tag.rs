@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     StoreError, TagRecord,
     origin::{list, read, remove_damaged},
-    shelf::{KeptTag, Shelf},
+    shelf::{KeptTag, Of, Shelf},
 };
 use crate::oci::{Origin, Tag};
 
@@ -29,10 +29,10 @@ pub(super) async fn find(
     origin: &Origin,
     tag: &Tag,
 ) -> Result<Option<TagRecord>, StoreError> {
-    let key = (origin.clone(), tag.clone());
-    if let Some(kept) = shelf.tags.get(&key) {
+    if let Some(kept) = shelf.tags.get(&Of(origin, tag)) {
         return Ok(Some(kept.record));
     }
+    let key = (origin.clone(), tag.clone());
     shelf
         .blocking(move |shelf| {
             let _stripe = shelf.stripe(&key).map(parking_lot::Mutex::lock);

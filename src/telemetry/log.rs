@@ -5,6 +5,7 @@
 
 mod entry;
 mod escape;
+mod sink;
 
 use std::{
     fmt, io,
@@ -22,6 +23,7 @@ use tracing_subscriber::{
 };
 
 use entry::Entry;
+use sink::Sink;
 
 /// The target of the one entry a request.
 const REQUEST: &str = "roadstead::request";
@@ -108,10 +110,26 @@ pub struct RequestLine<'a> {
     pub user_agent: &'a str,
 }
 
-/// Someone else set up logging in this process before.
-#[derive(Clone, Copy, Debug, Error)]
-#[error("logging was set up already")]
-pub struct AlreadyLogging;
+/// Why the log does not begin.
+#[derive(Debug, Error)]
+pub enum LogError {
+    /// Someone else set up logging in this process before.
+    #[error("logging was set up already")]
+    Already,
+    /// The system has no thread for it.
+    #[error("cannot start the log: {0}")]
+    Thread(#[source] io::Error),
+}
+
+/// The process's log. Dropped, it waits until all entries are written, for a second at most.
+#[derive(Debug)]
+pub struct Log(Sink);
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.0.settle();
+    }
+}
 
 /// What the process's own log lets through now; there is one log a process.
 static DIAL: OnceLock<Dial> = OnceLock::new();
@@ -119,12 +137,14 @@ static DIAL: OnceLock<Dial> = OnceLock::new();
 /// Starts logging for the whole process.
 ///
 /// # Errors
-/// If it was started before.
-pub fn init(settings: &Settings) -> Result<(), AlreadyLogging> {
+/// See [`LogError`].
+pub fn init(settings: &Settings) -> Result<Log, LogError> {
     let dial = Dial::new(settings);
-    tracing::subscriber::set_global_default(subscriber(settings.format, &dial, io::stderr))
-        .map_err(|_already_set| AlreadyLogging)?;
-    DIAL.set(dial).map_err(|_already_set| AlreadyLogging)
+    let sink = Sink::open(io::stderr()).map_err(LogError::Thread)?;
+    tracing::subscriber::set_global_default(subscriber(settings.format, &dial, sink.clone()))
+        .map_err(|_already_set| LogError::Already)?;
+    DIAL.set(dial).map_err(|_already_set| LogError::Already)?;
+    Ok(Log(sink))
 }
 
 /// From now on lets through what these settings say; the format stays. Does nothing where
@@ -149,6 +169,22 @@ impl Dial {
         self.0.store(Arc::new((settings.level, settings.requests)));
         // Each place that logs remembers whether it is heard.
         tracing::callsite::rebuild_interest_cache();
+    }
+}
+
+/// Whether a request with this outcome gets an entry; one that gets none need not be described.
+pub fn hears(outcome: &str) -> bool {
+    DIAL.get().is_none_or(|dial| dial.0.load().1.want(outcome))
+}
+
+impl Requests {
+    /// By the request's outcome, or by its event's name.
+    fn want(self, outcome: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Misses => outcome != HIT,
+            Self::None => false,
+        }
     }
 }
 
@@ -214,11 +250,7 @@ where
 
 fn wanted(event: &Metadata<'_>, level: Level, requests: Requests) -> bool {
     if event.target() == REQUEST {
-        return match requests {
-            Requests::All => true,
-            Requests::Misses => event.name() != HIT,
-            Requests::None => false,
-        };
+        return requests.want(event.name());
     }
     let ours = event.target().starts_with("roadstead");
     let max = if ours || level == Level::TRACE {

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod list;
+mod served;
 
 use std::{
     fmt,
@@ -16,6 +17,7 @@ use prometheus::{
 use self::{
     configuration::Configured,
     list::{List, forget},
+    served::Served,
 };
 
 pub use self::configuration::Reload;
@@ -32,15 +34,6 @@ pub struct Metrics {
     configured: Configured,
     expiry: IntGaugeVec,
     panicked: IntCounter,
-}
-
-/// What clients got.
-struct Served {
-    requests: IntCounterVec,
-    first_byte: HistogramVec,
-    sent_bytes: IntCounterVec,
-    connections: IntGauge,
-    connections_refused: IntCounter,
 }
 
 /// What upstreams were asked.
@@ -130,23 +123,12 @@ impl Metrics {
 
     /// Counts an answered request.
     pub fn answered(&self, request: Request) {
-        let status = request.status.to_string();
-        self.served
-            .requests
-            .with_label_values(&[request.kind, request.outcome, status.as_str()])
-            .inc();
-        self.served
-            .first_byte
-            .with_label_values(&[request.kind])
-            .observe(request.first_byte.as_secs_f64());
+        self.served.answered(request);
     }
 
     /// Adds bytes of a body that left.
     pub fn sent(&self, kind: &'static str, bytes: u64) {
-        self.served
-            .sent_bytes
-            .with_label_values(&[kind])
-            .inc_by(bytes);
+        self.served.sent(kind, bytes);
     }
 
     /// A connection was accepted.
@@ -285,33 +267,6 @@ impl fmt::Debug for Metrics {
     }
 }
 
-impl Served {
-    fn register(list: List<'_>) -> Result<Self, Error> {
-        Ok(Self {
-            requests: list.counters(
-                "roadstead_requests_total",
-                "Requests answered, by kind, outcome and HTTP status.",
-                &["kind", "outcome", "status"],
-            )?,
-            first_byte: list.answer_seconds(
-                "roadstead_first_byte_seconds",
-                "From a request's head to the answer's.",
-                &["kind"],
-            )?,
-            sent_bytes: list.counters(
-                "roadstead_sent_bytes_total",
-                "Bytes of bodies sent to clients.",
-                &["kind"],
-            )?,
-            connections: list.gauge("roadstead_connections", "Client connections open now.")?,
-            connections_refused: list.counter(
-                "roadstead_connections_refused_total",
-                "Connections closed for a bad request line, a deadline or a limit.",
-            )?,
-        })
-    }
-}
-
 impl Asked {
     fn register(list: List<'_>) -> Result<Self, Error> {
         Ok(Self {
@@ -443,6 +398,35 @@ mod tests {
             .map(|line| line.split_inclusive('|').take(5).collect())
             .collect();
         assert_eq!(written, rows(&all_touched()));
+    }
+
+    #[test]
+    fn every_answer_is_counted_under_its_own_labels() {
+        let metrics = Metrics::new().unwrap();
+        for (kind, outcome, status) in [
+            ("blob", "hit", 200),
+            ("blob", "hit", 304),
+            ("manifest", "hit", 200),
+            ("blob", "miss", 200),
+            ("blob", "hit", 200),
+        ] {
+            metrics.answered(Request {
+                kind,
+                outcome,
+                status,
+                first_byte: Duration::ZERO,
+            });
+            metrics.sent(kind, 10);
+        }
+        let text = metrics.render();
+        let told = |line: &str| assert!(text.lines().any(|one| one == line), "{line}:\n{text}");
+        told(r#"roadstead_requests_total{kind="blob",outcome="hit",status="200"} 2"#);
+        told(r#"roadstead_requests_total{kind="blob",outcome="hit",status="304"} 1"#);
+        told(r#"roadstead_requests_total{kind="blob",outcome="miss",status="200"} 1"#);
+        told(r#"roadstead_requests_total{kind="manifest",outcome="hit",status="200"} 1"#);
+        told(r#"roadstead_first_byte_seconds_count{kind="blob"} 4"#);
+        told(r#"roadstead_sent_bytes_total{kind="blob"} 40"#);
+        assert!(!text.contains("tags"), "{text}");
     }
 
     #[test]

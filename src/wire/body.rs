@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use thiserror::Error;
 
-use super::{Growing, State, lent};
+use super::{Growing, Lane, Level, State, lent};
 use crate::disk::File;
 
 /// An answer's body: parts, one after the other.
@@ -22,6 +22,8 @@ pub struct Body {
     /// What is still to come; none while a part's end is not known yet.
     left: Option<u64>,
     reading: Option<Reading>,
+    /// Where it leaves by, if the kernel can send stretches of files there.
+    lane: Option<Lane>,
     sent: u64,
     on_end: Option<OnEnd>,
 }
@@ -66,6 +68,12 @@ enum Step {
     Moved(Growing),
 }
 
+/// What the front part has.
+enum Front {
+    Now(Bytes),
+    Later(Reading),
+}
+
 impl Body {
     /// No byte.
     pub fn empty() -> Self {
@@ -84,6 +92,7 @@ impl Body {
             parts,
             left,
             reading: None,
+            lane: None,
             sent: 0,
             on_end: None,
         }
@@ -97,27 +106,39 @@ impl Body {
         self
     }
 
+    /// Says how it leaves: with a lane, what it yields from now on may be windows, and only the
+    /// lane's own connection can send them; without one it is bytes in memory. Each connection says
+    /// this of every body that it sends, whatever was said before.
+    #[must_use]
+    pub fn by(mut self, lane: Option<Lane>) -> Self {
+        self.lane = lane;
+        self
+    }
+
     /// The whole length, if it is known before the last byte.
     pub fn length(&self) -> Option<u64> {
         self.left
     }
 
     /// Takes the next chunk off the front part, or starts reading for it.
-    fn start(&mut self) -> Option<Reading> {
+    fn front(&mut self) -> Option<Front> {
         loop {
             match self.parts.front_mut()? {
                 Part::Bytes(bytes) if bytes.is_empty() => drop(self.parts.pop_front()),
-                Part::Bytes(bytes) => {
-                    let chunk = bytes.clone();
-                    return Some(Box::pin(std::future::ready(Ok(Step::Chunk(chunk)))));
-                }
+                Part::Bytes(bytes) => return Some(Front::Now(bytes.clone())),
                 Part::Window { length: 0, .. } => drop(self.parts.pop_front()),
                 Part::Window {
                     file,
                     offset,
                     length,
                 } => {
-                    return Some(Box::pin(read(Arc::clone(file), *offset, *length)));
+                    let (file, offset, length) = (Arc::clone(file), *offset, *length);
+                    return Some(match near(self.lane.as_ref(), &file, offset, length) {
+                        Some(chunk) => Front::Now(chunk),
+                        None => {
+                            Front::Later(Box::pin(far(self.lane.clone(), file, offset, length)))
+                        }
+                    });
                 }
                 Part::Growing {
                     offset,
@@ -127,7 +148,15 @@ impl Body {
                     drop(self.parts.pop_front());
                 }
                 Part::Growing { file, offset, end } => {
-                    return Some(Box::pin(follow(file.clone(), *offset, *end)));
+                    let (offset, end, lane) = (*offset, *end, self.lane.as_ref());
+                    let there = there(file.level(), offset, end);
+                    let chunk = there.and_then(|length| near(lane, file.file(), offset, length));
+                    return Some(match chunk {
+                        Some(chunk) => Front::Now(chunk),
+                        None => {
+                            Front::Later(Box::pin(follow(lane.cloned(), file.clone(), offset, end)))
+                        }
+                    });
                 }
             }
         }
@@ -184,14 +213,20 @@ impl http_body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let body = self.get_mut();
         loop {
-            if body.reading.is_none() {
-                body.reading = body.start();
-            }
-            let Some(reading) = &mut body.reading else {
-                return Poll::Ready(None);
+            let step = if let Some(reading) = &mut body.reading {
+                let step = ready!(reading.as_mut().poll(context));
+                body.reading = None;
+                step
+            } else {
+                match body.front() {
+                    Some(Front::Now(chunk)) => Ok(Step::Chunk(chunk)),
+                    Some(Front::Later(reading)) => {
+                        body.reading = Some(reading);
+                        continue;
+                    }
+                    None => return Poll::Ready(None),
+                }
             };
-            let step = ready!(reading.as_mut().poll(context));
-            body.reading = None;
             let Ok(step) = step else {
                 body.parts.clear();
                 body.left = None;
@@ -231,10 +266,28 @@ impl fmt::Debug for Body {
     }
 }
 
-/// Reads at most one chunk of a stretch that is there.
-async fn read(file: Arc<dyn File>, offset: u64, length: u64) -> Result<Step, Broken> {
-    if let Some(chunk) = lent::read_near(&*file, offset, length) {
-        return Ok(Step::Chunk(chunk));
+/// At most one chunk of a stretch that is there, or a window on it, if that takes no waiting.
+fn near(lane: Option<&Lane>, file: &Arc<dyn File>, offset: u64, length: u64) -> Option<Bytes> {
+    match lane {
+        Some(lane) if file.direct().is_some() => lane.window_near(file, offset, length),
+        _ => lent::read_near(&**file, offset, length),
+    }
+}
+
+/// The same with waiting.
+async fn far(
+    lane: Option<Lane>,
+    file: Arc<dyn File>,
+    offset: u64,
+    length: u64,
+) -> Result<Step, Broken> {
+    if let Some(lane) = lane
+        && let Some(window) = lane
+            .window_far(&file, offset, length)
+            .await
+            .or(Err(Broken))?
+    {
+        return Ok(Step::Chunk(window));
     }
     match tokio::task::spawn_blocking(move || lent::read(&*file, offset, length)).await {
         Ok(Ok(chunk)) if !chunk.is_empty() => Ok(Step::Chunk(chunk)),
@@ -243,12 +296,27 @@ async fn read(file: Arc<dyn File>, offset: u64, length: u64) -> Result<Step, Bro
     }
 }
 
-/// Waits for a stretch of a growing file, then reads it.
-async fn follow(mut file: Growing, offset: u64, end: Option<u64>) -> Result<Step, Broken> {
-    let level = file.reach(offset).await;
+/// How many bytes a growing file has now of a stretch; none if it has to be waited for.
+fn there(level: Level, offset: u64, end: Option<u64>) -> Option<u64> {
     let until = end.unwrap_or(u64::MAX).min(level.readable);
+    until.checked_sub(offset).filter(|length| *length > 0)
+}
+
+/// Waits for a stretch of a growing file, then reads it.
+async fn follow(
+    lane: Option<Lane>,
+    mut file: Growing,
+    offset: u64,
+    end: Option<u64>,
+) -> Result<Step, Broken> {
+    let level = file.reach(offset).await;
+    if let Some(length) = there(level, offset, end) {
+        return match near(lane.as_ref(), file.file(), offset, length) {
+            Some(chunk) => Ok(Step::Chunk(chunk)),
+            None => far(lane, Arc::clone(file.file()), offset, length).await,
+        };
+    }
     match level.state {
-        _ if until > offset => read(Arc::clone(file.file()), offset, until - offset).await,
         State::Whole if end.is_none() => Ok(Step::End),
         State::Broken => file.relieved(offset).await.map(Step::Moved).ok_or(Broken),
         State::Whole | State::Growing => Err(Broken),

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    ops::ControlFlow,
     path::Path,
     sync::{
         Arc,
@@ -125,8 +126,8 @@ impl Disk for LiddedDisk {
         RealDisk.sync_folder(path)
     }
 
-    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
-        RealDisk.list(path)
+    fn visit(&self, path: &Path, show: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> io::Result<()> {
+        RealDisk.visit(path, show)
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {

@@ -26,7 +26,7 @@ pub(super) struct Mux {
 pub(super) struct Got {
     status: u16,
     headers: HeaderMap,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 pub(super) fn open_mux(settings: Settings) -> (Scene, Authority) {

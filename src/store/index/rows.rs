@@ -1,15 +1,18 @@
 //! What stands in the index: every question and every change, a transaction each.
 
-use redb::{Durability, ReadableTable};
+use redb::{Durability, Error, ReadableTable, ReadableTableMetadata, WriteTransaction};
 
 use super::{
     super::{
         layout::{origin_from_text, origin_text},
         mark::Mark,
     },
-    BLOBS, CONFIRMED, Candidate, Index, MEMBERS, Row, Totals, USES,
+    BLOBS, CONFIRMED, Candidate, Index, MEMBERS, Row, SUMS, Totals, USES,
 };
 use crate::oci::{Algorithm, Digest, Manifest, Origin};
+
+/// The sum of all blobs' sizes.
+const BYTES: &str = "bytes";
 
 impl Index {
     pub(in crate::store) fn blob(&self, digest: &Digest) -> Option<Row> {
@@ -33,6 +36,7 @@ impl Index {
                 uses.remove((old.used, key.as_slice()))?;
             }
             uses.insert((row.used, key.as_slice()), ())?;
+            sum(transaction, old.map_or(0, |old| old.size), row.size)?;
             Ok(old)
         })?
     }
@@ -67,6 +71,7 @@ impl Index {
             if let Some(old) = old {
                 let mut uses = transaction.open_table(USES)?;
                 uses.remove((old.used, key.as_slice()))?;
+                sum(transaction, old.size, 0)?;
             }
             Ok(old)
         })?
@@ -94,14 +99,30 @@ impl Index {
 
     pub(in crate::store) fn totals(&self) -> Totals {
         self.read(|transaction| {
-            let mut totals = Totals::default();
-            for entry in transaction.open_table(BLOBS)?.iter()? {
-                let (size, used, _mark) = entry?.1.value();
-                totals.blobs += 1;
-                totals.bytes = totals.bytes.saturating_add(size);
-                totals.used_last = totals.used_last.max(used);
-            }
-            Ok(totals)
+            let sums = transaction.open_table(SUMS)?;
+            let uses = transaction.open_table(USES)?;
+            Ok(Totals {
+                blobs: transaction.open_table(BLOBS)?.len()?,
+                bytes: sums.get(BYTES)?.map_or(0, |bytes| bytes.value()),
+                used_last: uses.last()?.map_or(0, |(key, _)| key.value().0),
+            })
+        })
+        .unwrap_or_default()
+    }
+
+    /// The digests of all blobs of an algorithm, in their order.
+    pub(in crate::store) fn digests<T: Default>(
+        &self,
+        algorithm: Algorithm,
+        take: impl FnOnce(&mut dyn Iterator<Item = Digest>) -> T,
+    ) -> T {
+        self.read(|transaction| {
+            let blobs = transaction.open_table(BLOBS)?;
+            let rows = blobs.range([tag(algorithm)].as_slice()..)?;
+            let digests = rows.map_while(|row| from_key(row.ok()?.0.value()));
+            Ok(take(
+                &mut digests.take_while(|digest| digest.algorithm() == algorithm),
+            ))
         })
         .unwrap_or_default()
     }
@@ -128,12 +149,20 @@ impl Index {
         })?
     }
 
+    /// Notes a confirmation, if it is not noted yet.
     pub(in crate::store) fn confirm(&self, digest: &Digest, origin: &Origin) {
-        self.write(Durability::None, |transaction| {
-            let mut table = transaction.open_table(CONFIRMED)?;
-            table.insert((key(digest).as_slice(), origin_text(origin).as_str()), ())?;
-            Ok(())
+        let (key, origin) = (key(digest), origin_text(origin));
+        let row = (key.as_slice(), origin.as_str());
+        let noted = self.read(|transaction| {
+            let table = transaction.open_table(CONFIRMED)?;
+            Ok(table.get(row)?.is_some())
         });
+        if noted == Some(false) {
+            self.write(Durability::None, |transaction| {
+                transaction.open_table(CONFIRMED)?.insert(row, ())?;
+                Ok(())
+            });
+        }
     }
 
     /// Removes all confirmations of a blob; whose they were.
@@ -178,15 +207,26 @@ impl Row {
     }
 }
 
+/// Puts a blob of `new` bytes in the sum in place of one of `old`.
+fn sum(transaction: &WriteTransaction, old: u64, new: u64) -> Result<(), Error> {
+    let mut sums = transaction.open_table(SUMS)?;
+    let bytes = sums.get(BYTES)?.map_or(0, |bytes| bytes.value());
+    sums.insert(BYTES, bytes.saturating_sub(old).saturating_add(new))?;
+    Ok(())
+}
+
 /// A digest as a key: one byte for the algorithm, then the value.
 fn key(digest: &Digest) -> Vec<u8> {
-    let first = match digest.algorithm() {
-        Algorithm::Sha256 => 1,
-        Algorithm::Sha512 => 2,
-    };
-    let mut key = vec![first];
+    let mut key = vec![tag(digest.algorithm())];
     key.extend_from_slice(digest.as_bytes());
     key
+}
+
+fn tag(algorithm: Algorithm) -> u8 {
+    match algorithm {
+        Algorithm::Sha256 => 1,
+        Algorithm::Sha512 => 2,
+    }
 }
 
 fn from_key(key: &[u8]) -> Option<Digest> {

@@ -99,7 +99,7 @@ impl Pen {
                 Ok(_) | Err(_) => return self.restart(),
             }
         }
-        self.rise()
+        self.rise(length)
     }
 
     pub(super) fn restart(&mut self) -> Result<(), StoreError> {
@@ -109,23 +109,27 @@ impl Pen {
         Ok(())
     }
 
+    /// Writes first, so that readers have it while it is hashed.
     pub(super) fn write(&mut self, batch: &[Bytes]) -> Result<(), StoreError> {
+        let mut written = self.verifier.seen();
         for chunk in batch {
-            let at = self.verifier.seen();
-            let mut done = self.file.write_at(chunk, at);
+            let mut done = self.file.write_at(chunk, written);
             if done.as_ref().is_err_and(is_full) {
                 evict::make_emergency_room(&self.shelf);
-                done = self.file.write_at(chunk, at);
+                done = self.file.write_at(chunk, written);
             }
             done.map_err(StoreError::at(&self.path))?;
+            written += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+        }
+        let risen = self.rise(written);
+        for chunk in batch {
             self.verifier.update(chunk);
         }
-        self.rise()
+        risen
     }
 
     /// Lets readers have what is written, but never the last 64 KiB, and makes room for more.
-    fn rise(&mut self) -> Result<(), StoreError> {
-        let written = self.verifier.seen();
+    fn rise(&mut self, written: u64) -> Result<(), StoreError> {
         let end = self.announced.unwrap_or(written);
         self.tide
             .rise(written.min(end.saturating_sub(HELD_BACK_BYTES)));

@@ -1,6 +1,6 @@
 //! One entry as one line.
 
-use std::{fmt, fmt::Write as _};
+use std::{cell::RefCell, fmt, fmt::Write as _};
 
 use jiff::Timestamp;
 use tracing::{
@@ -14,6 +14,9 @@ use tracing_subscriber::{
 
 use super::escape::{Json, Sentence, Text};
 
+/// The field that comes first, whatever its place.
+const MESSAGE: &str = "message";
+
 /// How entries look. Spans are not shown: an entry says all it has to say itself.
 #[derive(Clone, Copy)]
 pub(super) enum Entry {
@@ -21,11 +24,20 @@ pub(super) enum Entry {
     Text,
 }
 
-/// Collects an event's fields, escaped, in the order they were written.
-struct Fields {
+/// Finds an event's message.
+#[derive(Default)]
+struct Message(String);
+
+/// Writes an event's other fields, escaped, in the order they stand in.
+struct Fields<'a, 'w> {
     entry: Entry,
-    message: String,
-    others: String,
+    writer: &'a mut Writer<'w>,
+    outcome: fmt::Result,
+}
+
+thread_local! {
+    /// The second of this thread's last entry, and how it is written.
+    static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
 }
 
 impl<S, N> FormatEvent<S, N> for Entry
@@ -39,54 +51,92 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut fields = Fields {
-            entry: *self,
-            message: String::new(),
-            others: String::new(),
-        };
-        event.record(&mut fields);
-        let Fields {
-            message, others, ..
-        } = fields;
+        let mut message = Message::default();
+        if event.metadata().fields().field(MESSAGE).is_some() {
+            event.record(&mut message);
+        }
+        let Message(message) = message;
         let now = Timestamp::now();
         let (level, target) = (event.metadata().level(), event.metadata().target());
         match self {
             Self::Json => {
-                write!(writer, r#"{{"time":"{now:.6}","level":"{level}","target":"#)?;
+                writer.write_str(r#"{"time":""#)?;
+                write_seconds(now, &mut writer)?;
+                let micros = now.subsec_microsecond();
+                write!(writer, r#".{micros:06}Z","level":"{level}","target":"#)?;
                 write!(writer, "{}", Json(target))?;
                 if !message.is_empty() {
                     write!(writer, r#","message":{}"#, Json(&message))?;
                 }
-                writeln!(writer, "{others}}}")
             }
             Self::Text => {
-                write!(writer, "{now:.3} {level:>5} ")?;
+                write_seconds(now, &mut writer)?;
+                let millis = now.subsec_millisecond();
+                write!(writer, ".{millis:03}Z {level:>5} ")?;
                 if message.is_empty() {
                     write!(writer, "{target}")?;
                 } else {
                     write!(writer, "{}", Sentence(&message))?;
                 }
-                writeln!(writer, "{others}")
             }
+        }
+        let mut fields = Fields {
+            entry: *self,
+            writer: &mut writer,
+            outcome: Ok(()),
+        };
+        event.record(&mut fields);
+        fields.outcome?;
+        writer.write_str(match self {
+            Self::Json => "}\n",
+            Self::Text => "\n",
+        })
+    }
+}
+
+/// Date and time without what is less than a second, which is written anew once a second only.
+fn write_seconds(now: Timestamp, writer: &mut Writer<'_>) -> fmt::Result {
+    SECOND.with_borrow_mut(|(second, text)| {
+        if *second != now.as_second() {
+            *second = now.as_second();
+            text.clear();
+            write!(text, "{now:.0}")?;
+            text.pop();
+        }
+        writer.write_str(text)
+    })
+}
+
+impl Visit for Message {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == MESSAGE {
+            self.0.push_str(value);
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == MESSAGE {
+            // Writing to a string cannot fail.
+            let _written = write!(self.0, "{value:?}").is_ok();
         }
     }
 }
 
-impl Fields {
+impl Fields<'_, '_> {
     /// Adds a number or a truth, which needs no quotes.
     fn bare(&mut self, field: &Field, value: impl fmt::Display) {
-        let name = field.name();
-        // Writing to a string cannot fail.
-        let _written = match self.entry {
-            Entry::Json => write!(self.others, r#","{name}":{value}"#),
-            Entry::Text => write!(self.others, " {name}={value}"),
+        if self.outcome.is_err() {
+            return;
         }
-        .is_ok();
+        let name = field.name();
+        self.outcome = match self.entry {
+            Entry::Json => write!(self.writer, r#","{name}":{value}"#),
+            Entry::Text => write!(self.writer, " {name}={value}"),
+        };
     }
 
     fn text(&mut self, field: &Field, value: &str) {
-        if field.name() == "message" {
-            self.message.push_str(value);
+        if field.name() == MESSAGE {
             return;
         }
         match self.entry {
@@ -96,13 +146,15 @@ impl Fields {
     }
 }
 
-impl Visit for Fields {
+impl Visit for Fields<'_, '_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.text(field, value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.text(field, &format!("{value:?}"));
+        if field.name() != MESSAGE {
+            self.text(field, &format!("{value:?}"));
+        }
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
@@ -123,6 +175,29 @@ impl Visit for Fields {
         } else {
             // JSON knows no such number.
             self.text(field, &value.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_is_what_it_is_however_often_it_is_written() {
+        for (second, nanosecond) in [
+            (0, 0),
+            (0, 999_999_999),
+            (1, 5),
+            (1_790_000_000, 120_000_000),
+        ] {
+            let now = Timestamp::new(second, nanosecond).unwrap();
+            let mut text = String::new();
+            write_seconds(now, &mut Writer::new(&mut text)).unwrap();
+            assert_eq!(
+                format!("{text}Z"),
+                now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+            );
         }
     }
 }

@@ -12,6 +12,16 @@ pub(super) struct Text<'a>(pub &'a str);
 
 impl fmt::Display for Json<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Nearly all text is such that nothing has to be escaped.
+        if self
+            .0
+            .bytes()
+            .all(|byte| matches!(byte, b' '..=b'~') && !b"\"\\".contains(&byte))
+        {
+            formatter.write_str("\"")?;
+            formatter.write_str(self.0)?;
+            return formatter.write_str("\"");
+        }
         // serde_json escapes quotes and what is below U+0020; other characters it leaves alone.
         let quoted = to_string(self.0).map_err(|_never| fmt::Error)?;
         if !quoted.chars().any(obeyed) {

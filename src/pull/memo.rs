@@ -1,0 +1,80 @@
+//! What is always the same for a name, found once.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasher, Hash, RandomState},
+};
+
+use parking_lot::RwLock;
+
+/// Two requests rarely meet at one lock, and those that only look never wait for each other.
+const SHARDS: usize = 16;
+/// Most answers of one shard. A full one is emptied: what is asked for comes back.
+const SHARD_COUNT_MAX: usize = 64;
+
+/// A bounded table of answers that never change.
+pub(super) struct Memo<K, V> {
+    shards: [RwLock<HashMap<K, V>>; SHARDS],
+    hasher: RandomState,
+}
+
+impl<K: Eq + Hash, V: Clone> Memo<K, V> {
+    pub(super) fn new() -> Self {
+        Self {
+            shards: std::array::from_fn(|_| RwLock::default()),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// The answer for a key; if it is not known, `find` finds it. A failure is not remembered.
+    pub(super) fn get<E>(&self, key: K, find: impl FnOnce(&K) -> Result<V, E>) -> Result<V, E> {
+        let place = usize::try_from(self.hasher.hash_one(&key) >> 48).unwrap_or_default();
+        let Some(shard) = self.shards.get(place % SHARDS) else {
+            return find(&key);
+        };
+        let known = shard.read().get(&key).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let found = find(&key)?;
+        let mut shard = shard.write();
+        if shard.len() >= SHARD_COUNT_MAX {
+            shard.clear();
+        }
+        shard.insert(key, found.clone());
+        drop(shard);
+        Ok(found)
+    }
+}
+
+impl<K, V> fmt::Debug for Memo<K, V> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Memo").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_found_once_and_a_failure_again() {
+        let memo = Memo::new();
+        let never = |_: &i32| Err::<i32, _>("asked");
+        assert_eq!(memo.get(1, never), Err("asked"));
+        assert_eq!(memo.get(1, |key| Ok::<_, &str>(key + 1)), Ok(2));
+        assert_eq!(memo.get(1, never), Ok(2));
+        assert_eq!(memo.get(2, never), Err("asked"));
+    }
+
+    #[test]
+    fn it_does_not_grow_for_ever() {
+        let memo = Memo::new();
+        for key in 0..100_000 {
+            assert_eq!(memo.get(key, |key| Ok::<_, ()>(*key)), Ok(key));
+        }
+        let held: usize = memo.shards.iter().map(|shard| shard.read().len()).sum();
+        assert!((1..=SHARDS * SHARD_COUNT_MAX).contains(&held), "{held}");
+    }
+}

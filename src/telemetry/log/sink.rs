@@ -1,0 +1,241 @@
+//! Where entries go: those of requests are gathered in memory and written by a thread of their own,
+//! many at once; all others at once, behind what was gathered before them.
+//!
+//! A request does not wait for the system to take its entry, and a hundred thousand entries a
+//! second are not as many calls, nor as many wakes of that thread. After a while without requests
+//! the next one's entry leaves at once; what follows it leaves together, some milliseconds later.
+
+use std::{
+    fmt,
+    io::{self, Write},
+    mem,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use parking_lot::{Condvar, Mutex};
+use tracing::Metadata;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::REQUEST;
+
+/// How long entries are gathered after some were written.
+const GATHERING: Duration = Duration::from_millis(5);
+/// Bytes of entries that are gathered. At this whoever has an entry waits, for it must not be lost.
+const GATHERED_BYTES_MAX: usize = 1024 * 1024;
+/// Longest wait at the end for a system that takes nothing.
+const END_MAX: Duration = Duration::from_secs(1);
+
+/// Takes entries; clones are the same sink.
+#[derive(Clone)]
+pub(super) struct Sink(Arc<Inner>);
+
+pub(super) struct Inner {
+    gathered: Mutex<Gathered>,
+    /// There is something to write.
+    filled: Condvar,
+    /// There is room again.
+    taken: Condvar,
+    out: Mutex<Out>,
+}
+
+#[derive(Default)]
+struct Gathered {
+    entries: Vec<u8>,
+    thread: Thread,
+}
+
+/// What the thread that writes does.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Thread {
+    /// It comes by itself.
+    #[default]
+    Busy,
+    /// It has to be woken.
+    Idle,
+}
+
+/// Where entries are written, by whoever holds it.
+struct Out {
+    system: Box<dyn Write + Send>,
+    batch: Vec<u8>,
+}
+
+/// What one entry is written by.
+pub(super) enum Pen<'s> {
+    Gathers(&'s Inner),
+    Writes(&'s Inner),
+}
+
+impl Sink {
+    /// Starts the thread that writes.
+    ///
+    /// # Errors
+    /// If the system has no thread for us.
+    pub(super) fn open(system: impl Write + Send + 'static) -> io::Result<Self> {
+        let sink = Self(Arc::new(Inner {
+            gathered: Mutex::default(),
+            filled: Condvar::new(),
+            taken: Condvar::new(),
+            out: Mutex::new(Out {
+                system: Box::new(system),
+                batch: Vec::new(),
+            }),
+        }));
+        let inner = Arc::clone(&sink.0);
+        // It ends with the process.
+        let _thread = thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || inner.keep_writing())?;
+        Ok(sink)
+    }
+
+    /// Writes what was gathered, unless the system takes nothing.
+    pub(super) fn settle(&self) {
+        if let Some(mut out) = self.0.out.try_lock_for(END_MAX) {
+            self.0.write(&mut out, &[]);
+        }
+    }
+}
+
+impl Inner {
+    fn keep_writing(&self) {
+        loop {
+            let mut gathered = self.gathered.lock();
+            while gathered.entries.is_empty() {
+                gathered.thread = Thread::Idle;
+                self.filled.wait(&mut gathered);
+            }
+            gathered.thread = Thread::Busy;
+            drop(gathered);
+            self.write(&mut self.out.lock(), &[]);
+            thread::sleep(GATHERING);
+        }
+    }
+
+    /// Writes what was gathered, and `last` behind it.
+    fn write(&self, out: &mut Out, last: &[u8]) {
+        mem::swap(&mut self.gathered.lock().entries, &mut out.batch);
+        self.taken.notify_all();
+        out.batch.extend_from_slice(last);
+        // A log that cannot be written has nobody to be told of it.
+        let _lost = out.system.write_all(&out.batch).is_err();
+        out.batch.clear();
+    }
+
+    fn gather(&self, entry: &[u8]) {
+        let mut gathered = self.gathered.lock();
+        while gathered.entries.len() >= GATHERED_BYTES_MAX {
+            self.taken.wait(&mut gathered);
+        }
+        gathered.entries.extend_from_slice(entry);
+        if mem::replace(&mut gathered.thread, Thread::Busy) == Thread::Idle {
+            self.filled.notify_one();
+        }
+    }
+}
+
+impl Write for Pen<'_> {
+    fn write(&mut self, entry: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Gathers(inner) => inner.gather(entry),
+            Self::Writes(inner) => inner.write(&mut inner.out.lock(), entry),
+        }
+        Ok(entry.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Sink {
+    type Writer = Pen<'a>;
+
+    fn make_writer(&'a self) -> Pen<'a> {
+        Pen::Writes(&self.0)
+    }
+
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> Pen<'a> {
+        if event.target() == REQUEST {
+            Pen::Gathers(&self.0)
+        } else {
+            self.make_writer()
+        }
+    }
+}
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Sink").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    /// A system that takes a batch when it is told to, and says what it took.
+    struct Slow(Receiver<()>, Sender<Vec<u8>>);
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.recv().map_err(io::Error::other)?;
+            self.1.send(bytes.to_vec()).map_err(io::Error::other)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn slow() -> (Sink, Sender<()>, Receiver<Vec<u8>>) {
+        let (go, gone) = channel();
+        let (wrote, written) = channel();
+        (Sink::open(Slow(gone, wrote)).unwrap(), go, written)
+    }
+
+    #[test]
+    fn what_comes_while_one_batch_is_written_is_the_next_and_order_holds() {
+        let (sink, go, written) = slow();
+        sink.0.gather(b"first\n");
+        while !sink.0.gathered.lock().entries.is_empty() {
+            thread::yield_now();
+        }
+        sink.0.gather(b"second\n");
+        sink.0.gather(b"third\n");
+        for _ in 0..3 {
+            go.send(()).unwrap();
+        }
+        // Nothing else is written before what was gathered.
+        sink.make_writer().write_all(b"urgent\n").unwrap();
+        let got: Vec<_> = written.try_iter().collect();
+        assert_eq!(got[0], b"first\n");
+        assert_eq!(got.concat(), b"first\nsecond\nthird\nurgent\n");
+        assert!(got.len() < 4, "{got:?}");
+    }
+
+    #[test]
+    fn entries_wait_for_room_and_none_is_lost() {
+        let (sink, go, written) = slow();
+        let entry = vec![b'x'; GATHERED_BYTES_MAX / 4];
+        let entries = 20;
+        let speaker = thread::spawn(move || {
+            for _ in 0..entries {
+                sink.0.gather(&entry);
+            }
+        });
+        let mut got = 0;
+        while got < entries * GATHERED_BYTES_MAX / 4 {
+            go.send(()).unwrap();
+            let batch = written.recv().unwrap();
+            assert!(batch.len() < GATHERED_BYTES_MAX * 2);
+            got += batch.len();
+        }
+        speaker.join().unwrap();
+    }
+}
