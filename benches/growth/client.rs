@@ -9,7 +9,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::Fallible;
+use crate::{Fallible, gauge::length};
 
 const BUFFER_BYTES: usize = 16 * 1024;
 /// How much of a large body is dropped in one call.
@@ -92,12 +92,4 @@ impl Client {
             return Ok(length.saturating_sub(end - head - 4));
         }
     }
-}
-
-fn length(head: &str) -> Option<usize> {
-    head.strip_prefix("HTTP/1.1 200")?.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        let is_length = name.eq_ignore_ascii_case("content-length");
-        is_length.then(|| value.trim().parse().ok())?
-    })
 }

@@ -9,6 +9,8 @@
 mod blobs;
 mod client;
 mod connections;
+#[path = "../gauge/gauge.rs"]
+mod gauge;
 mod growth;
 mod load;
 mod picture;

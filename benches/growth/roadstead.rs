@@ -3,22 +3,22 @@
 use std::{
     fmt::Write as _,
     fs::{self, File},
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use rustix::{
-    param::clock_ticks_per_second,
-    process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit},
-};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use tokio::time::{Instant, sleep};
 
-use crate::{Fallible, client::Client, store::REPOSITORY};
+use crate::{
+    Fallible,
+    client::Client,
+    gauge::{free_address, mebibytes, processor_time},
+    store::REPOSITORY,
+};
 
-/// Places in `/proc/PID/stat`, counted behind the program's name: user and system time.
-const TIMES: [usize; 2] = [11, 12];
 const POLL: Duration = Duration::from_millis(1);
 /// How long it must have done nothing to be called settled: longer than a sync takes, and shorter
 /// than its own rounds.
@@ -94,26 +94,12 @@ impl Roadstead {
 
     /// Processor time, user and system.
     pub(crate) fn cpu(&self) -> Fallible<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let (_, fields) = stat.rsplit_once(')').ok_or("odd stat")?;
-        let fields: Vec<_> = fields.split_whitespace().collect();
-        let mut ticks = 0;
-        for place in TIMES {
-            ticks += fields.get(place).ok_or("short stat")?.parse::<u64>()?;
-        }
-        Ok(Duration::from_millis(
-            ticks * 1000 / clock_ticks_per_second(),
-        ))
+        processor_time(&self.child.id().to_string())
     }
 
     /// Resident memory in MiB.
     pub(crate) fn memory(&self) -> Fallible<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let kibibytes = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB"))
-            .ok_or("no VmRSS")?;
-        Ok(kibibytes.trim().parse::<f64>()? / 1024.0)
+        mebibytes(self.child.id(), "VmRSS:")
     }
 
     /// Ends it with a signal and waits for that.
@@ -163,9 +149,4 @@ async fn is_ready(admin: SocketAddr) -> bool {
         Ok(mut client) => client.hit("/readyz").await.is_ok(),
         Err(_not_yet) => false,
     }
-}
-
-/// A port of loopback that nobody listens on now.
-fn free_address() -> Fallible<SocketAddr> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
 }

@@ -9,7 +9,7 @@ use std::{
 
 use rustix::net::{RecvFlags, recv};
 
-use crate::{Fallible, bodies::Body};
+use crate::{Fallible, bodies::Body, gauge::length};
 
 /// What every client sends, so that all servers choose the same manifest.
 pub(crate) const ACCEPT: &str = "Accept: application/vnd.oci.image.manifest.v1+json, */*";
@@ -113,12 +113,4 @@ impl Connection<TcpStream> {
         }
         Ok(count)
     }
-}
-
-fn length(head: &str) -> Option<usize> {
-    head.strip_prefix("HTTP/1.1 200")?.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        let is_length = name.eq_ignore_ascii_case("content-length");
-        is_length.then(|| value.trim().parse().ok())?
-    })
 }

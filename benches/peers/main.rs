@@ -26,6 +26,8 @@
 
 mod bodies;
 mod cold;
+#[path = "../gauge/gauge.rs"]
+mod gauge;
 mod http;
 mod large;
 mod machine;

@@ -8,14 +8,7 @@ mod roadstead;
 pub(crate) mod source;
 mod zot;
 
-use std::{
-    fmt, fs, io,
-    net::{SocketAddr, TcpListener},
-    path::PathBuf,
-    process::Command,
-    thread,
-    time::Duration,
-};
+use std::{fmt, fs, io, net::SocketAddr, path::PathBuf, process::Command, thread, time::Duration};
 
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -128,11 +121,6 @@ fn configure(folder: &TempDir, text: &str) -> io::Result<PathBuf> {
     let file = folder.path().join("config");
     fs::write(&file, text)?;
     Ok(file)
-}
-
-/// A loopback port that nobody listens on now.
-fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind(("127.0.0.1", 0))?.local_addr()
 }
 
 fn answers(address: SocketAddr) -> bool {

@@ -2,14 +2,15 @@
 
 use std::{fs, time::Duration};
 
-use rustix::param::clock_ticks_per_second;
 use tokio::time::Instant;
 
-use crate::{Fallible, process::Process, results::Figure};
+use crate::{
+    Fallible,
+    gauge::{mebibytes, processor_time, ticks},
+    process::Process,
+    results::Figure,
+};
 
-/// Places in `/proc/PID/stat`, counted behind the program's name: user and system time, of the
-/// process and of those of its children that ended.
-const TIMES: [usize; 4] = [11, 12, 13, 14];
 /// Idle and waiting for disks in the first line of `/proc/stat`, counted behind its name.
 const IDLE: [usize; 2] = [3, 4];
 
@@ -98,9 +99,9 @@ impl Reading {
         Ok(Self {
             server: family(server.id())
                 .into_iter()
-                .map(|pid| times(&pid.to_string()))
+                .map(|pid| processor_time(&pid.to_string()))
                 .sum::<Fallible<Duration>>()?,
-            client: times("self")?,
+            client: processor_time("self")?,
             idle: ticks(line.split_whitespace().skip(1), &IDLE)?,
             at: Instant::now(),
         })
@@ -109,36 +110,8 @@ impl Reading {
 
 /// The most mebibytes that each process of a server had resident at once, summed.
 pub(crate) fn peak_mebibytes(server: &Process) -> Fallible<f64> {
-    let mut sum = 0;
-    for pid in family(server.id()) {
-        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let kibibytes: u64 = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"))
-            .ok_or("no VmHWM")?
-            .trim()
-            .parse()?;
-        sum += kibibytes;
-    }
-    Ok(float(sum) / 1024.0)
-}
-
-fn times(pid: &str) -> Fallible<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, fields) = stat.rsplit_once(')').ok_or("odd stat")?;
-    ticks(fields.split_whitespace(), &TIMES)
-}
-
-/// The sum of some fields of clock ticks.
-fn ticks<'a>(fields: impl Iterator<Item = &'a str>, which: &[usize]) -> Fallible<Duration> {
-    let mut sum = 0;
-    for (_, field) in fields
-        .enumerate()
-        .filter(|(place, _)| which.contains(place))
-    {
-        sum += field.parse::<u64>()?;
-    }
-    Ok(Duration::from_millis(sum * 1000 / clock_ticks_per_second()))
+    let peaks = family(server.id()).into_iter();
+    peaks.map(|pid| mebibytes(pid, "VmHWM:")).sum()
 }
 
 /// A process, its children and theirs.

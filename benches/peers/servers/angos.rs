@@ -3,8 +3,8 @@
 
 use std::{net::SocketAddr, os::unix::fs::symlink, path::Path, process::Command};
 
-use super::{Server, Site, configure, free_address};
-use crate::Fallible;
+use super::{Server, Site, configure};
+use crate::{Fallible, gauge::free_address};
 
 pub(super) fn start(site: &Site, program: &Path, upstream: SocketAddr) -> Fallible<Server> {
     let folder = site.room("angos")?;

@@ -4,10 +4,11 @@ use std::{fs, io, net::SocketAddr, process::Command};
 
 use tempfile::TempDir;
 
-use super::{Requests, Server, Site, configure, free_address};
+use super::{Requests, Server, Site, configure};
 use crate::{
     Fallible,
     bodies::{ASKED_NAMES, MANIFEST_TYPE},
+    gauge::free_address,
 };
 
 /// The file of the upstream that has a line for each request: when it ended, in seconds, how long

@@ -2,8 +2,8 @@
 
 use std::{net::SocketAddr, process::Command};
 
-use super::{Requests, Server, Site, configure, free_address};
-use crate::Fallible;
+use super::{Requests, Server, Site, configure};
+use crate::{Fallible, gauge::free_address};
 
 pub(crate) fn start(site: &Site, upstream: SocketAddr, requests: Requests) -> Fallible<Server> {
     let folder = site.room("roadstead")?;

@@ -11,8 +11,8 @@ use std::{
     thread,
 };
 
-use super::{Server, Site, free_address};
-use crate::Fallible;
+use super::{Server, Site};
+use crate::{Fallible, gauge::free_address};
 
 const CALL_BYTES_MAX: u64 = 1024 * 1024;
 

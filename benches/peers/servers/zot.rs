@@ -4,8 +4,8 @@ use std::{net::SocketAddr, path::Path, process::Command};
 
 use serde_json::json;
 
-use super::{Server, Site, configure, free_address};
-use crate::Fallible;
+use super::{Server, Site, configure};
+use crate::{Fallible, gauge::free_address};
 
 pub(super) fn start(site: &Site, program: &Path, upstream: SocketAddr) -> Fallible<Server> {
     let folder = site.room("zot")?;
