@@ -101,7 +101,8 @@ pub(super) fn read_small(file: &dyn File, length: u64, digest: &Digest) -> Optio
     Some(Bytes::from(buffer))
 }
 
-/// Removes a damaged blob; with `seen` only if its name still leads to the file that was seen.
+/// Removes a damaged or lost blob, whose file was `seen` if there was one. Left alone if its name
+/// leads to another file by now, or if it was evicted meanwhile.
 pub(super) fn discard(
     shelf: &Shelf,
     digest: &Digest,
@@ -109,10 +110,11 @@ pub(super) fn discard(
 ) -> Result<(), StoreError> {
     let _door = shelf.door.lock();
     let path = shelf.layout.blob(digest);
-    if let Some(seen) = seen
-        && let Ok(file) = shelf.disk.open(&path)
-        && file.stat().is_ok_and(|stat| stat.inode != seen.inode)
-    {
+    let healthy = match shelf.disk.open(&path).and_then(|file| file.stat()) {
+        Ok(now) => seen.is_none_or(|seen| seen.inode != now.inode),
+        Err(error) => error.kind() == io::ErrorKind::NotFound && shelf.index.blob(digest).is_none(),
+    };
+    if healthy {
         return Ok(());
     }
     tracing::warn!(path = %path.display(), "a kept blob is damaged or gone; it is removed");

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     StoreError,
-    index::Candidate,
+    index::{Candidate, Row},
     shelf::{Ledger, Shelf},
 };
 use crate::oci::Digest;
@@ -85,9 +85,16 @@ impl Claim {
         Err(StoreError::Full { path })
     }
 
-    /// Gives the room back before the drop does.
-    pub(super) fn release(&mut self) {
-        self.set(0, 0);
+    /// Notes the blob as kept, no longer as promised: in one step, or whoever weighs between the
+    /// two would let the store grow too large. The caller holds `door`.
+    pub(super) fn redeem(&mut self, digest: &Digest, row: Row) {
+        let shelf = &self.shelf;
+        let old = shelf.index.put_blob(digest, row);
+        let mut ledger = shelf.ledger.lock();
+        self.give_back(&mut ledger);
+        shelf.count(&mut ledger, old, row);
+        self.size = 0;
+        self.written = 0;
     }
 
     /// Whether the blob is too large to be kept.

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 
-use super::{CommitError, Kept, Settings, Store, StoreError};
+use super::{CommitError, Kept, Settings, Store, StoreError, blob};
 use crate::{
     disk::{Disk, Entry, File, Lock, RealDisk, Space, Stat},
     oci::{Algorithm, Digest},

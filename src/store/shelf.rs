@@ -262,7 +262,11 @@ impl Shelf {
     /// Notes a blob in index and ledger; the caller holds `door`.
     pub(super) fn enter(&self, digest: &Digest, row: Row) {
         let old = self.index.put_blob(digest, row);
-        let mut ledger = self.ledger.lock();
+        self.count(&mut self.ledger.lock(), old, row);
+    }
+
+    /// Counts a row that was put in the index over an old one.
+    pub(super) fn count(&self, ledger: &mut Ledger, old: Option<Row>, row: Row) {
         match old {
             Some(old) => ledger.bytes = ledger.bytes.saturating_sub(old.size),
             None => ledger.blobs += 1,

@@ -145,6 +145,8 @@ impl Pen {
         self.tide.whole(proof.size());
         if !self.claim.is_passing() {
             self.keep(&proof)?;
+            // What was promised at once to several may not fit together.
+            evict::trim(&self.shelf);
         }
         let size = proof.size();
         if size <= SMALL_BYTES_MAX
@@ -176,14 +178,12 @@ impl Pen {
         // From here on the blob is there. What is not marked is hashed once more when it is used.
         let stat = self.file.stat().ok();
         let mark = stat.and_then(|stat| store.mark(&self.digest, &stat));
-        // Counted as kept from here on, not as promised.
-        self.claim.release();
         let row = Row {
             size: proof.size(),
             used: store.uses.now(),
             mark: mark.filter(|_| synced.is_ok()),
         };
-        store.enter(&self.digest, row);
+        self.claim.redeem(&self.digest, row);
         synced.map_err(StoreError::at(&folder))
     }
 }

@@ -181,6 +181,45 @@ async fn a_blob_in_flight_counts() {
 }
 
 #[tokio::test]
+async fn a_blob_counts_without_a_gap_from_its_promise_to_its_file() {
+    const BLOBS: u8 = 100;
+    let scene = Scene::new(100 * MIB).await;
+    let shelf = Arc::clone(&scene.store.shelf);
+    let watcher = std::thread::spawn(move || {
+        let mut most = 0;
+        while !shelf.is_closing() {
+            let ledger = *shelf.ledger.lock();
+            let all = ledger.bytes + ledger.claimed;
+            assert!(most <= all, "{ledger:?}");
+            most = all;
+        }
+    });
+    for seed in 0..BLOBS {
+        scene.put(&noise(seed, 1000)).await;
+    }
+    scene.store.close().await;
+    watcher.join().unwrap();
+}
+
+#[tokio::test]
+async fn blobs_that_fit_only_one_by_one_do_not_stay_together() {
+    let scene = Scene::new(4 * MIB).await;
+    let flights = [1, 2].map(|seed| noise(seed, 3 * MIB));
+    let mut partials = Vec::new();
+    for bytes in &flights {
+        let size = Some(3 * MIB);
+        partials.push(scene.store.begin(&digest(bytes), size).await.unwrap());
+    }
+    for (mut partial, bytes) in partials.into_iter().zip(&flights) {
+        partial.write(bytes.clone().into()).await.unwrap();
+        let kept = partial.commit().await.unwrap();
+        assert_eq!(read(kept).await.as_ref(), Some(bytes));
+    }
+    assert_eq!(scene.store.usage().bytes, 3 * MIB);
+    assert!(scene.has(&digest(&flights[1])).await);
+}
+
+#[tokio::test]
 async fn a_blob_larger_than_the_store_passes_and_evicts_nothing() {
     let scene = Scene::new(4 * MIB).await;
     let old = scene.put(&noise(0, 2 * MIB)).await;

@@ -66,6 +66,18 @@ async fn a_truncated_or_vanished_blob_is_a_miss() {
 }
 
 #[tokio::test]
+async fn what_was_evicted_or_written_anew_meanwhile_is_not_damaged() {
+    let scene = Scene::new(100 * MIB).await;
+    let shelf = &scene.store.shelf;
+    let anew = scene.put(&noise(1, 100_000)).await;
+    blob::discard(shelf, &anew, None).unwrap();
+    assert!(scene.has(&anew).await);
+    let evicted = digest(&noise(2, 100_000));
+    blob::discard(shelf, &evicted, None).unwrap();
+    assert!(!scene.damaged());
+}
+
+#[tokio::test]
 async fn planted_links_are_not_followed() {
     let scene = Scene::new(100 * MIB).await;
     let canary = scene.folder.path().join("canary");
