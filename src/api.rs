@@ -14,8 +14,8 @@ mod route;
 use std::{error::Error as _, sync::Arc};
 
 use http::{
-    HeaderMap, HeaderValue, Response,
-    header::{HOST, VIA},
+    HeaderValue, Response,
+    header::{HOST, USER_AGENT, VIA},
     request::Parts,
 };
 use tokio::time::Instant;
@@ -66,31 +66,30 @@ impl Api {
     }
 
     /// Answers one request, and tells of it once its body has left.
-    pub async fn answer(&self, parts: Parts) -> Response<Body> {
-        let began = Instant::now();
-        let host = parts
-            .headers
-            .get(HOST)
-            .and_then(|value| value.to_str().ok());
-        let asked = Want::of(&parts.method)
-            .and_then(|want| Ok((want, Route::of(&parts.uri, host, &self.0.ingress)?)));
-        let (route, answer) = match asked {
-            Ok((want, route)) => {
-                let answer = self.route(&route, want, &parts).await;
-                (Some(route), answer)
-            }
-            Err(error) => (None, Err(error)),
-        };
-        let answer = answer.unwrap_or_else(|error| {
-            complain(&error);
-            let outcome = error.outcome();
-            Answer {
-                response: error.response(),
-                outcome,
-                origin: None,
-            }
-        });
-        self.tell(parts, route, answer, began)
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn would have room for its arguments twice, in every connection"
+    )]
+    pub fn answer(self, parts: Parts) -> impl Future<Output = Response<Body>> + Send + 'static {
+        async move {
+            let began = Instant::now();
+            let (route, answer) = match self.asked(&parts) {
+                Ok((want, route)) => {
+                    let answer = self.route(&route, want, &parts).await;
+                    (Some(route), answer)
+                }
+                Err(error) => (None, Err(error)),
+            };
+            let answer = answer.unwrap_or_else(|error| failure(&error));
+            self.tell(parts, route, answer, began)
+        }
+    }
+
+    fn asked(&self, parts: &Parts) -> Result<(Want, Route), ApiError> {
+        let want = Want::of(&parts.method)?;
+        let host = parts.headers.get(HOST);
+        let host = host.and_then(|value| value.to_str().ok());
+        Ok((want, Route::of(&parts.uri, host, &self.0.ingress)?))
     }
 
     async fn route(&self, route: &Route, want: Want, parts: &Parts) -> Result<Answer, ApiError> {
@@ -105,12 +104,14 @@ impl Api {
             Route::Blob(named, digest) => {
                 blob::answer(puller, (named, digest), want, headers).await
             }
+            // Boxed, for hits should not have room for them.
             Route::Tags(named, page) => {
-                listing::tags(puller, (named, page), want, parts.uri.path()).await
+                let path = parts.uri.path();
+                Box::pin(listing::tags(puller, (named, page), want, path)).await
             }
             Route::Referrers(named, digest, page) => {
-                let subject = (named, digest, page);
-                listing::referrers(puller, subject, want, parts.uri.path()).await
+                let (subject, path) = ((named, digest, page), parts.uri.path());
+                Box::pin(listing::referrers(puller, subject, want, path)).await
             }
         }?;
         let ns = route.named().and_then(|named| named.ns.as_ref());
@@ -145,12 +146,20 @@ impl Api {
             first_byte,
         });
         let api = Arc::clone(&self.0);
-        let (head, body) = response.into_parts();
-        let body = body.watched(move |bytes, complete| {
+        if !telemetry::log::hears(outcome) {
+            return response
+                .map(|body| body.watched(move |bytes, _| api.metrics.sent(kind, bytes)));
+        }
+        let Parts {
+            method,
+            mut headers,
+            extensions,
+            ..
+        } = parts;
+        let remote = extensions.get::<Remote>().copied();
+        let user_agent = headers.remove(USER_AGENT);
+        let watch = move |bytes, complete| {
             api.metrics.sent(kind, bytes);
-            if !telemetry::log::hears(outcome) {
-                return;
-            }
             let named = route.as_ref().and_then(Route::named);
             let reference = route.as_ref().map(Route::reference);
             let upstream = match &origin {
@@ -159,8 +168,8 @@ impl Api {
             };
             telemetry::log::request(&RequestLine {
                 listener: &api.listener,
-                remote: parts.extensions.get::<Remote>().copied(),
-                method: parts.method.as_str(),
+                remote,
+                method: method.as_str(),
                 registry: named.map_or("", |named| named.repository.registry.as_str()),
                 repository: named.map_or("", |named| named.repository.name.as_str()),
                 reference: &reference.unwrap_or_default(),
@@ -171,10 +180,13 @@ impl Api {
                 bytes,
                 duration: began.elapsed(),
                 complete,
-                user_agent: user_agent(&parts.headers),
+                user_agent: user_agent
+                    .as_ref()
+                    .and_then(|value| value.to_str().ok())
+                    .unwrap_or_default(),
             });
-        });
-        Response::from_parts(head, body)
+        };
+        response.map(|body| body.watched(watch))
     }
 }
 
@@ -195,11 +207,14 @@ fn ping() -> Answer {
     }
 }
 
-fn user_agent(headers: &HeaderMap) -> &str {
-    headers
-        .get(http::header::USER_AGENT)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default()
+fn failure(error: &ApiError) -> Answer {
+    complain(error);
+    let outcome = error.outcome();
+    Answer {
+        response: error.response(),
+        outcome,
+        origin: None,
+    }
 }
 
 /// Logs why a pull failed, with all its causes, where that is not the client's doing.

@@ -184,14 +184,6 @@ impl Store {
             .await
     }
 
-    /// Removes a blob whose bytes were found wrong.
-    pub async fn forget_blob(&self, digest: &Digest) -> Result<(), StoreError> {
-        let digest = *digest;
-        self.shelf
-            .blocking(move |shelf| blob::discard(shelf, &digest, None))
-            .await
-    }
-
     /// What an origin has to do with a blob.
     pub async fn standing(&self, digest: &Digest, origin: &Origin) -> Result<Standing, StoreError> {
         origin::standing(&self.shelf, *digest, origin).await

@@ -42,12 +42,13 @@ impl Tasks {
         let ticket = Ticket(Arc::clone(&self.running));
         let metrics = Arc::clone(&self.metrics);
         let mut ended = self.ended.subscribe();
+        // Boxed, for a block that awaits what it captures has room for it twice.
+        let mut work = Box::pin(AssertUnwindSafe(work).catch_unwind());
         let guarded = async move {
-            let work = AssertUnwindSafe(work).catch_unwind();
             let outcome = tokio::select! {
                 biased;
                 _ = ended.wait_for(|ended| *ended) => None,
-                outcome = work => Some(outcome),
+                outcome = &mut work => Some(outcome),
             };
             drop(ticket);
             outcome?

@@ -5,6 +5,7 @@
 //! another empty server (for others than nginx and Roadstead only in the first round).
 
 use std::{
+    hint::black_box,
     net::SocketAddr,
     sync::Barrier,
     thread,
@@ -26,9 +27,21 @@ use crate::{
 const CLIENTS: usize = 50;
 const HERD: &str = "50 clients × one cold 300 MB blob";
 const ALONE: &str = "1 client × cold 300 MB blob";
-const ALONE_BY_LINK: &str = "1 client × cold 300 MB blob, upstream at 1 Gbit/s";
+/// Links to an upstream, in bytes a second, and what one client does over each.
+pub(crate) const LINKS: [(u32, &str); 2] = [
+    (
+        125_000_000,
+        "1 client × cold 300 MB blob, upstream at 1 Gbit/s",
+    ),
+    (
+        312_500_000,
+        "1 client × cold 300 MB blob, upstream at 2.5 Gbit/s",
+    ),
+];
 const DIRECT: &str = "direct download";
 
+/// The blob in the page cache, and as much again on its way.
+const WARM_BYTES: usize = 600_000_000;
 const LOGGED_MAX: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -54,10 +67,11 @@ pub(crate) fn run(plan: &Plan, results: &mut Results) -> Fallible<()> {
         for mirror in &mirrors {
             herd(plan, *mirror, round, results)?;
         }
-        for (row, upstream) in [
-            (ALONE, plan.upstream.server.plain),
-            (ALONE_BY_LINK, plan.upstream.slow),
-        ] {
+        let links = LINKS.iter().map(|(_, row)| *row).zip(&plan.upstream.links);
+        for (row, &upstream) in [(ALONE, &plan.upstream.server.plain)]
+            .into_iter()
+            .chain(links)
+        {
             plan.tell(row, DIRECT, round);
             results.add(
                 row,
@@ -83,7 +97,7 @@ pub(crate) fn aims() -> Vec<Aim> {
         peer,
         bound,
     };
-    vec![
+    let mut aims = vec![
         aim(HERD, Figure::UpstreamGets, None, Bound::AtMost(1.0)),
         aim(
             HERD,
@@ -97,14 +111,20 @@ pub(crate) fn aims() -> Vec<Aim> {
             None,
             Bound::AtMost(100.0),
         ),
-        aim(ALONE, Figure::WallSeconds, Some(DIRECT), Bound::AtMost(1.1)),
+        // Not against the direct download, which neither hashes nor keeps anything: without a link
+        // in between, the processors are what bounds both.
         aim(
-            ALONE_BY_LINK,
+            ALONE,
             Figure::WallSeconds,
-            Some(DIRECT),
-            Bound::AtMost(1.1),
+            Some("nginx proxy_cache"),
+            Bound::AtMost(1.05),
         ),
-    ]
+    ];
+    aims.extend(LINKS.map(|(_, row)| {
+        let bound = Bound::AtMost(1.1);
+        aim(row, Figure::WallSeconds, Some(DIRECT), bound)
+    }));
+    aims
 }
 
 /// One timed herd, and one whose bytes are compared.
@@ -119,6 +139,7 @@ fn herd(plan: &Plan, mirror: Mirror, round: usize, results: &mut Results) -> Fal
         plan.upstream.forget()?;
         let server = mirror.start(&plan.site, plan.upstream.server.plain)?;
         plan.tell(HERD, server.name, round);
+        warm_memory();
         let begin = now()?;
         let seen = clients(server.plain, body, CLIENTS, bytes)?;
         let latest = |of: fn(&Seen) -> f64| seen.iter().map(of).fold(0.0, f64::max);
@@ -140,8 +161,16 @@ fn herd(plan: &Plan, mirror: Mirror, round: usize, results: &mut Results) -> Fal
     Ok(())
 }
 
+/// Takes the memory that the work will need, and gives it back: on a virtual machine a page that
+/// nobody had lately comes from the host, at several times the cost of writing it, and whoever is
+/// measured first would pay for all.
+fn warm_memory() {
+    drop(black_box(vec![1_u8; WARM_BYTES]));
+}
+
 /// One client; returns the seconds until it has all.
 fn alone(plan: &Plan, address: SocketAddr) -> Fallible<f64> {
+    warm_memory();
     let begin = now()?;
     let seen = clients(address, &plan.site.bodies.big, 1, Bytes::Counted)?;
     Ok(seen.iter().map(|one| one.end - begin).sum())

@@ -73,8 +73,6 @@ type Aims = fn() -> Vec<Aim>;
 
 /// Nobody else may read a key.
 const SECRET_MODE: u32 = 0o600;
-/// A link of 1 Gbit/s.
-const LINK_BYTES: u32 = 125_000_000;
 const READING: [&str; 3] = [
     "Large and small: before each measure a client compares every byte of the body with the original.",
     "Cold: a second herd, to another empty server, compares every byte right after each timed one \
@@ -206,7 +204,7 @@ fn plan(options: &Options, folder: &Path, programs: Programs) -> Fallible<Plan> 
         key,
         programs,
     };
-    let upstream = Upstream::start(&site, LINK_BYTES)?;
+    let upstream = Upstream::start(&site, &cold::LINKS.map(|(bytes, _)| bytes))?;
     Ok(Plan {
         site,
         upstream,

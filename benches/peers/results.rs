@@ -73,7 +73,7 @@ pub(crate) enum Bound {
     AtLeast(f64),
 }
 
-/// How an aim was met: the figures' medians, and the median of what each round gave.
+/// How an aim was met: the medians, and what is judged: their ratio, or ours alone.
 pub(crate) struct Verdict {
     pub(crate) ours: f64,
     pub(crate) theirs: Option<f64>,
@@ -133,33 +133,30 @@ impl Results {
         self.measured.iter().filter(move |one| one.row == row)
     }
 
-    /// Judges an aim round by round; `None` if it was not measured.
+    /// Judges an aim; `None` if it was not measured.
     pub(crate) fn judge(&self, aim: &Aim) -> Option<Verdict> {
-        let ours = self.values(aim, "Roadstead")?;
-        let (theirs, judged) = match aim.peer {
-            None => (None, median(ours)?),
-            Some(peer) => {
-                let theirs = self.values(aim, peer)?;
-                let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(a, b)| a / b).collect();
-                (Some(median(theirs)?), median(&ratios)?)
-            }
+        let ours = self.median(aim, "Roadstead")?;
+        let theirs = match aim.peer {
+            None => None,
+            Some(peer) => Some(self.median(aim, peer)?),
         };
+        let judged = theirs.map_or(ours, |theirs| ours / theirs);
         let is_reached = match aim.bound {
             Bound::AtMost(most) => judged <= most,
             Bound::AtLeast(least) => judged >= least,
         };
         Some(Verdict {
-            ours: median(ours)?,
+            ours,
             theirs,
             judged,
             is_reached,
         })
     }
 
-    fn values(&self, aim: &Aim, server: &str) -> Option<&[f64]> {
+    fn median(&self, aim: &Aim, server: &str) -> Option<f64> {
         let mut all = self.measured.iter();
         let measured = all.find(|one| one.row == aim.row && one.server == server)?;
-        measured.figures.get(&aim.figure).map(Vec::as_slice)
+        median(measured.figures.get(&aim.figure)?)
     }
 }
 

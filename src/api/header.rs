@@ -20,9 +20,16 @@ pub(super) const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filt
 /// Room for all headers of an answer, so that their map never has to grow.
 pub(super) const HEADERS_MAX: usize = 12;
 
+/// The size of nearly every entity tag, which is then never copied to shrink or grow.
+const SHA256_QUOTED_BYTES: usize = r#""sha256:""#.len() + 2 * 32;
+
 /// Digest and entity tag of some content; a digest's text is always a valid header.
 pub(super) fn content(digest: &Digest) -> [(HeaderName, Option<HeaderValue>); 2] {
-    let quoted = Bytes::from(format!("\"{digest}\""));
+    let mut quoted = String::with_capacity(SHA256_QUOTED_BYTES);
+    quoted.push('"');
+    digest.push_to(&mut quoted);
+    quoted.push('"');
+    let quoted = Bytes::from(quoted);
     let text = quoted.slice(1..quoted.len().saturating_sub(1));
     let value = |bytes| HeaderValue::from_maybe_shared(bytes).ok();
     [(CONTENT_DIGEST, value(text)), (ETAG, value(quoted))]

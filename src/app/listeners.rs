@@ -2,12 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    future::Future,
+    future::{self, Future},
     io, mem,
     sync::{Arc, Weak},
 };
 
 use arc_swap::ArcSwap;
+use futures_util::future::Either;
 use http::{Response, request::Parts};
 use tokio::task::JoinHandle;
 
@@ -235,14 +236,9 @@ impl Listener {
         let number = Arc::new(self.number);
         self.serving = Arc::downgrade(&number);
         let world = Arc::clone(world);
-        let answer = move |parts| {
-            let api = world.load().apis.get(&*number).cloned();
-            async move {
-                match api {
-                    Some(api) => api.answer(parts).await,
-                    None => ApiError::Shed.response(),
-                }
-            }
+        let answer = move |parts| match world.load().apis.get(&*number) {
+            Some(api) => Either::Left(api.clone().answer(parts)),
+            None => Either::Right(future::ready(ApiError::Shed.response())),
         };
         let doors = Shared {
             stop: self.stop.clone(),

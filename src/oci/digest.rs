@@ -87,7 +87,15 @@ impl Digest {
         self.digits(str::to_owned)
     }
 
-    /// Hands the hexadecimal digits on without allocating: they are written for every request.
+    /// Writes the whole text behind `text`, as `Display` does but without its machinery: it is
+    /// written for every request.
+    pub fn push_to(&self, text: &mut String) {
+        text.push_str(self.algorithm().as_str());
+        text.push(':');
+        self.digits(|digits| text.push_str(digits));
+    }
+
+    /// Hands the hexadecimal digits on without allocating.
     fn digits<T>(&self, then: impl FnOnce(&str) -> T) -> T {
         let mut room = [0; 2 * 64];
         let value = self.as_bytes();

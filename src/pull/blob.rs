@@ -58,20 +58,30 @@ impl Puller {
     /// See [`PullError`].
     pub async fn blob(&self, named: &Named, digest: &Digest) -> Result<BlobAnswer, PullError> {
         let lead = self.lead(named, &Reference::Digest(*digest))?;
-        if let Some(kept) = self.kept_blob(named, digest, &lead).await {
-            return Ok(kept);
+        match self.kept_blob(named, digest, &lead).await {
+            Some(kept) => Ok(kept),
+            // Boxed, or every hit would have room for a miss.
+            None => Box::pin(self.missing(named, digest, &lead)).await,
         }
+    }
+
+    async fn missing(
+        &self,
+        named: &Named,
+        digest: &Digest,
+        lead: &Lead,
+    ) -> Result<BlobAnswer, PullError> {
         let order = self
-            .reachable(named, digest, &Item::Blob(*digest), &lead)
+            .reachable(named, digest, &Item::Blob(*digest), lead)
             .await?;
         if self.0.store.holds(digest).await.unwrap_or(false) && !self.0.fills.has(digest) {
             // A fill may have landed since the first look.
-            if let Some(kept) = self.kept_blob(named, digest, &lead).await {
+            if let Some(kept) = self.kept_blob(named, digest, lead).await {
                 return Ok(kept);
             }
             // Kept, but not for this name: it is served once its own upstream has confirmed it.
             self.confirm(&order, digest).await?;
-            if let Some(kept) = self.kept_blob(named, digest, &lead).await {
+            if let Some(kept) = self.kept_blob(named, digest, lead).await {
                 return Ok(kept);
             }
         }
@@ -84,11 +94,20 @@ impl Puller {
     /// See [`PullError`].
     pub async fn blob_size(&self, named: &Named, digest: &Digest) -> Result<BlobAnswer, PullError> {
         let lead = self.lead(named, &Reference::Digest(*digest))?;
-        if let Some(kept) = self.kept_blob(named, digest, &lead).await {
-            return Ok(kept);
+        match self.kept_blob(named, digest, &lead).await {
+            Some(kept) => Ok(kept),
+            None => Box::pin(self.missing_size(named, digest, &lead)).await,
         }
+    }
+
+    async fn missing_size(
+        &self,
+        named: &Named,
+        digest: &Digest,
+        lead: &Lead,
+    ) -> Result<BlobAnswer, PullError> {
         let order = self
-            .reachable(named, digest, &Item::Blob(*digest), &lead)
+            .reachable(named, digest, &Item::Blob(*digest), lead)
             .await?;
         if self.0.fills.has(digest) {
             let found = self.fetch(named, digest, order).await?;

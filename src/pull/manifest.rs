@@ -37,10 +37,20 @@ impl Puller {
         lead: &Lead,
     ) -> Result<ManifestAnswer, PullError> {
         let origins = self.origins_of(named, lead);
-        if let Some(kept) = self.kept_manifest(origins, digest).await? {
-            return Ok(kept);
+        match self.kept_manifest(origins, digest).await? {
+            Some(kept) => Ok(kept),
+            // Boxed, or every hit would have room for a miss.
+            None => Box::pin(self.missing_manifest(named, digest, lead)).await,
         }
-        let origins = origins.to_vec();
+    }
+
+    async fn missing_manifest(
+        &self,
+        named: &Named,
+        digest: &Digest,
+        lead: &Lead,
+    ) -> Result<ManifestAnswer, PullError> {
+        let origins = self.origins_of(named, lead).to_vec();
         let item = Item::Manifest(Reference::Digest(*digest));
         let order = self.reachable(named, digest, &item, lead).await?;
         let (puller, digest) = (self.clone(), *digest);

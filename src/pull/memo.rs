@@ -3,9 +3,10 @@
 use std::{
     collections::HashMap,
     fmt,
-    hash::{BuildHasher, Hash, RandomState},
+    hash::{BuildHasher, Hash},
 };
 
+use foldhash::quality::RandomState;
 use parking_lot::RwLock;
 
 /// Two requests rarely meet at one lock, and those that only look never wait for each other.
@@ -15,7 +16,7 @@ const SHARD_COUNT_MAX: usize = 64;
 
 /// A bounded table of answers that never change.
 pub(super) struct Memo<K, V> {
-    shards: [RwLock<HashMap<K, V>>; SHARDS],
+    shards: [RwLock<HashMap<K, V, RandomState>>; SHARDS],
     hasher: RandomState,
 }
 
@@ -23,7 +24,7 @@ impl<K: Eq + Hash, V: Clone> Memo<K, V> {
     pub(super) fn new() -> Self {
         Self {
             shards: std::array::from_fn(|_| RwLock::default()),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Manifests by tag: fresh, revalidated, fetched, or stale when upstream fails.
 
-use std::slice;
+use std::{slice, sync::Arc};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -29,11 +29,23 @@ impl Puller {
         if let Some(pinned) = &lead.pin {
             return self.digest_of(named, pinned, &lead).await;
         }
+        if !self.0.settings.offline
+            && let Some(fresh) = self.fresh(&lead).await?
+        {
+            return Ok(fresh);
+        }
+        // Boxed, or every hit would have room for a miss.
+        Box::pin(self.not_fresh(named, tag, lead)).await
+    }
+
+    async fn not_fresh(
+        &self,
+        named: &Named,
+        tag: &Tag,
+        lead: Arc<Lead>,
+    ) -> Result<ManifestAnswer, PullError> {
         if self.0.settings.offline {
             return self.offline(named, tag, &lead).await;
-        }
-        if let Some(fresh) = self.fresh(&lead).await? {
-            return Ok(fresh);
         }
         if let Some(nobody) = lead.nobody() {
             return self.local(named, tag).await?.ok_or(nobody);

@@ -190,7 +190,9 @@ impl Ingress {
     /// Whether this is a name of the listener, with any port if it is configured without.
     fn is_own(&self, host: &Registry) -> bool {
         let portless = |name: Registry| self.names.contains(&name);
-        self.names.contains(host) || host.host().parse().is_ok_and(portless)
+        // Most listeners have no name, and every request asks this.
+        !self.names.is_empty()
+            && (self.names.contains(host) || host.host().parse().is_ok_and(portless))
     }
 }
 

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use rustls::ServerConfig;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    sync::OwnedSemaphorePermit,
     time::timeout,
 };
 
@@ -23,10 +24,10 @@ use crate::telemetry::{Metrics, log::Remote};
 const LINGER_MAX: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 64 * 1024;
 
-/// Meets a client, and serves the requests of its connection. With `tls`, nothing is said in plain.
+/// Meets a client, and serves the requests of its connection, which has its place as long. With
+/// `tls`, nothing is said in plain.
 pub(super) async fn run(
-    stream: Stream,
-    remote: Remote,
+    (_place, stream, remote): (OwnedSemaphorePermit, Stream, Remote),
     tls: Option<Arc<ServerConfig>>,
     shared: Shared,
     service: impl Answers,

@@ -108,15 +108,15 @@ impl Stop {
     /// Waits for its own stages or the whole's, whichever come first.
     fn either<W, F>(&self, wait: W) -> impl Future<Output = ()> + Send + use<W, F>
     where
-        W: Fn(Stages) -> F,
+        W: Fn(Stages) -> F + Send + Sync,
         F: Future<Output = ()> + Send,
     {
-        let own = wait(self.own.clone());
-        let whole = OptionFuture::from(self.whole.clone().map(wait));
+        let (own, whole) = (self.own.clone(), self.whole.clone());
+        // Waits that were captured would have room twice, in every connection.
         async move {
             select! {
-                () = own => {}
-                Some(()) = whole => {}
+                () = wait(own) => {}
+                Some(()) = OptionFuture::from(whole.map(&wait)) => {}
             }
         }
     }

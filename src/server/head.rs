@@ -43,11 +43,14 @@ impl Scan for Scanner {
     const WRITING_IS_PROGRESS: bool = true;
     type Refused = BareLineFeed;
 
-    fn scan(&mut self, bytes: &[u8]) -> Result<(), BareLineFeed> {
-        for &byte in bytes {
-            if self.at == At::Body {
-                return Ok(());
+    fn scan(&mut self, mut bytes: &[u8]) -> Result<(), BareLineFeed> {
+        while self.at != At::Body {
+            if matches!(self.at, At::RequestLine | At::Value) {
+                bytes = self.skip(bytes);
             }
+            let Some((&byte, rest)) = bytes.split_first() else {
+                break;
+            };
             if byte == b'\n' {
                 if self.last != b'\r' {
                     return Err(BareLineFeed);
@@ -57,6 +60,7 @@ impl Scan for Scanner {
                 self.step(byte);
             }
             self.last = byte;
+            bytes = rest;
         }
         Ok(())
     }
@@ -67,6 +71,15 @@ impl Scan for Scanner {
 }
 
 impl Scanner {
+    /// Goes on to the line's end, or as far as there are bytes; what is left of them.
+    fn skip<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
+        let end = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
+        let (line, rest) = bytes.split_at_checked(end).unwrap_or_default();
+        self.last = line.last().copied().unwrap_or(self.last);
+        self.line_bytes = self.line_bytes.saturating_add(line.len());
+        rest
+    }
+
     fn step(&mut self, byte: u8) {
         match (self.at, byte) {
             (At::Between, b'\r') => {}

@@ -1,11 +1,11 @@
 //! A connection that speaks HTTP/1.1.
 
-use std::{convert::Infallible, future::Future, pin::pin, sync::Arc};
+use std::{future::Future, pin::pin, sync::Arc};
 
+use futures_util::TryFutureExt;
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tower::ServiceExt;
 
 use super::{
     Answers, Settings, Shared,
@@ -33,12 +33,10 @@ pub(super) async fn serve(
     let entry = service_fn(move |mut request: Request<Incoming>| {
         let answering = Answering::new(Arc::clone(&answering));
         request.extensions_mut().insert(remote);
-        let answer = service.clone().oneshot(request);
         let lane = lane.clone();
-        async move {
-            let answer = answer.await?;
-            Ok::<_, Infallible>(answer.map(|body| Watched::new(body.by(lane), answering)))
-        }
+        // No async block: it would have room for the answer's future twice.
+        let answer = service.clone().call(request);
+        answer.map_ok(|answer| answer.map(|body| Watched::new(body.by(lane), answering)))
     });
     let mut served = pin!(http(&shared.settings.now()).serve_connection(io, entry));
     watched(shared, pulse, |context, drains| {

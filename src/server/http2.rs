@@ -1,7 +1,8 @@
 //! A connection that speaks HTTP/2, which only TLS connections do.
 
-use std::{convert::Infallible, future::Future, pin::pin, sync::Arc};
+use std::{future::Future, pin::pin, sync::Arc};
 
+use futures_util::TryFutureExt;
 use http::{
     HeaderValue, Method, Request, Response, Uri,
     header::{CONTENT_LENGTH, HOST},
@@ -9,7 +10,6 @@ use http::{
 use http_body::Body;
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tower::ServiceExt;
 
 use super::{
     Answers, Settings, Shared,
@@ -54,16 +54,16 @@ pub(super) async fn serve(
         let is_head = request.method() == Method::HEAD;
         request.extensions_mut().insert(remote);
         name_host(&mut request);
-        let answer = service.clone().oneshot(request);
-        async move {
+        let answer = service.clone().call(request);
+        answer.map_ok(move |answer| {
             // Frames carry bytes only.
-            let answer = answer.await?.map(|body| body.by(None));
-            Ok::<_, Infallible>(if is_head {
+            let answer = answer.map(|body| body.by(None));
+            if is_head {
                 without_body(answer).map(|()| Pieces::new(None, answering))
             } else {
                 answer.map(|body| Pieces::new(Some(body), answering))
-            })
-        }
+            }
+        })
     });
     let mut streams = Streams::default();
     let http = http(&shared.settings.now(), streams.executor());

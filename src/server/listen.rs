@@ -94,14 +94,10 @@ impl Bound {
                 accepted = self.accept(&shared.connections) => accepted,
             };
             match accepted {
-                Ok((place, stream, remote)) => {
+                Ok(accepted) => {
                     pause = PAUSE_MIN;
                     let (shared, service) = (shared.clone(), service.clone());
-                    let run = connection::run(stream, remote, door.current(), shared, service);
-                    let run = async move {
-                        run.await;
-                        drop(place);
-                    };
+                    let run = connection::run(accepted, door.current(), shared, service);
                     drop(tasks.spawn("connection", run));
                 }
                 Err(error) if only_that_one(&error) => {}

@@ -13,7 +13,10 @@ use http::{
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 use tower::{Service, service_fn};
 
 use crate::{telemetry::Metrics, wire::Body};
@@ -59,7 +62,7 @@ pub enum BadRequest {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Crowded;
 
-/// What answers the requests of connections; [`stack`] makes it.
+/// What answers the requests of connections, at any time; [`stack`] makes it.
 pub trait Answers:
     Service<
         Request<Incoming>,
@@ -97,10 +100,7 @@ where
         failures,
         metrics,
     });
-    service_fn(move |request: Request<Incoming>| {
-        let layers = Arc::clone(&layers);
-        async move { Ok::<_, Infallible>(layers.fence(request).await) }
-    })
+    service_fn(move |request: Request<Incoming>| Arc::clone(&layers).fence(request))
 }
 
 /// What every request passes, shared by all of them.
@@ -117,27 +117,45 @@ where
     F: Future<Output = Response<Body>>,
 {
     /// Outermost, so that a panic anywhere below becomes an answer and ends nothing else.
-    async fn fence(&self, request: Request<Incoming>) -> Response<Body> {
-        AssertUnwindSafe(self.admit(request))
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_payload| {
-                self.metrics.task_panicked();
+    fn fence(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Body>, Infallible>> {
+        let layers = Arc::clone(&self);
+        let answer = AssertUnwindSafe(self.admit(request)).catch_unwind();
+        answer.map(move |answer| {
+            Ok(answer.unwrap_or_else(|_payload| {
+                layers.metrics.task_panicked();
                 tracing::error!("a request panicked; this is a bug");
-                (self.failures.panicked)()
-            })
+                (layers.failures.panicked)()
+            }))
+        })
     }
 
     /// Outside the limit, because refusing costs less than a place in it.
-    async fn admit(&self, mut request: Request<Incoming>) -> Response<Body> {
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn would have room for its arguments twice, in every connection"
+    )]
+    fn admit(self: Arc<Self>, request: Request<Incoming>) -> impl Future<Output = Response<Body>> {
+        async move {
+            if !names_one_host(&request) {
+                let answer = (self.failures.bad_request)(BadRequest::Host);
+                return closing(answer, request.version());
+            }
+            if !request.body().is_end_stream() {
+                // Boxed, or every request would have room for what hardly any does.
+                return Box::pin(self.admit_without_body(request)).await;
+            }
+            match self.place(&request) {
+                Some(_place) => (self.answer)(request.into_parts().0).await,
+                None => (self.failures.shed)(),
+            }
+        }
+    }
+
+    async fn admit_without_body(&self, mut request: Request<Incoming>) -> Response<Body> {
         let version = request.version();
-        if !names_one_host(&request) {
-            let answer = (self.failures.bad_request)(BadRequest::Host);
-            return closing(answer, version);
-        }
-        if request.body().is_end_stream() {
-            return self.shed(request).await;
-        }
         // Whoever waits for a "100 Continue" sends no body after an answer.
         if !request.headers().contains_key(EXPECT) {
             drain(request.body_mut()).await;
@@ -145,7 +163,11 @@ where
         let answer = if matches!(*request.method(), Method::GET | Method::HEAD) {
             (self.failures.bad_request)(BadRequest::Body)
         } else {
-            self.shed(request).await
+            match self.place(&request) {
+                // No request that gets this far has a body.
+                Some(_place) => (self.answer)(request.into_parts().0).await,
+                None => (self.failures.shed)(),
+            }
         };
         // What is left of the body must not be taken for the next request.
         closing(answer, version)
@@ -153,14 +175,9 @@ where
 
     /// Innermost, bounds what waits for upstream and disk: at the limit a request is refused at
     /// once instead of queueing where nobody counts it. Bodies that are leaving hold no place.
-    async fn shed(&self, request: Request<Incoming>) -> Response<Body> {
-        match self.places.try_acquire() {
-            Ok(_place) if request.extensions().get::<Crowded>().is_none() => {
-                // No request that gets this far has a body.
-                (self.answer)(request.into_parts().0).await
-            }
-            _ => (self.failures.shed)(),
-        }
+    fn place(&self, request: &Request<Incoming>) -> Option<SemaphorePermit<'_>> {
+        let is_crowded = request.extensions().get::<Crowded>().is_some();
+        self.places.try_acquire().ok().filter(|_| !is_crowded)
     }
 }
 

@@ -30,6 +30,11 @@ pub(super) async fn find(shelf: &Arc<Shelf>, digest: Digest) -> Result<Option<Ke
         shelf.uses.note(&digest);
         return Ok(Some(Kept::Small(bytes)));
     }
+    // Boxed, or every hit in memory would have room for a look at the disk.
+    Box::pin(find_on_disk(shelf, digest)).await
+}
+
+async fn find_on_disk(shelf: &Arc<Shelf>, digest: Digest) -> Result<Option<Kept>, StoreError> {
     let found = shelf.blocking(move |shelf| look(shelf, &digest)).await?;
     let kept = match found {
         Found::Nothing => return Ok(None),

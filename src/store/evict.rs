@@ -88,11 +88,11 @@ impl Claim {
     /// Notes the blob as kept, no longer as promised: in one step, or whoever weighs between the
     /// two would let the store grow too large. The caller holds `door`.
     pub(super) fn redeem(&mut self, digest: &Digest, row: Row) {
-        let shelf = &self.shelf;
-        let old = shelf.index.put_blob(digest, row);
-        let mut ledger = shelf.ledger.lock();
+        let replaced = self.shelf.index.put_blobs(&[(*digest, row)]);
+        let mut ledger = self.shelf.ledger.lock();
         self.give_back(&mut ledger);
-        shelf.count(&mut ledger, old, row);
+        let old = replaced.first().copied().flatten();
+        self.shelf.count(&mut ledger, old, row);
         self.size = 0;
         self.written = 0;
     }

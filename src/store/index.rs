@@ -96,8 +96,8 @@ impl Index {
     }
 
     /// Opens the database, or makes a new one in place of one that is no use. `boot` names this
-    /// run of the machine; what merely cannot be written now stays, and nothing is opened. `key` is the one to go on with, else the kept one if it may be trusted,
-    /// else a new one.
+    /// run of the machine; what merely cannot be written now stays, and nothing is opened. `key` is
+    /// the one to go on with, else the kept one if it may be trusted, else a new one.
     pub(super) fn start(
         &self,
         disk: &dyn Disk,

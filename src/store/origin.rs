@@ -138,7 +138,7 @@ pub(super) async fn confirm(
         .blocking(move |shelf| {
             let _stripe = shelf.stripe(&key).map(parking_lot::Mutex::lock);
             shelf.put_file(&shelf.layout.marker(&key.0, &key.1), &[])?;
-            shelf.index.confirm(&key.1, &key.0);
+            shelf.index.confirm(&[key.1], &key.0);
             shelf.standing.insert(key, Standing::Confirmed);
             Ok(())
         })

@@ -101,7 +101,7 @@ impl Pass {
                 used: store.uses.now(),
                 mark: store.mark(&self.digest, &self.stat),
             };
-            store.enter(&self.digest, row);
+            store.enter(&[(self.digest, row)]);
         }
     }
 }

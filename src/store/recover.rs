@@ -27,8 +27,10 @@ use crate::{
 const KEEP_EVERY: Duration = Duration::from_secs(5);
 /// How many of those rounds lie between two sweeps of partial blobs.
 const SWEEP_EVERY_ROUNDS: u64 = 120;
-/// How many rows are written lazily at once: until they are settled they take space twice.
-const SETTLE_EVERY_ROWS: usize = 4096;
+/// How many rows are written at once, while nobody else can change which blobs there are.
+const BATCH_ROWS: usize = 256;
+/// How many of those batches are written lazily: until they are settled they take space twice.
+const SETTLE_EVERY_BATCHES: usize = 16;
 /// How long a partial blob waits for its resume.
 const PARTIAL_SECONDS_MAX: i128 = 24 * 60 * 60;
 /// Which share of `size_max` partial blobs may take while they wait.
@@ -187,14 +189,9 @@ fn catch_up(shelf: &Shelf, left: Left) -> Result<bool, StoreError> {
         }
         for algorithm in Algorithm::ALL {
             let markers = shelf.layout.markers(&origin, algorithm);
-            let mut shown: usize = 0;
-            let all = origin::each_digest(shelf, &markers, algorithm, |digest| {
-                shelf.index.confirm(&digest, &origin);
-                shown += 1;
-                if shown.is_multiple_of(SETTLE_EVERY_ROWS) {
-                    shelf.index.settle();
-                }
-                Ok(!shelf.is_closing())
+            let all = in_batches(shelf, &markers, algorithm, |batch| {
+                shelf.index.confirm(batch, &origin);
+                Ok(())
             })?;
             if !all {
                 return Ok(false);
@@ -219,18 +216,12 @@ fn match_blobs(shelf: &Shelf, algorithm: Algorithm) -> Result<bool, StoreError> 
         .index
         .digests(algorithm, |rows| rows.map(|row| start(&row)).collect());
     let mut files = Vec::with_capacity(rows.len());
-    let mut entered: usize = 0;
     let folder = shelf.layout.blobs(algorithm);
-    let all = origin::each_digest(shelf, &folder, algorithm, |digest| {
-        files.push(start(&digest));
-        if rows.binary_search(&start(&digest)).is_err() {
-            enter_if_missing(shelf, &digest)?;
-            entered += 1;
-            if entered.is_multiple_of(SETTLE_EVERY_ROWS) {
-                shelf.index.settle();
-            }
-        }
-        Ok(!shelf.is_closing())
+    let all = in_batches(shelf, &folder, algorithm, |batch| {
+        files.extend(batch.iter().map(start));
+        let mut new = batch.to_vec();
+        new.retain(|digest| rows.binary_search(&start(digest)).is_err());
+        enter_missing(shelf, &new)
     })?;
     if !all {
         return Ok(false);
@@ -254,25 +245,56 @@ fn start(digest: &Digest) -> u64 {
     first.copied().map_or(0, u64::from_be_bytes)
 }
 
-fn enter_if_missing(shelf: &Shelf, digest: &Digest) -> Result<(), StoreError> {
+/// Shows all digests of a folder, some at a time, and writes what was made of them; whether it came
+/// to its end.
+fn in_batches(
+    shelf: &Shelf,
+    folder: &Path,
+    algorithm: Algorithm,
+    mut show: impl FnMut(&[Digest]) -> Result<(), StoreError>,
+) -> Result<bool, StoreError> {
+    let (mut batch, mut shown) = (Vec::with_capacity(BATCH_ROWS), 0_usize);
+    let all = origin::each_digest(shelf, folder, algorithm, |digest| {
+        batch.push(digest);
+        if batch.len() == BATCH_ROWS {
+            show(&batch)?;
+            batch.clear();
+            shown += 1;
+            if shown.is_multiple_of(SETTLE_EVERY_BATCHES) {
+                shelf.index.settle();
+            }
+        }
+        Ok(!shelf.is_closing())
+    })?;
+    show(&batch)?;
+    Ok(all)
+}
+
+fn enter_missing(shelf: &Shelf, digests: &[Digest]) -> Result<(), StoreError> {
     let _door = shelf.door.lock();
-    if shelf.index.blob(digest).is_some() {
-        return Ok(());
+    let mut rows = Vec::with_capacity(digests.len());
+    for digest in digests {
+        if shelf.index.blob(digest).is_some() {
+            continue;
+        }
+        let path = shelf.layout.blob(digest);
+        let stat = match shelf.disk.open(&path).and_then(|file| file.stat()) {
+            Ok(stat) => stat,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(StoreError::at(&path)(error)),
+        };
+        // The best guess at its last use; never later than now.
+        let written = u64::try_from(stat.modified_ns / 1_000_000).unwrap_or_default();
+        let row = Row {
+            size: stat.length,
+            used: written.min(shelf.uses.now()),
+            mark: None,
+        };
+        rows.push((*digest, row));
     }
-    let path = shelf.layout.blob(digest);
-    let stat = match shelf.disk.open(&path).and_then(|file| file.stat()) {
-        Ok(stat) => stat,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(StoreError::at(&path)(error)),
-    };
-    // The best guess at its last use; never later than now.
-    let written = u64::try_from(stat.modified_ns / 1_000_000).unwrap_or_default();
-    let row = Row {
-        size: stat.length,
-        used: written.min(shelf.uses.now()),
-        mark: None,
-    };
-    shelf.enter(digest, row);
+    if !rows.is_empty() {
+        shelf.enter(&rows);
+    }
     Ok(())
 }
 

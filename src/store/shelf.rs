@@ -2,13 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    hash::{BuildHasher, Hash, RandomState},
+    hash::{BuildHasher, Hash},
     io,
     path::Path,
     sync::{Arc, atomic::AtomicBool},
 };
 
 use bytes::Bytes;
+use foldhash::quality::RandomState;
 use moka::{Equivalent, sync::Cache};
 use parking_lot::{Mutex, RwLock};
 use tokio::{
@@ -57,12 +58,12 @@ pub(super) struct Shelf {
     pub(super) key: RwLock<Option<MarkKey>>,
     pub(super) uses: Uses,
     /// Small blobs; half of `small_bodies_max`.
-    pub(super) small: Cache<Digest, Bytes>,
+    pub(super) small: Cache<Digest, Bytes, RandomState>,
     /// Manifests; the other half.
-    pub(super) manifests: Cache<(Origin, Digest), Arc<Manifest>>,
-    pub(super) tags: Cache<(Origin, Tag), KeptTag>,
+    pub(super) manifests: Cache<(Origin, Digest), Arc<Manifest>, RandomState>,
+    pub(super) tags: Cache<(Origin, Tag), KeptTag, RandomState>,
     /// Never `Stranger`, which may change with the next manifest.
-    pub(super) standing: Cache<(Origin, Digest), Standing>,
+    pub(super) standing: Cache<(Origin, Digest), Standing, RandomState>,
     /// Blobs that are being hashed, each once for all its readers.
     pub(super) proving: Mutex<BTreeMap<Digest, Growing>>,
     pub(super) provers: Semaphore,
@@ -153,20 +154,20 @@ impl Shelf {
             small: Cache::builder()
                 .max_capacity(half)
                 .weigher(|_digest, bytes: &Bytes| weight(bytes.len()))
-                .build(),
+                .build_with_hasher(RandomState::default()),
             manifests: Cache::builder()
                 .max_capacity(half)
                 // The parsed children take about as much again.
                 .weigher(|_key, manifest: &Arc<Manifest>| weight(manifest.bytes().len() * 2))
-                .build(),
+                .build_with_hasher(RandomState::default()),
             tags: Cache::builder()
                 .max_capacity(TAGS_BYTES_MAX)
                 .weigher(|(_origin, tag): &(Origin, Tag), _record| weight(tag.as_str().len()))
-                .build(),
+                .build_with_hasher(RandomState::default()),
             standing: Cache::builder()
                 .max_capacity(STANDING_BYTES_MAX)
                 .weigher(|_key, _standing| weight(0))
-                .build(),
+                .build_with_hasher(RandomState::default()),
             proving: Mutex::default(),
             provers: Semaphore::new(PROVING_MAX),
             writing: Mutex::default(),
@@ -178,7 +179,7 @@ impl Shelf {
             closing: watch::Sender::new(false),
             keeper: Mutex::default(),
             stripes: [const { Mutex::new(()) }; STRIPES],
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             _lock: lock,
             bounds: RwLock::new(Bounds::of(settings)),
         }
@@ -259,10 +260,13 @@ impl Shelf {
             .is_some_and(|key| key.proves(mark, digest, stat))
     }
 
-    /// Notes a blob in index and ledger; the caller holds `door`.
-    pub(super) fn enter(&self, digest: &Digest, row: Row) {
-        let old = self.index.put_blob(digest, row);
-        self.count(&mut self.ledger.lock(), old, row);
+    /// Notes blobs in index and ledger; the caller holds `door`.
+    pub(super) fn enter(&self, rows: &[(Digest, Row)]) {
+        let replaced = self.index.put_blobs(rows);
+        let mut ledger = self.ledger.lock();
+        for (at, (_digest, row)) in rows.iter().enumerate() {
+            self.count(&mut ledger, replaced.get(at).copied().flatten(), *row);
+        }
     }
 
     /// Counts a row that was put in the index over an old one.

@@ -1,6 +1,6 @@
 //! nginx: static files, a cache with a lock, and the upstream of all mirrors.
 
-use std::{fs, io, net::SocketAddr, process::Command};
+use std::{fmt::Write as _, fs, io, net::SocketAddr, process::Command};
 
 use tempfile::TempDir;
 
@@ -21,8 +21,8 @@ const BLOB: &str = "map $uri $blob { \"~/blobs/(?<of>.*)\" $of; }\n";
 /// The upstream of all mirrors, with static files.
 pub(crate) struct Upstream {
     pub(crate) server: Server,
-    /// The same, no faster than a link.
-    pub(crate) slow: SocketAddr,
+    /// The same, each no faster than a link.
+    pub(crate) links: Vec<SocketAddr>,
 }
 
 /// What the upstream wrote about one request.
@@ -68,20 +68,28 @@ pub(crate) fn cache(site: &Site, upstream: SocketAddr) -> Fallible<Server> {
 }
 
 impl Upstream {
-    /// Serves the files on two ports; on the second a connection gets so many bytes a second.
-    pub(crate) fn start(site: &Site, slow_bytes: u32) -> Fallible<Self> {
+    /// Serves the files on a port without a limit, and on one for each link, where a connection
+    /// gets so many bytes a second.
+    pub(crate) fn start(site: &Site, link_bytes: &[u32]) -> Fallible<Self> {
         let folder = site.room("upstream")?;
-        let (plain, slow) = (free_address()?, free_address()?);
-        let text = format!(
+        let (plain, files) = (free_address()?, serving(site));
+        let mut text = format!(
             "log_format asked '$msec $request_time $request_method $uri';\n\
              access_log {log} asked;\n{BLOB}\
-             server {{ listen {plain}; {files} }}\n\
-             server {{ listen {slow}; limit_rate {slow_bytes}; {files} }}",
+             server {{ listen {plain}; {files} }}\n",
             log = folder.path().join(UPSTREAM_LOG).display(),
-            files = serving(site),
         );
+        let mut links = Vec::new();
+        for bytes in link_bytes {
+            let link = free_address()?;
+            writeln!(
+                text,
+                "server {{ listen {link}; limit_rate {bytes}; {files} }}"
+            )?;
+            links.push(link);
+        }
         let server = start(site, "upstream", folder, &text, plain)?;
-        Ok(Self { server, slow })
+        Ok(Self { server, links })
     }
 
     /// Forgets what was asked for so far.

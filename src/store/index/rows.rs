@@ -23,22 +23,32 @@ impl Index {
         })?
     }
 
-    /// Puts a row; the one that was there before.
-    pub(in crate::store) fn put_blob(&self, digest: &Digest, row: Row) -> Option<Row> {
-        let key = key(digest);
+    /// Puts rows; for each the one that was there before.
+    pub(in crate::store) fn put_blobs(&self, rows: &[(Digest, Row)]) -> Vec<Option<Row>> {
         self.write(Durability::None, |transaction| {
             let mut blobs = transaction.open_table(BLOBS)?;
             let mut uses = transaction.open_table(USES)?;
-            let mark = row.mark.as_ref().map(Mark::as_slice).unwrap_or_default();
-            let old = blobs.insert(key.as_slice(), (row.size, row.used, mark))?;
-            let old = old.map(|row| Row::of(row.value()));
-            if let Some(old) = old {
-                uses.remove((old.used, key.as_slice()))?;
+            let mut replaced = Vec::new();
+            for (digest, row) in rows {
+                let key = key(digest);
+                let mark = row.mark.as_ref().map(Mark::as_slice).unwrap_or_default();
+                let old = blobs.insert(key.as_slice(), (row.size, row.used, mark))?;
+                let old = old.map(|row| Row::of(row.value()));
+                if let Some(old) = old {
+                    uses.remove((old.used, key.as_slice()))?;
+                }
+                uses.insert((row.used, key.as_slice()), ())?;
+                replaced.push(old);
             }
-            uses.insert((row.used, key.as_slice()), ())?;
-            sum(transaction, old.map_or(0, |old| old.size), row.size)?;
-            Ok(old)
-        })?
+            let before = replaced.iter().flatten().map(|old| old.size).sum();
+            sum(
+                transaction,
+                before,
+                rows.iter().map(|(_, row)| row.size).sum(),
+            )?;
+            Ok(replaced)
+        })
+        .unwrap_or_default()
     }
 
     /// Notes when blobs were last used.
@@ -149,17 +159,26 @@ impl Index {
         })?
     }
 
-    /// Notes a confirmation, if it is not noted yet.
-    pub(in crate::store) fn confirm(&self, digest: &Digest, origin: &Origin) {
-        let (key, origin) = (key(digest), origin_text(origin));
-        let row = (key.as_slice(), origin.as_str());
-        let noted = self.read(|transaction| {
+    /// Notes confirmations that are not noted yet.
+    pub(in crate::store) fn confirm(&self, digests: &[Digest], origin: &Origin) {
+        let origin = origin_text(origin);
+        let new = self.read(|transaction| {
             let table = transaction.open_table(CONFIRMED)?;
-            Ok(table.get(row)?.is_some())
+            let mut new = Vec::new();
+            for key in digests.iter().map(key) {
+                if table.get((key.as_slice(), origin.as_str()))?.is_none() {
+                    new.push(key);
+                }
+            }
+            Ok(new)
         });
-        if noted == Some(false) {
+        let new = new.unwrap_or_default();
+        if !new.is_empty() {
             self.write(Durability::None, |transaction| {
-                transaction.open_table(CONFIRMED)?.insert(row, ())?;
+                let mut table = transaction.open_table(CONFIRMED)?;
+                for key in &new {
+                    table.insert((key.as_slice(), origin.as_str()), ())?;
+                }
                 Ok(())
             });
         }

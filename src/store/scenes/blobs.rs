@@ -24,9 +24,9 @@ async fn a_committed_blob_is_exactly_its_file() {
 
 #[tokio::test]
 async fn the_last_64_kib_are_held_back_until_the_bytes_are_proven() {
-    let scene = Scene::new(100 * MIB).await;
     let bytes = noise(2, MIB);
     for size in [Some(MIB), None] {
+        let scene = Scene::new(100 * MIB).await;
         let mut partial = scene.store.begin(&digest(&bytes), size).await.unwrap();
         let reader = partial.reader();
         partial.write(Bytes::from(bytes.clone())).await.unwrap();
@@ -43,7 +43,6 @@ async fn the_last_64_kib_are_held_back_until_the_bytes_are_proven() {
             size: MIB,
         };
         assert_eq!(read(late).await.unwrap(), bytes);
-        scene.store.forget_blob(&digest(&bytes)).await.unwrap();
     }
 }
 

@@ -17,6 +17,9 @@ use super::escape::{Json, Sentence, Text};
 /// The field that comes first, whatever its place.
 const MESSAGE: &str = "message";
 
+/// Room for most values; an address with its port never needs more.
+const SHORT_BYTES: usize = 64;
+
 /// How entries look. Spans are not shown: an entry says all it has to say itself.
 #[derive(Clone, Copy)]
 pub(super) enum Entry {
@@ -136,13 +139,20 @@ impl Fields<'_, '_> {
     }
 
     fn text(&mut self, field: &Field, value: &str) {
-        if field.name() == MESSAGE {
+        if field.name() == MESSAGE || self.outcome.is_err() {
             return;
         }
         match self.entry {
-            Entry::Json => self.bare(field, Json(value)),
+            Entry::Json => self.outcome = self.quoted(field.name(), value),
             Entry::Text => self.bare(field, Text(value)),
         }
+    }
+
+    fn quoted(&mut self, name: &str, value: &str) -> fmt::Result {
+        self.writer.write_str(",\"")?;
+        self.writer.write_str(name)?;
+        self.writer.write_str("\":")?;
+        Json(value).write_to(self.writer)
     }
 }
 
@@ -153,7 +163,10 @@ impl Visit for Fields<'_, '_> {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() != MESSAGE {
-            self.text(field, &format!("{value:?}"));
+            let mut text = String::with_capacity(SHORT_BYTES);
+            // Writing to a string cannot fail.
+            let _written = write!(text, "{value:?}").is_ok();
+            self.text(field, &text);
         }
     }
 
