@@ -5,7 +5,8 @@
 //! another empty server (for others than nginx and Roadstead only in the first round).
 
 use std::{
-    hint::black_box,
+    fs::File,
+    io::Write,
     net::SocketAddr,
     sync::Barrier,
     thread,
@@ -41,7 +42,9 @@ pub(crate) const LINKS: [(u32, &str); 2] = [
 const DIRECT: &str = "direct download";
 
 /// The blob in the page cache, and as much again on its way.
-const WARM_BYTES: usize = 600_000_000;
+const WARM_PIECES: usize = 10_000;
+const WARM_PIECE_BYTES: usize = 64 * 1024;
+
 const LOGGED_MAX: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -139,7 +142,7 @@ fn herd(plan: &Plan, mirror: Mirror, round: usize, results: &mut Results) -> Fal
         plan.upstream.forget()?;
         let server = mirror.start(&plan.site, plan.upstream.server.plain)?;
         plan.tell(HERD, server.name, round);
-        warm_memory();
+        warm_memory(plan)?;
         let begin = now()?;
         let seen = clients(server.plain, body, CLIENTS, bytes)?;
         let latest = |of: fn(&Seen) -> f64| seen.iter().map(of).fold(0.0, f64::max);
@@ -161,16 +164,22 @@ fn herd(plan: &Plan, mirror: Mirror, round: usize, results: &mut Results) -> Fal
     Ok(())
 }
 
-/// Takes the memory that the work will need, and gives it back: on a virtual machine a page that
-/// nobody had lately comes from the host, at several times the cost of writing it, and whoever is
-/// measured first would pay for all.
-fn warm_memory() {
-    drop(black_box(vec![1_u8; WARM_BYTES]));
+/// Has the kernel hold a file of the size that the work will need, and removes it: on a virtual
+/// machine memory that nobody had lately comes from the host, at ten times the cost of writing it,
+/// and whoever is measured first would pay for all.
+fn warm_memory(plan: &Plan) -> Fallible<()> {
+    let folder = plan.site.room("warm")?;
+    let mut file = File::create(folder.path().join("file"))?;
+    let piece = vec![1; WARM_PIECE_BYTES];
+    for _ in 0..WARM_PIECES {
+        file.write_all(&piece)?;
+    }
+    Ok(())
 }
 
 /// One client; returns the seconds until it has all.
 fn alone(plan: &Plan, address: SocketAddr) -> Fallible<f64> {
-    warm_memory();
+    warm_memory(plan)?;
     let begin = now()?;
     let seen = clients(address, &plan.site.bodies.big, 1, Bytes::Counted)?;
     Ok(seen.iter().map(|one| one.end - begin).sum())

@@ -16,6 +16,11 @@ use rustix::{fd::BorrowedFd, io::ReadWriteFlags};
 use super::Direct;
 use super::{Disk, Entry, File, Lock, Space, Stat};
 
+/// Most bytes of one write. For more the kernel takes memory in larger pieces, and on a virtual
+/// machine that gives back what is free those are the ones that it gave back: to get them again may
+/// cost ten times what the write does.
+const WRITE_BYTES_MAX: usize = 64 * 1024;
+
 /// The machine's own file system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
@@ -204,7 +209,12 @@ impl File for RealFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
+        let mut at = offset;
+        for piece in bytes.chunks(WRITE_BYTES_MAX) {
+            self.0.write_all_at(piece, at)?;
+            at += u64::try_from(piece.len()).map_err(io::Error::other)?;
+        }
+        Ok(())
     }
 
     fn truncate(&self, length: u64) -> io::Result<()> {
