@@ -50,6 +50,8 @@ impl Tasks {
                 _ = ended.wait_for(|ended| *ended) => None,
                 outcome = &mut work => Some(outcome),
             };
+            // The ticket goes last: whoever waits for it counts on all else being gone.
+            drop(work);
             drop(ticket);
             outcome?
                 .inspect_err(|_payload| {
@@ -84,5 +86,39 @@ impl Tasks {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::pending,
+        sync::mpsc::{Sender, channel},
+    };
+
+    use super::*;
+
+    /// Says at its end how many tasks run.
+    struct Held(Tasks, Sender<usize>);
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            self.1.send(self.0.running()).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_counts_until_all_of_it_is_gone() {
+        let tasks = Tasks::new(Arc::new(Metrics::new().unwrap()));
+        let (sender, seen) = channel();
+        let held = Held(tasks.clone(), sender);
+        let work = async move {
+            let _held = held;
+            pending::<()>().await;
+        };
+        drop(tasks.spawn("held", work));
+        tasks.end();
+        assert!(tasks.wait(Duration::from_secs(10)).await);
+        assert_eq!(seen.try_recv(), Ok(1));
     }
 }
