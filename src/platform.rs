@@ -4,49 +4,28 @@
 //! and what to do, and never repeats a secret; no text takes more memory than its bounds. Called
 //! by `config` and the command line. Never opens a file.
 
-mod astronomer;
-mod auth;
-mod calico;
-mod containerd;
-mod docker;
-mod docker_config;
-mod endpoint;
-mod enmasse;
-mod finish;
-mod format;
-mod from_toml;
-mod hosts_toml;
-mod imageswap;
+mod formats;
 mod import;
-mod imported;
-mod json;
-mod k3s;
-mod k8ssandra;
-mod kube;
-mod mirrors;
-mod name_part;
-mod node;
-mod openshift;
-mod palette;
-mod registries_conf;
-mod remark;
+mod model;
+mod reading;
 mod render;
-mod spot;
-mod talos;
 #[cfg(test)]
 mod vectors;
 mod written;
-mod yaml;
 
 use std::fmt;
 
-pub use docker_config::{Flaw, docker_config};
-pub use format::Format;
+pub use formats::Format;
 pub use import::{INPUT_BYTES_MAX, Input, import};
-pub use imported::{Alias, Authority, Imported, Login, Upstream};
-pub use remark::{Code, Level, Remark, printable};
+pub use model::{
+    docker_auth::{Flaw, docker_config},
+    imported::{Alias, Authority, Imported, Login, Upstream},
+};
+pub use reading::{
+    diagnostic::{Code, Level, Remark, printable},
+    location::{InvalidSpot, Spot},
+};
 pub use render::{Mirror, Pin, Rendered, Rendering, Target, render};
-pub use spot::{InvalidSpot, Spot};
 pub use written::{SecretFile, Written, write};
 
 use crate::oci::Registry;

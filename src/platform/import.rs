@@ -1,17 +1,23 @@
 //! From files to what they say: each document goes to its format, then the whole is checked.
 
 use super::{
-    Fallback, Imported, Options, astronomer, calico, containerd, docker,
-    docker_config::{self, REFRESH_USERNAME},
-    enmasse, finish,
-    format::{Format, Syntax},
-    from_toml, hosts_toml, imageswap, json, k3s, k8ssandra,
-    kube::{self, Secrets},
-    node::{Kind, Node},
-    openshift, palette, registries_conf,
-    remark::{Code, Remark},
-    spot::{Spot, Text},
-    talos, yaml,
+    Fallback, Imported, Options,
+    formats::{
+        Format, Syntax, astronomer, calico, containerd, docker, enmasse, hosts_toml, imageswap,
+        k3s, k8ssandra, openshift, palette, registries_conf, talos,
+    },
+    model::{
+        docker_auth::{self, REFRESH_USERNAME},
+        finish,
+    },
+    reading::{
+        diagnostic::{Code, Remark},
+        json,
+        kube::{self, Secrets},
+        location::{Spot, Text},
+        node::{Kind, Node},
+        toml, yaml,
+    },
 };
 
 /// Longest file, in bytes.
@@ -100,20 +106,20 @@ pub fn import(format: Option<Format>, inputs: &[Input<'_>], options: &Options<'_
 
 fn run(format: Format, pieces: &[Piece<'_>], context: &Context<'_>, into: &mut Imported) {
     let import = match format {
-        Format::Imageswap => imageswap::import,
-        Format::Palette => palette::import,
-        Format::K8ssandra => k8ssandra::import,
-        Format::Calico => calico::import,
-        Format::Openshift => openshift::import,
-        Format::Enmasse => enmasse::import,
-        Format::Astronomer => astronomer::import,
-        Format::HostsToml => hosts_toml::import,
-        Format::Containerd => containerd::import,
-        Format::K3s => k3s::import,
-        Format::Talos => talos::import,
-        Format::RegistriesConf => registries_conf::import,
-        Format::Docker => docker::import,
-        Format::DockerConfig => docker_config::import,
+        Format::Imageswap => imageswap::import::import,
+        Format::Palette => palette::import::import,
+        Format::K8ssandra => k8ssandra::import::import,
+        Format::Calico => calico::import::import,
+        Format::Openshift => openshift::import::import,
+        Format::Enmasse => enmasse::import::import,
+        Format::Astronomer => astronomer::import::import,
+        Format::HostsToml => hosts_toml::import::import,
+        Format::Containerd => containerd::import::import,
+        Format::K3s => k3s::import::import,
+        Format::Talos => talos::import::import,
+        Format::RegistriesConf => registries_conf::import::import,
+        Format::Docker => docker::import::import,
+        Format::DockerConfig => docker_auth::import,
     };
     import(pieces, context, into);
 }
@@ -160,7 +166,7 @@ pub(super) fn parse<'t>(
     let read = match syntax {
         Syntax::Yaml => yaml::documents(&text).map_err(|remark| vec![remark]),
         Syntax::Json => json::document(&text).map_err(|remark| vec![remark]),
-        Syntax::Toml => from_toml::document(&text).map(|node| vec![node]),
+        Syntax::Toml => toml::document(&text).map(|node| vec![node]),
         Syntax::Map => return vec![Piece::Map(text)],
     };
     match read {

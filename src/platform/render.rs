@@ -1,19 +1,5 @@
 //! Our mirror in others' words: the configuration that points a node or a platform at it.
 
-mod astronomer;
-mod calico;
-mod containerd_legacy;
-mod docker;
-mod enmasse;
-mod hosts_toml;
-mod idms;
-mod imageswap;
-mod k3s;
-mod k8ssandra;
-mod palette;
-mod registries_conf;
-mod talos;
-
 use std::str::FromStr;
 
 use crate::oci::{Digest, Registry, RepositoryName};
@@ -104,19 +90,19 @@ pub struct Rendering {
 /// Writes the configuration.
 pub fn render(target: Target, mirror: &Mirror) -> Rendering {
     match target {
-        Target::HostsToml => hosts_toml::render(mirror),
-        Target::ContainerdLegacy => containerd_legacy::render(mirror),
-        Target::K3s => k3s::render(mirror),
-        Target::Talos => talos::render(mirror),
-        Target::RegistriesConf => registries_conf::render(mirror),
-        Target::Docker => docker::render(mirror),
-        Target::Idms => idms::render(mirror),
-        Target::Imageswap => imageswap::render(mirror),
-        Target::Palette => palette::render(mirror),
-        Target::K8ssandra => k8ssandra::render(mirror),
-        Target::Calico => calico::render(mirror),
-        Target::Enmasse => enmasse::render(mirror),
-        Target::Astronomer => astronomer::render(mirror),
+        Target::HostsToml => super::formats::hosts_toml::render::render(mirror),
+        Target::ContainerdLegacy => super::formats::containerd::render::render(mirror),
+        Target::K3s => super::formats::k3s::render::render(mirror),
+        Target::Talos => super::formats::talos::render::render(mirror),
+        Target::RegistriesConf => super::formats::registries_conf::render::render(mirror),
+        Target::Docker => super::formats::docker::render::render(mirror),
+        Target::Idms => super::formats::openshift::render::render(mirror),
+        Target::Imageswap => super::formats::imageswap::render::render(mirror),
+        Target::Palette => super::formats::palette::render::render(mirror),
+        Target::K8ssandra => super::formats::k8ssandra::render::render(mirror),
+        Target::Calico => super::formats::calico::render::render(mirror),
+        Target::Enmasse => super::formats::enmasse::render::render(mirror),
+        Target::Astronomer => super::formats::astronomer::render::render(mirror),
     }
 }
 
@@ -151,7 +137,7 @@ impl FromStr for Target {
 impl Mirror {
     /// Every registry with the path that stands for it here: its name, or an alias if that has a
     /// port, which no path holds. A note for each that has none.
-    fn paths(&self) -> (Vec<(&Registry, &str)>, Vec<String>) {
+    pub(super) fn paths(&self) -> (Vec<(&Registry, &str)>, Vec<String>) {
         let (mut paths, mut notes) = (Vec::new(), Vec::new());
         for registry in &self.registries {
             let alias = || {
@@ -179,7 +165,7 @@ impl Mirror {
 }
 
 impl Rendering {
-    fn one(path: &str, text: String) -> Self {
+    pub(super) fn one(path: &str, text: String) -> Self {
         let path = path.to_owned();
         Self {
             files: vec![Rendered { path, text }],
@@ -189,17 +175,17 @@ impl Rendering {
 }
 
 /// A text as TOML writes it.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     // A text of JSON is one of TOML.
     serde_json::Value::from(text).to_string()
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// A mirror that nodes may go around.
-    pub(super) fn mirror(url: &str, registries: &[&str]) -> Mirror {
+    pub(in crate::platform) fn mirror(url: &str, registries: &[&str]) -> Mirror {
         let (scheme, authority) = url.split_once("://").unwrap();
         Mirror {
             is_tls: scheme == "https",

@@ -1,20 +1,5 @@
 //! Tables of what files make of names, by the ids of the routing reference.
 
-mod astronomer;
-mod calico;
-mod containerd;
-mod docker;
-mod enmasse;
-mod hosts_toml;
-mod imageswap;
-mod k3s;
-mod k8ssandra;
-mod openshift;
-mod palette;
-mod registries_conf;
-mod secrets;
-mod talos;
-
 use crate::{
     oci::{ImageReference, Reference},
     route::{Candidate, Decision, Named, Rule, RuleText, Table, Unmatched},
@@ -22,7 +7,7 @@ use crate::{
 
 use super::*;
 
-pub(super) use k8ssandra::BASE as K8SSANDRA_BASE;
+pub(super) use super::formats::k8ssandra::vectors::BASE as K8SSANDRA_BASE;
 
 /// Options as most tests have them: nothing is given, and nobody is the mirror.
 pub(super) const OPTIONS: Options<'static> = Options {
@@ -107,12 +92,12 @@ pub(super) fn mirror() -> Mirror {
     }
 }
 
-fn parse(image: &str) -> (Named, Reference) {
+pub(super) fn parse(image: &str) -> (Named, Reference) {
     let image: ImageReference = image.replace("@D", &format!("@{DIGEST}")).parse().unwrap();
     (image.repository.into(), image.reference)
 }
 
-fn shown(candidate: &Candidate) -> String {
+pub(super) fn shown(candidate: &Candidate) -> String {
     let Candidate {
         upstream,
         name,
@@ -125,7 +110,8 @@ fn shown(candidate: &Candidate) -> String {
     }
 }
 
-const DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+pub(super) const DIGEST: &str =
+    "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
 /// What is not read says so, and what is.
 #[test]

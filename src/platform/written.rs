@@ -1,6 +1,6 @@
 //! What was imported, as a configuration of ours.
 
-mod logins;
+mod credentials;
 mod toml;
 
 use std::{collections::HashSet, path::Path};
@@ -58,7 +58,7 @@ pub fn write(imported: &Imported, secrets_folder: Option<&str>) -> Written {
     for one in &imported.upstreams {
         authorities_left_out += usize::from(upstream(&mut toml, one, &mut folder) == CaFile::None);
     }
-    let logins_left_out = logins::write(&mut toml, &imported.logins, &mut folder);
+    let logins_left_out = credentials::write(&mut toml, &imported.logins, &mut folder);
     for one in &imported.routes {
         route(&mut toml, one);
     }
@@ -277,7 +277,7 @@ fn one_or_list(values: Vec<String>) -> String {
 mod tests {
     use super::*;
     use crate::{
-        platform::{Spot, spot::Text},
+        platform::{Spot, reading::location::Text},
         upstream::{Credential, Source},
     };
 

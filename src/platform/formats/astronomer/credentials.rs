@@ -1,0 +1,104 @@
+//! Which Secret's login is for which repository. All Secrets usually name the same registry, so
+//! what counts is the block that names the Secret; its own keys are only checked.
+
+use super::registry_block::{Block, Repository};
+use crate::{
+    platform::{
+        import::Context,
+        model::imported::Imported,
+        reading::{
+            diagnostic::{Code, Remark},
+            kube::{self, PullSecret},
+            location::Spot,
+        },
+    },
+    upstream::{Entry, Keyring, Source},
+};
+
+/// The logins of Secrets that some block names.
+#[derive(Default)]
+pub(super) struct Logins {
+    /// Those that a block decided about.
+    scoped: Vec<Entry>,
+    all: Vec<(Spot, Entry)>,
+}
+
+impl Logins {
+    /// Takes the Secret of a block for the block's repository.
+    pub(super) fn scope(&mut self, block: &Block, context: &Context<'_>, into: &mut Imported) {
+        let Some(name) = &block.secret else { return };
+        let found = context.secrets.claim(&name.text, &name.start, into);
+        for secret in &found {
+            let entries = secret.entries.iter();
+            self.all
+                .extend(entries.map(|entry| (secret.spot.clone(), entry.clone())));
+        }
+        // Without a host each Deployment has its own registry, which only the Secrets name.
+        let Some(host) = &block.host else { return };
+        let mut fits = found.is_empty();
+        for secret in found {
+            let Some(entry) = best(secret, host) else {
+                continue;
+            };
+            fits = true;
+            check(entry, host, &name.start, into);
+            if let Source::Given(credential) = &entry.source {
+                into.login(&secret.spot, &host.to_string(), credential.clone());
+            }
+            self.scoped.push(entry.clone());
+        }
+        if !fits {
+            let message = format!(
+                "the Secret has no login for {}: none is used",
+                host.registry
+            );
+            let remark = Remark::new(Code::CredentialScope, &name.start, message);
+            let fix = format!("make it with --docker-server={}", host.registry);
+            into.remark(remark.shown(&name.text).fix(fix));
+        }
+    }
+
+    /// What no block decided about is for what its own key says: other Deployments' registries.
+    pub(super) fn rest(self, into: &mut Imported) {
+        for (spot, entry) in self.all {
+            if !self.scoped.contains(&entry) {
+                into.entry(&spot, entry);
+            }
+        }
+    }
+}
+
+/// The login that is meant for a repository, or at least for its registry.
+fn best<'s>(secret: &'s PullSecret, host: &Repository) -> Option<&'s Entry> {
+    let hosts = [host.registry.as_str()];
+    let concerns = |entry: &Entry| Keyring::new(vec![entry.clone()]).concerns(&hosts);
+    let keyring = Keyring::new(secret.entries.clone());
+    let meant = match &host.path {
+        Some(path) => keyring.find(&hosts, path),
+        None => keyring.find_whole(&hosts),
+    };
+    let is_meant = |entry: &&Entry| match meant {
+        Some(meant) => *entry == meant,
+        None => concerns(entry),
+    };
+    secret.entries.iter().find(is_meant)
+}
+
+/// A key for another part of the registry is not what kubelet would use, or only by accident.
+fn check(entry: &Entry, host: &Repository, named_at: &Spot, into: &mut Imported) {
+    let Some(path) = entry.place.path() else {
+        return;
+    };
+    let covers = |name: &crate::oci::RepositoryName| name.strip_prefix(path.as_str()).is_some();
+    if host.path.as_ref().is_some_and(covers) {
+        return;
+    }
+    let key = entry.place.to_string();
+    into.remark(if kube::goes_on(&host.to_string(), &key) {
+        kube::string_prefix(named_at, &key).shown(&host.to_string())
+    } else {
+        let message = format!("the Secret's login is for {key}; it is used for {host}");
+        let fix = "name the Secret that is for this repository";
+        Remark::new(Code::CredentialScope, named_at, message).fix(fix)
+    });
+}

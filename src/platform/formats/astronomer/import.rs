@@ -1,0 +1,312 @@
+//! Astronomer's Helm values: the private registry of the platform's images, and the registries of
+//! Deployments.
+
+use std::collections::BTreeMap;
+
+use super::{
+    credentials::Logins,
+    registry_block::{Block, Repository},
+};
+use crate::{
+    oci::Registry,
+    platform::{
+        import::{Context, Piece, is_placeholder, nodes},
+        model::imported::Imported,
+        reading::{
+            diagnostic::{Code, Level, Remark},
+            kube,
+            location::Spot,
+            node::{Node, Scalar},
+        },
+    },
+    route::Unmatched,
+};
+
+/// Where the platform's images are without any setting.
+const PLATFORM: &str = "quay.io/astronomer";
+
+/// Where a Deployment's first image is without any setting.
+const AIRFLOW: &str = "ap-airflow";
+
+/// The base of Deployments' own images. Sites that mirror the platform need not mirror this.
+const RUNTIME: &str = "astro-runtime";
+
+/// Where `global` stands, the right place first.
+const GLOBAL: [&[&str]; 2] = [&["global"], &["astronomer", "global"]];
+
+/// Where `protectedCustomRegistry` may stand, the present place first. A subchart's own values
+/// lack the first key.
+const PROTECTED: [&[&str]; 3] = [
+    &["astronomer", "houston", "config", "registry"],
+    &["astronomer", "houston", "config", "deployments", "registry"],
+    &["astronomer", "registry"],
+];
+
+/// The block that says where Deployments' first images are.
+const BASE: &str = "baseRegistry";
+
+/// Where the settings of Airflow's own chart stand.
+const AIRFLOW_CHART: &[&str] = &[
+    "astronomer",
+    "houston",
+    "config",
+    "deployments",
+    "helm",
+    "airflow",
+];
+
+pub(in crate::platform) fn import(
+    pieces: &[Piece<'_>],
+    context: &Context<'_>,
+    into: &mut Imported,
+) {
+    let mut found = Found::default();
+    for node in nodes(pieces) {
+        if let Some(kind) = kube::kind(node) {
+            let message = "this kind of object is no part of Helm's values";
+            into.remark(Remark::new(Code::Skipped, &node.spot, message).shown(kind));
+        } else if node.is_mapping() {
+            found.read(node, &mut into.remarks);
+        } else {
+            into.remark(node.misfit("Helm's values are a mapping"));
+        }
+    }
+    let Found {
+        private,
+        protected,
+        airflow,
+        built_in,
+    } = found;
+    let private = one_of(private, &mut into.remarks);
+    let protected = one_of(protected, &mut into.remarks);
+    let mut logins = Logins::default();
+    for block in private.iter().chain(&protected) {
+        logins.scope(block, context, into);
+    }
+    logins.rest(into);
+    let hosts = |blocks: &[Block]| -> Vec<Repository> {
+        let hosts = blocks.iter().filter_map(|block| block.host.clone());
+        hosts.collect()
+    };
+    let (bases, others): (Vec<_>, Vec<_>) = protected.into_iter().partition(|one| one.key == BASE);
+    let bases = [hosts(&bases), airflow].concat();
+    let private = hosts(&private);
+    platform(private.first(), &bases, context, into);
+    // Deployments may be updated to any image.
+    if context.keeps_source() {
+        into.unmatched = Some(Unmatched::Source);
+    }
+    let named = [private, bases, hosts(&others)].concat();
+    direct(&named, built_in, context, into);
+}
+
+/// What the values say, each thing as often as it stands there.
+#[derive(Default)]
+struct Found {
+    private: Vec<Vec<Block>>,
+    protected: Vec<Vec<Block>>,
+    /// Where a Deployment's first image is by the settings of Airflow's own chart.
+    airflow: Vec<Repository>,
+    /// The registries that Astronomer itself brings.
+    built_in: Vec<(Registry, Spot)>,
+}
+
+impl Found {
+    fn read(&mut self, values: &Node, remarks: &mut Vec<Remark>) {
+        for at in GLOBAL {
+            let Some(global) = section(values, at, remarks) else {
+                continue;
+            };
+            let moved = (at.len() > 1).then_some("move it to global.privateRegistry");
+            self.private(global, moved, remarks);
+            if let Some(domain) = global.string("baseDomain", remarks) {
+                self.built_in(domain, remarks);
+            }
+        }
+        for (rank, place) in PROTECTED.into_iter().enumerate() {
+            let moved = (rank > 0).then_some("move it to astronomer.houston.config.registry");
+            for at in spellings(place) {
+                let registry = section(values, at, remarks);
+                let blocks = registry.map(|registry| protected(registry, moved, remarks));
+                self.protected
+                    .extend(blocks.filter(|blocks| !blocks.is_empty()));
+            }
+        }
+        for at in spellings(AIRFLOW_CHART) {
+            let Some(chart) = section(values, at, remarks) else {
+                continue;
+            };
+            let image = section(chart, &["images", "airflow"], remarks);
+            let named = [
+                chart.string("defaultAirflowRepository", remarks),
+                image.and_then(|image| image.string("repository", remarks)),
+            ];
+            let named = named.into_iter().flatten();
+            self.airflow
+                .extend(named.filter_map(|scalar| Repository::read(scalar, remarks)));
+        }
+    }
+
+    fn private(&mut self, global: &Node, moved: Option<&str>, remarks: &mut Vec<Remark>) {
+        let key = "privateRegistry";
+        let Some(block) = Block::read(global, key, "repository", remarks) else {
+            return;
+        };
+        remarks.extend(moved.map(|fix| misplaced(&block.spot, fix)));
+        if block.host.is_none() && !block.names_host {
+            let message = "privateRegistry is enabled without a repository";
+            let remark = Remark::new(Code::Value, &block.spot, message);
+            remarks.push(remark.fix("add repository: HOST/PATH"));
+        }
+        self.private.push(vec![block]);
+    }
+
+    fn built_in(&mut self, domain: &Scalar, remarks: &mut Vec<Remark>) {
+        if domain.text.is_empty() || is_placeholder(&domain.text) {
+            return;
+        }
+        match format!("registry.{}", domain.text).parse() {
+            Ok(registry) => self.built_in.push((registry, domain.start.clone())),
+            Err(invalid) => {
+                let message = format!("registry.BASEDOMAIN is no registry: {invalid}");
+                remarks.push(Remark::new(Code::Reference, &domain.start, message));
+            }
+        }
+    }
+}
+
+/// The platform's own names. With a private registry the site has no other.
+fn platform(
+    private: Option<&Repository>,
+    bases: &[Repository],
+    context: &Context<'_>,
+    into: &mut Imported,
+) {
+    let Some(first) = private.or_else(|| bases.first()) else {
+        return;
+    };
+    let below = |name: &str| private.map(|private| format!("{private}/{name}"));
+    let source = |may: bool| may.then(|| "source".to_owned());
+    let keeps = context.keeps_source();
+    let usually = context.adds_source() || (private.is_none() && keeps);
+    let bases = bases.iter().filter(|base| base.path.is_some());
+    let bases = bases.map(Repository::to_string);
+    let bases = bases.filter(|base| !base.starts_with(PLATFORM));
+    let mut airflow = Vec::new();
+    for candidate in bases.chain(below(AIRFLOW)).chain(source(usually)) {
+        if !airflow.contains(&candidate) {
+            airflow.push(candidate);
+        }
+    }
+    let either = |name, may| below(name).into_iter().chain(source(may)).collect();
+    let routes: [(String, Vec<String>); 3] = [
+        (PLATFORM.to_owned(), either("{name}", usually)),
+        (format!("{PLATFORM}/{RUNTIME}:*"), either(RUNTIME, keeps)),
+        (format!("{PLATFORM}/{AIRFLOW}:*"), airflow),
+    ];
+    for (from, to) in routes.iter().filter(|(_, to)| !to.is_empty()) {
+        let to: Vec<_> = to.iter().map(String::as_str).collect();
+        into.route(&first.spot, from, &to);
+    }
+}
+
+/// Every registry that is named is asked by its own names too.
+fn direct(
+    named: &[Repository],
+    built_in: Vec<(Registry, Spot)>,
+    context: &Context<'_>,
+    into: &mut Imported,
+) {
+    let named = named
+        .iter()
+        .map(|one| (one.registry.clone(), one.spot.clone()));
+    let secrets = context.secrets.all().iter().flat_map(|secret| {
+        let hosts = secret.entries.iter().filter_map(|entry| entry.place.host());
+        hosts.filter_map(|host| Some((host.parse().ok()?, secret.spot.clone())))
+    });
+    let mut registries: BTreeMap<Registry, Spot> = BTreeMap::new();
+    for (registry, spot) in named.chain(secrets).chain(built_in) {
+        registries.entry(registry).or_insert(spot);
+    }
+    for (registry, spot) in registries {
+        into.route(&spot, registry.as_str(), &["source"]);
+    }
+}
+
+/// The blocks of one `protectedCustomRegistry` that are in use.
+fn protected(registry: &Node, moved: Option<&str>, remarks: &mut Vec<Remark>) -> Vec<Block> {
+    let oldest = "protectedCustomRegistryEnabled";
+    let enabled = registry.flag(oldest, remarks);
+    if let Some((key, _)) = registry.entries().find(|(key, _)| key.text == oldest) {
+        let fix = "write protectedCustomRegistry with enabled, baseRegistry and updateRegistry";
+        remarks.push(misplaced(&key.start, fix));
+    }
+    let key = "protectedCustomRegistry";
+    let Some(block) = section(registry, &[key], remarks) else {
+        return Vec::new();
+    };
+    let spot = registry.entries().find(|(name, _)| name.text == key);
+    let spot = spot.map_or(&block.spot, |(key, _)| &key.start);
+    remarks.extend(moved.map(|fix| misplaced(spot, fix)));
+    let parts = [BASE, "updateRegistry"];
+    if block.flag("enabled", remarks).or(enabled) == Some(true) {
+        let read = |part| Block::read(block, part, "host", remarks);
+        return parts.into_iter().filter_map(read).collect();
+    }
+    if parts.iter().any(|part| block.at(&[part, "host"]).is_some()) {
+        let message = "protectedCustomRegistry is not enabled: its registries are not used";
+        let remark = Remark::new(Code::Ignored, spot, message);
+        remarks.push(remark.fix("write enabled: true, or remove it"));
+    }
+    Vec::new()
+}
+
+/// Of several places of the same thing the first, if all say the same.
+fn one_of(variants: Vec<Vec<Block>>, remarks: &mut Vec<Remark>) -> Vec<Block> {
+    let mut variants = variants.into_iter();
+    let Some(first) = variants.next() else {
+        return Vec::new();
+    };
+    for other in variants {
+        if let (Some(one), Some(two)) = (first.first(), other.first())
+            && !Block::are_same(&first, &other)
+        {
+            let message = format!("this stands at {} as well, and differs there", one.spot);
+            let code = if one.spot.file == two.spot.file {
+                Code::Misplaced
+            } else {
+                Code::Duplicate
+            };
+            let remark = Remark::new(code, &two.spot, message);
+            remarks.push(remark.level(Level::Error).fix("keep one of them"));
+        }
+    }
+    first
+}
+
+fn misplaced(spot: &Spot, fix: &str) -> Remark {
+    let message = "this stood here in older versions";
+    Remark::new(Code::Misplaced, spot, message).fix(fix)
+}
+
+/// A path, and the same in the values of the subchart alone.
+fn spellings<'p>(path: &'p [&'p str]) -> impl Iterator<Item = &'p [&'p str]> {
+    let below = path.split_first().map(|(_, below)| below);
+    std::iter::once(path).chain(below)
+}
+
+/// The mapping below several keys; something else there is remarked on.
+pub(super) fn section<'n>(
+    node: &'n Node,
+    path: &[&str],
+    remarks: &mut Vec<Remark>,
+) -> Option<&'n Node> {
+    path.iter().try_fold(node, |node, key| {
+        let below = node.get(key)?;
+        if !below.is_mapping() {
+            remarks.push(below.misfit(&format!("{key} is no mapping")));
+            return None;
+        }
+        Some(below)
+    })
+}

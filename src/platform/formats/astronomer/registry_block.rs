@@ -1,0 +1,150 @@
+//! One registry among the values: whether it is used, where it is, and the Secret for it.
+
+use std::fmt;
+
+use crate::{
+    oci::{self, Registry, RepositoryName},
+    platform::{
+        import::is_placeholder,
+        reading::{
+            diagnostic::{Code, Remark},
+            location::Spot,
+            name_part::without_scheme,
+            node::{Node, Scalar},
+        },
+    },
+};
+
+/// `privateRegistry`, `baseRegistry` or `updateRegistry`, enabled.
+pub(super) struct Block {
+    pub(super) key: &'static str,
+    pub(super) spot: Spot,
+    /// Unset where each Deployment has its own.
+    pub(super) host: Option<Repository>,
+    pub(super) secret: Option<Scalar>,
+    /// Whether something stands for the host, good or bad.
+    pub(super) names_host: bool,
+}
+
+/// A repository, or the folder of several; without a path a whole registry.
+#[derive(Clone)]
+pub(super) struct Repository {
+    pub(super) registry: Registry,
+    pub(super) path: Option<RepositoryName>,
+    pub(super) spot: Spot,
+}
+
+impl Block {
+    /// Reads it if it is in use.
+    pub(super) fn read(
+        parent: &Node,
+        key: &'static str,
+        host: &str,
+        remarks: &mut Vec<Remark>,
+    ) -> Option<Self> {
+        let block = super::import::section(parent, &[key], remarks)?;
+        let spot = parent.entries().find(|(name, _)| name.text == key);
+        let spot = spot.map_or(&block.spot, |(name, _)| &name.start).clone();
+        let is_enabled = block.flag("enabled", remarks) == Some(true);
+        let mut text = |key| {
+            let text = block.string(key, remarks);
+            text.filter(|text| !text.text.is_empty())
+        };
+        let (named, secret) = (text(host), text("secretName"));
+        if !is_enabled {
+            if let Some(named) = named {
+                let message = format!("{key} is not enabled: its {host} is not used");
+                let remark = Remark::new(Code::Ignored, &named.start, message);
+                remarks.push(
+                    remark
+                        .shown(&named.text)
+                        .fix("write enabled: true, or remove it"),
+                );
+            }
+            return None;
+        }
+        let secret = secret.filter(|secret| !is_placeholder(&secret.text));
+        Some(Self {
+            key,
+            spot,
+            host: named.and_then(|named| Repository::read(named, remarks)),
+            secret: secret.cloned(),
+            names_host: block
+                .get(host)
+                .is_some_and(|named| named.text() != Some("")),
+        })
+    }
+
+    /// Whether blocks of two places say the same.
+    pub(super) fn are_same(some: &[Self], others: &[Self]) -> bool {
+        fn said(block: &Block) -> (&str, Option<String>, Option<&str>) {
+            let Block {
+                key, host, secret, ..
+            } = block;
+            let secret = secret.as_ref().map(|secret| secret.text.as_str());
+            (key, host.as_ref().map(Repository::to_string), secret)
+        }
+        some.iter().map(said).eq(others.iter().map(said))
+    }
+}
+
+impl Repository {
+    /// Reads what values have as a repository: Docker Hub's need not say so.
+    pub(super) fn read(scalar: &Scalar, remarks: &mut Vec<Remark>) -> Option<Self> {
+        let Scalar { text, start, .. } = scalar;
+        if text.is_empty() || is_placeholder(text) {
+            return None;
+        }
+        if let Err(remark) = without_scheme(text, start) {
+            remarks.push(remark);
+            return None;
+        }
+        let bare = text.trim_end_matches('/');
+        if bare != text {
+            let message = "the slash at the end is not needed";
+            remarks.push(Remark::new(Code::Slash, start, message).shown(text));
+        }
+        match parse(bare) {
+            Ok((registry, path)) => Some(Self {
+                registry,
+                path,
+                spot: start.clone(),
+            }),
+            Err(reason) => {
+                let remark = Remark::new(Code::Reference, start, reason.to_string());
+                // A login may stand before it.
+                let remark = if text.contains('@') {
+                    remark
+                } else {
+                    remark.shown(text)
+                };
+                remarks.push(remark.fix("write HOST[:PORT]/REPOSITORY, without a tag"));
+                None
+            }
+        }
+    }
+}
+
+fn parse(text: &str) -> Result<(Registry, Option<RepositoryName>), oci::InvalidName> {
+    let (first, path) = match text.split_once('/') {
+        Some((first, path)) => (first, Some(path)),
+        None => (text, None),
+    };
+    let path = path.map(str::parse).transpose();
+    if Registry::looks_like(first) {
+        return Ok((first.parse()?, path?));
+    }
+    // A lone word is neither a host nor, for all we know, one of Docker Hub's own images.
+    path?.ok_or(oci::InvalidName::Host)?;
+    Ok((Registry::docker_hub(), Some(text.parse()?)))
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { registry, path, .. } = self;
+        match path {
+            Some(path) => write!(formatter, "{registry}/{path}"),
+            None => registry.fmt(formatter),
+        }
+    }
+}

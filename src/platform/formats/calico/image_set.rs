@@ -1,0 +1,143 @@
+//! `ImageSet`: the digests of one release's images.
+
+use super::{
+    import::{FOLDERS, SOURCES, candidates},
+    installation::{Installation, route},
+};
+use crate::{
+    oci::{Digest, RepositoryName, Tag},
+    platform::{
+        import::Context,
+        model::imported::Imported,
+        reading::{
+            diagnostic::{Code, Level, Remark},
+            location::Spot,
+            node::Node,
+        },
+    },
+};
+
+/// One release's images.
+#[derive(Debug)]
+pub(super) struct ImageSet {
+    release: Tag,
+    images: Vec<Image>,
+}
+
+/// An image by its original folder and name.
+#[derive(Debug)]
+struct Image {
+    folder: String,
+    name: String,
+    digest: Digest,
+    spot: Spot,
+}
+
+impl ImageSet {
+    pub(super) fn read(node: &Node, remarks: &mut Vec<Remark>) -> Option<Self> {
+        let images = node.at(&["spec", "images"]);
+        let list = images.map(Node::items).unwrap_or_default();
+        if list.is_empty() {
+            let spot = images.map_or(&node.spot, |images| &images.spot);
+            let message = "spec.images is no list of images and their digests";
+            let remark = Remark::new(Code::Value, spot, message);
+            remarks.push(remark.fix("write `- image: calico/node` and `digest: sha256:…`"));
+        }
+        let images = list
+            .iter()
+            .filter_map(|item| image(item, remarks))
+            .collect();
+        let release = release(node, remarks)?;
+        Some(Self { release, images })
+    }
+
+    /// Pins the release's tag of every image, wherever the operator looks for it.
+    pub(super) fn pin(
+        &self,
+        installation: &Installation,
+        context: &Context<'_>,
+        into: &mut Imported,
+    ) {
+        let Self { release, images } = self;
+        for Image {
+            folder,
+            name,
+            digest,
+            spot,
+        } in images
+        {
+            for source in SOURCES {
+                let own = format!("{source}/{folder}/{name}");
+                let to = installation.image(source, folder, name);
+                let to = if to == own { "source".to_owned() } else { to };
+                let to = candidates(to, source, context);
+                let route = route(into, spot, &format!("{own}:{release}"), &to);
+                route.digest = Some(digest.to_string());
+            }
+        }
+    }
+}
+
+/// The release is a part of the set's name, and the tag of its images.
+fn release(node: &Node, remarks: &mut Vec<Remark>) -> Option<Tag> {
+    let name = node.at(&["metadata", "name"]);
+    let text = name.and_then(Node::text).unwrap_or_default();
+    let release = ["calico-", "enterprise-"]
+        .iter()
+        .find_map(|variant| text.strip_prefix(variant));
+    let release = release.and_then(|release| release.parse().ok());
+    if release.is_none() {
+        let spot = name.map_or(&node.spot, |name| &name.spot);
+        let message = "the operator only looks for a set by its release";
+        let remark = Remark::new(Code::Value, spot, message).shown(text);
+        remarks.push(remark.fix("name it calico-RELEASE or enterprise-RELEASE"));
+    }
+    release
+}
+
+fn image(item: &Node, remarks: &mut Vec<Remark>) -> Option<Image> {
+    if !(item.has("image") && item.has("digest")) {
+        let fix = "write `image: calico/node` and `digest: sha256:…`";
+        remarks.push(
+            item.misfit("an image of a set has a name and a digest")
+                .fix(fix),
+        );
+        return None;
+    }
+    let (image, digest) = (
+        item.string("image", remarks),
+        item.string("digest", remarks),
+    );
+    let (image, text) = (image?, digest?);
+    let Ok(digest @ Digest::Sha256(_)) = text.text.parse() else {
+        let message = "this is no digest as the operator takes it";
+        let remark = Remark::new(Code::Digest, &text.start, message).shown(&text.text);
+        remarks.push(remark.fix("write sha256: and 64 hex digits"));
+        return None;
+    };
+    let name: Result<RepositoryName, _> = image.text.parse();
+    let parts = image.text.split_once('/').filter(|_| name.is_ok());
+    let Some((folder, name)) = parts.filter(|(folder, _)| !folder.contains('.')) else {
+        let message = "an image stands here as its folder and name, without registry and tag";
+        let remark = Remark::new(Code::Reference, &image.start, message).shown(&image.text);
+        remarks.push(remark.fix("write calico/NAME or tigera/NAME"));
+        return None;
+    };
+    let message = match (folder, name) {
+        ("tigera", "operator") => "the operator's own image has another tag than the release",
+        _ if !FOLDERS.contains(&folder) => "this image's tag is not known from the release",
+        _ => {
+            return Some(Image {
+                folder: folder.to_owned(),
+                name: name.to_owned(),
+                digest,
+                spot: item.spot.clone(),
+            });
+        }
+    };
+    let message = format!("{message}, and is not pinned");
+    let remark = Remark::new(Code::Ignored, &image.start, message).shown(&image.text);
+    let fix = "pin it by hand if need be: a [[route]] with from = \"REGISTRY/NAME:TAG\" and digest";
+    remarks.push(remark.level(Level::Note).fix(fix));
+    None
+}

@@ -1,0 +1,93 @@
+//! The Tigera operator's `Installation`, which says where Calico's images lie, and its `ImageSet`,
+//! which says what they are.
+
+use super::{image_set::ImageSet, installation::Installation};
+use crate::platform::{
+    import::{Context, Piece, nodes},
+    model::imported::Imported,
+    reading::{
+        diagnostic::{Code, Remark},
+        kube,
+        node::Node,
+    },
+};
+
+/// The registries that the operator's releases take Calico's images from: equals.
+pub(super) const SOURCES: [&str; 2] = ["quay.io", "docker.io"];
+/// The folders that they lie in there.
+pub(super) const FOLDERS: [&str; 2] = ["calico", "tigera"];
+
+pub(in crate::platform) fn import(
+    pieces: &[Piece<'_>],
+    context: &Context<'_>,
+    into: &mut Imported,
+) {
+    let mut installations: Vec<Installation> = Vec::new();
+    let mut overlays = Vec::new();
+    let mut sets = Vec::new();
+    for node in nodes(pieces) {
+        match kube::kind(node) {
+            Some("Installation" | "ImageSet") if !is_known(node) => unknown(node, into),
+            Some("Installation") => {
+                let installation = Installation::read(node, context, into);
+                if kube::name(node) == Some("overlay") {
+                    overlays.push(installation);
+                } else {
+                    installations.push(installation);
+                }
+            }
+            Some("ImageSet") => sets.extend(ImageSet::read(node, &mut into.remarks)),
+            Some(kind) => {
+                let message = "this kind of object says nothing about Calico's images";
+                into.remark(Remark::new(Code::Skipped, &node.spot, message).shown(kind));
+            }
+            None => unknown(node, into),
+        }
+    }
+    let has_installation = !installations.is_empty() || !overlays.is_empty();
+    let mut effective = installations;
+    if effective.is_empty() {
+        effective.push(Installation::default());
+    }
+    for overlay in overlays {
+        for one in &mut effective {
+            one.overlay(&overlay);
+        }
+    }
+    for installation in &effective {
+        if has_installation {
+            installation.lead(context, into);
+        }
+        for set in &sets {
+            set.pin(installation, context, into);
+        }
+    }
+}
+
+fn is_known(node: &Node) -> bool {
+    node.get("apiVersion").and_then(Node::text) == Some("operator.tigera.io/v1")
+}
+
+fn unknown(node: &Node, into: &mut Imported) {
+    let version = node.get("apiVersion");
+    let spot = version.map_or(&node.spot, |version| &version.spot);
+    let message = "this is no object that is known here";
+    let fix = "it has `apiVersion: operator.tigera.io/v1`, and `kind: Installation` or `ImageSet`";
+    let remark = Remark::new(Code::Kind, spot, message).fix(fix);
+    into.remark(match version.and_then(Node::text) {
+        Some(version) => remark.shown(version),
+        None => remark,
+    });
+}
+
+/// Where a name of `source` leads, first of all to `to`.
+pub(super) fn candidates(to: String, source: &str, context: &Context<'_>) -> Vec<String> {
+    let mut candidates = vec![to];
+    if context.adds_source() {
+        let others = SOURCES.iter().filter(|other| **other != source);
+        candidates.push("source".to_owned());
+        candidates.extend(others.map(|other| format!("{other}/{{repository}}")));
+        candidates.dedup();
+    }
+    candidates
+}

@@ -1,0 +1,309 @@
+//! `Installation`: a registry, a folder and a prefix for every image.
+
+use std::collections::BTreeSet;
+
+use super::import::{FOLDERS, SOURCES, candidates};
+use crate::{
+    oci::{ImageReference, RepositoryName},
+    platform::{
+        import::Context,
+        model::imported::Imported,
+        reading::{
+            diagnostic::{Code, Remark},
+            location::Spot,
+            name_part,
+            node::{Node, Scalar},
+        },
+    },
+    route::{MatchText, RewriteText, RuleText},
+};
+
+/// Where the images lie; what is none is as each image has it itself.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Installation {
+    registry: Option<Part>,
+    path: Option<Part>,
+    prefix: Option<Part>,
+    /// Where it stands, if it does.
+    spot: Option<Spot>,
+}
+
+#[derive(Clone, Debug)]
+struct Part {
+    text: String,
+    spot: Spot,
+}
+
+impl Installation {
+    pub(super) fn read(node: &Node, context: &Context<'_>, into: &mut Imported) -> Self {
+        let mut installation = Self {
+            spot: Some(node.spot.clone()),
+            ..Self::default()
+        };
+        let Some(spec) = node.mapping("spec", &mut into.remarks) else {
+            return installation;
+        };
+        for (key, _) in spec.entries().filter(|(key, _)| key.text.starts_with('<')) {
+            let message = "this is HTML: the key is not read";
+            let remark = Remark::new(Code::Reference, &key.start, message).shown(&key.text);
+            into.remark(remark.fix("remove the tags: `<b>` and `</b>`"));
+        }
+        variant(spec, &mut into.remarks);
+        let remarks = &mut into.remarks;
+        installation.registry = part(spec, "registry", remarks, |text, spot, remarks| {
+            // With or without one slash at its end it means the same.
+            let text = text.strip_suffix('/').unwrap_or(text);
+            let text = name_part::registry(text, spot, remarks)?;
+            let example: Result<ImageReference, _> = format!("{text}/a").parse();
+            sound(example, text, spot, remarks)
+        });
+        installation.path = part(spec, "imagePath", remarks, |text, spot, remarks| {
+            let text = name_part::part(text, spot, remarks)?;
+            let example: Result<RepositoryName, _> = text.parse();
+            sound(example, text, spot, remarks)
+        });
+        installation.prefix = part(spec, "imagePrefix", remarks, |text, spot, remarks| {
+            // A slash would make a folder of it; the name behind it is any word.
+            let example: Result<RepositoryName, _> = format!("{text}a").replace('/', "//").parse();
+            sound(example, text.to_owned(), spot, remarks)
+        });
+        secrets(spec, context, into);
+        installation
+    }
+
+    /// Takes over what the other sets.
+    pub(super) fn overlay(&mut self, other: &Self) {
+        let over = |own: &mut Option<Part>, other: &Option<Part>| {
+            if other.is_some() {
+                own.clone_from(other);
+            }
+        };
+        over(&mut self.registry, &other.registry);
+        over(&mut self.path, &other.path);
+        over(&mut self.prefix, &other.prefix);
+        if self.spot.is_none() {
+            self.spot.clone_from(&other.spot);
+        }
+    }
+
+    /// Where an image of a source's folder lies.
+    pub(super) fn image(&self, source: &str, folder: &str, name: &str) -> String {
+        let registry = self.registry.as_ref().map_or(source, |part| &part.text);
+        let folder = self.path.as_ref().map_or(folder, |part| &part.text);
+        format!("{registry}/{folder}/{}{name}", self.prefix())
+    }
+
+    fn prefix(&self) -> &str {
+        self.prefix.as_ref().map_or("", |part| &part.text)
+    }
+
+    fn first_part(&self) -> Option<&Part> {
+        let parts = [&self.registry, &self.path, &self.prefix];
+        parts.into_iter().flatten().next()
+    }
+
+    /// Leads all images to where they lie.
+    pub(super) fn lead(&self, context: &Context<'_>, into: &mut Imported) {
+        let start = Spot::start("-");
+        let spot = self
+            .first_part()
+            .map(|part| &part.spot)
+            .or(self.spot.as_ref());
+        let spot = spot.unwrap_or(&start);
+        if self.first_part().is_none() && !into.is_refused() {
+            let message = "neither registry nor imagePath nor imagePrefix is set: images come from \
+                           their own registries";
+            into.remark(Remark::new(Code::Skipped, spot, message));
+        }
+        if let Some(path) = &self.path {
+            let message = "images of one name in calico/ and tigera/ become one repository here, \
+                           such as key-cert-provisioner";
+            let remark = Remark::new(Code::Collide, &path.spot, message).shown(&path.text);
+            into.remark(remark.fix("leave imagePath out, and keep the two folders"));
+        }
+        let mut known = BTreeSet::new();
+        for source in SOURCES {
+            for folder in FOLDERS {
+                let from = format!("{source}/{folder}");
+                let to = self.image(source, folder, "{name}");
+                let to = if to == format!("{from}/{{name}}") {
+                    "source".to_owned()
+                } else {
+                    to
+                };
+                route(into, spot, &from, &candidates(to, source, context));
+                known.insert(from);
+            }
+            self.lead_operator(spot, source, context, into);
+        }
+        if self.first_part().is_some() {
+            self.lead_own(spot, &known, context, into);
+        }
+    }
+
+    /// The operator's own image: the document pushes it without folder and prefix.
+    fn lead_operator(&self, spot: &Spot, source: &str, context: &Context<'_>, into: &mut Imported) {
+        let governed = self.image(source, "tigera", "operator");
+        let registry = self.registry.as_ref().map_or(source, |part| &part.text);
+        let pushed = format!("{registry}/tigera/operator");
+        if governed == pushed {
+            return;
+        }
+        let from = format!("{source}/tigera/operator:*");
+        let mut to = candidates(governed, source, context);
+        let is_source = registry == source;
+        let pushed = if is_source {
+            "source".to_owned()
+        } else {
+            pushed
+        };
+        if !to.contains(&pushed) {
+            to.insert(1, pushed);
+        }
+        route(into, spot, &from, &to);
+    }
+
+    /// The names that an operator with this installation asks for itself.
+    fn lead_own(
+        &self,
+        spot: &Spot,
+        known: &BTreeSet<String>,
+        context: &Context<'_>,
+        into: &mut Imported,
+    ) {
+        let registries = match &self.registry {
+            Some(part) => vec![part.text.as_str()],
+            None => SOURCES.to_vec(),
+        };
+        let path = self.path.as_ref().map(|part| part.text.as_str());
+        let folders: BTreeSet<_> = path.into_iter().chain(FOLDERS).collect();
+        for registry in registries {
+            for folder in &folders {
+                let from = format!("{registry}/{folder}");
+                let is_meant = path.is_none_or(|path| path == *folder);
+                if !known.contains(&from) {
+                    let route = route(into, spot, &from, &pulled(folder, context));
+                    route.rewrite = self.unprefixed();
+                } else if is_meant && !self.prefix().is_empty() {
+                    // A name that has its prefix already gets no second one.
+                    let glob = MatchText::Glob(format!("{from}/{}*", self.prefix()));
+                    into.route_by(spot, glob, &["source"]);
+                }
+            }
+        }
+    }
+
+    /// Takes the prefix off.
+    fn unprefixed(&self) -> Vec<RewriteText> {
+        let prefix = regex::escape(self.prefix());
+        let rewrite = RewriteText {
+            regex: format!("(^|/){prefix}([^/]+)$"),
+            with: "${1}${2}".to_owned(),
+        };
+        let has_prefix = !prefix.is_empty();
+        has_prefix.then_some(rewrite).into_iter().collect()
+    }
+}
+
+/// Where an image that is asked for under its own new name comes from.
+fn pulled(folder: &str, context: &Context<'_>) -> Vec<String> {
+    let mut to = vec!["source".to_owned()];
+    if context.adds_source() {
+        let folders = FOLDERS.iter().filter(|known| **known == folder);
+        let mut folders: Vec<_> = folders.copied().collect();
+        if folders.is_empty() {
+            folders.extend(FOLDERS);
+        }
+        for folder in folders {
+            to.extend(SOURCES.map(|source| format!("{source}/{folder}/{{name}}")));
+        }
+    }
+    to
+}
+
+/// Adds a route.
+pub(super) fn route<'i>(
+    into: &'i mut Imported,
+    spot: &Spot,
+    from: &str,
+    to: &[String],
+) -> &'i mut RuleText {
+    let to: Vec<_> = to.iter().map(String::as_str).collect();
+    into.route(spot, from, &to)
+}
+
+/// The part at a key, if it is not what the operator takes by itself.
+fn part(
+    spec: &Node,
+    key: &str,
+    remarks: &mut Vec<Remark>,
+    read: impl FnOnce(&str, &Spot, &mut Vec<Remark>) -> Option<String>,
+) -> Option<Part> {
+    let Scalar { text, start, .. } = spec.string(key, remarks)?;
+    if text.is_empty() || text == "UseDefault" {
+        return None;
+    }
+    let text = read(text, start, remarks).filter(|text| !text.is_empty())?;
+    let spot = start.clone();
+    Some(Part { text, spot })
+}
+
+/// The text, if the example of its use can be read.
+fn sound<T, E: std::fmt::Display>(
+    example: Result<T, E>,
+    text: String,
+    spot: &Spot,
+    remarks: &mut Vec<Remark>,
+) -> Option<String> {
+    let Err(invalid) = example else {
+        return Some(text);
+    };
+    let message = format!("this makes no image reference: {invalid}");
+    let remark = Remark::new(Code::Reference, spot, message).shown(&text);
+    remarks.push(remark.fix("registries and folders are of small letters, digits, . _ and -"));
+    None
+}
+
+fn variant(spec: &Node, remarks: &mut Vec<Remark>) {
+    let known = ["", "Calico", "CalicoEnterprise", "TigeraSecureEnterprise"];
+    let Some(variant) = spec.string("variant", remarks) else {
+        return;
+    };
+    if !known.contains(&variant.text.as_str()) {
+        let message = "there is no such variant";
+        let remark = Remark::new(Code::Value, &variant.start, message).shown(&variant.text);
+        remarks.push(remark.fix("write Calico or CalicoEnterprise"));
+    }
+}
+
+/// The named pull Secrets become logins: those of the operator's namespace, if there are any.
+fn secrets(spec: &Node, context: &Context<'_>, into: &mut Imported) {
+    let Some(list) = spec.get("imagePullSecrets") else {
+        return;
+    };
+    if list.scalar().is_some() || list.is_mapping() {
+        let remark = list.misfit("imagePullSecrets is a list");
+        into.remark(remark.fix("write `- name: SECRET` below it"));
+    }
+    for item in list.items() {
+        let Some(named) = item.string("name", &mut into.remarks) else {
+            if !item.has("name") {
+                into.remark(item.misfit("a pull Secret is named by `name: SECRET`"));
+            }
+            continue;
+        };
+        let mut found = context.secrets.claim(&named.text, &named.start, into);
+        let is_own = |namespace: Option<&str>| namespace == Some("tigera-operator");
+        if found
+            .iter()
+            .any(|secret| is_own(secret.namespace.as_deref()))
+        {
+            found.retain(|secret| is_own(secret.namespace.as_deref()));
+        }
+        for secret in found {
+            for entry in &secret.entries {
+                into.entry(&secret.spot, entry.clone());
+            }
+        }
+    }
+}

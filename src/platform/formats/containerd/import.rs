@@ -1,0 +1,152 @@
+//! containerd's older `config.toml`, with mirrors and their settings in the file itself.
+
+use crate::platform::{
+    import::{Context, Piece, nodes},
+    model::{
+        endpoint::{Base, Endpoint, Scheme},
+        imported::Imported,
+        mirrors::{self, Manners, Whose},
+    },
+    reading::{
+        diagnostic::{Code, Remark},
+        node::{Node, Scalar},
+    },
+};
+
+/// The versions of the file, and where each has its registries.
+const PLUGINS: [(&str, &str); 3] = [
+    ("1", "cri"),
+    ("2", "io.containerd.grpc.v1.cri"),
+    ("3", "io.containerd.cri.v1.images"),
+];
+
+const TOKEN_KEY: &str = "identitytoken";
+
+pub(in crate::platform) fn import(
+    pieces: &[Piece<'_>],
+    context: &Context<'_>,
+    into: &mut Imported,
+) {
+    let mut registries = Vec::new();
+    for node in nodes(pieces) {
+        registries.extend(registry(node, &mut into.remarks));
+        for file in node.strings("imports", &mut into.remarks) {
+            let message = "the files that are named here are not read";
+            let remark = Remark::new(Code::Ignored, &file.start, message).shown(&file.text);
+            into.remark(remark.fix("import them as well, if they name mirrors"));
+        }
+    }
+    let mut manners = Manners::default();
+    for registry in &registries {
+        unread(registry, into);
+        for (host, config) in tables(registry, "configs", &mut into.remarks) {
+            self::config(host, config, &mut manners, into);
+        }
+        // What `configs` has taken the place of.
+        for (host, login) in tables(registry, "auths", &mut into.remarks) {
+            mirrors::login(host, login, TOKEN_KEY, into);
+        }
+    }
+    for registry in &registries {
+        for (name, mirror) in tables(registry, "mirrors", &mut into.remarks) {
+            self::mirror(name, mirror, &manners, context, into);
+        }
+    }
+    manners.rest(into);
+}
+
+/// Where registries stand in a file of its version; elsewhere too, with a warning.
+fn registry<'n>(node: &'n Node, remarks: &mut Vec<Remark>) -> Option<&'n Node> {
+    let version = node.string("version", remarks);
+    let version = version.map_or("1", |version| &version.text);
+    let found = PLUGINS.iter().filter_map(|(of, plugin)| {
+        let registry = node.at(&["plugins", plugin, "registry"])?;
+        Some((*of, registry))
+    });
+    let found: Vec<_> = found.collect();
+    for (of, registry) in found.iter().filter(|(of, _)| *of != version) {
+        let message = format!("in a file of version {version} containerd does not look here");
+        let remark = Remark::new(Code::Misplaced, &registry.spot, message);
+        remarks.push(remark.fix(format!("write version = {of} at the top")));
+    }
+    let proper = found.iter().find(|(of, _)| *of == version);
+    proper
+        .or_else(|| found.last())
+        .map(|(_, registry)| *registry)
+}
+
+/// The tables at a key.
+fn tables<'n>(node: &'n Node, key: &str, remarks: &mut Vec<Remark>) -> Vec<(&'n Scalar, &'n Node)> {
+    let Some(node) = node.get(key) else {
+        return Vec::new();
+    };
+    if !node.is_mapping() {
+        remarks.push(node.misfit(&format!("{key} is a table of tables")));
+    }
+    let (tables, others): (Vec<_>, Vec<_>) = node.entries().partition(|(_, one)| one.is_mapping());
+    remarks.extend(
+        others
+            .iter()
+            .map(|(_, other)| other.misfit("this is a table")),
+    );
+    tables
+}
+
+/// `config_path`: what is then read in place of this file.
+fn unread(registry: &Node, into: &mut Imported) {
+    let path = registry.string("config_path", &mut into.remarks);
+    let Some(path) = path.filter(|path| !path.text.is_empty()) else {
+        return;
+    };
+    let configs = registry.get("configs").map(Node::entries);
+    let mut configs = configs.into_iter().flatten();
+    let remark = if registry.has("mirrors") || configs.any(|(_, config)| config.has("tls")) {
+        let message = "containerd does not start with config_path beside mirrors or configs.tls";
+        let fix = "remove those that are not in use";
+        Remark::new(Code::Value, &path.start, message).fix(fix)
+    } else {
+        let message = "containerd's mirrors stand in the folder that is named here";
+        let fix = "import its files: roadstead import hosts-toml FOLDER";
+        Remark::new(Code::Skipped, &path.start, message).fix(fix)
+    };
+    into.remark(remark.shown(&path.text));
+}
+
+/// `configs."HOST"`: a login, and what TLS needs.
+fn config<'p>(host: &'p Scalar, config: &'p Node, manners: &mut Manners<'p>, into: &mut Imported) {
+    if let Some(login) = config.get("auth") {
+        mirrors::login(host, login, TOKEN_KEY, into);
+    }
+    mirrors::files(host, config, manners, into);
+}
+
+/// `mirrors."REGISTRY"`: its endpoints, then the registry itself.
+fn mirror(
+    name: &Scalar,
+    mirror: &Node,
+    manners: &Manners<'_>,
+    context: &Context<'_>,
+    into: &mut Imported,
+) {
+    let endpoints = mirror.strings("endpoint", &mut into.remarks);
+    let Some(whose) = Whose::read(name, into) else {
+        return;
+    };
+    let mut to: Vec<String> = Vec::new();
+    let mut has_own = false;
+    for scalar in endpoints {
+        match Endpoint::read(scalar, Scheme::HttpIfLocal, Base::AsIsOrV2) {
+            Ok(endpoint) => {
+                has_own |= whose.registry() == Some(&endpoint.host);
+                let manner = manners.of(&endpoint.host);
+                to.extend(into.mirror(&scalar.start, whose.registry(), &endpoint, manner));
+            }
+            Err(remark) => into.remark(remark),
+        }
+    }
+    if !has_own {
+        to.extend(whose.source(name, manners, into));
+    }
+    let to = to.iter().map(|target| target.as_str().into()).collect();
+    into.lead(&name.start, whose.registry(), to, context);
+}

@@ -1,0 +1,6 @@
+//! Docker's `daemon.json`.
+
+pub(in crate::platform) mod import;
+pub(in crate::platform) mod render;
+#[cfg(test)]
+mod vectors;

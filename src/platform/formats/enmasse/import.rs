@@ -1,0 +1,180 @@
+//! `EnMasse`: images of single components, replaced by its operator's own means.
+
+use std::collections::BTreeMap;
+
+use super::overrides::Override;
+use crate::{
+    oci::{ImageReference, Reference},
+    platform::{
+        formats::openshift,
+        import::{self, Context, Piece},
+        model::imported::Imported,
+        reading::{
+            diagnostic::{Code, Remark},
+            kube,
+        },
+    },
+    route::{MatchText, RuleText},
+};
+
+pub(in crate::platform) use super::components::{Component, USUAL_NAMESPACE, components};
+
+pub(in crate::platform) fn import(
+    pieces: &[Piece<'_>],
+    context: &Context<'_>,
+    into: &mut Imported,
+) {
+    let is_openshift = |piece: &&Piece<'_>| match piece {
+        Piece::Node(node) => kube::kind(node).is_some_and(openshift::import::reads),
+        Piece::Map(_) => false,
+    };
+    let openshift: Vec<Piece<'_>> = pieces.iter().filter(is_openshift).cloned().collect();
+    openshift::import::import(&openshift, context, into);
+
+    let mut found = Vec::new();
+    for piece in pieces.iter().filter(|piece| !is_openshift(piece)) {
+        if let Piece::Node(node) = piece {
+            super::overrides::read(node, &mut found, into);
+        }
+    }
+    let usual = usual(context, into);
+    for replaced in super::overrides::deciding(found) {
+        replace(&replaced, &usual, context, into);
+    }
+}
+
+/// The images that are asked for as long as nothing replaces them, by component.
+fn usual(context: &Context<'_>, into: &mut Imported) -> BTreeMap<String, Usual> {
+    let given = context.options.baseline.and_then(|baseline| {
+        let text = import::text(&baseline).map_err(|remark| into.remark(remark));
+        let mut found = Vec::new();
+        super::overrides::read_text(text.ok()?, baseline.name, &mut found, into);
+        let found = super::overrides::deciding(found)
+            .into_iter()
+            .filter_map(|named| {
+                let ImageReference {
+                    repository,
+                    reference,
+                } = named.image(into)?;
+                let tag = match reference {
+                    Reference::Tag(tag) => Some(tag),
+                    Reference::Digest(_) => None,
+                };
+                Some((named.component, Usual { repository, tag }))
+            });
+        let found: BTreeMap<_, _> = found.collect();
+        Some(found).filter(|found| !found.is_empty())
+    });
+    given.unwrap_or_else(|| {
+        let known = components().filter_map(|Component { name, repository }| {
+            let ImageReference { repository, .. } = repository.parse().ok()?;
+            let tag = None;
+            Some((name.to_owned(), Usual { repository, tag }))
+        });
+        known.collect()
+    })
+}
+
+/// What is asked for as long as nothing replaces it.
+#[derive(Debug)]
+struct Usual {
+    repository: crate::oci::Repository,
+    /// If it is known.
+    tag: Option<crate::oci::Tag>,
+}
+
+fn replace(
+    replaced: &Override,
+    usual: &BTreeMap<String, Usual>,
+    context: &Context<'_>,
+    into: &mut Imported,
+) {
+    let Override {
+        component, spot, ..
+    } = replaced;
+    if replaced.text.is_empty() {
+        let message = "this leaves the component without an image";
+        let remark = Remark::new(Code::Ignored, spot, message).shown(component);
+        return into.remark(remark.fix("write its image, or remove the variable"));
+    }
+    let Some(image) = resolved(replaced, context, into) else {
+        return;
+    };
+    let Some(Usual { repository, tag }) = usual.get(component) else {
+        let message = "it is not known which image this component has without its override";
+        let remark = Remark::new(Code::Ignored, spot, message).shown(component);
+        return into.remark(remark.fix(BASELINE));
+    };
+    let is_same = image.repository == *repository;
+    let from = match (&image.reference, tag) {
+        (Reference::Tag(_), _) if !is_same => format!("{repository}:*"),
+        // An operator's environment names every component, most of them as they are anyway.
+        (Reference::Tag(new), Some(tag)) if new == tag => return,
+        (_, Some(tag)) => format!("{repository}:{tag}"),
+        (_, None) if is_same => return,
+        (_, None) => {
+            let message = "every tag would have to become this digest, and only one that is \
+                           known can";
+            let remark = Remark::new(Code::Ignored, spot, message).shown(&replaced.text);
+            let fix = format!("name the image by its tag, or {BASELINE}");
+            return into.remark(remark.fix(fix));
+        }
+    };
+    openshift::import::lead_to(spot, &from, &image, context, into);
+}
+
+/// The image that a component is replaced by; of a name without a registry, what the image stream
+/// of that name has.
+fn resolved(
+    replaced: &Override,
+    context: &Context<'_>,
+    into: &mut Imported,
+) -> Option<ImageReference> {
+    let image = replaced.image(into)?;
+    if replaced.text.contains('/') {
+        return Some(image);
+    }
+    let stream = image.repository.name.strip_prefix("library")?;
+    if let Some(found) = in_stream(stream, &image.reference, into) {
+        return Some(found);
+    }
+    let spot = &replaced.spot;
+    let Some(registry) = context.options.internal_registry else {
+        let message = "a name without a registry means Docker Hub, as no image stream of this \
+                       name is among the files";
+        let remark = Remark::new(Code::HubRoot, spot, message).shown(&replaced.text);
+        into.remark(remark.fix("give the ImageStream as well, or the internal registry"));
+        return Some(image);
+    };
+    let namespace = replaced.namespace.as_deref().unwrap_or_else(|| {
+        let message = format!("no namespace is written: {USUAL_NAMESPACE} is taken");
+        into.remark(Remark::new(Code::Assumed, spot, message).fix("write metadata.namespace"));
+        USUAL_NAMESPACE
+    });
+    let home = openshift::import::Home::new(registry, namespace, stream);
+    home.hijack(spot, stream, context, into);
+    in_stream(stream, &image.reference, into)
+}
+
+/// Image streams were read before: where their routes lead.
+fn in_stream(stream: &str, reference: &Reference, into: &Imported) -> Option<ImageReference> {
+    let route = |tag: &str| {
+        let matches = MatchText::From(vec![openshift::import::short(stream, tag)]);
+        into.routes.iter().find(|route| route.matches == matches)
+    };
+    let led = |route: &RuleText| route.to.first().map(|to| to.target.clone());
+    if let Reference::Tag(tag) = reference
+        && let Some(route) = route(tag.as_str())
+    {
+        let digest = route.digest.as_ref();
+        let digest = digest
+            .map(|digest| format!("@{digest}"))
+            .unwrap_or_default();
+        return format!("{}{digest}", led(route)?).parse().ok();
+    }
+    let home: ImageReference = led(route("*")?)?.parse().ok()?;
+    let reference = reference.clone();
+    Some(ImageReference { reference, ..home })
+}
+
+const BASELINE: &str = "give the operator's own image map as the baseline";

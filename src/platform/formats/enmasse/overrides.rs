@@ -1,0 +1,201 @@
+//! The places where an image of a component may be named.
+
+use std::collections::BTreeMap;
+
+use super::components;
+use crate::{
+    oci::ImageReference,
+    platform::{
+        Format,
+        formats::openshift,
+        import::{self, Piece},
+        model::imported::Imported,
+        reading::{
+            diagnostic::{Code, Remark},
+            kube,
+            location::{Spot, Text},
+            node::{Kind, Node},
+        },
+    },
+};
+
+/// An image named for a component.
+#[derive(Clone, Debug)]
+pub(super) struct Override {
+    pub(super) component: String,
+    /// The image as it is written; empty: none.
+    pub(super) text: String,
+    pub(super) spot: Spot,
+    pub(super) namespace: Option<String>,
+    by: Means,
+}
+
+/// How it is named; the first that names a component decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Means {
+    Config,
+    Variable,
+    Map,
+}
+
+impl Override {
+    pub(super) fn image(&self, into: &mut Imported) -> Option<ImageReference> {
+        let parsed = self.text.parse::<ImageReference>();
+        let flawed = |invalid: &_| {
+            let remark = Remark::new(Code::Reference, &self.spot, format!("{invalid}"));
+            into.remark(remark.shown(&self.text));
+        };
+        parsed.inspect_err(flawed).ok()
+    }
+}
+
+/// Those that decide. Several for one component stay several: they agree, or contradict.
+pub(super) fn deciding(found: Vec<Override>) -> Vec<Override> {
+    let mut by_component: BTreeMap<String, Vec<Override>> = BTreeMap::new();
+    for named in found {
+        let known = by_component.entry(named.component.clone()).or_default();
+        match known.first().map(|first| named.by.cmp(&first.by)) {
+            Some(std::cmp::Ordering::Greater) => {}
+            Some(std::cmp::Ordering::Less) => *known = vec![named],
+            Some(std::cmp::Ordering::Equal) | None => known.push(named),
+        }
+    }
+    by_component.into_values().flatten().collect()
+}
+
+/// Reads the documents of a text that are `EnMasse`'s.
+pub(super) fn read_text(
+    text: Text<'_>,
+    name: &str,
+    found: &mut Vec<Override>,
+    into: &mut Imported,
+) {
+    let syntax = Format::Enmasse.syntax(&text, name);
+    for piece in import::parse(text, syntax, &mut into.remarks) {
+        if let Piece::Node(node) = piece
+            && Format::of(&node).is_none_or(|format| format == Format::Enmasse)
+        {
+            read(&node, found, into);
+        }
+    }
+}
+
+pub(super) fn read(node: &Node, found: &mut Vec<Override>, into: &mut Imported) {
+    match kube::kind(node) {
+        Some("IoTConfig") => config(node, found, into),
+        Some("Deployment" | "DeploymentConfig" | "StatefulSet") => workload(node, found, into),
+        Some("ConfigMap") => config_map(node, found, into),
+        Some(kind) => {
+            let message = "this kind of object names no images of EnMasse";
+            into.remark(Remark::new(Code::Skipped, &node.spot, message).shown(kind));
+        }
+        None => map(node, found, into),
+    }
+}
+
+fn config(node: &Node, found: &mut Vec<Override>, into: &mut Imported) {
+    if !openshift::import::is_version(node, &["iot.enmasse.io/v1alpha1"], into) {
+        return;
+    }
+    let Some(overrides) = node.at(&["spec", "imageOverrides"]) else {
+        return;
+    };
+    if !overrides.is_mapping() {
+        into.remark(overrides.misfit("imageOverrides has an entry for each component"));
+    }
+    for (component, value) in overrides.entries().filter(|(_, value)| !value.is_null()) {
+        if !value.is_mapping() {
+            let misfit = value.misfit("an override holds the name of an image");
+            into.remark(misfit.fix("write the image below it as name"));
+        }
+        let name = value.string("name", &mut into.remarks);
+        if let Some(name) = name.filter(|name| !name.text.is_empty()) {
+            found.push(Override {
+                component: component.text.clone(),
+                text: name.text.clone(),
+                spot: name.start.clone(),
+                namespace: kube::namespace(node).map(str::to_owned),
+                by: Means::Config,
+            });
+        }
+    }
+}
+
+fn workload(node: &Node, found: &mut Vec<Override>, into: &mut Imported) {
+    let containers = node.at(&["spec", "template", "spec", "containers"]);
+    for container in containers.map(Node::items).unwrap_or_default() {
+        // Of a variable that is set twice the last holds.
+        let mut variables: BTreeMap<String, Override> = BTreeMap::new();
+        for variable in container.get("env").map(Node::items).unwrap_or_default() {
+            let name = variable.get("name").and_then(Node::text);
+            let Some((name, component)) =
+                name.and_then(|name| Some((name, components::of_variable(name)?)))
+            else {
+                continue;
+            };
+            if let Some(elsewhere) = variable.get("valueFrom") {
+                let message = "the image of this component is not written here";
+                let remark = Remark::new(Code::Ignored, &elsewhere.spot, message).shown(name);
+                into.remark(remark.fix("write it as the variable's value"));
+                continue;
+            }
+            let value = variable.string("value", &mut into.remarks);
+            if value.is_none() && variable.get("value").is_some() {
+                continue;
+            }
+            let named = Override {
+                component,
+                text: value.map(|value| value.text.clone()).unwrap_or_default(),
+                spot: value.map_or(&variable.spot, |value| &value.start).clone(),
+                namespace: kube::namespace(node).map(str::to_owned),
+                by: Means::Variable,
+            };
+            variables.insert(name.to_owned(), named);
+        }
+        found.extend(variables.into_values());
+    }
+}
+
+fn config_map(node: &Node, found: &mut Vec<Override>, into: &mut Imported) {
+    let data = ["data", "binaryData"]
+        .into_iter()
+        .filter_map(|part| node.get(part));
+    for (key, _) in data.flat_map(Node::entries) {
+        let (_, extension) = key.text.rsplit_once('.').unwrap_or_default();
+        if !["yaml", "yml", "json"].contains(&extension) {
+            continue;
+        }
+        if let Some(text) = kube::data(node, &key.text, &mut into.remarks) {
+            let syntax = Format::Enmasse.syntax(&text, &key.text);
+            for piece in import::parse(text, syntax, &mut into.remarks) {
+                if let Piece::Node(inner) = piece {
+                    map(&inner, found, into);
+                }
+            }
+        }
+    }
+}
+
+fn map(node: &Node, found: &mut Vec<Override>, into: &mut Imported) {
+    if !node.is_mapping() && !node.is_null() {
+        let message = "an image map has a line COMPONENT: IMAGE for each component";
+        into.remark(Remark::new(Code::Kind, &node.spot, message));
+    }
+    for (component, value) in node.entries() {
+        let (text, spot) = match &value.kind {
+            Kind::Null => (String::new(), &value.spot),
+            Kind::Scalar(scalar) => (scalar.text.clone(), &scalar.start),
+            Kind::Sequence(_) | Kind::Mapping(_) => {
+                into.remark(value.misfit("an image map holds image references"));
+                continue;
+            }
+        };
+        found.push(Override {
+            component: component.text.clone(),
+            text,
+            spot: spot.clone(),
+            namespace: None,
+            by: Means::Map,
+        });
+    }
+}

@@ -1,0 +1,310 @@
+//! containerd's `certs.d`: a folder for each registry, with its mirrors in `hosts.toml`.
+
+use crate::{
+    oci::Registry,
+    platform::{
+        import::{Context, Piece, nodes},
+        model::{
+            auth,
+            endpoint::{Base, Endpoint, Manner, Scheme},
+            imported::{Authority, Imported},
+        },
+        reading::{
+            diagnostic::{Code, Remark},
+            location::Spot,
+            node::{Kind, Node, Scalar},
+        },
+    },
+    route::{RefKind, TargetText},
+    secret::Secret,
+    upstream::Credential,
+};
+
+/// A file and the registry that its folder is for.
+struct File<'p> {
+    node: &'p Node,
+    folder: Folder<'p>,
+}
+
+struct Folder<'p> {
+    /// The folder's path, for files beside it.
+    path: &'p str,
+    /// None: those without a folder of their own.
+    registry: Option<Registry>,
+    /// `host_port_`, which containerd looks for before `host:port`.
+    is_first: bool,
+}
+
+pub(in crate::platform) fn import(
+    pieces: &[Piece<'_>],
+    context: &Context<'_>,
+    into: &mut Imported,
+) {
+    let mut files = Vec::new();
+    for node in nodes(pieces) {
+        match Folder::of(node) {
+            Ok(folder) => files.push(File { node, folder }),
+            Err(remark) => into.remark(remark),
+        }
+    }
+    for file in &files {
+        let hiding = files.iter().find(|other| other.folder.hides(&file.folder));
+        if let Some(other) = hiding {
+            let message = format!("containerd looks at {} alone", other.node.spot.file);
+            let remark = Remark::new(Code::Ignored, &file.node.spot, message);
+            into.remark(remark.fix("move it there, or remove it"));
+            continue;
+        }
+        file.read(context, into);
+    }
+}
+
+impl<'p> Folder<'p> {
+    /// The folder of a file, by the file's path.
+    fn of(node: &'p Node) -> Result<Self, Remark> {
+        let (path, _) = node.spot.file.rsplit_once('/').unwrap_or_default();
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let written = name.strip_suffix('_').and_then(|name| {
+            let (host, port) = name.rsplit_once('_')?;
+            Some(format!("{host}:{port}"))
+        });
+        let registry = written.as_deref().unwrap_or(name);
+        let registry = match registry.parse::<Registry>() {
+            _ if name == "_default" => None,
+            Ok(found) if Registry::looks_like(registry) && registry != "certs.d" => Some(found),
+            _ => {
+                let message = "the file's folder says which registry it is for, and names none";
+                let fix = "name it as it is on the node: certs.d/REGISTRY/hosts.toml, such as \
+                           certs.d/docker.io/hosts.toml or certs.d/_default/hosts.toml";
+                return Err(Remark::new(Code::Value, &node.spot, message).fix(fix));
+            }
+        };
+        if registry.as_ref().is_some_and(Registry::is_docker_hub) && name != "docker.io" {
+            let message = "images on Docker Hub are looked up in certs.d/docker.io only";
+            let remark = Remark::new(Code::Misplaced, &node.spot, message).shown(name);
+            return Err(remark.fix("rename the folder to docker.io"));
+        }
+        Ok(Self {
+            path,
+            registry,
+            is_first: written.is_some(),
+        })
+    }
+
+    fn hides(&self, other: &Self) -> bool {
+        let above = |folder: &Self| {
+            folder
+                .path
+                .rsplit_once('/')
+                .map(|(above, _)| above.to_owned())
+        };
+        let is_same = self.registry == other.registry && above(self) == above(other);
+        is_same && self.is_first && !other.is_first
+    }
+}
+
+impl File<'_> {
+    fn read(&self, context: &Context<'_>, into: &mut Imported) {
+        let mut to: Vec<TargetText> = Vec::new();
+        for (key, node) in self.hosts(into) {
+            if let Some(target) = self.target(key, node, into) {
+                to.push(target);
+            }
+        }
+        to.extend(self.last(into));
+        let registry = self.folder.registry.as_ref();
+        into.lead(&self.node.spot, registry, to, context);
+    }
+
+    /// `[host."URL"]`, in the order of the file.
+    fn hosts(&self, into: &mut Imported) -> Vec<(&Scalar, &Node)> {
+        let Some(hosts) = self.node.get("host") else {
+            return Vec::new();
+        };
+        if !hosts.is_mapping() {
+            into.remark(hosts.misfit("hosts are written [host.\"URL\"]"));
+        }
+        let (tables, others): (Vec<_>, Vec<_>) =
+            hosts.entries().partition(|(_, host)| host.is_mapping());
+        for (_, other) in others {
+            into.remark(other.misfit("a host is a table"));
+        }
+        tables
+    }
+
+    /// What comes after the hosts: `server`, or the registry itself.
+    fn last(&self, into: &mut Imported) -> Option<TargetText> {
+        let server = self.node.string("server", &mut into.remarks);
+        match server.filter(|server| !server.text.is_empty()) {
+            Some(server) => self.target(server, self.node, into),
+            None => match &self.folder.registry {
+                Some(registry) => {
+                    let endpoint = Endpoint::of(registry);
+                    self.ask(&self.node.spot, &endpoint, self.node, into)
+                }
+                None => Some("source".into()),
+            },
+        }
+    }
+
+    /// The target for a host or a server, with the settings that stand in `node`.
+    fn target(&self, url: &Scalar, node: &Node, into: &mut Imported) -> Option<TargetText> {
+        let is_whole = node.flag("override_path", &mut into.remarks);
+        let base = match is_whole {
+            Some(true) => Base::AsIs,
+            _ => Base::Append,
+        };
+        match Endpoint::read(url, Scheme::Https, base) {
+            Ok(endpoint) => self.ask(&url.start, &endpoint, node, into),
+            Err(remark) => {
+                into.remark(remark);
+                None
+            }
+        }
+    }
+
+    fn ask(
+        &self,
+        spot: &Spot,
+        endpoint: &Endpoint,
+        node: &Node,
+        into: &mut Imported,
+    ) -> Option<TargetText> {
+        let ref_kind = ref_kind(spot, node, into)?;
+        let _checked = node.string("dial_timeout", &mut into.remarks);
+        let is_careless = node.flag("skip_verify", &mut into.remarks);
+        let manner = Manner {
+            is_verified: is_careless != Some(true),
+            authority: self.authority(node, into),
+            client: self.client(node, into),
+            ..Manner::default()
+        };
+        let registry = self.folder.registry.as_ref();
+        let target = into.mirror(spot, registry, endpoint, manner)?;
+        login(endpoint, node, into);
+        Some(TargetText {
+            ref_kind,
+            ..target.as_str().into()
+        })
+    }
+
+    fn authority(&self, node: &Node, into: &mut Imported) -> Option<Authority> {
+        let mut files = node.strings("ca", &mut into.remarks).into_iter();
+        let first = files.next()?;
+        if let Some(next) = files.next() {
+            let message = "only the first file of authorities is taken";
+            let remark = Remark::new(Code::Ignored, &next.start, message);
+            into.remark(remark.fix("put all certificates into one file"));
+        }
+        Some(Authority::File(self.path(&first.text)))
+    }
+
+    /// `FILE`, `[FILE, …]` or `[[CERTIFICATE, KEY], …]`; a lone file has both.
+    fn client(&self, node: &Node, into: &mut Imported) -> Option<(String, String)> {
+        let client = node.get("client")?;
+        let mut pairs: Vec<(&Spot, String, String)> = Vec::new();
+        let items = match &client.kind {
+            Kind::Sequence(items) => items.as_slice(),
+            _ => std::slice::from_ref(client),
+        };
+        for item in items {
+            let texts: Option<Vec<&str>> = match &item.kind {
+                Kind::Scalar(scalar) => Some(vec![&scalar.text]),
+                _ => item.items().iter().map(Node::text).collect(),
+            };
+            match texts.as_deref() {
+                Some([both] | [both, ""]) => {
+                    pairs.push((&item.spot, self.path(both), self.path(both)));
+                }
+                Some([certificate, key]) => {
+                    pairs.push((&item.spot, self.path(certificate), self.path(key)));
+                }
+                _ => into.remark(item.misfit("client is FILE or [CERTIFICATE, KEY]")),
+            }
+        }
+        let mut pairs = pairs.into_iter();
+        let (_, certificate, key) = pairs.next()?;
+        if let Some((spot, ..)) = pairs.next() {
+            let message = "only the first certificate is shown";
+            into.remark(Remark::new(Code::Ignored, spot, message));
+        }
+        Some((certificate, key))
+    }
+
+    /// Files stand beside `hosts.toml`.
+    fn path(&self, file: &str) -> String {
+        if file.starts_with('/') || self.folder.path.is_empty() {
+            file.to_owned()
+        } else {
+            format!("{}/{file}", self.folder.path)
+        }
+    }
+}
+
+/// What a host is asked for; none: nothing.
+fn ref_kind(spot: &Spot, node: &Node, into: &mut Imported) -> Option<RefKind> {
+    let capabilities = node.strings("capabilities", &mut into.remarks);
+    for capability in &capabilities {
+        let known = ["pull", "resolve", "push", "referrers"];
+        if !known.contains(&&*capability.text.to_ascii_lowercase()) {
+            let message = "there is no such capability";
+            let remark = Remark::new(Code::Value, &capability.start, message);
+            into.remark(
+                remark
+                    .shown(&capability.text)
+                    .fix(format!("there are {}", known.join(", "))),
+            );
+        }
+    }
+    let can = |what: &str| {
+        let mut all = capabilities.iter();
+        capabilities.is_empty() || all.any(|one| one.text.eq_ignore_ascii_case(what))
+    };
+    if !can("pull") {
+        let message = "a host without the capability pull is not used";
+        into.remark(Remark::new(Code::Ignored, spot, message));
+        return None;
+    }
+    Some(if can("resolve") {
+        RefKind::Any
+    } else {
+        RefKind::Digest
+    })
+}
+
+/// The login in `[host."URL".header]`.
+fn login(endpoint: &Endpoint, node: &Node, into: &mut Imported) {
+    let Some(headers) = node.get("header") else {
+        return;
+    };
+    if !headers.is_mapping() {
+        into.remark(headers.misfit("header is a table"));
+    }
+    for (key, _) in headers.entries() {
+        if !key.text.eq_ignore_ascii_case("authorization") {
+            let message = "no headers but authorization are sent";
+            let remark = Remark::new(Code::Ignored, &key.start, message);
+            into.remark(remark.shown(&key.text));
+            continue;
+        }
+        for value in headers.strings(&key.text, &mut into.remarks) {
+            let credential = match value.text.split_once(' ') {
+                Some((scheme, coded)) if scheme.eq_ignore_ascii_case("basic") => {
+                    auth::basic(coded, &value.start)
+                }
+                Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+                    Ok(Credential::Token(Secret::new(token.trim())))
+                }
+                _ => {
+                    let message =
+                        "this is no login that can be sent: it is neither Basic nor Bearer";
+                    Err(Remark::new(Code::Value, &value.start, message))
+                }
+            };
+            match credential {
+                Ok(credential) => into.login(&value.start, &endpoint.place(), credential),
+                Err(remark) => into.remark(remark),
+            }
+        }
+    }
+}

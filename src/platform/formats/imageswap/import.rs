@@ -1,0 +1,85 @@
+//! The map of the imageswap webhook: which registry is swapped for which.
+//!
+//! The webhook reads what a pod says, we read what a node asks for, which is the canonical name.
+//! What it does by accident (a registry inserted twice, folders lost) is not repeated.
+
+pub(in crate::platform) use super::{
+    map::{Map, Pair, Word},
+    router::{Routing, Swap},
+};
+
+use crate::{
+    platform::{
+        import::{Context, Piece},
+        model::imported::Imported,
+        reading::{
+            diagnostic::{Code, Remark},
+            kube,
+            location::Text,
+            node::Node,
+        },
+    },
+    route::Unmatched,
+};
+
+pub(in crate::platform) fn import(
+    pieces: &[Piece<'_>],
+    context: &Context<'_>,
+    into: &mut Imported,
+) {
+    let texts: Vec<_> = pieces.iter().flat_map(|piece| texts(piece, into)).collect();
+    let mut routing = Routing::new(context, into);
+    let mut has_default = false;
+    for text in &texts {
+        let map = Map::read(text, &mut routing.into.remarks);
+        has_default |= map.default.is_some();
+        routing.map(&map);
+    }
+    let first = texts.first().map(Text::start);
+    let Some(first) = first.filter(|_| !has_default) else {
+        return;
+    };
+    let message = "without `default` imageswap swaps nothing but [EXACT] and [REPLACE]; \
+                   the other keys are imported all the same";
+    into.remark(Remark::new(Code::NoDefault, &first, message).fix("add a line default::"));
+    if context.keeps_source() {
+        into.unmatched = Some(Unmatched::Source);
+    }
+}
+
+/// The maps in a piece: itself, or texts of a `ConfigMap`.
+fn texts<'p>(piece: &'p Piece<'_>, into: &mut Imported) -> Vec<Text<'p>> {
+    let node = match piece {
+        Piece::Map(text) => return vec![text.clone()],
+        Piece::Node(node) => node,
+    };
+    if kube::kind(node) != Some("ConfigMap") {
+        into.remark(if let Some(kind) = kube::kind(node) {
+            let message = "this kind of object has no imageswap map";
+            Remark::new(Code::Skipped, &node.spot, message).shown(kind)
+        } else {
+            let message = "this is neither a map nor a ConfigMap with one";
+            let fix = "a map has lines of SOURCE::TARGET";
+            Remark::new(Code::Kind, &node.spot, message).fix(fix)
+        });
+        return Vec::new();
+    }
+    let usual = ["maps", "map_file.conf"];
+    let mut keys: Vec<&str> = usual.into_iter().filter(|key| has(node, key)).collect();
+    if keys.is_empty() {
+        let data = node.get("data").into_iter().flat_map(Node::entries);
+        keys.extend(data.map(|(key, _)| key.text.as_str()));
+    }
+    if keys.is_empty() {
+        let remark = Remark::new(Code::Value, &node.spot, "the ConfigMap has no map");
+        into.remark(remark.fix("the map stands in data.maps"));
+    }
+    let keys = keys.into_iter();
+    keys.filter_map(|key| kube::data(node, key, &mut into.remarks))
+        .collect()
+}
+
+fn has(node: &Node, key: &str) -> bool {
+    let parts = ["data", "binaryData"];
+    parts.iter().any(|part| node.at(&[part, key]).is_some())
+}

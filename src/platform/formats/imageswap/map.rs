@@ -1,0 +1,210 @@
+//! The map's grammar: lines, or a list with commas, of `SOURCE::TARGET`, with a place for every
+//! word.
+
+use std::collections::HashMap;
+
+use crate::platform::{
+    import::placeholder,
+    reading::{
+        diagnostic::{Code, Remark},
+        location::{Spot, Text},
+    },
+};
+
+/// A map, sorted by what its keys mean.
+#[derive(Debug, Default)]
+pub(in crate::platform) struct Map {
+    /// `[EXACT]IMAGE`.
+    pub(in crate::platform) exact: Pairs,
+    /// `[REPLACE]GLOB`; the first that matches holds.
+    pub(in crate::platform) replace: Pairs,
+    /// `REGISTRY` and `REGISTRY/library`.
+    pub(in crate::platform) registries: Pairs,
+    /// What `default` says.
+    pub(in crate::platform) default: Option<Word>,
+    /// What `noswap_wildcards` says.
+    pub(in crate::platform) opt_outs: Vec<Word>,
+}
+
+/// A line of the map, without the mark of its kind.
+#[derive(Debug)]
+pub(in crate::platform) struct Pair {
+    pub(in crate::platform) key: Word,
+    pub(in crate::platform) value: Word,
+}
+
+/// A part of a line, without its spaces.
+#[derive(Clone, Debug)]
+pub(in crate::platform) struct Word {
+    pub(in crate::platform) text: String,
+    pub(in crate::platform) spot: Spot,
+}
+
+/// Pairs in the order of the file. Of equal keys the last one's value holds, at the first one's
+/// place in the order.
+#[derive(Debug, Default)]
+pub(in crate::platform) struct Pairs {
+    pub(in crate::platform) all: Vec<Pair>,
+    known: HashMap<String, usize>,
+}
+
+/// Most lines and commas of a map; each may be remarked on.
+const ITEMS_MAX: usize = 200_000;
+
+impl Map {
+    /// Reads a text; lines that are none are remarked on.
+    pub(in crate::platform) fn read(text: &Text<'_>, remarks: &mut Vec<Remark>) -> Self {
+        let mut map = Self::default();
+        let ends = text.text.bytes().filter(|byte| b",\n".contains(byte));
+        if ends.count() > ITEMS_MAX {
+            let message = format!("more than {ITEMS_MAX} lines and commas");
+            remarks.push(Remark::new(Code::File, &text.start(), message).fix("split the map"));
+            return map;
+        }
+        for (number, line) in text.lines() {
+            let line = without_comment(line, number, text, remarks);
+            // Only opt-outs have commas of their own.
+            let is_list = !(line.trim_start().starts_with(OPT_OUTS) && halves(line).is_some());
+            let mut column = 1;
+            for written in line.split(|letter| is_list && letter == ',') {
+                let item = Item {
+                    text,
+                    written,
+                    place: (number, column),
+                };
+                if let Err(remark) = map.take(&item) {
+                    remarks.push(remark);
+                }
+                column += written.chars().count() + 1;
+            }
+        }
+        map
+    }
+
+    fn take(&mut self, item: &Item<'_, '_>) -> Result<(), Remark> {
+        let line = item.written.trim_end().replace(' ', "");
+        if line.is_empty() {
+            return Ok(());
+        }
+        let whole = item.word(0, &line);
+        let (key, value) = halves(&line).ok_or_else(|| {
+            whole.placeholder().unwrap_or_else(|| {
+                let remark = Remark::new(Code::Separator, &whole.spot, "this is no SOURCE::TARGET");
+                let fix = "write SOURCE::TARGET, always with two colons where there is a port";
+                remark.shown(&line).fix(fix)
+            })
+        })?;
+        let value = item.word(line.len() - value.len(), value);
+        if let Some(remark) = whole.placeholder() {
+            return Err(value.placeholder().unwrap_or(remark));
+        }
+        let marked = |mark: &str| key.strip_prefix(mark).map(|key| item.word(mark.len(), key));
+        if let Some(key) = marked("[EXACT]") {
+            self.exact.put(Pair { key, value });
+        } else if let Some(key) = marked("[REPLACE]") {
+            self.replace.put(Pair { key, value });
+        } else if key == "default" {
+            self.default = Some(value);
+        } else if key == OPT_OUTS {
+            let mut at = line.len() - value.text.len();
+            let parts = value.text.split(',').map(|part| {
+                let word = item.word(at, part);
+                at += part.len() + 1;
+                word
+            });
+            self.opt_outs = parts.filter(|part| !part.text.is_empty()).collect();
+        } else {
+            let key = item.word(0, key);
+            self.registries.put(Pair { key, value });
+        }
+        Ok(())
+    }
+}
+
+const OPT_OUTS: &str = "noswap_wildcards";
+
+impl Word {
+    /// That something is wrong with it.
+    pub(in crate::platform) fn remark(&self, code: Code, message: impl Into<String>) -> Remark {
+        Remark::new(code, &self.spot, message).shown(&self.text)
+    }
+
+    fn placeholder(&self) -> Option<Remark> {
+        placeholder(&self.text, &self.spot)
+    }
+}
+
+impl Pairs {
+    /// Whether there is such a key.
+    pub(in crate::platform) fn has(&self, key: &str) -> bool {
+        self.known.contains_key(key)
+    }
+
+    /// Adds a pair.
+    pub(in crate::platform) fn put(&mut self, pair: Pair) {
+        let next = self.all.len();
+        let at = *self.known.entry(pair.key.text.clone()).or_insert(next);
+        match self.all.get_mut(at) {
+            Some(known) => *known = pair,
+            None => self.all.push(pair),
+        }
+    }
+}
+
+/// A line, or what stands between two commas of one.
+struct Item<'i, 't> {
+    text: &'i Text<'t>,
+    written: &'i str,
+    /// Line and column.
+    place: (usize, usize),
+}
+
+impl Item<'_, '_> {
+    /// A part of the line without its spaces, which begins at byte `at` of it.
+    fn word(&self, at: usize, part: &str) -> Word {
+        let mut left = at;
+        let before = self.written.chars().take_while(|letter| {
+            let is_before = *letter == ' ' || left > 0;
+            if *letter != ' ' {
+                left = left.saturating_sub(letter.len_utf8());
+            }
+            is_before
+        });
+        let (line, column) = self.place;
+        Word {
+            text: part.to_owned(),
+            spot: self.text.at(line, column + before.count()),
+        }
+    }
+}
+
+/// What stands before the first `#`. imageswap cuts at the last run of them only, and so reads a
+/// comment with two as a part of the value.
+fn without_comment<'l>(
+    line: &'l str,
+    number: usize,
+    text: &Text<'_>,
+    remarks: &mut Vec<Remark>,
+) -> &'l str {
+    let Some((before, comment)) = line.split_once('#') else {
+        return line;
+    };
+    if !before.trim().is_empty() && comment.trim_start_matches('#').contains('#') {
+        let spot = text.at(number, before.chars().count() + 1);
+        let message = "two comment marks in one line: imageswap makes the first part of the value";
+        let remark = Remark::new(Code::MultiHash, &spot, message);
+        remarks.push(remark.shown(line.trim()).fix("leave one #"));
+    }
+    before
+}
+
+/// Key and value: at the only `::`, else, as older maps have it, at the only colon.
+fn halves(line: &str) -> Option<(&str, &str)> {
+    let at = |separator| {
+        let (key, value) = line.split_once(separator)?;
+        (!value.contains(separator)).then_some((key, value))
+    };
+    let is_port = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // `registry:5000` alone is a key without a value.
+    at("::").or_else(|| at(":").filter(|(_, value)| !is_port(value.trim())))
+}

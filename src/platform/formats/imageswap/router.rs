@@ -1,0 +1,380 @@
+//! From a map's words to routes.
+
+use std::{collections::HashMap, iter::Rev, ops::RangeInclusive};
+
+use super::map::{Map, Word};
+use crate::{
+    oci::{ImageReference, InvalidName, InvalidReference, Reference, Registry, RepositoryName},
+    platform::{
+        import::Context,
+        model::imported::Imported,
+        reading::{
+            diagnostic::{Code, Remark},
+            location::Spot,
+            name_part,
+        },
+    },
+    route::{MatchText, RuleText},
+};
+
+/// The bands below an exact reference's and from a usual glob's upwards: they keep the order of
+/// `[REPLACE]` lines.
+const REPLACE_BANDS: RangeInclusive<u16> = 300..=399;
+
+/// Makes routes of maps.
+pub(in crate::platform) struct Routing<'i> {
+    pub(in crate::platform) into: &'i mut Imported,
+    /// Whether what is led elsewhere may also be had from its own registry.
+    falls_back: bool,
+    replace_bands: Rev<RangeInclusive<u16>>,
+}
+
+/// A registry that a map leads elsewhere.
+#[derive(Debug)]
+pub(in crate::platform) struct Swap {
+    /// Where the target stands.
+    pub(in crate::platform) spot: Spot,
+    pub(in crate::platform) registry: Registry,
+    /// `HOST[:PORT][/PATH]`.
+    pub(in crate::platform) target: String,
+    /// Which of the routes it is.
+    route: usize,
+}
+
+impl<'i> Routing<'i> {
+    pub(in crate::platform) fn new(context: &Context<'_>, into: &'i mut Imported) -> Self {
+        Self {
+            into,
+            falls_back: context.adds_source(),
+            replace_bands: REPLACE_BANDS.rev(),
+        }
+    }
+
+    /// Adds everything that a map says; returns the registries that it leads elsewhere.
+    pub(in crate::platform) fn map(&mut self, map: &Map) -> Vec<Swap> {
+        for pair in &map.exact.all {
+            let made = self.exact(&pair.key, &pair.value);
+            self.said(made);
+        }
+        for pair in &map.replace.all {
+            let made = self.replace(&pair.key, &pair.value);
+            self.said(made);
+        }
+        let mut swaps = Vec::new();
+        for pair in &map.registries.all {
+            match self.registry(map, &pair.key, &pair.value) {
+                Ok(swap) => swaps.extend(swap),
+                Err(remark) => self.into.remark(remark),
+            }
+        }
+        for part in &map.opt_outs {
+            let made = self.opt_out(part);
+            self.said(made);
+        }
+        if let Some(value) = &map.default {
+            let made = self.default(value);
+            self.said(made);
+        }
+        self.collisions(&swaps);
+        swaps
+    }
+
+    /// Asks a further place for a registry's images, after those it has.
+    pub(in crate::platform) fn further(&mut self, swap: &Swap, target: &str) {
+        let falls_back = usize::from(self.falls_back);
+        if let Some(route) = self.into.routes.get_mut(swap.route)
+            && route.to.iter().all(|known| known.target != target)
+        {
+            let last = route.to.len().saturating_sub(falls_back);
+            route.to.insert(last, target.into());
+        }
+    }
+
+    /// A prefix of names, as routes have it.
+    pub(in crate::platform) fn prefix(&mut self, source: &Word) -> Result<String, Remark> {
+        no_scheme(source)?;
+        Ok(self.without_slashes(source).text)
+    }
+
+    /// Leads what begins with a prefix to a target.
+    pub(in crate::platform) fn prefixed(&mut self, spot: &Spot, from: &str, target: &str) {
+        self.route(spot, MatchText::From(vec![from.to_owned()]), Some(target));
+    }
+
+    fn said(&mut self, made: Result<(), Remark>) {
+        if let Err(remark) = made {
+            self.into.remark(remark);
+        }
+    }
+
+    /// A route that leads to a target; to none: to the registry itself.
+    fn route(&mut self, spot: &Spot, matches: MatchText, target: Option<&str>) -> &mut RuleText {
+        let source = target.is_none() || self.falls_back;
+        let to: Vec<_> = target
+            .into_iter()
+            .chain(source.then_some("source"))
+            .collect();
+        self.into.route_by(spot, matches, &to)
+    }
+
+    /// `[EXACT]IMAGE::IMAGE`: repository and tag are what the value says.
+    fn exact(&mut self, key: &Word, value: &Word) -> Result<(), Remark> {
+        let from = image(key)?;
+        let Reference::Tag(tag) = &from.reference else {
+            let message = "one digest cannot be led elsewhere: it names the same bytes everywhere";
+            let remark = key.remark(Code::Ignored, message);
+            return Err(remark.fix("write the tag, or lead the registry elsewhere"));
+        };
+        let matches = MatchText::From(vec![format!("{}:{tag}", from.repository)]);
+        if value.text.is_empty() {
+            self.route(&key.spot, matches, None);
+            return Ok(());
+        }
+        no_scheme(value)?;
+        let value = self.without_slashes(value);
+        let hub_root = value.text.strip_prefix("docker.io/");
+        if hub_root.is_some_and(|name| !name.contains('/')) {
+            self.hub_root(&value, &value.text);
+        }
+        let ImageReference {
+            repository,
+            reference,
+        } = image(&value)?;
+        let (target, digest) = match reference {
+            Reference::Tag(tag) => (format!("{repository}:{tag}"), None),
+            Reference::Digest(digest) => (repository.to_string(), Some(digest.to_string())),
+        };
+        self.route(&key.spot, matches, Some(&target)).digest = digest;
+        Ok(())
+    }
+
+    /// `W-HUBROOT`: an image that is one element on Docker Hub.
+    fn hub_root(&mut self, value: &Word, image: &str) {
+        let message = format!("runtimes ask for library/ before the name of {image}");
+        let remark = value.remark(Code::HubRoot, message);
+        self.into
+            .remark(remark.fix("write docker.io/FOLDER, or docker.io/library if that is meant"));
+    }
+
+    /// `[REPLACE]GLOB::TARGET`: of the name only its last element is left.
+    fn replace(&mut self, key: &Word, value: &Word) -> Result<(), Remark> {
+        if key.text.contains('@') {
+            let message = "a pattern cannot speak of digests";
+            return Err(key
+                .remark(Code::Ignored, message)
+                .fix("write it without the @"));
+        }
+        let band = self.replace_bands.next().ok_or_else(|| {
+            let most = REPLACE_BANDS.len();
+            let message = format!("more than {most} [REPLACE] lines: their order would be lost");
+            key.remark(Code::Glob, message).fix("join some of them")
+        })?;
+        let target = match value.text.as_str() {
+            "" => Registry::docker_hub().to_string(),
+            _ => self.target(value, "")?,
+        };
+        if !value.text.is_empty() && target == Registry::docker_hub().as_str() {
+            self.hub_root(value, "docker.io/NAME");
+        }
+        let last = key.text.rsplit('/').next().unwrap_or_default();
+        // A pattern for texts without a tag means the tag that they are short for.
+        let latest = if last.contains(':') || last.ends_with('*') {
+            ""
+        } else {
+            ":latest"
+        };
+        let matches = MatchText::Glob(format!("{}{latest}", key.text));
+        let route = self.route(&key.spot, matches, Some(&format!("{target}/{{name}}")));
+        route.band = Some(band);
+        Ok(())
+    }
+
+    /// `REGISTRY::TARGET` and `REGISTRY/library::TARGET`.
+    fn registry(&mut self, map: &Map, key: &Word, value: &Word) -> Result<Option<Swap>, Remark> {
+        no_scheme(key)?;
+        let (host, is_library) = match key.text.split_once('/') {
+            None => (key.text.as_str(), false),
+            Some((host, "library")) => (host, true),
+            Some(_) => return Err(dead(key)),
+        };
+        // A word alone is a folder on Docker Hub, or a mistake.
+        if host != "localhost" && !host.contains(['.', ':']) {
+            return Err(dead(key));
+        }
+        let registry: Registry = host
+            .parse()
+            .map_err(|invalid: InvalidName| key.remark(Code::Reference, invalid.to_string()))?;
+        let mut from = registry.to_string();
+        if registry.port().is_none() {
+            from.push_str(":*");
+        }
+        if is_library {
+            self.library(map, key, &registry)?;
+            from.push_str("/library");
+        }
+        let matches = MatchText::From(vec![from]);
+        if value.text.is_empty() {
+            self.route(&key.spot, matches, None);
+            return Ok(None);
+        }
+        let suffix = if value.text.ends_with('-') {
+            registry.host()
+        } else {
+            ""
+        };
+        let target = self.target(value, suffix)?;
+        let route = self.into.routes.len();
+        self.route(&key.spot, matches, Some(&target));
+        Ok((!is_library).then(|| Swap {
+            spot: value.spot.clone(),
+            registry,
+            target,
+            route,
+        }))
+    }
+
+    fn library(&mut self, map: &Map, key: &Word, registry: &Registry) -> Result<(), Remark> {
+        let host = key.text.trim_end_matches("/library");
+        if !map.registries.has(host) {
+            let message = "imageswap fails on images of a registry that has only a /library key";
+            let remark = key.remark(Code::LibraryKey, message);
+            return Err(remark.fix(format!(
+                "add {host}::TARGET, or {host}:: to leave the rest alone"
+            )));
+        }
+        if !registry.is_docker_hub() {
+            let message =
+                "only images without a slash use a /library key, and those are Docker Hub's";
+            return Err(key.remark(Code::Ignored, message).fix("remove the line"));
+        }
+        let message = "imageswap uses this key only for images written without a slash; \
+                       here it also holds for docker.io/library/NAME, which nodes cannot tell apart";
+        self.into.remark(key.remark(Code::LibraryWider, message));
+        Ok(())
+    }
+
+    /// A part of `noswap_wildcards`: whatever holds it is left alone, but for keys of its own.
+    fn opt_out(&mut self, part: &Word) -> Result<(), Remark> {
+        let is_of_tags = match part.text.rsplit_once(':') {
+            Some((_, after)) => {
+                let digits = after.split('/').next().unwrap_or_default();
+                !digits.bytes().all(|byte| byte.is_ascii_digit())
+            }
+            None => part.text.contains('@'),
+        };
+        if is_of_tags {
+            let message = "opt-outs are compared with names, not with tags or digests";
+            return Err(part.remark(Code::Ignored, message));
+        }
+        let matches = MatchText::Contains(part.text.clone());
+        self.route(&part.spot, matches, None);
+        Ok(())
+    }
+
+    /// `default`: everything else.
+    fn default(&mut self, value: &Word) -> Result<(), Remark> {
+        if value.text.is_empty() || self.falls_back {
+            let message = "whatever else is asked for is fetched from its own registry, \
+                           for everyone who reaches the mirror";
+            let fix = "name the registries instead, each with a line REGISTRY::";
+            self.into
+                .remark(Remark::new(Code::Open, &value.spot, message).fix(fix));
+        }
+        let target = match value.text.as_str() {
+            "" => None,
+            text if text.ends_with('-') => Some(self.dashed_default(value)?),
+            _ => Some(self.target(value, "")?),
+        };
+        let everything = MatchText::From(vec!["*".to_owned()]);
+        self.route(&value.spot, everything, target.as_deref());
+        Ok(())
+    }
+
+    /// imageswap writes the registry before the whole reference, which has it already.
+    fn dashed_default(&mut self, value: &Word) -> Result<String, Remark> {
+        if !value.text.contains('/') {
+            let message = "here each registry would become a part of the host's name";
+            let remark = value.remark(Code::Reference, message);
+            return Err(remark.fix("write HOST/PREFIX-"));
+        }
+        // Any letter shows whether the rest is sound.
+        let target = self.target(value, "x")?;
+        let message = "imageswap writes the registry twice here; it is imported as once";
+        self.into.remark(value.remark(Code::DashDefault, message));
+        let stem = target.trim_end_matches('x');
+        Ok(format!("{stem}{{registry}}/{{repository}}"))
+    }
+
+    /// A value as `HOST[:PORT][/PATH]`; one without a host is a folder on Docker Hub, as in every
+    /// reference. With a dash at its end a registry follows directly.
+    pub(in crate::platform) fn target(
+        &mut self,
+        value: &Word,
+        registry: &str,
+    ) -> Result<String, Remark> {
+        no_scheme(value)?;
+        let value = self.without_slashes(value);
+        let text = format!("{}{registry}", value.text);
+        let (host, path) = match text.split_once('/') {
+            Some((host, path)) => (host, Some(path)),
+            None => (text.as_str(), None),
+        };
+        let hub = Registry::docker_hub();
+        let (host, path) = if Registry::looks_like(host) {
+            (host.parse(), path)
+        } else {
+            (Ok(hub), Some(text.as_str()))
+        };
+        let wrong = |invalid: InvalidName| value.remark(Code::Reference, invalid.to_string());
+        let host = host.map_err(wrong)?;
+        match path.map(str::parse::<RepositoryName>).transpose() {
+            Ok(Some(path)) => Ok(format!("{host}/{path}")),
+            Ok(None) => Ok(host.to_string()),
+            Err(invalid) => Err(wrong(invalid).fix("write HOST, HOST:PORT or HOST/PATH")),
+        }
+    }
+
+    /// `W-SLASH` where there are too many.
+    fn without_slashes(&mut self, Word { text, spot }: &Word) -> Word {
+        let text = name_part::without_slashes(text, spot, &mut self.into.remarks);
+        let spot = spot.clone();
+        Word { text, spot }
+    }
+
+    /// `W-COLLIDE` where two registries become one.
+    fn collisions(&mut self, swaps: &[Swap]) {
+        let mut known = HashMap::new();
+        for swap in swaps {
+            let Swap {
+                spot,
+                registry,
+                target,
+                ..
+            } = swap;
+            let first = *known.entry(target).or_insert(registry);
+            if first != registry {
+                let message = format!("images of {first} and {registry} become one here");
+                let remark = Remark::new(Code::Collide, spot, message).shown(target);
+                let fix = "give each its own folder, unless both hold the same images";
+                self.into.remark(remark.fix(fix));
+            }
+        }
+    }
+}
+
+fn image(word: &Word) -> Result<ImageReference, Remark> {
+    no_scheme(word)?;
+    let wrong = |invalid: InvalidReference| word.remark(Code::Reference, invalid.to_string());
+    word.text.parse().map_err(wrong)
+}
+
+fn no_scheme(word: &Word) -> Result<(), Remark> {
+    name_part::without_scheme(&word.text, &word.spot)
+}
+
+fn dead(key: &Word) -> Remark {
+    let message = "imageswap never uses this key: a key is REGISTRY, REGISTRY:PORT, \
+                   docker.io/library, default or noswap_wildcards";
+    let fix = "one image is led elsewhere by [EXACT]IMAGE::IMAGE";
+    key.remark(Code::DeadKey, message).fix(fix)
+}

@@ -1,0 +1,146 @@
+//! The `registries.yaml` of k3s and RKE2.
+
+use crate::{
+    platform::{
+        Fallback,
+        import::{Context, Piece, nodes},
+        model::{
+            endpoint::{Base, Endpoint, Scheme},
+            imported::{Imported, place},
+            mirrors::{self, Manners, Whose},
+        },
+        reading::{
+            diagnostic::{Code, Level, Remark},
+            node::{Node, Scalar},
+        },
+    },
+    route::{MatchText, RewriteText, RuleText},
+};
+
+pub(in crate::platform) fn import(
+    pieces: &[Piece<'_>],
+    context: &Context<'_>,
+    into: &mut Imported,
+) {
+    let nodes = nodes(pieces);
+    let mut manners = Manners::default();
+    for configs in nodes.clone().filter_map(|node| node.get("configs")) {
+        for (name, config) in mirrors::mappings(configs, &mut into.remarks) {
+            self::config(name, config, &mut manners, into);
+        }
+    }
+    for mirrors in nodes.filter_map(|node| node.get("mirrors")) {
+        if context.options.fallback == Fallback::Auto {
+            let message = "registries themselves are asked last, as by nodes that run without \
+                           --disable-default-registry-endpoint";
+            let remark = Remark::new(Code::Ignored, &mirrors.spot, message).level(Level::Note);
+            into.remark(remark.fix("import with fallback = \"deny\" if they run with it"));
+        }
+        for (name, mirror) in mirrors::mappings(mirrors, &mut into.remarks) {
+            self::mirror(name, mirror, &manners, context, into);
+        }
+    }
+    manners.rest(into);
+}
+
+/// `configs.HOST`: a login, and what TLS needs.
+fn config<'p>(name: &'p Scalar, config: &'p Node, manners: &mut Manners<'p>, into: &mut Imported) {
+    if name.text == "*" {
+        let message = "settings for every host are not taken over";
+        let remark = Remark::new(Code::Ignored, &name.start, message);
+        into.remark(remark.fix("repeat them for each host that needs them"));
+        return;
+    }
+    if let Some(auth) = config.get("auth") {
+        mirrors::login(name, auth, "identity_token", into);
+    }
+    mirrors::files(name, config, manners, into);
+}
+
+/// `mirrors.REGISTRY`: its endpoints, then the registry itself.
+fn mirror(
+    name: &Scalar,
+    mirror: &Node,
+    manners: &Manners<'_>,
+    context: &Context<'_>,
+    into: &mut Imported,
+) {
+    let Some(whose) = Whose::read(name, into) else {
+        return;
+    };
+    let rewrite = rewrites(mirror, into);
+    let endpoints = mirror.strings("endpoint", &mut into.remarks);
+    if endpoints.is_empty() {
+        if !rewrite.is_empty() {
+            let message = "names are rewritten for endpoints only, and there are none";
+            into.remark(Remark::new(Code::Ignored, &name.start, message).shown(&name.text));
+        }
+        // It says that nodes share these images, which they do without us.
+        if whose == Whose::Any {
+            return;
+        }
+    }
+    let mut to: Vec<String> = Vec::new();
+    let mut ends_with_own = false;
+    for scalar in endpoints {
+        let endpoint = match Endpoint::read(scalar, Scheme::HttpIfLocal, Base::AsIsBelowRoot) {
+            Ok(endpoint) => endpoint,
+            Err(remark) => {
+                into.remark(remark);
+                continue;
+            }
+        };
+        let own = whose.registry();
+        ends_with_own = own.is_some_and(|own| endpoint.is_tls && endpoint.is_whole(own));
+        let manner = manners.of(&endpoint.host);
+        let target = into.mirror(&scalar.start, own, &endpoint, manner);
+        to.extend(match target.as_deref() {
+            // As an endpoint it is asked for the rewritten name.
+            Some("source") if !rewrite.is_empty() => Some(endpoint.host.to_string()),
+            _ => target,
+        });
+    }
+    if !ends_with_own {
+        to.extend(whose.source(name, manners, into));
+    }
+    let to = to.iter().map(|target| target.as_str().into()).collect();
+    into.lead(&name.start, whose.registry(), to, context);
+    if let Some(route) = into.routes.last_mut() {
+        route.rewrite = rewrite;
+    }
+}
+
+/// `rewrite`, in the order of the file: its program has none.
+fn rewrites(mirror: &Node, into: &mut Imported) -> Vec<RewriteText> {
+    let Some(node) = mirror.get("rewrite") else {
+        return Vec::new();
+    };
+    if !node.is_mapping() {
+        into.remark(node.misfit("rewrite is a mapping of regular expressions"));
+    }
+    let mut rewrites = Vec::new();
+    for (regex, with) in node.entries() {
+        let Some(text) = with.text() else {
+            into.remark(with.misfit("a replacement is a text"));
+            continue;
+        };
+        let rewrite = RewriteText {
+            regex: regex.text.clone(),
+            with: text.to_owned(),
+        };
+        // Alone, so that what is wrong is told where it stands.
+        let from = MatchText::From(vec!["*".to_owned()]);
+        let mut alone = RuleText::new(from, vec!["source".into()], place(&regex.start));
+        alone.rewrite.push(rewrite.clone());
+        match alone.compile() {
+            Ok(_) => rewrites.push(rewrite),
+            Err(flaws) => {
+                let told = |flaw| Remark::of_rule(Code::Regex, &regex.start, flaw);
+                let told = flaws.iter().map(told);
+                into.remarks
+                    .extend(told.map(|remark| remark.shown(&regex.text)));
+            }
+        }
+    }
+    rewrites
+}

@@ -1,0 +1,11 @@
+//! cass-operator's `ImageConfig`.
+
+mod built_in;
+mod image_config;
+pub(in crate::platform) mod import;
+pub(in crate::platform) mod render;
+mod routes;
+mod v1beta1;
+mod v1beta2;
+#[cfg(test)]
+pub(in crate::platform) mod vectors;

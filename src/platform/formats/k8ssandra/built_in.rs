@@ -1,0 +1,121 @@
+//! The images that cass-operator and k8ssandra-operator use by themselves.
+
+use super::image_config::Image;
+
+/// A component, its image now, and the names that its image had in earlier releases.
+#[derive(Debug)]
+pub(in crate::platform) struct BuiltIn {
+    pub(in crate::platform) component: &'static str,
+    pub(in crate::platform) registry: &'static str,
+    pub(in crate::platform) repository: &'static str,
+    pub(in crate::platform) name: &'static str,
+    /// Whether the tag is made of the server's version.
+    pub(in crate::platform) is_server: bool,
+    /// The tag, or what stands behind the server's version in it.
+    pub(in crate::platform) end: &'static str,
+    earlier: &'static [&'static str],
+}
+
+impl BuiltIn {
+    /// Its image under another name.
+    pub(super) fn image(&self, text: String) -> Image {
+        let around = self.is_server.then(Default::default);
+        Image { text, around }
+    }
+
+    /// Every name that it has or had.
+    pub(super) fn images(&self) -> impl Iterator<Item = Image> {
+        let now = [self.registry, self.repository, self.name].join("/");
+        let earlier = self.earlier.iter().map(ToString::to_string);
+        let texts = std::iter::once(now).chain(earlier);
+        texts.map(|text| self.image(text))
+    }
+}
+
+/// What releases put behind the server's version in a tag.
+pub(super) const SUFFIXES: [&str; 3] = ["", "-ubi", "-ubi8"];
+
+/// Every component whose image is known.
+pub(in crate::platform) const BUILT_IN: [BuiltIn; 8] = [
+    BuiltIn {
+        component: "cassandra",
+        registry: "ghcr.io",
+        repository: "k8ssandra",
+        name: "cass-management-api",
+        is_server: true,
+        end: "-ubi",
+        earlier: &[
+            "cr.k8ssandra.io/k8ssandra/cass-management-api",
+            "docker.io/k8ssandra/cass-management-api",
+        ],
+    },
+    BuiltIn {
+        component: "dse",
+        registry: "docker.io",
+        repository: "datastax",
+        name: "dse-mgmtapi-6_8",
+        is_server: true,
+        end: "-ubi",
+        earlier: &[
+            "cr.dtsx.io/datastax/dse-mgmtapi-6_8",
+            "docker.io/datastax/dse-server",
+        ],
+    },
+    BuiltIn {
+        component: "hcd",
+        registry: "docker.io",
+        repository: "datastax",
+        name: "hcd",
+        is_server: true,
+        end: "-ubi",
+        earlier: &[],
+    },
+    BuiltIn {
+        component: "system-logger",
+        registry: "ghcr.io",
+        repository: "k8ssandra",
+        name: "system-logger",
+        is_server: false,
+        end: "latest",
+        earlier: &[
+            "cr.k8ssandra.io/k8ssandra/system-logger",
+            "docker.io/k8ssandra/system-logger",
+        ],
+    },
+    BuiltIn {
+        component: "config-builder",
+        registry: "docker.io",
+        repository: "datastax",
+        name: "cass-config-builder",
+        is_server: false,
+        end: "1.0-ubi",
+        earlier: &["cr.dtsx.io/datastax/cass-config-builder"],
+    },
+    BuiltIn {
+        component: "k8ssandra-client",
+        registry: "docker.io",
+        repository: "k8ssandra",
+        name: "k8ssandra-client",
+        is_server: false,
+        end: "v0.8.6",
+        earlier: &["cr.k8ssandra.io/k8ssandra/k8ssandra-client"],
+    },
+    BuiltIn {
+        component: "medusa",
+        registry: "docker.io",
+        repository: "k8ssandra",
+        name: "medusa",
+        is_server: false,
+        end: "latest",
+        earlier: &["docker.io/thelastpickle/cassandra-medusa"],
+    },
+    BuiltIn {
+        component: "reaper",
+        registry: "docker.io",
+        repository: "thelastpickle",
+        name: "cassandra-reaper",
+        is_server: false,
+        end: "latest",
+        earlier: &[],
+    },
+];

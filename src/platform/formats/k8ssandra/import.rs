@@ -1,0 +1,160 @@
+//! cass-operator's `ImageConfig`: alone, in a `ConfigMap`, or in a kustomize patch of one.
+//!
+//! It says where images come from, so what it changes is the difference to what the operator does
+//! without it; [`baseline`] knows that.
+
+pub(in crate::platform) use super::built_in::BUILT_IN;
+use super::image_config::ImageConfig;
+use crate::platform::{
+    formats::Syntax,
+    import::{self, Context, Piece, nodes},
+    model::imported::Imported,
+    reading::{
+        diagnostic::{Code, Remark},
+        kube,
+        location::Text,
+        node::Node,
+    },
+};
+
+pub(in crate::platform) fn import(
+    pieces: &[Piece<'_>],
+    context: &Context<'_>,
+    into: &mut Imported,
+) {
+    let baseline = given_baseline(context, &mut into.remarks);
+    for config in configs(pieces, &mut into.remarks) {
+        for (name, spot) in &config.secrets {
+            for secret in context.secrets.claim(name, spot, into) {
+                for entry in &secret.entries {
+                    into.entry(&secret.spot, entry.clone());
+                }
+            }
+        }
+        super::routes::lead(&config, &baseline, context, into);
+    }
+}
+
+/// The configurations that the caller says are in use without the user's own.
+fn given_baseline(context: &Context<'_>, remarks: &mut Vec<Remark>) -> Vec<ImageConfig> {
+    let Some(input) = &context.options.baseline else {
+        return Vec::new();
+    };
+    match import::text(input) {
+        Ok(text) => {
+            let syntax = Syntax::of(&text, input.name);
+            configs(&import::parse(text, syntax, remarks), remarks)
+        }
+        Err(remark) => {
+            remarks.push(remark);
+            Vec::new()
+        }
+    }
+}
+
+fn configs(pieces: &[Piece<'_>], remarks: &mut Vec<Remark>) -> Vec<ImageConfig> {
+    let objects = nodes(pieces).flat_map(|node| object(node, remarks));
+    objects.collect()
+}
+
+/// What one document says, whatever it is wrapped in.
+fn object(node: &Node, remarks: &mut Vec<Remark>) -> Vec<ImageConfig> {
+    if PATCH_KEYS.iter().any(|key| node.has(key)) {
+        return kustomization(node, remarks);
+    }
+    match kube::kind(node) {
+        Some("ConfigMap" | "Secret") => config_map(node, remarks),
+        Some(kind) if kind != "ImageConfig" => {
+            let message = "this kind of object says nothing about K8ssandra's images";
+            remarks.push(Remark::new(Code::Skipped, &node.spot, message).shown(kind));
+            Vec::new()
+        }
+        None if !node.items().is_empty() => json_patch(node, remarks),
+        _ => super::image_config::read(node, remarks)
+            .into_iter()
+            .collect(),
+    }
+}
+
+fn kustomization(node: &Node, remarks: &mut Vec<Remark>) -> Vec<ImageConfig> {
+    let lists = PATCH_KEYS.iter().filter_map(|key| node.get(key));
+    let mut configs = Vec::new();
+    for item in lists.flat_map(Node::items) {
+        if item.scalar().is_none() && item.get("patch").is_none() && item.has("path") {
+            let message = "this patch stands in another file";
+            let remark = Remark::new(Code::Ignored, &item.spot, message);
+            remarks.push(remark.fix("import that file as well, if it is about the images"));
+            continue;
+        }
+        let text = match item.scalar() {
+            // The older list holds texts, or names of files.
+            Some(scalar) if !scalar.text.contains('\n') => None,
+            Some(_) => item.inner(),
+            None => item.get("patch").and_then(Node::inner),
+        };
+        for patch in text.map_or_else(Vec::new, |text| inner(text, remarks)) {
+            configs.extend(match kube::kind(&patch) {
+                Some(_) => config_map(&patch, remarks),
+                None => json_patch(&patch, remarks),
+            });
+        }
+    }
+    configs
+}
+
+/// The list of operations of a JSON patch.
+fn json_patch(node: &Node, remarks: &mut Vec<Remark>) -> Vec<ImageConfig> {
+    let mut configs = Vec::new();
+    for operation in node.items() {
+        let text = |key: &str| operation.get(key).and_then(Node::text);
+        let value = match (text("op"), text("path")) {
+            (Some("add" | "replace"), Some("/data/image_config.yaml")) => operation.get("value"),
+            (Some("add" | "replace"), Some("/data")) => operation.at(&["value", KEY]),
+            _ => None,
+        };
+        match value.map(|value| value.inner().ok_or(value)) {
+            Some(Ok(text)) => configs.extend(config_text(text, remarks)),
+            Some(Err(value)) => remarks.push(value.misfit("an ImageConfig stands here as text")),
+            None => {}
+        }
+    }
+    configs
+}
+
+fn config_map(node: &Node, remarks: &mut Vec<Remark>) -> Vec<ImageConfig> {
+    if let Some(text) = kube::data(node, KEY, remarks) {
+        return config_text(text, remarks);
+    }
+    let message = format!("there is no {KEY} in it");
+    remarks.push(Remark::new(Code::Skipped, &node.spot, message));
+    Vec::new()
+}
+
+fn config_text(text: Text<'_>, remarks: &mut Vec<Remark>) -> Vec<ImageConfig> {
+    let documents = inner(text, remarks);
+    let read = |node: &Node| super::image_config::read(node, remarks);
+    documents.iter().filter_map(read).collect()
+}
+
+/// The documents of a text within a file.
+fn inner(text: Text<'_>, remarks: &mut Vec<Remark>) -> Vec<Node> {
+    let (start, known) = (text.start(), remarks.len());
+    let mut nodes = Vec::new();
+    for piece in import::parse(text, Syntax::Yaml, remarks) {
+        if let Piece::Node(node) = piece {
+            import::placeholders(&node, remarks);
+            nodes.push(node);
+        }
+    }
+    if nodes.is_empty() && remarks.len() == known {
+        let message = "there is nothing in this text";
+        remarks.push(Remark::new(Code::Value, &start, message).fix("write an ImageConfig"));
+    }
+    nodes
+}
+
+/// The key of a `ConfigMap` that the operator looks for.
+const KEY: &str = "image_config.yaml";
+
+/// Where a kustomization has its patches.
+const PATCH_KEYS: [&str; 3] = ["patches", "patchesJson6902", "patchesStrategicMerge"];

@@ -1,0 +1,135 @@
+//! cass-operator's `ImageConfig`: each image below the mirror's name for its registry.
+
+use super::import::BUILT_IN;
+use crate::platform::render::{Mirror, Rendered, Rendering};
+
+pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
+    let config = config(mirror);
+    let lines: Vec<_> = config
+        .lines()
+        .map(|line| format!("        {line}\n"))
+        .collect();
+    let patch = format!("{KUSTOMIZATION}{}", lines.concat());
+    let file = |path: &str, text| Rendered {
+        path: path.to_owned(),
+        text,
+    };
+    let mut notes = vec![
+        "Nothing of this is needed where the nodes themselves are pointed at the mirror: leave \
+         cass-operator's images as they are there."
+            .to_owned(),
+        "The tags are those of cass-operator v1.32: compare them with the ImageConfig of your \
+         release, and take medusa's and reaper's from k8ssandra-operator's."
+            .to_owned(),
+        "The operator reads the ConfigMap when it starts, and running datacenters keep their \
+         images until they are created anew."
+            .to_owned(),
+        "Without kustomize: kubectl create configmap k8ssandra-image-config \
+         --from-file=image_config.yaml, then label it k8ssandra.io/config=image."
+            .to_owned(),
+    ];
+    if !mirror.is_tls {
+        notes.push(format!(
+            "The images' names begin with {}: every node's runtime must know that this registry \
+             speaks plain HTTP.",
+            mirror.authority
+        ));
+    }
+    Rendering {
+        files: vec![
+            file("image_config.yaml", config),
+            file("kustomization.yaml", patch),
+        ],
+        notes,
+    }
+}
+
+fn config(mirror: &Mirror) -> String {
+    let sections = [("images", "tag", false), ("types", "suffix", true)];
+    let sections = sections.map(|(section, end, is_server)| {
+        let components = BUILT_IN.iter().filter(|known| known.is_server == is_server);
+        let components = components.map(|known| {
+            format!(
+                "  {}:\n    registry: \"{}/{}\"\n    repository: \"{}\"\n    name: \"{}\"\n    \
+                 {end}: \"{}\"\n",
+                known.component,
+                mirror.authority,
+                known.registry,
+                known.repository,
+                known.name,
+                known.end
+            )
+        });
+        format!("{section}:\n{}", components.collect::<Vec<_>>().concat())
+    });
+    format!("{HEADER}{}", sections.concat())
+}
+
+const HEADER: &str = "\
+apiVersion: config.k8ssandra.io/v1beta2
+kind: ImageConfig
+metadata:
+  name: image-config
+";
+
+const KUSTOMIZATION: &str = "\
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources:
+  - config/deployments/cluster
+patches:
+- target:
+    kind: ConfigMap
+    name: cass-operator-manager-config
+  patch: |
+    - op: replace
+      path: /data/image_config.yaml
+      value: |
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::{Code, Format, vectors};
+
+    #[test]
+    fn what_is_rendered_leads_to_the_mirror() {
+        let mirror = Mirror {
+            is_tls: false,
+            authority: "mirror.corp:5000".parse().unwrap(),
+            registries: Vec::new(),
+            falls_back: false,
+            ca_file: None,
+            aliases: Vec::new(),
+            pins: Vec::new(),
+        };
+        let rendering = render(&mirror);
+        assert!(
+            rendering
+                .notes
+                .iter()
+                .any(|note| note.contains("plain HTTP"))
+        );
+        for Rendered { path, text } in &rendering.files {
+            let files = [(path.as_str(), text.as_str())];
+            let imported = vectors::read(Format::K8ssandra, &files, &vectors::OPTIONS);
+            assert_eq!(vectors::lines(&imported), [""; 0]);
+            let want = ["mirror.corp:5000/ghcr.io/k8ssandra/cass-management-api"];
+            let table = vectors::table(&imported);
+            let image = "ghcr.io/k8ssandra/cass-management-api:4.1.4-ubi";
+            assert_eq!(vectors::outcome(&table, image), want);
+            let options = crate::platform::Options {
+                own: &|registry| registry.as_str() == "mirror.corp:5000",
+                ..vectors::OPTIONS
+            };
+            let imported = vectors::read(Format::K8ssandra, &files, &options);
+            assert!(
+                imported
+                    .remarks
+                    .iter()
+                    .all(|remark| remark.code == Code::Loop)
+            );
+            assert!(imported.is_refused());
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! `config.k8ssandra.io/v1beta1`: whole references, and a registry and a namespace that replace
+//! theirs.
+
+use std::collections::BTreeMap;
+
+use super::{
+    built_in,
+    image_config::{Component, Image, ImageConfig, misplaced, part, registry},
+};
+use crate::platform::reading::{
+    diagnostic::Remark,
+    location::Spot,
+    node::{Node, Scalar},
+};
+
+/// What replaces parts of a reference, for all components or for one.
+#[derive(Clone, Debug, Default)]
+struct Policy {
+    registry: Option<String>,
+    /// Empty removes the namespace.
+    namespace: Option<String>,
+    spot: Option<Spot>,
+}
+
+impl Policy {
+    fn read(node: &Node, config: &mut ImageConfig, remarks: &mut Vec<Remark>) -> Self {
+        let secret = node.mapping("imagePullSecret", remarks);
+        if let Some(named) = secret.and_then(|secret| secret.string("name", remarks)) {
+            config.secret(named);
+        }
+        let places = ["imageRegistry", "imageNamespace"];
+        let mut places = places.iter().filter_map(|key| node.get(key));
+        Self {
+            registry: registry(node, "imageRegistry", remarks).filter(|text| !text.is_empty()),
+            namespace: part(node, "imageNamespace", remarks),
+            spot: places.next().map(|value| value.spot.clone()),
+        }
+    }
+
+    fn or(self, general: &Self) -> Self {
+        let general = general.clone();
+        Self {
+            registry: self.registry.or(general.registry),
+            namespace: self.namespace.or(general.namespace),
+            spot: self.spot.or(general.spot),
+        }
+    }
+
+    /// The reference with its registry and the first of its folders replaced. Only a first element
+    /// with a dot or a colon is a registry, and a name without a folder gets none.
+    fn apply(&self, image: &str) -> String {
+        let (own, rest) = match image.split_once('/') {
+            Some((first, rest)) if first.contains(['.', ':']) => (Some(first), rest),
+            _ => (None, image),
+        };
+        let rest = match (self.namespace.as_deref(), rest.split_once('/')) {
+            (Some(""), Some((_, tail))) => tail.to_owned(),
+            (Some(namespace), Some((_, tail))) => format!("{namespace}/{tail}"),
+            _ => rest.to_owned(),
+        };
+        match self.registry.as_deref().or(own) {
+            Some(registry) => format!("{registry}/{rest}"),
+            None => rest,
+        }
+    }
+}
+
+pub(super) fn read(document: &Node, remarks: &mut Vec<Remark>) -> ImageConfig {
+    let message = "v1beta1 does not look for this here";
+    let fix = "only v1beta2 has it";
+    misplaced(document, &["types", "overrides"], message, fix, remarks);
+    let mut config = ImageConfig::default();
+    let general = Policy::read(document, &mut config, remarks);
+    let defaults = document.mapping("defaults", remarks);
+    let mut policies = BTreeMap::new();
+    for (key, node) in defaults.into_iter().flat_map(Node::entries) {
+        if node.is_mapping() {
+            let policy = Policy::read(node, &mut config, remarks).or(&general);
+            policies.insert(key.text.clone(), policy);
+        } else if !node.is_null() {
+            remarks.push(node.misfit("a component's defaults are a mapping"));
+        }
+    }
+    let mut reading = Reading {
+        general,
+        policies,
+        defaults,
+        config,
+        remarks,
+    };
+    reading.images(document);
+    reading.servers();
+    reading.unnamed();
+    reading.config
+}
+
+struct Reading<'n, 'r> {
+    general: Policy,
+    /// Those of single components, the general one included.
+    policies: BTreeMap<String, Policy>,
+    defaults: Option<&'n Node>,
+    config: ImageConfig,
+    remarks: &'r mut Vec<Remark>,
+}
+
+impl Reading<'_, '_> {
+    fn images(&mut self, document: &Node) {
+        let Some(images) = document.mapping("images", self.remarks) else {
+            return;
+        };
+        let message = "this stands among the images, and so is taken for one";
+        let fix = "write it as far left as `images`";
+        misplaced(images, &MISPLACED, message, fix, self.remarks);
+        for (key, node) in images.entries() {
+            let name = key.text.as_str();
+            if node.is_null() || MISPLACED.contains(&name) {
+                continue;
+            }
+            if node.is_mapping() && SERVERS.iter().any(|(server, _)| *server == name) {
+                for (version, node) in node.entries() {
+                    self.image(name, Some(&version.text), version, node);
+                }
+            } else {
+                self.image(name, None, key, node);
+            }
+        }
+    }
+
+    fn image(&mut self, name: &str, server: Option<&str>, key: &Scalar, node: &Node) {
+        let Some(text) = node.text().filter(|text| !text.is_empty()) else {
+            let fix = "write [REGISTRY/]REPOSITORY:TAG";
+            let remark = node.misfit("an image of v1beta1 is one reference");
+            self.remarks.push(remark.fix(fix));
+            return;
+        };
+        let image = |text: String| Image { text, around: None };
+        let plain = Some(image(text.to_owned()));
+        self.component((name, server), plain, key.start.clone(), |policy| {
+            image(policy.apply(text))
+        });
+    }
+
+    /// The servers' images are put together out of a repository and the version.
+    fn servers(&mut self) {
+        for (name, usual) in SERVERS {
+            let own = self.defaults.and_then(|defaults| defaults.get(name));
+            let mut text = |key: &str| own.and_then(|own| own.string(key, self.remarks));
+            let repository = text("repository").filter(|text| !text.text.is_empty());
+            // A suffix belongs to a repository of the user's own.
+            let suffix = repository
+                .and_then(|_| text("suffix"))
+                .map_or("", |suffix| &suffix.text);
+            let around = Some((String::new(), suffix.to_owned()));
+            let image = |text: String| Image {
+                text,
+                around: around.clone(),
+            };
+            match repository {
+                Some(Scalar { text, start, .. }) => {
+                    let plain = Some(image(text.clone()));
+                    self.component((name, None), plain, start.clone(), |policy| {
+                        image(policy.apply(text))
+                    });
+                }
+                None => self.overridden(name, usual, image),
+            }
+        }
+    }
+
+    /// What replaces registries is for all images, so also for those that are known and that the
+    /// file does not name.
+    fn unnamed(&mut self) {
+        for known in &built_in::BUILT_IN {
+            if !known.is_server && !self.config.names(known.component) {
+                let place = [known.registry, known.repository, known.name].join("/");
+                self.overridden(known.component, &place, |text| known.image(text));
+            }
+        }
+    }
+
+    /// A component that the file does not name, if something is replaced in its name.
+    fn overridden(&mut self, name: &str, usual: &str, image: impl Fn(String) -> Image) {
+        let policy = self.policy(name);
+        let text = policy.apply(usual);
+        if let Some(spot) = policy.spot.filter(|_| text != usual) {
+            self.component((name, None), None, spot, |_| image(text));
+        }
+    }
+
+    fn component(
+        &mut self,
+        (name, server): (&str, Option<&str>),
+        plain: Option<Image>,
+        spot: Spot,
+        image: impl FnOnce(&Policy) -> Image,
+    ) {
+        let policy = self.policy(name);
+        self.config.components.push(Component {
+            name: name.to_owned(),
+            server: server.map(str::to_owned),
+            image: image(&policy),
+            plain,
+            placed_at: policy.spot.unwrap_or_else(|| spot.clone()),
+            spot,
+        });
+    }
+
+    fn policy(&self, name: &str) -> Policy {
+        self.policies.get(name).unwrap_or(&self.general).clone()
+    }
+}
+
+/// The servers, and their repositories where the file has none.
+const SERVERS: [(&str, &str); 3] = [
+    ("cassandra", "k8ssandra/cass-management-api"),
+    ("dse", "datastax/dse-mgmtapi-6_8"),
+    ("hcd", "datastax/hcd"),
+];
+
+/// Keys of the document that have no effect below `images`.
+const MISPLACED: [&str; 5] = [
+    "imageRegistry",
+    "imageNamespace",
+    "imagePullPolicy",
+    "imagePullSecret",
+    "defaults",
+];

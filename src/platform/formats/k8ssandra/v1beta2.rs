@@ -1,0 +1,227 @@
+//! `config.k8ssandra.io/v1beta2`: registry, repository and name apart, defaults for what is empty,
+//! overrides for everything.
+
+use super::{
+    built_in,
+    image_config::{Component, Image, ImageConfig, misplaced, part, registry},
+};
+use crate::{
+    oci::Digest,
+    platform::reading::{
+        diagnostic::{Code, Remark},
+        location::Spot,
+        node::{Node, Scalar},
+    },
+};
+
+/// `defaults` or `overrides`: what is absent says nothing, what is empty says "empty".
+#[derive(Debug, Default)]
+struct Policy<'n> {
+    registry: Option<String>,
+    repository: Option<String>,
+    secrets: Option<Vec<&'n Scalar>>,
+    spot: Option<Spot>,
+}
+
+/// The parts of an image's place; empty ones are left out.
+#[derive(Clone, Debug)]
+struct Parts {
+    registry: String,
+    repository: String,
+    name: String,
+}
+
+impl<'n> Policy<'n> {
+    fn read(document: &'n Node, key: &str, remarks: &mut Vec<Remark>) -> Self {
+        let Some(node) = document.mapping(key, remarks) else {
+            return Self::default();
+        };
+        let registry = registry(node, "registry", remarks);
+        let repository = part(node, "repository", remarks);
+        let places = ["registry", "repository"];
+        let mut places = places.iter().filter_map(|key| node.get(key));
+        Self {
+            registry,
+            repository,
+            secrets: node
+                .get("pullSecrets")
+                .map(|_| node.strings("pullSecrets", remarks)),
+            spot: places.next().map(|value| value.spot.clone()),
+        }
+    }
+
+    /// Fills what is empty.
+    fn fill(&self, parts: &mut Parts) {
+        let fill = |part: &mut String, with: &Option<String>| {
+            if part.is_empty() {
+                *part = with.clone().unwrap_or_default();
+            }
+        };
+        fill(&mut parts.registry, &self.registry);
+        fill(&mut parts.repository, &self.repository);
+    }
+
+    /// Replaces everything that it speaks of.
+    fn replace(&self, parts: &mut Parts) {
+        let replace = |part: &mut String, with: &Option<String>| {
+            if let Some(with) = with {
+                part.clone_from(with);
+            }
+        };
+        replace(&mut parts.registry, &self.registry);
+        replace(&mut parts.repository, &self.repository);
+    }
+}
+
+impl Parts {
+    fn join(&self) -> String {
+        let parts = [&self.registry, &self.repository, &self.name];
+        let parts = parts.into_iter().filter(|part| !part.is_empty());
+        parts.map(String::as_str).collect::<Vec<_>>().join("/")
+    }
+}
+
+pub(super) fn read(document: &Node, remarks: &mut Vec<Remark>) -> ImageConfig {
+    let fix = "v1beta2 has `overrides: {registry: …, repository: …, pullSecrets: […]}`";
+    misplaced(
+        document,
+        &MISPLACED,
+        "v1beta2 does not look for this here",
+        fix,
+        remarks,
+    );
+    let defaults = Policy::read(document, "defaults", remarks);
+    let overrides = Policy::read(document, "overrides", remarks);
+    let mut config = ImageConfig::default();
+    let mut own_secrets = Vec::new();
+    for part in ["images", "types"] {
+        let Some(section) = document.mapping(part, remarks) else {
+            continue;
+        };
+        misplaced(section, &MISPLACED, "this is no component", fix, remarks);
+        for (key, node) in section.entries() {
+            if node.is_null() || MISPLACED.contains(&key.text.as_str()) {
+                continue;
+            }
+            let Some((mut parts, end)) = image(node, part, remarks) else {
+                continue;
+            };
+            own_secrets.push(node.string("pullSecret", remarks));
+            let put = |parts: &Parts| Image {
+                text: format!("{}{}", parts.join(), end.0),
+                around: end.1.clone(),
+            };
+            defaults.fill(&mut parts);
+            let plain = put(&parts);
+            overrides.replace(&mut parts);
+            config.components.push(Component {
+                name: key.text.clone(),
+                server: None,
+                image: put(&parts),
+                plain: Some(plain),
+                spot: key.start.clone(),
+                placed_at: overrides.spot.as_ref().unwrap_or(&key.start).clone(),
+            });
+        }
+    }
+    unnamed(&overrides, &mut config);
+    let defaults = defaults.secrets.unwrap_or_default();
+    if let Some(secrets) = overrides.secrets {
+        for named in secrets {
+            config.secret(named);
+        }
+    } else {
+        let own = own_secrets.into_iter().flatten();
+        own.chain(defaults).for_each(|named| config.secret(named));
+    }
+    config
+}
+
+/// What an image's name ends in: its tag or digest, or what stands around a server's version.
+type End = (String, Option<(String, String)>);
+
+fn image(node: &Node, section: &str, remarks: &mut Vec<Remark>) -> Option<(Parts, End)> {
+    if !node.is_mapping() {
+        let fix = "write registry, repository, name and tag; a whole reference is v1beta1";
+        remarks.push(node.misfit("an image of v1beta2 is a mapping").fix(fix));
+        return None;
+    }
+    let parts = Parts {
+        registry: registry(node, "registry", remarks).unwrap_or_default(),
+        repository: part(node, "repository", remarks).unwrap_or_default(),
+        name: part(node, "name", remarks).unwrap_or_default(),
+    };
+    if parts.name.is_empty() {
+        let remark = Remark::new(Code::Value, &node.spot, "this image has no name");
+        remarks.push(remark.fix("write `name: …`"));
+        return None;
+    }
+    let mut text = |key: &str| {
+        node.string(key, remarks)
+            .filter(|text| !text.text.is_empty())
+    };
+    let (tag, digest) = (text("tag"), text("digest"));
+    if section == "types" {
+        let mut text = |key: &str| text(key).map(|text| text.text.clone()).unwrap_or_default();
+        return Some((
+            parts,
+            (String::new(), Some((text("prefix"), text("suffix")))),
+        ));
+    }
+    // A tag with a colon is a digest to the operator.
+    let digest = digest.or_else(|| tag.filter(|tag| tag.text.contains(':')));
+    let end = match (digest, tag) {
+        (Some(digest), _) => {
+            if let Err(invalid) = digest.text.parse::<Digest>() {
+                let remark = Remark::new(Code::Digest, &digest.start, invalid.to_string());
+                remarks.push(
+                    remark
+                        .shown(&digest.text)
+                        .fix("write sha256: and 64 hex digits"),
+                );
+                return None;
+            }
+            format!("@{}", digest.text)
+        }
+        (None, Some(tag)) => format!(":{}", tag.text),
+        (None, None) => String::new(),
+    };
+    Some((parts, (end, None)))
+}
+
+/// Overrides are for all images, so also for those that the operator knows and the file does not
+/// name.
+fn unnamed(overrides: &Policy<'_>, config: &mut ImageConfig) {
+    let Some(spot) = &overrides.spot else {
+        return;
+    };
+    for known in &built_in::BUILT_IN {
+        let mut parts = Parts {
+            registry: known.registry.to_owned(),
+            repository: known.repository.to_owned(),
+            name: known.name.to_owned(),
+        };
+        overrides.replace(&mut parts);
+        if !config.names(known.component) {
+            config.components.push(Component {
+                name: known.component.to_owned(),
+                server: None,
+                image: known.image(parts.join()),
+                plain: None,
+                spot: spot.clone(),
+                placed_at: spot.clone(),
+            });
+        }
+    }
+}
+
+/// Keys of v1beta1, and of policies, where v1beta2 has none.
+const MISPLACED: [&str; 7] = [
+    "imageRegistry",
+    "imageNamespace",
+    "imagePullPolicy",
+    "imagePullSecret",
+    "registry",
+    "repository",
+    "pullSecrets",
+];

@@ -1,0 +1,188 @@
+//! `ImageStream`: short names that mean an image in the cluster's own registry.
+
+use super::import::{is_version, lead, lead_to};
+use crate::{
+    oci::{ImageReference, RepositoryName},
+    platform::{
+        import::Context,
+        model::imported::Imported,
+        reading::{
+            diagnostic::{Code, Remark},
+            location::Spot,
+            node::Node,
+        },
+    },
+    route::MatchText,
+};
+
+/// Where the images of a stream are.
+#[derive(Debug)]
+pub(in crate::platform) struct Home {
+    registry: String,
+    /// `NAMESPACE/NAME`.
+    repository: String,
+}
+
+impl Home {
+    pub(in crate::platform) fn new(registry: &str, namespace: &str, stream: &str) -> Self {
+        Self {
+            registry: registry.to_owned(),
+            repository: format!("{namespace}/{stream}"),
+        }
+    }
+
+    /// Leads a stream's short name to its images, and makes its full name known.
+    pub(in crate::platform) fn hijack(
+        &self,
+        spot: &Spot,
+        stream: &str,
+        context: &Context<'_>,
+        into: &mut Imported,
+    ) {
+        let Self {
+            registry,
+            repository,
+        } = self;
+        if stream.contains('/') || repository.parse::<RepositoryName>().is_err() {
+            let message = "this names no repository";
+            return into.remark(Remark::new(Code::Reference, spot, message).shown(repository));
+        }
+        let home = format!("{registry}/{repository}");
+        lead(spot, &short(stream, "*"), &home, context, into);
+        let matches = MatchText::From(vec![registry.clone()]);
+        if !into.routes.iter().any(|route| route.matches == matches) {
+            into.route(spot, registry, &["source"]);
+        }
+        let message = format!(
+            "every pull of {stream} leads to {home}: a pull does not say which namespace it is from"
+        );
+        into.remark(Remark::new(Code::LibraryWider, spot, message));
+    }
+}
+
+/// What a node makes of a stream's short name; the tag may be `*`.
+pub(in crate::platform) fn short(stream: &str, tag: &str) -> String {
+    format!("docker.io/library/{stream}:{tag}")
+}
+
+pub(super) fn import(node: &Node, context: &Context<'_>, into: &mut Imported) {
+    if !is_version(node, &["image.openshift.io/v1", "v1"], into) {
+        return;
+    }
+    let name = node.get("metadata").unwrap_or(node);
+    let Some(name) = name.string("name", &mut into.remarks) else {
+        let message = "an image stream has a name";
+        let remark = Remark::new(Code::Value, &node.spot, message);
+        into.remark(remark.fix("write metadata.name"));
+        return;
+    };
+    let policy = node.at(&["spec", "lookupPolicy"]);
+    let is_local = policy.and_then(|policy| policy.flag("local", &mut into.remarks));
+    if is_local != Some(true) {
+        let message = "short names do not mean this image stream: its spec.lookupPolicy.local is \
+                       not true";
+        let remark = Remark::new(Code::Skipped, &name.start, message).shown(&name.text);
+        into.remark(remark.fix(format!("oc set image-lookup {}", name.text)));
+        return;
+    }
+    let Some(home) = home(node, &name.text, context, into) else {
+        return;
+    };
+    home.hijack(&name.start, &name.text, context, into);
+    let tags = node.at(&["spec", "tags"]).map(Node::items);
+    for tag in tags.unwrap_or_default() {
+        follow(tag, &name.text, context, into);
+    }
+}
+
+/// Where a stream's images are, if short names mean anything in its namespace.
+fn home(node: &Node, name: &str, context: &Context<'_>, into: &mut Imported) -> Option<Home> {
+    let metadata = node.get("metadata")?;
+    let namespace = metadata.string("namespace", &mut into.remarks);
+    let keys = ["dockerImageRepository", "publicDockerImageRepository"];
+    let known = node.get("status").and_then(|status| {
+        let mut known = keys
+            .iter()
+            .filter_map(|key| status.string(key, &mut into.remarks));
+        let known = known.find(|known| !known.text.is_empty())?;
+        let (registry, repository) = known.text.split_once('/')?;
+        Some((registry, repository, &known.start))
+    });
+    let named = namespace.map(|namespace| (namespace.text.as_str(), &namespace.start));
+    let listed =
+        known.and_then(|(_, repository, spot)| Some((repository.split_once('/')?.0, spot)));
+    let Some((namespace, spot)) = named.or(listed) else {
+        let message = "the namespace of this image stream is not written, and is a part of the \
+                       images' names";
+        let remark = Remark::new(Code::Value, &metadata.spot, message).shown(name);
+        into.remark(remark.fix("write metadata.namespace"));
+        return None;
+    };
+    if namespace == "default" || RESTRICTED.iter().any(|start| namespace.starts_with(start)) {
+        let message = "short names do not mean image streams in this namespace";
+        let remark = Remark::new(Code::Ignored, spot, message).shown(namespace);
+        into.remark(remark.fix("move the image stream to a project of yours"));
+        return None;
+    }
+    match (context.options.internal_registry, known) {
+        (Some(registry), _) => Some(Home::new(registry, namespace, name)),
+        (None, Some((registry, repository, _))) => Some(Home {
+            registry: registry.to_owned(),
+            repository: repository.to_owned(),
+        }),
+        (None, None) => {
+            let message = format!("the file does not say where its images are: {USUAL} is taken");
+            let remark = Remark::new(Code::Assumed, &metadata.spot, message);
+            into.remark(remark.fix("give the internal registry, if it has another name"));
+            Some(Home::new(USUAL, namespace, name))
+        }
+    }
+}
+
+/// A tag that only points elsewhere means what it points at, unless its policy is `Local`.
+fn follow(tag: &Node, stream: &str, context: &Context<'_>, into: &mut Imported) {
+    let remarks = &mut into.remarks;
+    let policy = tag.get("referencePolicy");
+    let policy = policy.and_then(|policy| policy.string("type", remarks));
+    let is_local = match policy.map(|policy| (policy.text.as_str(), &policy.start)) {
+        None | Some(("Source" | "", _)) => false,
+        Some(("Local", _)) => true,
+        Some((other, spot)) => {
+            let message = "this policy is not known";
+            let remark = Remark::new(Code::Value, spot, message).shown(other);
+            remarks.push(remark.fix("Local or Source"));
+            return;
+        }
+    };
+    // Such a tag is never copied to the cluster's own registry, whatever its policy.
+    let is_elsewhere = tag.flag("reference", remarks) == Some(true);
+    let Some(from) = tag.get("from") else { return };
+    let kind = from.string("kind", remarks);
+    if is_local && !is_elsewhere || kind.is_none_or(|kind| kind.text != "DockerImage") {
+        return;
+    }
+    let (Some(name), Some(image)) = (tag.string("name", remarks), from.string("name", remarks))
+    else {
+        remarks.push(tag.misfit("a tag has a name, and so has what it is from"));
+        return;
+    };
+    match image.text.parse::<ImageReference>() {
+        Ok(image) => lead_to(
+            &name.start,
+            &short(stream, &name.text),
+            &image,
+            context,
+            into,
+        ),
+        Err(invalid) => {
+            let remark = Remark::new(Code::Reference, &image.start, invalid.to_string());
+            remarks.push(remark.shown(&image.text));
+        }
+    }
+}
+
+/// Where the cluster's own registry is, unless it was renamed.
+const USUAL: &str = "image-registry.openshift-image-registry.svc:5000";
+
+/// The namespaces in which short names never mean image streams, besides `default`.
+const RESTRICTED: [&str; 2] = ["kube-", "openshift-"];

@@ -1,0 +1,270 @@
+//! `ImageContentSourcePolicy`, `ImageDigestMirrorSet` and `ImageTagMirrorSet`.
+
+use std::collections::BTreeMap;
+
+use super::{import::is_version, order};
+use crate::{
+    oci::{Registry, RepositoryName},
+    platform::{
+        import::Context,
+        model::{
+            endpoint::{Endpoint, Manner},
+            imported::Imported,
+        },
+        reading::{
+            diagnostic::{Code, Remark},
+            location::Spot,
+            name_part::without_scheme,
+            node::{Node, Scalar},
+        },
+    },
+    route::{Library, RefKind},
+};
+
+/// A kind of mirror set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Policy,
+    Digest,
+    Tag,
+}
+
+impl Kind {
+    pub(super) fn of(kind: &str) -> Option<Self> {
+        match kind {
+            "ImageContentSourcePolicy" => Some(Self::Policy),
+            "ImageDigestMirrorSet" => Some(Self::Digest),
+            "ImageTagMirrorSet" => Some(Self::Tag),
+            _ => None,
+        }
+    }
+
+    fn version(self) -> &'static str {
+        match self {
+            Self::Policy => "operator.openshift.io/v1alpha1",
+            Self::Digest | Self::Tag => "config.openshift.io/v1",
+        }
+    }
+
+    fn list(self) -> &'static str {
+        match self {
+            Self::Policy => "repositoryDigestMirrors",
+            Self::Digest => "imageDigestMirrors",
+            Self::Tag => "imageTagMirrors",
+        }
+    }
+}
+
+/// Every mirror set, by source: what sets say about one source is one table on the nodes.
+#[derive(Debug, Default)]
+pub(super) struct MirrorSets(BTreeMap<String, Table>);
+
+#[derive(Debug)]
+struct Table {
+    spot: Spot,
+    /// The mirrors for digests, a list from each set.
+    digests: Vec<Vec<String>>,
+    /// The mirrors for tags.
+    tags: Vec<Vec<String>>,
+    is_blocked: bool,
+}
+
+impl MirrorSets {
+    pub(super) fn add(&mut self, kind: Kind, node: &Node, into: &mut Imported) {
+        if !is_version(node, &[kind.version()], into) {
+            return;
+        }
+        let Some(spec) = node.get("spec") else {
+            into.remark(node.misfit("a mirror set has a spec with its mirrors"));
+            return;
+        };
+        for foreign in [Kind::Policy, Kind::Digest, Kind::Tag] {
+            if let Some(list) = spec.get(foreign.list()).filter(|_| foreign != kind) {
+                let message = "this kind of mirror set has its mirrors under another key";
+                let remark = Remark::new(Code::Misplaced, &list.spot, message);
+                let fix = format!("write {}", kind.list());
+                into.remark(remark.shown(foreign.list()).fix(fix));
+            }
+        }
+        let Some(list) = spec.get(kind.list()) else {
+            return;
+        };
+        if list.items().is_empty() && list.scalar().is_some() || list.is_mapping() {
+            into.remark(list.misfit(&format!("{} is a list", kind.list())));
+        }
+        for entry in list.items() {
+            self.entry(kind, entry, into);
+        }
+    }
+
+    fn entry(&mut self, kind: Kind, entry: &Node, into: &mut Imported) {
+        let remarks = &mut into.remarks;
+        let Some(written) = entry.string("source", remarks) else {
+            if !entry.has("source") {
+                remarks.push(entry.misfit("an entry names its source and its mirrors"));
+            }
+            return;
+        };
+        let mirrors = entry.strings("mirrors", remarks);
+        let policy = entry.string("mirrorSourcePolicy", remarks);
+        let is_blocked = policy.is_some_and(|policy| match policy.text.as_str() {
+            "NeverContactSource" if kind == Kind::Policy => {
+                let message = "an ImageContentSourcePolicy has no mirrorSourcePolicy";
+                let remark = Remark::new(Code::Ignored, &policy.start, message);
+                remarks.push(remark.fix("make it an ImageDigestMirrorSet"));
+                false
+            }
+            "NeverContactSource" => true,
+            "AllowContactingSource" | "" => false,
+            other => {
+                let message = "this policy is not known";
+                let remark = Remark::new(Code::Value, &policy.start, message).shown(other);
+                remarks.push(remark.fix("AllowContactingSource or NeverContactSource"));
+                false
+            }
+        });
+        let Some(source) = source(written, remarks) else {
+            return;
+        };
+        let count = mirrors.len();
+        let mirrors = mirrors.into_iter();
+        let read = |mirror| scope(mirror, remarks);
+        let mirrors: Vec<String> = mirrors.filter_map(read).collect();
+        if mirrors.len() < count {
+            return;
+        }
+        if mirrors.iter().all(|mirror| *mirror == source) {
+            let message = "an entry without a mirror besides its own source has no effect, and \
+                           neither has its mirrorSourcePolicy";
+            let remark = Remark::new(Code::Ignored, &written.start, message).shown(&source);
+            remarks.push(remark.fix("name a mirror, or remove the entry"));
+            return;
+        }
+        for mirror in &mirrors {
+            let host = mirror.split('/').next().unwrap_or_default();
+            if let Ok(registry) = host.parse()
+                && !Registry::looks_like(host)
+            {
+                // A lone word is a host here, and has to be said to be one.
+                let endpoint = Endpoint::of(&registry);
+                into.endpoint(&written.start, &endpoint, &Manner::default());
+            }
+        }
+        let table = self.0.entry(source).or_insert_with(|| Table {
+            spot: written.start.clone(),
+            digests: Vec::new(),
+            tags: Vec::new(),
+            is_blocked: false,
+        });
+        table.is_blocked |= is_blocked;
+        match kind {
+            Kind::Tag => table.tags.push(mirrors),
+            Kind::Policy | Kind::Digest => table.digests.push(mirrors),
+        }
+    }
+
+    /// One route for each source. The longest that matches decides alone, on the nodes as here.
+    pub(super) fn routes(&self, context: &Context<'_>, into: &mut Imported) {
+        for (source, table) in &self.0 {
+            let digests = order::merged(source, &table.digests);
+            let tags = order::merged(source, &table.tags);
+            let of_kind = |kind, mirrors: Vec<_>| mirrors.into_iter().map(move |one| (one, kind));
+            let mut to: Vec<(&str, RefKind)> = if digests == tags {
+                of_kind(RefKind::Any, digests).collect()
+            } else {
+                let digests = of_kind(RefKind::Digest, digests);
+                digests.chain(of_kind(RefKind::Tag, tags)).collect()
+            };
+            if context.adds_source() || (!table.is_blocked && context.keeps_source()) {
+                to.push((source, RefKind::Any));
+            } else {
+                to.retain(|(mirror, _)| mirror != source);
+            }
+            let place = |mirror| if mirror == source { "source" } else { mirror };
+            let texts: Vec<&str> = to.iter().map(|(mirror, _)| place(*mirror)).collect();
+            let route = into.route(&table.spot, source, &texts);
+            for (target, (_, kind)) in route.to.iter_mut().zip(to) {
+                target.ref_kind = kind;
+            }
+            route.library = Library::Keep;
+            if let Some((parent, hidden)) = self.parent(source) {
+                into.remarks.extend(shadow(source, table, parent, hidden));
+            }
+        }
+    }
+
+    /// The table that would decide if this source's own did not.
+    fn parent(&self, source: &str) -> Option<(&str, &Table)> {
+        let (host, _) = source.split_once('/').unwrap_or((source, ""));
+        let paths =
+            std::iter::successors(source.rsplit_once('/'), |(path, _)| path.rsplit_once('/'));
+        let paths = paths.map(|(path, _)| path.to_owned());
+        let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+        let domain = |host: &str| host.split_once('.').map(|(_, domain)| domain.to_owned());
+        let domains =
+            std::iter::successors(domain(host.strip_prefix("*.").unwrap_or(host)), |below| {
+                domain(below)
+            });
+        let mut wider = paths.chain(domains.map(|domain| format!("*.{domain}")));
+        wider.find_map(|wider| {
+            let (source, table) = self.0.get_key_value(&wider)?;
+            Some((source.as_str(), table))
+        })
+    }
+}
+
+/// `W-SHADOW`: what a shorter source would have done and this one does not.
+fn shadow(source: &str, table: &Table, parent: &str, hidden: &Table) -> Option<Remark> {
+    let lost = [
+        (!hidden.digests.is_empty() && table.digests.is_empty()).then_some("mirrors for digests"),
+        (!hidden.tags.is_empty() && table.tags.is_empty()).then_some("mirrors for tags"),
+        (hidden.is_blocked && !table.is_blocked).then_some("NeverContactSource"),
+    ];
+    let lost: Vec<&str> = lost.into_iter().flatten().collect();
+    if lost.is_empty() {
+        return None;
+    }
+    let lost = lost.join(" and ");
+    let message = format!("{source} hides what {parent} has, and has no {lost} of its own");
+    let remark = Remark::new(Code::Shadow, &table.spot, message);
+    Some(remark.fix(format!(
+        "say it for {source} as well, or leave {source} out"
+    )))
+}
+
+/// A source: also `*.DOMAIN`, whose whole host the mirrors stand for.
+fn source(written: &Scalar, remarks: &mut Vec<Remark>) -> Option<String> {
+    let Some(domain) = written.text.strip_prefix("*.") else {
+        return scope(written, remarks);
+    };
+    let domain = domain.parse::<Registry>();
+    let flawed = |_: &_| {
+        let message = "a source with * is a whole domain, *.DOMAIN";
+        let remark = Remark::new(Code::Reference, &written.start, message);
+        remarks.push(remark.shown(&written.text));
+    };
+    let domain = domain.inspect_err(flawed).ok()?;
+    Some(format!("*.{domain}"))
+}
+
+/// `HOST[:PORT][/PATH]`, in one spelling.
+fn scope(written: &Scalar, remarks: &mut Vec<Remark>) -> Option<String> {
+    let text = written.text.as_str();
+    if let Err(remark) = without_scheme(text, &written.start) {
+        remarks.push(remark);
+        return None;
+    }
+    let parsed = match text.split_once('/') {
+        Some((host, path)) => host.parse::<Registry>().and_then(|host| {
+            let path: RepositoryName = path.parse()?;
+            Ok(format!("{host}/{path}"))
+        }),
+        None => text.parse::<Registry>().map(|host| host.to_string()),
+    };
+    let flawed = |invalid: &_| {
+        let message = format!("this is neither HOST nor HOST/PATH: {invalid}");
+        let remark = Remark::new(Code::Reference, &written.start, message).shown(text);
+        remarks.push(remark.fix("name a registry or a folder in it, without a tag"));
+    };
+    parsed.inspect_err(flawed).ok()
+}

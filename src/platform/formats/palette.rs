@@ -1,0 +1,8 @@
+//! Palette: the registry override of Spectro Cloud.
+
+mod edge;
+pub(in crate::platform) mod import;
+mod registry;
+pub(in crate::platform) mod render;
+#[cfg(test)]
+pub(super) mod vectors;

@@ -1,0 +1,57 @@
+//! Edge hosts' user data.
+
+use super::{
+    import::{Palette, word},
+    registry::Server,
+};
+use crate::{
+    oci::Registry,
+    platform::{
+        formats::imageswap::import::Word,
+        reading::{
+            diagnostic::Remark,
+            node::{Kind, Node},
+        },
+    },
+};
+
+impl Palette<'_> {
+    /// `stylus`: registries, and which prefixes become which.
+    pub(super) fn edge(&mut self, stylus: &Node) {
+        let external = stylus.get("externalRegistries");
+        let listed = external.and_then(|external| external.get("registries"));
+        let single = stylus.get("registryCredentials");
+        for node in listed.into_iter().flat_map(Node::items).chain(single) {
+            let into = &mut *self.routing.into;
+            Server::edge(node, &mut into.remarks).admit(into);
+        }
+        if let Some(node) = listed.filter(|node| !matches!(node.kind, Kind::Sequence(_))) {
+            self.remark(node.misfit("registries is a list"));
+        }
+        let rules = external.and_then(|external| external.get("registryMappingRules"));
+        if let Some(node) = rules.filter(|node| !node.is_mapping()) {
+            self.remark(node.misfit("registryMappingRules is a mapping"));
+        }
+        for (source, target) in rules.into_iter().flat_map(Node::entries) {
+            let made = match target.scalar() {
+                Some(target) => self.rule(&word(source), &word(target)),
+                None => Err(target.misfit("a prefix becomes another prefix")),
+            };
+            if let Err(remark) = made {
+                self.remark(remark);
+            }
+        }
+    }
+
+    /// The prefix is replaced, by whole elements, and the rest is kept.
+    fn rule(&mut self, source: &Word, target: &Word) -> Result<(), Remark> {
+        let from = self.routing.prefix(source)?;
+        let target = self.routing.target(target, "")?;
+        self.routing.prefixed(&source.spot, &from, &target);
+        if let (Ok(registry), Some((_, path))) = (from.parse::<Registry>(), target.split_once('/'))
+        {
+            self.routing.into.alias(&source.spot, path, &registry);
+        }
+        Ok(())
+    }
+}

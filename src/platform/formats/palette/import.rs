@@ -1,0 +1,302 @@
+//! Palette's registry override: the `registry-info` Secret, Helm values, edge hosts' user data,
+//! and what Palette makes of them on a node.
+//!
+//! All carry one map in imageswap's words. Where it leads is asked first; then the folder that
+//! keeps the registry's name, since the documented layouts contradict each other.
+
+use std::collections::BTreeMap;
+
+use super::registry::{Home, Server};
+use crate::{
+    oci::RepositoryName,
+    platform::{
+        formats::imageswap::import::{Map, Pair, Routing, Swap, Word},
+        import::{Context, Piece},
+        model::imported::Imported,
+        reading::{
+            diagnostic::{Code, Remark},
+            kube,
+            location::{Spot, Text},
+            node::{Node, Scalar},
+        },
+    },
+    route::Unmatched,
+};
+
+pub(in crate::platform) fn import(
+    pieces: &[Piece<'_>],
+    context: &Context<'_>,
+    into: &mut Imported,
+) {
+    let mut palette = Palette {
+        routing: Routing::new(context, into),
+        everything: None,
+        folders: BTreeMap::new(),
+    };
+    for piece in pieces {
+        match piece {
+            Piece::Map(text) => palette.text(text, None),
+            Piece::Node(node) => palette.document(node),
+        }
+    }
+    let Palette {
+        everything,
+        folders,
+        ..
+    } = palette;
+    // Where the webhook is at work as well, nodes ask for what it has made of the names.
+    for (folder, spot) in &folders {
+        into.route(spot, folder, &["source"]);
+    }
+    if context.adds_source() {
+        into.unmatched = Some(Unmatched::Source);
+    } else if let Some(Everything::Refused(spot)) = everything {
+        into.route(&spot, "*", &[]);
+    }
+}
+
+pub(super) struct Palette<'i> {
+    pub(super) routing: Routing<'i>,
+    /// What happens to other registries than those of maps, if there was a map.
+    everything: Option<Everything>,
+    /// Where maps lead, and where each is named first.
+    folders: BTreeMap<String, Spot>,
+}
+
+enum Everything {
+    /// A map says it by `default`.
+    Routed,
+    /// A site without the Internet has what it has.
+    Refused(Spot),
+}
+
+impl Palette<'_> {
+    pub(super) fn remark(&mut self, remark: Remark) {
+        self.routing.into.remark(remark);
+    }
+
+    fn document(&mut self, node: &Node) {
+        if let Some(kind) = kube::kind(node) {
+            let keys = ["DOMAIN", "MIRROR_REGISTRIES"];
+            let parts = ["data", "stringData"];
+            let has = |key| parts.iter().any(|part| node.at(&[part, key]).is_some());
+            if kind == "Secret" && keys.into_iter().any(has) {
+                self.secret(node);
+            } else {
+                let message = "this kind of object has no registry override";
+                self.remark(Remark::new(Code::Skipped, &node.spot, message).shown(kind));
+            }
+            return;
+        }
+        let mut is_known = self.helm(node);
+        if let Some(config) = node.get("config") {
+            is_known |= self.helm(config);
+        }
+        if let Some(stylus) = node.get("stylus") {
+            self.edge(stylus);
+            is_known = true;
+        }
+        if let Some(registry) = node.at(&["plugins", "io.containerd.grpc.v1.cri", "registry"]) {
+            self.rendered(registry);
+            is_known = true;
+        }
+        if !is_known {
+            let message = "this is no registry override of Palette";
+            let fix = "it is a Secret with MIRROR_REGISTRIES, Helm values with ociImageRegistry, \
+                       user data with stylus, or the map itself";
+            self.remark(Remark::new(Code::Kind, &node.spot, message).fix(fix));
+        }
+    }
+
+    fn secret(&mut self, node: &Node) {
+        let into = &mut *self.routing.into;
+        let home = Server::secret(node, &mut into.remarks).admit(into);
+        match kube::data(node, "MIRROR_REGISTRIES", &mut into.remarks) {
+            Some(map) if !map.text.trim().is_empty() => self.text(&map, home.as_ref()),
+            _ => self.without_map(&node.spot, "MIRROR_REGISTRIES"),
+        }
+    }
+
+    /// Whether there was something to read.
+    fn helm(&mut self, values: &Node) -> bool {
+        let mut is_known = false;
+        if let Some(node) = values.get("ociImageRegistry") {
+            is_known = true;
+            let into = &mut *self.routing.into;
+            let home = Server::helm(node, &mut into.remarks).admit(into);
+            let key = "mirrorRegistries";
+            match node.string(key, &mut into.remarks) {
+                Some(map) if !map.text.trim().is_empty() => {
+                    let text = Text::within(&*map.text, map.start.clone());
+                    self.text(&text, home.as_ref());
+                }
+                // The chart's own values are all empty.
+                _ if home.is_none() => {}
+                _ => self.without_map(&node.spot, key),
+            }
+        }
+        if let Some(node) = values.get("ociPackRegistry") {
+            is_known = true;
+            let into = &mut *self.routing.into;
+            Server::helm(node, &mut into.remarks).admit_packs(into);
+        }
+        let key = values.at(&["ociPackEcrRegistry", "accessKey"]);
+        if let Some(key) = key.filter(|key| key.text() != Some("")) {
+            let message = "packs in ECR need a login by AWS keys, which the mirror does not make";
+            self.remark(Remark::new(Code::Ignored, &key.spot, message));
+        }
+        is_known
+    }
+
+    fn without_map(&mut self, spot: &Spot, key: &str) {
+        let remark = Remark::new(Code::Value, spot, format!("{key} says nothing"));
+        self.remark(remark.fix("write SOURCE::TARGET, with commas between several"));
+    }
+
+    fn text(&mut self, text: &Text<'_>, home: Option<&Home>) {
+        let map = Map::read(text, &mut self.routing.into.remarks);
+        self.map(map, home, &text.start());
+    }
+
+    fn map(&mut self, mut map: Map, home: Option<&Home>, spot: &Spot) {
+        let values = map.registries.all.iter_mut().map(|pair| &mut pair.value);
+        for value in values.chain(&mut map.default) {
+            one_dialect(value, &mut self.routing.into.remarks);
+        }
+        if map.default.is_some() {
+            self.everything = Some(Everything::Routed);
+        } else if self.everything.is_none() {
+            self.everything = Some(Everything::Refused(spot.clone()));
+        }
+        for swap in self.routing.map(&map) {
+            let further = self.further(&swap, home);
+            for target in [Some(&swap.target), further.as_ref()].into_iter().flatten() {
+                self.alias(&swap, target);
+            }
+        }
+    }
+
+    /// Asks the folder that keeps the registry's name as well; returns it.
+    fn further(&mut self, swap: &Swap, home: Option<&Home>) -> Option<String> {
+        let (host, path) = halves(&swap.target);
+        let home = match home {
+            Some(home) if home.host.as_str() == host => Some(home),
+            Some(home) => {
+                let message = format!("this is not {}: its login is not used here", home.host);
+                let remark = Remark::new(Code::CredentialScope, &swap.spot, message);
+                let fix = "give a login for this host, or none if it needs none";
+                self.remark(remark.shown(&swap.target).fix(fix));
+                None
+            }
+            None => None,
+        };
+        let folder = match home {
+            Some(Home {
+                folder: Some(folder),
+                ..
+            }) => {
+                if !is_below(&swap.target, folder) {
+                    let message = format!("this is outside of {folder}");
+                    let remark = Remark::new(Code::BasePath, &swap.spot, message);
+                    let fix = "images below it are asked for as well; is the base path right?";
+                    self.remark(remark.shown(&swap.target).fix(fix));
+                }
+                folder.clone()
+            }
+            _ => match path.rsplit_once('/') {
+                Some((above, last)) if last.contains('.') => format!("{host}/{above}"),
+                _ if path.is_empty() || path.contains('.') => host.to_owned(),
+                _ => swap.target.clone(),
+            },
+        };
+        let named: RepositoryName = swap.registry.host().parse().ok()?;
+        let target = format!("{folder}/{named}");
+        self.routing.further(swap, &target);
+        let spot = || swap.spot.clone();
+        self.folders.entry(folder).or_insert_with(spot);
+        Some(target)
+    }
+
+    /// Lets nodes whose map names this mirror instead of the target's host ask for the same path.
+    fn alias(&mut self, swap: &Swap, target: &str) {
+        let (_, path) = halves(target);
+        if !path.is_empty() && path.split('/').next() != Some("v2") {
+            let Swap { spot, registry, .. } = swap;
+            self.routing.into.alias(spot, path, registry);
+        }
+    }
+
+    /// containerd's configuration, as Palette writes it on nodes.
+    fn rendered(&mut self, registry: &Node) {
+        let mut map = Map::default();
+        for (key, mirror) in registry.get("mirrors").into_iter().flat_map(Node::entries) {
+            let remarks = &mut self.routing.into.remarks;
+            let endpoints = mirror.strings("endpoint", remarks);
+            let Some((first, more)) = endpoints.split_first() else {
+                continue;
+            };
+            for more in more {
+                let message = "Palette writes one endpoint; further ones are not read";
+                let remark = Remark::new(Code::Ignored, &more.start, message);
+                self.remark(remark.fix("import the file as containerd"));
+            }
+            let mut value = word(first);
+            if let Some((scheme, bare)) = value.text.split_once("://") {
+                let bare = bare.to_owned();
+                if scheme == "http" {
+                    self.plaintext(&value.spot, halves(&bare).0);
+                }
+                value.text = bare;
+            }
+            match key.text.as_str() {
+                "*" => map.default = Some(value),
+                _ => map.registries.put(Pair {
+                    key: word(key),
+                    value,
+                }),
+            }
+        }
+        for (host, config) in registry.get("configs").into_iter().flat_map(Node::entries) {
+            let into = &mut *self.routing.into;
+            Server::rendered(host, config, &mut into.remarks).admit(into);
+        }
+        self.map(map, None, &registry.spot);
+    }
+
+    fn plaintext(&mut self, spot: &Spot, host: &str) {
+        if let Some(upstream) = self.routing.into.upstream(spot, host) {
+            upstream.urls = vec![format!("http://{host}")];
+        }
+    }
+}
+
+/// The management plane's dialect has `/v2/` before the path, imageswap's has not.
+fn one_dialect(value: &mut Word, remarks: &mut Vec<Remark>) {
+    let (host, path) = halves(&value.text);
+    let bare = match path.strip_prefix("v2") {
+        Some("") => host.to_owned(),
+        Some(below) if below.starts_with('/') => format!("{host}{below}"),
+        _ => return,
+    };
+    let message = "this is in the dialect of containerd's configuration; it means the same";
+    remarks.push(value.remark(Code::Dialect, message));
+    value.text = bare;
+}
+
+/// Whether a path is a folder or in it.
+fn is_below(path: &str, folder: &str) -> bool {
+    let rest = path.strip_prefix(folder);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Host and path.
+pub(super) fn halves(target: &str) -> (&str, &str) {
+    target.split_once('/').unwrap_or((target, ""))
+}
+
+pub(super) fn word(scalar: &Scalar) -> Word {
+    Word {
+        text: scalar.text.clone(),
+        spot: scalar.start.clone(),
+    }
+}

@@ -1,0 +1,279 @@
+//! The registry that has the images: how it is met, and with which login.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+
+use super::import::{halves, word};
+use crate::{
+    oci::{Registry, RepositoryName},
+    platform::{
+        formats::imageswap::import::Word,
+        import::placeholder_of,
+        model::imported::{Authority, Imported},
+        reading::{
+            diagnostic::{Code, Level, Remark},
+            kube,
+            node::{Node, Scalar},
+        },
+    },
+    secret::Secret,
+    upstream::Credential,
+};
+
+/// What a file says of a registry, whatever its keys are called. Empty texts and placeholders
+/// count as none.
+#[derive(Default)]
+pub(super) struct Server {
+    domain: Option<Word>,
+    base: Option<Word>,
+    username: Option<Word>,
+    password: Option<Word>,
+    is_insecure: bool,
+    authority: Option<Word>,
+    /// What may stand before the domain, beside `http`.
+    scheme: Option<&'static str>,
+}
+
+/// Where its images are.
+#[derive(Debug)]
+pub(super) struct Home {
+    pub(super) host: Registry,
+    /// `HOST[:PORT]/PATH`, if there is a base path.
+    pub(super) folder: Option<String>,
+}
+
+impl Server {
+    /// The Secret `registry-info`.
+    pub(super) fn secret(node: &Node, remarks: &mut Vec<Remark>) -> Self {
+        let mut field = |key: &str| {
+            let text = kube::data(node, key, remarks)?;
+            let word = Word {
+                spot: text.start(),
+                text: text.text.into_owned(),
+            };
+            filled(key, word, remarks)
+        };
+        let insecure = field("INSECURE");
+        let server = Self {
+            domain: field("DOMAIN"),
+            base: field("BASE_PATH"),
+            username: field("USERNAME"),
+            password: field("PASSWORD"),
+            authority: field("CA_CERT"),
+            ..Self::default()
+        };
+        let is_insecure = match insecure.as_ref().map(|word| word.text.as_str()) {
+            None => false,
+            Some(text) if text.eq_ignore_ascii_case("false") => false,
+            Some(text) if text.eq_ignore_ascii_case("true") => true,
+            Some(_) => {
+                let message = "INSECURE is neither true nor false";
+                remarks.extend(insecure.map(|word| word.remark(Code::Value, message)));
+                false
+            }
+        };
+        Self {
+            is_insecure,
+            ..server
+        }
+    }
+
+    /// Helm values.
+    pub(super) fn helm(node: &Node, remarks: &mut Vec<Remark>) -> Self {
+        Self {
+            base: field(node, "baseContentPath", remarks),
+            authority: field(node, "caCert", remarks),
+            is_insecure: node.flag("insecureSkipVerify", remarks) == Some(true),
+            scheme: Some("https"),
+            ..Self::with_login(node, "endpoint", remarks)
+        }
+    }
+
+    /// An edge host's user data.
+    pub(super) fn edge(node: &Node, remarks: &mut Vec<Remark>) -> Self {
+        let mut server = Self {
+            is_insecure: node.flag("insecure", remarks) == Some(true),
+            ..Self::with_login(node, "domain", remarks)
+        };
+        if server.domain.is_none() && node.get("domain").is_none() {
+            let remark = Remark::new(Code::Value, &node.spot, "domain is missing");
+            remarks.push(remark.fix("write the registry's host"));
+        }
+        let certificates = node.strings("certificates", remarks);
+        if let Some(first) = certificates.first() {
+            let mut all = word(first);
+            let further = certificates.iter().skip(1);
+            all.text.extend(further.flat_map(|one| ["\n", &one.text]));
+            server.authority = filled("certificates", all, remarks);
+        }
+        if let Some(coded) = field(node, "encodedPassword", remarks) {
+            let bytes = STANDARD.decode(coded.text.trim_end());
+            let text = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            if text.is_none() {
+                let message = "encodedPassword is no text in base64";
+                remarks.push(Remark::new(Code::AuthBase64, &coded.spot, message));
+            }
+            server.password = text.map(|text| Word { text, ..coded });
+        }
+        server
+    }
+
+    /// A host's part of containerd's configuration.
+    pub(super) fn rendered(host: &Scalar, node: &Node, remarks: &mut Vec<Remark>) -> Self {
+        let login = node.get("auth");
+        let login = login.map(|auth| Self::with_login(auth, "domain", remarks));
+        let tls = node.get("tls");
+        Self {
+            domain: Some(word(host)),
+            is_insecure: tls.and_then(|tls| tls.flag("insecure_skip_verify", remarks))
+                == Some(true),
+            ..login.unwrap_or_default()
+        }
+    }
+
+    fn with_login(node: &Node, domain: &str, remarks: &mut Vec<Remark>) -> Self {
+        Self {
+            domain: field(node, domain, remarks),
+            username: field(node, "username", remarks),
+            password: field(node, "password", remarks),
+            ..Self::default()
+        }
+    }
+
+    /// Adds the registry and its login; returns where the images are.
+    pub(super) fn admit(self, into: &mut Imported) -> Option<Home> {
+        let (host, place) = self.meet(into)?;
+        self.log_in(&place, into);
+        let folder = self.folder(&place, into);
+        Some(Home { host, folder })
+    }
+
+    /// As [`Self::admit`], for a login that is for packs only.
+    pub(super) fn admit_packs(self, into: &mut Imported) {
+        if let Some((_, place)) = self.meet(into) {
+            let folder = self.folder(&place, into).unwrap_or(place);
+            self.log_in(&folder, into);
+        }
+    }
+
+    /// The host, and `HOST[:PORT][/PATH]` as it is written.
+    fn meet(&self, into: &mut Imported) -> Option<(Registry, String)> {
+        let Some(domain) = &self.domain else {
+            if let Some(username) = &self.username {
+                let message = "a login for no registry: the domain is missing";
+                let remark = Remark::new(Code::Value, &username.spot, message);
+                into.remark(remark.fix("write the registry's host"));
+            }
+            return None;
+        };
+        let (scheme, bare) = domain.text.split_once("://").unwrap_or(("", &domain.text));
+        let bare = bare.trim_end_matches('/');
+        if !(["", "http"].contains(&scheme) || self.scheme == Some(scheme)) {
+            let remark = domain.remark(Code::Scheme, "the domain has no scheme");
+            into.remark(remark.fix("write HOST or HOST:PORT"));
+            return None;
+        }
+        let (host, path) = halves(bare);
+        let is_path = path.is_empty() || path.parse::<RepositoryName>().is_ok();
+        let Some(host) = host.parse::<Registry>().ok().filter(|_| is_path) else {
+            let remark = domain.remark(Code::Reference, "this is no registry");
+            into.remark(remark.fix("write HOST or HOST:PORT"));
+            return None;
+        };
+        self.set_up(&host, scheme, domain, into);
+        let place = joined(host.as_str(), path);
+        Some((host, place))
+    }
+
+    fn set_up(&self, host: &Registry, scheme: &str, domain: &Word, into: &mut Imported) {
+        let is_plain = scheme == "http";
+        let authority = self.authority(into);
+        if !is_plain && !self.is_insecure && authority.is_none() {
+            return;
+        }
+        if let Some(upstream) = into.upstream(&domain.spot, host.as_str()) {
+            if is_plain {
+                upstream.urls = vec![format!("http://{host}")];
+            }
+            upstream.is_verified = !self.is_insecure;
+            upstream.authority = authority.map(Authority::Pem);
+        }
+    }
+
+    fn authority(&self, into: &mut Imported) -> Option<String> {
+        let Word { text, spot } = self.authority.as_ref()?;
+        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+        if !found.is_ok_and(|found| !found.is_empty()) {
+            let remark = Remark::new(Code::Authority, spot, "there is no certificate in PEM here");
+            into.remark(remark.fix("PEM has lines such as -----BEGIN CERTIFICATE-----"));
+            return None;
+        }
+        if self.is_insecure {
+            let message = "certificates are not checked, so this authority changes nothing";
+            let remark = Remark::new(Code::Authority, spot, message).level(Level::Warning);
+            into.remark(remark.fix("let certificates be checked: this authority suffices"));
+        }
+        Some(text.clone())
+    }
+
+    fn log_in(&self, place: &str, into: &mut Imported) {
+        let (username, password) = match (&self.username, &self.password) {
+            (None, None) => return,
+            (Some(username), Some(password)) => (username, password),
+            (Some(Word { spot, .. }), None) | (None, Some(Word { spot, .. })) => {
+                let message = "a user name and a password belong together; one is missing";
+                let remark = Remark::new(Code::Value, spot, message);
+                into.remark(remark.fix("write both, or leave both empty"));
+                return;
+            }
+        };
+        let is_odd = |letter: char| letter == ':' || letter.is_control();
+        if username.text.contains(is_odd) {
+            let message = "a user name holds no colon and no control characters";
+            into.remark(Remark::new(Code::Value, &username.spot, message));
+            return;
+        }
+        let credential = Credential::Password {
+            username: username.text.clone(),
+            password: Secret::new(password.text.as_str()),
+        };
+        into.login(&username.spot, place, credential);
+    }
+
+    /// The place with the base path, which may be in it already.
+    fn folder(&self, place: &str, into: &mut Imported) -> Option<String> {
+        let base = self.base.as_ref()?;
+        let path = base.text.trim_matches('/');
+        if path.parse::<RepositoryName>().is_err() {
+            let remark = base.remark(Code::Reference, "this is no path in a registry");
+            into.remark(remark.fix("write folders in lower case with slashes between them"));
+            return None;
+        }
+        let is_there = place.ends_with(&format!("/{path}"));
+        Some(joined(place, if is_there { "" } else { path }))
+    }
+}
+
+fn joined(place: &str, path: &str) -> String {
+    if path.is_empty() {
+        place.to_owned()
+    } else {
+        format!("{place}/{path}")
+    }
+}
+
+fn field(node: &Node, key: &str, remarks: &mut Vec<Remark>) -> Option<Word> {
+    let found = node.string(key, remarks).map(word);
+    filled(key, found?, remarks)
+}
+
+/// The text without an end of line, unless nothing real stands there.
+fn filled(key: &str, word: Word, remarks: &mut Vec<Remark>) -> Option<Word> {
+    let Word { text, spot } = word;
+    let text = text.trim_end_matches(['\n', '\r']).to_owned();
+    if let Some(remark) = placeholder_of(key, &text, &spot) {
+        remarks.push(remark);
+        return None;
+    }
+    (!text.is_empty()).then_some(Word { text, spot })
+}

@@ -1,0 +1,108 @@
+//! Palette's registry override: the Secret, Helm values, and edge hosts' user data.
+
+use crate::{
+    oci::Registry,
+    platform::{
+        formats::imageswap,
+        render::{Mirror, Rendered, Rendering},
+    },
+};
+
+pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
+    let (pairs, mut notes) = imageswap::render::paths(mirror);
+    notes.push(
+        "The two maps differ on purpose: the Secret's goes to containerd, which needs /v2/ in \
+         it, that of the values to imageswap, which must not have it."
+            .to_owned(),
+    );
+    notes.push(
+        "Names and passwords stay empty: the mirror logs in at the registries itself. So does the \
+         base path: the mirror's paths begin with a registry."
+            .to_owned(),
+    );
+    if let Some(file) = &mirror.ca_file {
+        notes.push(format!(
+            "CA_CERT, caCert and certificates need the text of {file}, in PEM."
+        ));
+    }
+    let files = [
+        ("registry-secret.yaml", secret(mirror, &pairs)),
+        ("values.yaml", values(mirror, &pairs)),
+        ("user-data.yaml", edge(mirror, &pairs)),
+    ];
+    let files = files.map(|(path, text)| Rendered {
+        path: path.to_owned(),
+        text,
+    });
+    Rendering {
+        files: files.into(),
+        notes,
+    }
+}
+
+/// A registry and the mirror's path for it.
+type Pair<'m> = (&'m Registry, &'m str);
+
+/// The pairs in imageswap's words, with something before each path.
+fn list(mirror: &Mirror, before: &str, pairs: &[Pair<'_>]) -> String {
+    let authority = &mirror.authority;
+    let pair = |(registry, path): &Pair<'_>| format!("{registry}::{authority}{before}/{path}");
+    pairs.iter().map(pair).collect::<Vec<_>>().join(",")
+}
+
+fn secret(mirror: &Mirror, pairs: &[Pair<'_>]) -> String {
+    let (authority, insecure) = (&mirror.authority, !mirror.is_tls);
+    format!(
+        "apiVersion: v1
+kind: Secret
+metadata:
+  name: registry-info
+  namespace: jet-system
+type: Opaque
+stringData:
+  DOMAIN: \"{authority}\"
+  BASE_PATH: \"\"
+  USERNAME: \"\"
+  PASSWORD: \"\"
+  INSECURE: \"{insecure}\"
+  CA_CERT: \"\"
+  MIRROR_REGISTRIES: \"{}\"
+",
+        list(mirror, "/v2", pairs)
+    )
+}
+
+fn values(mirror: &Mirror, pairs: &[Pair<'_>]) -> String {
+    let (authority, insecure) = (&mirror.authority, !mirror.is_tls);
+    format!(
+        "config:
+  ociImageRegistry:
+    endpoint: \"{authority}\"
+    name: \"Roadstead\"
+    password: \"\"
+    username: \"\"
+    baseContentPath: \"\"
+    insecureSkipVerify: {insecure}
+    caCert: \"\"
+    mirrorRegistries: \"{}\"
+",
+        list(mirror, "", pairs)
+    )
+}
+
+fn edge(mirror: &Mirror, pairs: &[Pair<'_>]) -> String {
+    let (authority, insecure) = (&mirror.authority, !mirror.is_tls);
+    let rule =
+        |(registry, path): &Pair<'_>| format!("      \"{registry}\": \"{authority}/{path}\"\n");
+    let rules: Vec<_> = pairs.iter().map(rule).collect();
+    format!(
+        "stylus:
+  externalRegistries:
+    registries:
+      - domain: \"{authority}\"
+        insecure: {insecure}
+    registryMappingRules:
+{}",
+        rules.concat()
+    )
+}

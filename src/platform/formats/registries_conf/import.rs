@@ -1,0 +1,353 @@
+//! The `registries.conf` of podman, skopeo, buildah and CRI-O.
+
+use super::pattern::Place;
+use crate::{
+    oci::Registry,
+    platform::{
+        import::{Context, Piece, nodes},
+        model::{
+            endpoint::{Endpoint, Manner},
+            imported::Imported,
+        },
+        reading::{
+            diagnostic::{Code, Level, Remark},
+            node::{Node, Scalar},
+        },
+    },
+    route::{Library, RefKind, TargetText},
+};
+
+/// One `[[registry]]`.
+struct Entry<'p> {
+    prefix: Place<'p>,
+    /// Where the names really are; none: where they say.
+    location: Option<Place<'p>>,
+    mirrors: Vec<Mirror<'p>>,
+    proof: Proof,
+    is_blocked: bool,
+}
+
+struct Mirror<'p> {
+    location: Place<'p>,
+    proof: Proof,
+    ref_kind: RefKind,
+}
+
+/// Whether a registry has to show a certificate that holds: `insecure` says no.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    Needed,
+    Waived,
+}
+
+pub(in crate::platform) fn import(
+    pieces: &[Piece<'_>],
+    context: &Context<'_>,
+    into: &mut Imported,
+) {
+    let mut entries: Vec<Entry<'_>> = Vec::new();
+    for node in nodes(pieces) {
+        if let Some(old) = node.get("registries") {
+            let message = "this is version 1 of registries.conf, which knows no mirrors";
+            let remark = Remark::new(Code::Kind, &old.spot, message);
+            into.remark(remark.fix("write [[registry]] tables with prefix, location and blocked"));
+        }
+        unread(node, into);
+        for table in tables(node, "registry", into) {
+            if let Some(entry) = Entry::read(table, into) {
+                add(entry, &mut entries, into);
+            }
+        }
+    }
+    for entry in &entries {
+        entry.route(&entries, context, into);
+    }
+}
+
+/// What says nothing about names that are written out, as nodes ask for them.
+fn unread(node: &Node, into: &mut Imported) {
+    let search = node.strings("unqualified-search-registries", &mut into.remarks);
+    if let Some(other) = search.iter().find(|one| one.text != "docker.io") {
+        let message = "short names are not searched for here: nodes ask for names written out";
+        let remark = Remark::new(Code::Ignored, &other.start, message).level(Level::Note);
+        into.remark(remark.shown(&other.text));
+    }
+    if let Some((first, _)) = node.get("aliases").and_then(|node| node.entries().next()) {
+        let message = "short names are the nodes' own: they ask for names written out";
+        into.remark(Remark::new(Code::Skipped, &first.start, message).shown(&first.text));
+    }
+    let helpers = node.strings("credential-helpers", &mut into.remarks);
+    if let Some(helper) = helpers
+        .iter()
+        .find(|one| one.text != "containers-auth.json")
+    {
+        let message = "logins of helpers are not taken over";
+        let remark = Remark::new(Code::Ignored, &helper.start, message).shown(&helper.text);
+        into.remark(remark.fix("name it as the helper of a [[credential]]"));
+    }
+}
+
+/// The tables of a list; whatever else stands there is remarked on.
+fn tables<'n>(node: &'n Node, key: &str, into: &mut Imported) -> Vec<&'n Node> {
+    let Some(list) = node.get(key) else {
+        return Vec::new();
+    };
+    let (tables, others): (Vec<_>, Vec<_>) = list.items().iter().partition(|one| one.is_mapping());
+    let is_list = matches!(list.kind, crate::platform::reading::node::Kind::Sequence(_));
+    for other in others.into_iter().chain((!is_list).then_some(list)) {
+        into.remark(other.misfit(&format!("{key} is a list of tables, [[{key}]]")));
+    }
+    tables
+}
+
+/// Keeps an entry, unless its prefix is decided already: by the first of one file, by the last of
+/// several files.
+fn add<'p>(entry: Entry<'p>, entries: &mut Vec<Entry<'p>>, into: &mut Imported) {
+    let (place, spot) = (entry.place(), &entry.prefix.written.start);
+    for other in entries.iter().filter(|other| other.place() == place) {
+        let differs = |what: &str| {
+            let message = format!(
+                "the same location is {what} in one place only; the other is {}",
+                other.prefix.written.start
+            );
+            let remark = Remark::new(Code::Duplicate, spot, message);
+            remark
+                .shown(&place.written.text)
+                .fix("say the same in both")
+        };
+        if other.proof != entry.proof {
+            into.remark(differs("insecure"));
+        }
+        if other.is_blocked != entry.is_blocked {
+            into.remark(differs("blocked"));
+        }
+    }
+    let known = entries
+        .iter_mut()
+        .find(|other| other.prefix == entry.prefix);
+    let Some(other) = known else {
+        entries.push(entry);
+        return;
+    };
+    let before = &other.prefix.written.start;
+    let (unused, used) = if before.file == spot.file {
+        (spot, before)
+    } else {
+        (before, spot)
+    };
+    let message = format!("this prefix is decided elsewhere, in {used}");
+    let remark = Remark::new(Code::Ignored, unused, message);
+    into.remark(
+        remark
+            .shown(&entry.prefix.written.text)
+            .fix("remove one of them"),
+    );
+    if before.file != spot.file {
+        *other = entry;
+    }
+}
+
+impl<'p> Entry<'p> {
+    fn read(table: &'p Node, into: &mut Imported) -> Option<Self> {
+        let [prefix, location] = ["prefix", "location"].map(|key| text(table, key, into));
+        let Some(first) = prefix.or(location) else {
+            let message = "a [[registry]] has a prefix, a location, or both";
+            into.remark(Remark::new(Code::Value, &table.spot, message));
+            return None;
+        };
+        if let Some(usage) = table.get("pull-from-mirror") {
+            let message = "pull-from-mirror is for a [[registry.mirror]]";
+            into.remark(Remark::new(Code::Value, &usage.spot, message));
+        }
+        let usual = match flag(table, "mirror-by-digest-only", into) {
+            Some(true) => RefKind::Digest,
+            _ => RefKind::Any,
+        };
+        let mirrors = tables(table, "mirror", into);
+        let mirrors = mirrors.into_iter();
+        let mirrors: Vec<_> = mirrors
+            .filter_map(|mirror| Mirror::read(mirror, usual, into))
+            .collect();
+        let entry = Self {
+            prefix: Place::prefix(first, into)?,
+            location: match location {
+                Some(location) if prefix.is_some() => Some(Place::location(location, into)?),
+                _ => None,
+            },
+            mirrors,
+            proof: Proof::read(table, into),
+            is_blocked: flag(table, "blocked", into) == Some(true),
+        };
+        if location.is_none() && !entry.prefix.is_wildcard() {
+            let message = "only a prefix *.DOMAIN can do without a location";
+            let remark = Remark::new(Code::Value, &first.start, message);
+            into.remark(remark.fix(format!("location = {:?}", first.text)));
+        }
+        let tagged = entry.location.iter();
+        let mut tagged = tagged.chain(entry.mirrors.iter().map(|mirror| &mirror.location));
+        if let Some(place) = tagged.find(|place| place.tag.is_some() != entry.prefix.tag.is_some())
+        {
+            let message = "a tag is replaced by a tag: the prefix has one, or none has";
+            let remark = Remark::new(Code::Reference, &place.written.start, message);
+            into.remark(remark.shown(&place.written.text));
+        }
+        Some(entry).filter(|entry| entry.prefix.can_match(into))
+    }
+
+    /// Where the names are if no mirror has them.
+    fn place(&self) -> &Place<'p> {
+        self.location.as_ref().unwrap_or(&self.prefix)
+    }
+
+    fn is_source(&self) -> bool {
+        *self.place() == self.prefix
+    }
+
+    fn route(&self, all: &[Self], context: &Context<'_>, into: &mut Imported) {
+        let spot = &self.prefix.written.start;
+        let mut to: Vec<TargetText> = Vec::new();
+        for mirror in &self.mirrors {
+            let place = &mirror.location;
+            if is_blocked(place, all) {
+                let message = "this mirror is itself blocked, and not asked";
+                let remark = Remark::new(Code::Ignored, &place.written.start, message);
+                into.remark(
+                    remark
+                        .shown(&place.written.text)
+                        .fix("unblock or remove it"),
+                );
+                continue;
+            }
+            if let Some(target) = ask(place, mirror.proof, into) {
+                let ref_kind = mirror.ref_kind;
+                to.push(TargetText {
+                    ref_kind,
+                    ..target.as_str().into()
+                });
+            }
+        }
+        let place = self.place();
+        let is_blocked = self.is_blocked || is_blocked(place, all);
+        if self.is_source() {
+            if context.adds_source() || (!is_blocked && context.keeps_source()) {
+                self.trust(into);
+                to.push("source".into());
+            }
+        } else {
+            if !is_blocked {
+                to.extend(ask(place, self.proof, into).map(|to| to.as_str().into()));
+            }
+            if context.adds_source() {
+                to.push("source".into());
+            }
+        }
+        // Nodes write names out, and ask for nothing else.
+        into.route_to(spot, &self.prefix.from(), to).library = Library::Keep;
+    }
+
+    /// Meets the registry itself as the entry says.
+    fn trust(&self, into: &mut Imported) {
+        match (self.proof, &self.prefix.registry) {
+            (Proof::Needed, _) => {}
+            (Proof::Waived, Some(registry)) => {
+                insecure(registry, self.prefix.written, into);
+            }
+            (Proof::Waived, None) => {
+                let message = "registries that are not named cannot be trusted unseen";
+                let remark = Remark::new(Code::Ignored, &self.prefix.written.start, message);
+                into.remark(remark.fix("name those that need insecure = true"));
+            }
+        }
+    }
+}
+
+impl<'p> Mirror<'p> {
+    fn read(table: &'p Node, usual: RefKind, into: &mut Imported) -> Option<Self> {
+        let Some(location) = text(table, "location", into) else {
+            let message = "a [[registry.mirror]] has a location";
+            into.remark(Remark::new(Code::Value, &table.spot, message));
+            return None;
+        };
+        let usage = text(table, "pull-from-mirror", into);
+        let ref_kind = match usage.map(|usage| usage.text.as_str()) {
+            Some(_) if usual == RefKind::Digest => {
+                let message = "beside mirror-by-digest-only there is no pull-from-mirror";
+                into.remark(Remark::new(Code::Value, &table.spot, message).fix("remove one"));
+                RefKind::Digest
+            }
+            None => usual,
+            Some("digest-only") => RefKind::Digest,
+            Some("tag-only") => RefKind::Tag,
+            Some("all") => RefKind::Any,
+            Some(other) => {
+                let spot = usage.map_or(&table.spot, |usage| &usage.start);
+                let remark = Remark::new(Code::Value, spot, "there is no such usage").shown(other);
+                into.remark(remark.fix("write all, digest-only or tag-only"));
+                RefKind::Any
+            }
+        };
+        Some(Self {
+            location: Place::location(location, into)?,
+            proof: Proof::read(table, into),
+            ref_kind,
+        })
+    }
+}
+
+/// A text that is there and not empty.
+fn text<'n>(node: &'n Node, key: &str, into: &mut Imported) -> Option<&'n Scalar> {
+    let scalar = node.string(key, &mut into.remarks)?;
+    Some(scalar).filter(|scalar| !scalar.text.is_empty())
+}
+
+fn flag(node: &Node, key: &str, into: &mut Imported) -> Option<bool> {
+    node.flag(key, &mut into.remarks)
+}
+
+impl Proof {
+    fn read(table: &Node, into: &mut Imported) -> Self {
+        match flag(table, "insecure", into) {
+            Some(true) => Self::Waived,
+            _ => Self::Needed,
+        }
+    }
+}
+
+/// Whether the entry with the longest prefix for a place, where it is physically, blocks it.
+fn is_blocked(place: &Place<'_>, all: &[Entry<'_>]) -> bool {
+    let covering = all.iter().filter(|entry| entry.prefix.covers(place));
+    let best = covering.max_by_key(|entry| entry.prefix.precision());
+    best.is_some_and(|entry| entry.is_blocked)
+}
+
+/// The target of a route that leads to a place.
+fn ask(place: &Place<'_>, proof: Proof, into: &mut Imported) -> Option<String> {
+    let registry = place.registry.as_ref()?;
+    let spot = &place.written.start;
+    let upstream = match proof {
+        Proof::Waived => insecure(registry, place.written, into),
+        Proof::Needed => into.endpoint(spot, &Endpoint::of(registry), &Manner::default()),
+    };
+    Some(format!("{}{}", upstream?, place.path()))
+}
+
+/// A registry whose certificate is not checked; on this machine, one without TLS.
+fn insecure(registry: &Registry, written: &Scalar, into: &mut Imported) -> Option<String> {
+    let endpoint = Endpoint::of(registry);
+    let known = into.upstreams.iter();
+    let is_new = !known
+        .into_iter()
+        .any(|known| known.name.as_str() == registry.as_str());
+    if endpoint.is_tls && is_new {
+        let message = "insecure = true also allows http, which is not tried here";
+        let remark = Remark::new(Code::Ignored, &written.start, message);
+        let fix =
+            format!("if it has no TLS: [upstream.\"{registry}\"] url = \"http://{registry}\"");
+        into.remark(remark.shown(registry.as_str()).fix(fix));
+    }
+    let manner = Manner {
+        is_verified: !endpoint.is_tls,
+        ..Manner::default()
+    };
+    into.endpoint(&written.start, &endpoint, &manner)
+}

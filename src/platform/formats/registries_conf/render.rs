@@ -1,0 +1,73 @@
+//! The `registries.conf` of podman, skopeo, buildah and CRI-O.
+
+use crate::{
+    oci::Registry,
+    platform::render::{Mirror, Rendering},
+};
+
+pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
+    let Mirror { authority, .. } = mirror;
+    let blocked = if mirror.falls_back {
+        ""
+    } else {
+        "# Of the registry itself; what is asked of the mirror is not blocked.\nblocked = true\n"
+    };
+    let insecure = if mirror.is_tls {
+        ""
+    } else {
+        "insecure = true\n"
+    };
+    let (paths, mut notes) = mirror.paths();
+    let table = |(registry, path): (&Registry, &str)| {
+        format!(
+            "[[registry]]\nprefix = \"{registry}\"\nlocation = \"{registry}\"\n{blocked}\n\
+             [[registry.mirror]]\nlocation = \"{authority}/{path}\"\n{insecure}"
+        )
+    };
+    let tables: Vec<_> = paths.into_iter().map(table).collect();
+    notes.push(
+        "The file goes to /etc/containers/registries.conf.d/. There is no entry for all \
+         registries: one that is not listed is asked itself."
+            .to_owned(),
+    );
+    if let Some(file) = &mirror.ca_file {
+        notes.push(format!(
+            "Certificates are not named in this file: put {file} into \
+             /etc/containers/certs.d/{authority}/ under a name that ends in .crt."
+        ));
+    }
+    if !Registry::looks_like(authority.as_str()) {
+        notes.push(format!(
+            "{authority} has neither a dot nor a port, so it is taken for a folder of Docker Hub: \
+             give the mirror's full name."
+        ));
+    }
+    Rendering {
+        notes,
+        ..Rendering::one("registries.conf", tables.join("\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::render::tests::mirror;
+
+    #[test]
+    fn a_port_is_met_by_an_alias_or_left_out() {
+        let mirror = Mirror {
+            aliases: vec![("corp".to_owned(), vec!["r.corp:1".parse().unwrap()])],
+            ..mirror("https://m.corp", &["quay.io", "r.corp:1", "r.corp:2"])
+        };
+        let rendering = render(&mirror);
+        let text = &rendering.files[0].text;
+        let mirrors: Vec<_> = text
+            .lines()
+            .filter(|line| line.contains("m.corp"))
+            .collect();
+        let want = ["quay.io", "corp"].map(|path| format!("location = \"m.corp/{path}\""));
+        assert_eq!(mirrors, want);
+        assert!(!text.contains("r.corp:2"));
+        assert!(rendering.notes[0].starts_with("r.corp:2 is left out"));
+    }
+}

@@ -1,0 +1,6 @@
+//! Talos: machine configuration.
+
+pub(in crate::platform) mod import;
+pub(in crate::platform) mod render;
+#[cfg(test)]
+mod vectors;

@@ -1,0 +1,211 @@
+//! Talos: `machine.registries` of its machine configuration, and the newer documents.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use crate::platform::{
+    import::{Context, Piece, nodes},
+    model::{
+        endpoint::{Base, Endpoint, Manner, Scheme},
+        imported::{Authority, Imported},
+        mirrors::{self, Manners, Whose},
+    },
+    reading::{
+        diagnostic::{Code, Remark},
+        kube,
+        node::{Kind, Node, Scalar},
+    },
+};
+
+/// What begins a certificate.
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
+
+pub(in crate::platform) fn import(
+    pieces: &[Piece<'_>],
+    context: &Context<'_>,
+    into: &mut Imported,
+) {
+    let mut manners = Manners::default();
+    let mut named = Vec::new();
+    for node in nodes(pieces) {
+        match kube::kind(node) {
+            None => {
+                let registries = node.at(&["machine", "registries"]);
+                let parts = ["config", "mirrors"].map(|key| registries?.get(key));
+                if let [Some(config), _] = parts {
+                    for (name, config) in mirrors::mappings(config, &mut into.remarks) {
+                        host(name, config, &mut manners, into);
+                    }
+                }
+                if let [_, Some(mirrors)] = parts {
+                    named.extend(mirrors::mappings(mirrors, &mut into.remarks));
+                }
+            }
+            Some("RegistryMirrorConfig") => named.extend(document(node, into)),
+            Some("RegistryAuthConfig") => {
+                if let Some((name, node)) = document(node, into) {
+                    login(name, node, into);
+                }
+            }
+            Some("RegistryTLSConfig") => {
+                if let Some((name, node)) = document(node, into) {
+                    tls(name, node, &mut manners, into);
+                }
+            }
+            Some(kind) => {
+                let message = "this kind of document says nothing about images";
+                into.remark(Remark::new(Code::Skipped, &node.spot, message).shown(kind));
+            }
+        }
+    }
+    for (name, mirror) in named {
+        self::mirror(name, mirror, &manners, context, into);
+    }
+    manners.rest(into);
+}
+
+/// A newer document and its name.
+fn document<'n>(node: &'n Node, into: &mut Imported) -> Option<(&'n Scalar, &'n Node)> {
+    if let Some(version) = node.string("apiVersion", &mut into.remarks)
+        && version.text != "v1alpha1"
+    {
+        let message = "of these documents there is only v1alpha1";
+        into.remark(Remark::new(Code::Kind, &version.start, message).shown(&version.text));
+        return None;
+    }
+    let name = node.string("name", &mut into.remarks);
+    let name = name.filter(|name| !name.text.is_empty());
+    if name.is_none() {
+        let message = "the document has no name, which says the registry that it is for";
+        into.remark(Remark::new(Code::Value, &node.spot, message));
+    }
+    Some((name?, node))
+}
+
+/// `registries.config.HOST`.
+fn host<'p>(name: &'p Scalar, config: &'p Node, manners: &mut Manners<'p>, into: &mut Imported) {
+    if let Some(auth) = config.get("auth") {
+        login(name, auth, into);
+    }
+    if let Some(tls) = config.get("tls") {
+        self::tls(name, tls, manners, into);
+    }
+}
+
+fn login(name: &Scalar, node: &Node, into: &mut Imported) {
+    let is_there = |key: &&str| node.get(key).is_some_and(|node| node.text() != Some(""));
+    let kinds = ["username", "auth", "identityToken"].iter();
+    if kinds.filter(|key| is_there(key)).count() > 1 {
+        let message = "a login is either username and password, or auth, or identityToken";
+        into.remark(Remark::new(Code::Value, &node.spot, message).fix("keep one of them"));
+        return;
+    }
+    mirrors::login(name, node, "identityToken", into);
+}
+
+fn tls<'p>(name: &'p Scalar, node: &'p Node, manners: &mut Manners<'p>, into: &mut Imported) {
+    if !node.is_mapping() {
+        into.remark(node.misfit("tls is a mapping"));
+    }
+    if let Some(client) = node.get("clientIdentity") {
+        let message = "a certificate of our own is taken from files only";
+        let fix = format!(
+            "write both parts to files, and name them in [upstream.\"{}\"] as client_cert_file \
+             and client_key_file",
+            name.text
+        );
+        into.remark(Remark::new(Code::Ignored, &client.spot, message).fix(fix));
+    }
+    let manner = Manner {
+        is_verified: node.flag("insecureSkipVerify", &mut into.remarks) != Some(true),
+        authority: authority(node, into),
+        ..Manner::default()
+    };
+    manners.add(name, manner, into);
+}
+
+/// `ca`: PEM, in the older form in base64.
+fn authority(node: &Node, into: &mut Imported) -> Option<Authority> {
+    let ca = node.string("ca", &mut into.remarks)?;
+    let coded: String = ca.text.split_ascii_whitespace().collect();
+    let decoded = STANDARD.decode(coded).ok();
+    let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
+    let pem = decoded.unwrap_or_else(|| ca.text.clone());
+    if ca.text.is_empty() {
+        return None;
+    }
+    if !pem.contains(CERTIFICATE) {
+        let message = "there is no certificate in PEM here, nor one in base64";
+        let remark = Remark::new(Code::Authority, &ca.start, message);
+        into.remark(remark.fix(format!("a certificate starts with {CERTIFICATE}")));
+        return None;
+    }
+    Some(Authority::Pem(pem))
+}
+
+/// The mirrors of a registry, then the registry itself.
+fn mirror(
+    name: &Scalar,
+    mirror: &Node,
+    manners: &Manners<'_>,
+    context: &Context<'_>,
+    into: &mut Imported,
+) {
+    let Some(whose) = Whose::read(name, into) else {
+        return;
+    };
+    let base = base(mirror, into);
+    let is_final = mirror.flag("skipFallback", &mut into.remarks) == Some(true);
+    let mut to: Vec<String> = Vec::new();
+    for (url, base) in endpoints(mirror, base, into) {
+        match Endpoint::read(url, Scheme::Required, base) {
+            Ok(endpoint) => {
+                let manner = manners.of(&endpoint.host);
+                to.extend(into.mirror(&url.start, whose.registry(), &endpoint, manner));
+            }
+            Err(remark) => into.remark(remark),
+        }
+    }
+    if !is_final {
+        to.extend(whose.source(name, manners, into));
+    }
+    let to = to.iter().map(|target| target.as_str().into()).collect();
+    into.lead(&name.start, whose.registry(), to, context);
+}
+
+/// Whether a path is all that stands before a repository's name.
+fn base(node: &Node, into: &mut Imported) -> Base {
+    match node.flag("overridePath", &mut into.remarks) {
+        Some(true) => Base::AsIs,
+        _ => Base::Append,
+    }
+}
+
+/// Addresses and what their paths are: texts in the older form, mappings in the newer.
+fn endpoints<'n>(mirror: &'n Node, usual: Base, into: &mut Imported) -> Vec<(&'n Scalar, Base)> {
+    let Some(list) = mirror.get("endpoints") else {
+        return Vec::new();
+    };
+    if !matches!(list.kind, Kind::Sequence(_)) {
+        into.remark(list.misfit("endpoints is a list"));
+    }
+    let mut found = Vec::new();
+    for item in list.items() {
+        match &item.kind {
+            Kind::Scalar(url) => found.push((url, usual)),
+            Kind::Mapping(_) => {
+                let base = match usual {
+                    Base::AsIs => Base::AsIs,
+                    _ => base(item, into),
+                };
+                if let Some(url) = item.string("url", &mut into.remarks) {
+                    found.push((url, base));
+                } else {
+                    let message = "an endpoint has a url";
+                    into.remark(Remark::new(Code::Value, &item.spot, message));
+                }
+            }
+            _ => into.remark(item.misfit("an endpoint is an address")),
+        }
+    }
+    found
+}

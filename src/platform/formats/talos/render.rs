@@ -1,0 +1,34 @@
+//! Talos: a document of its own, and the same for machine configurations before there was one.
+
+use crate::platform::render::{Mirror, Rendered, Rendering};
+
+pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
+    let url = mirror.url();
+    let skip = !mirror.falls_back;
+    let text = format!(
+        "apiVersion: v1alpha1\nkind: RegistryMirrorConfig\nname: \"*\"\nendpoints:\n  - url: \"{url}\"\n\
+         skipFallback: {skip}\n"
+    );
+    let mut rendering = Rendering::one("registry-mirror.yaml", text);
+    rendering.files.push(Rendered {
+        path: "machine-patch.yaml".to_owned(),
+        text: format!(
+            "machine:\n  registries:\n    mirrors:\n      \"*\":\n        endpoints:\n          \
+             - \"{url}\"\n        skipFallback: {skip}\n"
+        ),
+    });
+    let notes = &mut rendering.notes;
+    notes.push(
+        "Apply one of the two: talosctl patch machineconfig --patch @registry-mirror.yaml, or \
+         machine-patch.yaml where Talos knows no RegistryMirrorConfig yet."
+            .to_owned(),
+    );
+    if mirror.ca_file.is_some() {
+        notes.push(format!(
+            "Talos reads no files: put the certificate of the mirror's authority itself into `ca` \
+             of a RegistryTLSConfig named {}.",
+            mirror.authority
+        ));
+    }
+    rendering
+}

@@ -1,0 +1,9 @@
+//! What an import yields and a rendering starts from, in the words of routes and upstreams, and what
+//! several formats share. Knows no format.
+
+pub(super) mod auth;
+pub(super) mod docker_auth;
+pub(super) mod endpoint;
+pub(super) mod finish;
+pub(super) mod imported;
+pub(super) mod mirrors;

@@ -1,0 +1,46 @@
+//! Logins as nodes' files have them: a user name and a password, a token, or both in base64.
+
+use super::docker_auth;
+use crate::{
+    platform::reading::{
+        diagnostic::{Code, Remark},
+        location::Spot,
+        node::Node,
+    },
+    secret::Secret,
+    upstream::Credential,
+};
+
+/// The login of `username` and `password`, of the identity token under `token_key`, or of `auth`:
+/// the first that is there, as containerd has it. None, for nobody, where all are empty.
+pub(in crate::platform) fn credential(
+    node: &Node,
+    token_key: &str,
+    remarks: &mut Vec<Remark>,
+) -> Option<Credential> {
+    let mut field = |key: &str| {
+        let scalar = node.string(key, remarks)?;
+        Some(scalar).filter(|scalar| !scalar.text.is_empty())
+    };
+    let [username, password] = ["username", "password"].map(&mut field);
+    let [token, auth] = [token_key, "auth"].map(&mut field);
+    let read = if let Some(username) = username {
+        let password = password.map_or("", |password| &password.text);
+        let found = docker_auth::pair(&username.text, password);
+        found.map_err(|(_, reason)| Remark::new(Code::Value, &username.start, reason))
+    } else if let Some(token) = token {
+        Ok(Credential::Refresh(Secret::new(&*token.text)))
+    } else if let Some(auth) = auth {
+        basic(&auth.text, &auth.start)
+    } else {
+        return None;
+    };
+    read.map_err(|remark| remarks.push(remark)).ok()
+}
+
+/// The login in a base64 of `USER:PASSWORD`.
+pub(in crate::platform) fn basic(coded: &str, spot: &Spot) -> Result<Credential, Remark> {
+    let fix = "write the base64 of USER:PASSWORD";
+    let remark = |reason| Remark::new(Code::AuthBase64, spot, reason).fix(fix);
+    docker_auth::decoded(coded).map_err(remark)
+}

@@ -1,0 +1,527 @@
+//! A mirror's address as nodes' files write it, and what a route and an upstream need of it.
+
+use std::net::IpAddr;
+
+use super::imported::{Authority, Imported, Upstream};
+use crate::{
+    oci::{Registry, RepositoryName, UpstreamName},
+    platform::{
+        import::Context,
+        reading::{
+            diagnostic::{Code, Level, Remark},
+            location::Spot,
+            node::Scalar,
+        },
+    },
+    route::{Library, TargetText},
+};
+
+/// What a missing scheme means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::platform) enum Scheme {
+    /// `https://`; `http://` for this machine.
+    HttpIfLocal,
+    /// `https://`.
+    Https,
+    /// An error.
+    Required,
+}
+
+/// What an address's path means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::platform) enum Base {
+    /// `/v2` is appended, unless it stands at the end.
+    Append,
+    /// It is all that stands before the repository's name.
+    AsIs,
+    /// The same, but no path at all is `/v2`.
+    AsIsOrV2,
+    /// The same, but no path at all, or a lone slash, is `/v2`.
+    AsIsBelowRoot,
+}
+
+/// A mirror's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::platform) struct Endpoint {
+    /// Without its scheme's usual port.
+    pub(in crate::platform) host: Registry,
+    pub(in crate::platform) is_tls: bool,
+    /// `/v2`, or what stands in its place; `/` for nothing.
+    api_path: String,
+    /// The folder below it that repositories are in; may be empty.
+    prefix: String,
+}
+
+/// How a mirror is met beyond its address. The defaults are those of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "two settings that have nothing to do with each other"
+)]
+pub(in crate::platform) struct Manner {
+    pub(in crate::platform) send_ns: bool,
+    pub(in crate::platform) is_verified: bool,
+    pub(in crate::platform) authority: Option<Authority>,
+    /// Files of a certificate and its key.
+    pub(in crate::platform) client: Option<(String, String)>,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self {
+            send_ns: false,
+            is_verified: true,
+            authority: None,
+            client: None,
+        }
+    }
+}
+
+impl Endpoint {
+    /// Reads `[SCHEME://]HOST[:PORT][/PATH]`.
+    ///
+    /// # Errors
+    /// What is wrong with it; a login in it is not repeated.
+    pub(in crate::platform) fn read(
+        scalar: &Scalar,
+        scheme: Scheme,
+        base: Base,
+    ) -> Result<Self, Remark> {
+        let flawed = |flaw: Flaw| {
+            let remark = Remark::new(flaw.code, &scalar.start, flaw.message);
+            let remark = if scalar.text.contains(['@', '?', '#']) {
+                remark
+            } else {
+                remark.shown(&scalar.text)
+            };
+            remark.fix(flaw.fix)
+        };
+        Self::parse(scalar.text.trim(), scheme, base).map_err(flawed)
+    }
+
+    /// The registry's own address, as containerd finds it.
+    pub(in crate::platform) fn of(registry: &Registry) -> Self {
+        Self {
+            host: registry.clone(),
+            is_tls: !is_local(registry),
+            api_path: V2.to_owned(),
+            prefix: String::new(),
+        }
+    }
+
+    /// What a login for it is for.
+    pub(in crate::platform) fn place(&self) -> String {
+        match self.prefix.as_str() {
+            "" => self.host.to_string(),
+            prefix => format!("{}/{prefix}", self.host),
+        }
+    }
+
+    /// Whether it is the registry itself, and not a part of it.
+    pub(in crate::platform) fn is_whole(&self, registry: &Registry) -> bool {
+        self.host == *registry && self.api_path == V2 && self.prefix.is_empty()
+    }
+
+    fn parse(text: &str, scheme: Scheme, base: Base) -> Result<Self, Flaw> {
+        let (written, rest) = match text.split_once("://") {
+            Some((written, rest)) => (Some(written.to_ascii_lowercase()), rest),
+            None => (None, text),
+        };
+        let (authority, path) = match rest.find('/').and_then(|at| rest.split_at_checked(at)) {
+            Some((authority, path)) => (authority, path),
+            None => (rest, ""),
+        };
+        if authority.contains('@') {
+            return Err(LOGIN);
+        }
+        if rest.contains(['?', '#']) {
+            return Err(QUERY);
+        }
+        let host: Registry = authority.parse().map_err(|_invalid| HOST)?;
+        let is_tls = match (written.as_deref(), scheme) {
+            (Some("https"), _) | (None, Scheme::Https) => true,
+            (Some("http"), _) => false,
+            (None, Scheme::HttpIfLocal) => !is_local(&host),
+            (Some(_), _) => return Err(UNKNOWN),
+            (None, Scheme::Required) => return Err(MISSING),
+        };
+        let usual = if is_tls { ":443" } else { ":80" };
+        let host = host
+            .as_str()
+            .strip_suffix(usual)
+            .and_then(|bare| bare.parse().ok())
+            .unwrap_or(host);
+        let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
+        let elements = path.split('/').filter(|element| !element.is_empty());
+        let mut elements: Vec<&str> = elements.collect();
+        if elements
+            .iter()
+            .any(|element| matches!(*element, "." | "..") || !element.bytes().all(sound))
+        {
+            return Err(PATH);
+        }
+        match base {
+            Base::Append if elements.last() == Some(&"v2") => {}
+            Base::Append => elements.push("v2"),
+            Base::AsIsOrV2 if path.is_empty() => elements.push("v2"),
+            Base::AsIsBelowRoot if elements.is_empty() => elements.push("v2"),
+            Base::AsIs | Base::AsIsOrV2 | Base::AsIsBelowRoot => {}
+        }
+        let path = format!("/{}", elements.join("/"));
+        // Where the API stands in its usual place, the rest is a folder of the registry's own.
+        let folder = path.strip_prefix("/v2/").map(str::parse::<RepositoryName>);
+        let (api_path, prefix) = match folder {
+            Some(Ok(prefix)) => (V2.to_owned(), prefix.to_string()),
+            _ => (path, String::new()),
+        };
+        Ok(Self {
+            host,
+            is_tls,
+            api_path,
+            prefix,
+        })
+    }
+
+    fn url(&self) -> String {
+        let scheme = if self.is_tls { "https" } else { "http" };
+        let host = if self.host.is_docker_hub() {
+            "registry-1.docker.io"
+        } else {
+            self.host.as_str()
+        };
+        format!("{scheme}://{host}")
+    }
+
+    /// The host, or host and path in letters that a name may have.
+    fn name(&self, number: usize) -> Option<UpstreamName> {
+        let mut name = self.host.to_string();
+        if self.api_path != V2 {
+            name += &self.api_path.replace('/', "_").replace('~', "-");
+        }
+        if number > 1 {
+            name = format!("{name}_{number}");
+        }
+        // As the configuration will read it.
+        let name = match name.parse::<Registry>() {
+            Ok(registry) => registry.to_string(),
+            Err(_) => name.to_ascii_lowercase(),
+        };
+        name.parse().ok()
+    }
+}
+
+impl Imported {
+    /// The target of a route that leads to a mirror. Mirrors at one host that differ in anything
+    /// else get different names.
+    pub(in crate::platform) fn endpoint(
+        &mut self,
+        spot: &Spot,
+        endpoint: &Endpoint,
+        manner: &Manner,
+    ) -> Option<String> {
+        let target = |name: &UpstreamName| match endpoint.prefix.as_str() {
+            "" => name.to_string(),
+            prefix => format!("{name}/{prefix}"),
+        };
+        for number in 1..=self.upstreams.len() + 1 {
+            let Some(name) = endpoint.name(number) else {
+                self.remark(Remark::new(Code::Value, spot, "the address is too long"));
+                return None;
+            };
+            let is_plain = endpoint.is_tls && name.as_str() == endpoint.host.as_str();
+            let urls = if is_plain && Registry::looks_like(name.as_str()) {
+                Vec::new()
+            } else {
+                vec![endpoint.url()]
+            };
+            let upstream = Upstream {
+                name,
+                urls,
+                api_path: Some(endpoint.api_path.clone()).filter(|path| path != V2),
+                send_ns: manner.send_ns,
+                authority: manner.authority.clone(),
+                client: manner.client.clone(),
+                is_verified: manner.is_verified,
+                spot: spot.clone(),
+            };
+            match self
+                .upstreams
+                .iter()
+                .find(|known| known.name == upstream.name)
+            {
+                Some(known) if known.does_as(&upstream) => return Some(target(&upstream.name)),
+                Some(_) => {}
+                None => {
+                    if !upstream.is_verified && upstream.authority.is_some() {
+                        let message =
+                            "certificates are not checked, so their authority says nothing";
+                        let remark = Remark::new(Code::Authority, spot, message);
+                        let remark = remark.level(Level::Warning);
+                        self.remark(remark.fix("keep one of the two"));
+                    }
+                    let target = target(&upstream.name);
+                    self.upstreams.push(upstream);
+                    return Some(target);
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Imported {
+    /// The target for a mirror of a registry, or of any, as containerd asks it: with `ns` unless
+    /// it is that registry; `source` where it is the whole of it.
+    pub(in crate::platform) fn mirror(
+        &mut self,
+        spot: &Spot,
+        registry: Option<&Registry>,
+        endpoint: &Endpoint,
+        manner: Manner,
+    ) -> Option<String> {
+        let send_ns = registry != Some(&endpoint.host);
+        let target = self.endpoint(spot, endpoint, &Manner { send_ns, ..manner })?;
+        let is_source = registry
+            .is_some_and(|registry| endpoint.is_whole(registry) && target == registry.as_str());
+        Some(if is_source {
+            "source".to_owned()
+        } else {
+            target
+        })
+    }
+}
+
+impl Imported {
+    /// Adds the route for a registry's mirrors, or for those of any registry, as a node asks them.
+    pub(in crate::platform) fn lead(
+        &mut self,
+        spot: &Spot,
+        registry: Option<&Registry>,
+        mut to: Vec<TargetText>,
+        context: &Context<'_>,
+    ) {
+        if context.adds_source() {
+            to.push("source".into());
+        }
+        let mut once: Vec<TargetText> = Vec::new();
+        for target in to {
+            let is_allowed = target.target != "source" || context.keeps_source();
+            if is_allowed && !once.contains(&target) {
+                once.push(target);
+            }
+        }
+        if registry.is_none() && once.iter().any(|target| target.target == "source") {
+            let message = "whatever is asked for is fetched, from any registry";
+            let fix = "import with fallback = \"deny\", or name the registries";
+            self.remark(Remark::new(Code::Open, spot, message).fix(fix));
+        }
+        let from = registry.map_or("*", Registry::as_str);
+        // Nodes write names out, and ask for nothing else.
+        self.route_to(spot, from, once).library = Library::Keep;
+    }
+}
+
+/// Whether a host is the machine that the file is for.
+pub(in crate::platform) fn is_local(host: &Registry) -> bool {
+    let host = host.host().trim_matches(['[', ']']);
+    host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+const V2: &str = "/v2";
+
+/// What is wrong with an address.
+#[derive(Clone, Copy, Debug)]
+struct Flaw {
+    code: Code,
+    message: &'static str,
+    fix: &'static str,
+}
+
+const LOGIN: Flaw = Flaw {
+    code: Code::Value,
+    message: "an address carries no login",
+    fix: "remove what stands before the @; logins have keys of their own",
+};
+const QUERY: Flaw = Flaw {
+    code: Code::Value,
+    message: "a mirror's address has neither a query nor a fragment",
+    fix: "write https://HOST[:PORT][/PATH]",
+};
+const HOST: Flaw = Flaw {
+    code: Code::Reference,
+    message: "there is no host in this address",
+    fix: "write https://HOST[:PORT][/PATH]",
+};
+const UNKNOWN: Flaw = Flaw {
+    code: Code::Scheme,
+    message: "mirrors speak http or https",
+    fix: "write https://HOST[:PORT][/PATH]",
+};
+const MISSING: Flaw = Flaw {
+    code: Code::Scheme,
+    message: "the address has no scheme",
+    fix: "write https:// or http:// before it",
+};
+const PATH: Flaw = Flaw {
+    code: Code::Value,
+    message: "an address's path has letters, digits and . _ ~ - between slashes, and no ..",
+    fix: "write https://HOST[:PORT][/PATH]",
+};
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn scalar(text: &str) -> Scalar {
+        Scalar {
+            text: text.to_owned(),
+            start: Spot::start("f"),
+            is_plain: false,
+            is_verbatim: true,
+        }
+    }
+
+    /// `TARGET` and `URL API_PATH`, or the remark.
+    fn read(text: &str, scheme: Scheme, base: Base) -> Result<(String, String), String> {
+        let endpoint = Endpoint::read(&scalar(text), scheme, base);
+        let endpoint = endpoint.map_err(|remark| remark.to_string())?;
+        let mut into = Imported::default();
+        let target = into.endpoint(&Spot::start("f"), &endpoint, &Manner::default());
+        let target = target.ok_or("too long")?;
+        let known = &into.upstreams[0];
+        let url = known.urls.first().map_or("", String::as_str);
+        let api_path = known.api_path.as_deref().unwrap_or("");
+        Ok((target, format!("{url} {api_path}")))
+    }
+
+    #[test]
+    fn addresses_become_targets_and_upstreams() {
+        let check = |text: &str, base: Base, target: &str, upstream: &str| {
+            let found = read(text, Scheme::HttpIfLocal, base).unwrap();
+            assert_eq!(found, (target.to_owned(), upstream.to_owned()), "{text}");
+        };
+        check("https://m.corp", Base::Append, "m.corp", " ");
+        check("https://M.corp:443/", Base::Append, "m.corp", " ");
+        check("m.corp", Base::AsIsOrV2, "m.corp", " ");
+        check("http://m.corp:80", Base::Append, "m.corp", "http://m.corp ");
+        check("https://mirror", Base::Append, "mirror", "https://mirror ");
+        check(
+            "localhost:5000",
+            Base::Append,
+            "localhost:5000",
+            "http://localhost:5000 ",
+        );
+        check(
+            "[::1]:5000",
+            Base::Append,
+            "[::1]:5000",
+            "http://[::1]:5000 ",
+        );
+        check("https://x.y/v2/a/b", Base::AsIs, "x.y/a/b", " ");
+        check("https://x.y/v2/a", Base::Append, "x.y/a/v2", " ");
+        check(
+            "https://x.y/v2/A",
+            Base::AsIs,
+            "x.y_v2_a",
+            "https://x.y /v2/A",
+        );
+        check(
+            "https://x.y/us",
+            Base::Append,
+            "x.y_us_v2",
+            "https://x.y /us/v2",
+        );
+        check(
+            "https://x.y/us/v2/",
+            Base::Append,
+            "x.y_us_v2",
+            "https://x.y /us/v2",
+        );
+        check("https://x.y/us", Base::AsIs, "x.y_us", "https://x.y /us");
+        check(
+            "https://x.y/us",
+            Base::AsIsOrV2,
+            "x.y_us",
+            "https://x.y /us",
+        );
+        // Both leave the API out altogether.
+        check("https://x.y/", Base::AsIsOrV2, "x.y_", "https://x.y /");
+        check("https://x.y", Base::AsIs, "x.y_", "https://x.y /");
+        check(
+            "https://x.y:5000/p",
+            Base::AsIs,
+            "x.y:5000_p",
+            "https://x.y:5000 /p",
+        );
+        check(
+            "https://registry-1.docker.io",
+            Base::Append,
+            "docker.io",
+            " ",
+        );
+    }
+
+    #[test]
+    fn what_is_no_address_says_why_and_shows_no_login() {
+        let check = |text: &str, want: &str| {
+            let found = read(text, Scheme::Required, Base::Append).unwrap_err();
+            assert!(
+                found.starts_with(&format!("f:1:1: {want}")),
+                "{text}: {found}"
+            );
+            assert!(!found.contains("canary"), "{found}");
+        };
+        check("m.corp", "E-SCHEME: the address has no scheme: \"m.corp\"");
+        check("ftp://m.corp", "E-SCHEME: mirrors speak http or https");
+        check(
+            "https://u:canary@m.corp",
+            "E-VALUE: an address carries no login;",
+        );
+        check("u:canary@m.corp", "E-VALUE: an address carries no login;");
+        check("https://m.corp/?key=canary", "E-VALUE: a mirror's");
+        check("https://m.corp?key=canary", "E-VALUE: a mirror's");
+        check("https://m.corp/a/../b", "E-VALUE: an address's path");
+        check("https://m.corp/a b", "E-VALUE: an address's path");
+        check("https://m.corp:0", "E-REF: there is no host");
+        check("https://", "E-REF: there is no host");
+        check("https:///v2", "E-REF: there is no host");
+        check("", "E-REF: there is no host");
+    }
+
+    #[test]
+    fn mirrors_at_one_host_that_differ_get_different_names() {
+        let mut into = Imported::default();
+        let mut target = |text: &str, manner: &Manner| {
+            let endpoint = Endpoint::read(&scalar(text), Scheme::Https, Base::Append).unwrap();
+            into.endpoint(&Spot::start("f"), &endpoint, manner).unwrap()
+        };
+        let plain = Manner::default();
+        let careless = Manner {
+            is_verified: false,
+            ..Manner::default()
+        };
+        assert_eq!(target("m.corp", &plain), "m.corp");
+        assert_eq!(target("m.corp/v2/a", &plain), "m.corp/a/v2");
+        assert_eq!(target("m.corp", &careless), "m.corp_2");
+        assert_eq!(target("http://m.corp", &plain), "m.corp_3");
+        assert_eq!(target("https://m.corp/", &careless), "m.corp_2");
+        assert_eq!(target("m.corp/p/q", &plain), "m.corp_p_q_v2");
+        assert_eq!(target("m.corp/p_q", &plain), "m.corp_p_q_v2_2");
+        let urls: Vec<_> = into.upstreams.iter().map(|one| one.urls.concat()).collect();
+        let https = "https://m.corp";
+        assert_eq!(urls, ["", https, "http://m.corp", https, https]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in ".{0,60}", path in "[/a-z.:v2@]{0,30}") {
+            for text in [text, format!("https://m.corp{path}")] {
+                for base in [Base::Append, Base::AsIs, Base::AsIsOrV2, Base::AsIsBelowRoot] {
+                    let _found = read(&text, Scheme::HttpIfLocal, base);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What only shows when all files were read: routes that cannot hold, contradict, or lead back.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::imported::Upstream;
+use crate::{
+    oci::Registry,
+    platform::{
+        Imported, Input, Options,
+        formats::Format,
+        reading::{
+            diagnostic::{Code, Level, Remark},
+            location::Spot,
+        },
+    },
+    route::{InvalidRule, Place, Rule, RuleText, Table, TargetText, Unmatched},
+};
+
+/// Checks the whole, and puts the remarks into the order of the files.
+///
+/// `other` is the format that a file seems to be in, if another one was named.
+pub(in crate::platform) fn finish(
+    into: &mut Imported,
+    inputs: &[Input<'_>],
+    other: Option<Format>,
+    options: &Options<'_>,
+) {
+    for route in &mut into.routes {
+        route.to.iter_mut().for_each(respell);
+    }
+    let spots = spots(into);
+    let mut rules = Vec::new();
+    for route in &into.routes {
+        let spot = spots
+            .get(&route.place)
+            .cloned()
+            .unwrap_or_else(|| Spot::start("-"));
+        if let Some(rule) = compile(route, &spot, &mut into.remarks) {
+            let targets = route.to.iter().map(|to| to.target.as_str()).collect();
+            let leading = Leading {
+                rule: &rule,
+                spot: &spot,
+                targets,
+            };
+            leading.check(&into.upstreams, options, &mut into.remarks);
+            rules.push(rule);
+        }
+    }
+    into.upstreams.retain(|upstream| !upstream.is_plain());
+    for Upstream {
+        name, urls, spot, ..
+    } in &into.upstreams
+    {
+        if urls.is_empty() && !Registry::looks_like(name.as_str()) {
+            into.remarks.push(no_host(name.as_str(), spot));
+        }
+    }
+    match Table::new(rules, Unmatched::Auto) {
+        Ok(_table) => {}
+        Err(conflicts) => {
+            for conflict in conflicts {
+                let spot = spots.get(&conflict.second);
+                let spot = spot.cloned().unwrap_or_else(|| Spot::start("-"));
+                let remark = Remark::new(Code::Duplicate, &spot, conflict.to_string());
+                into.remarks.push(remark.fix("remove one of them"));
+            }
+        }
+    }
+    if is_empty(into) && !into.is_refused() {
+        let spot = Spot::start(inputs.first().map_or("-", |input| input.name));
+        let message = "nothing here says where images come from";
+        let fix = if let Some(other) = other {
+            format!("it looks like the format {}", other.as_str())
+        } else {
+            let known = Format::ALL.map(|(name, _)| name).join(", ");
+            format!("`roadstead import --help` says what is read of {known}")
+        };
+        into.remarks
+            .push(Remark::new(Code::Kind, &spot, message).fix(fix));
+    }
+    let files = inputs.iter().enumerate().rev();
+    let files: BTreeMap<_, _> = files.map(|(at, input)| (input.name, at)).collect();
+    let at = |remark: &Remark| {
+        let file = files.get(&*remark.spot.file).copied();
+        (file, remark.spot.line, remark.spot.column, remark.level)
+    };
+    into.remarks.sort_by_cached_key(at);
+    into.remarks.dedup();
+    placeholders_once(&mut into.remarks);
+}
+
+/// Says each placeholder once, and not that it is no name.
+fn placeholders_once(remarks: &mut Vec<Remark>) {
+    let is_one = |remark: &&Remark| remark.code == Code::Placeholder;
+    let spots = remarks.iter().filter(is_one);
+    let spots: HashSet<_> = spots.map(|remark| remark.spot.clone()).collect();
+    let mut said = HashSet::new();
+    remarks.retain(|remark| match remark.code {
+        Code::Placeholder => said.insert(remark.spot.clone()),
+        Code::Reference => !spots.contains(&remark.spot),
+        _ => true,
+    });
+}
+
+/// Calls a registry as routes and tables do: `index.docker.io` is `docker.io`.
+fn respell(to: &mut TargetText) {
+    let first = to.target.split('/').next().unwrap_or_default();
+    let Ok(registry) = first.parse::<Registry>() else {
+        return;
+    };
+    if Registry::looks_like(first) && registry.as_str() != first {
+        let rest = to.target.strip_prefix(first).unwrap_or_default();
+        to.target = format!("{registry}{rest}");
+    }
+}
+
+fn is_empty(into: &Imported) -> bool {
+    into.routes.is_empty()
+        && into.upstreams.is_empty()
+        && into.logins.is_empty()
+        && into.aliases.is_empty()
+}
+
+/// Routes know their place as text only; these are those texts' places.
+fn spots(into: &Imported) -> BTreeMap<Place, Spot> {
+    let spot = |place: &Place| Some((place.clone(), place.0.parse().ok()?));
+    into.routes
+        .iter()
+        .filter_map(|route| spot(&route.place))
+        .collect()
+}
+
+fn compile(route: &RuleText, spot: &Spot, remarks: &mut Vec<Remark>) -> Option<Rule> {
+    let told = |flaw: InvalidRule| {
+        let code = match flaw.key {
+            "rewrite" | "from_regex" => Code::Regex,
+            "from_glob" => Code::Glob,
+            "digest" => Code::Digest,
+            _ => Code::Reference,
+        };
+        Remark::of_rule(code, spot, &flaw).shown(&flaw.value)
+    };
+    let compiled = route.clone().compile();
+    compiled
+        .map_err(|flaws| remarks.extend(flaws.into_iter().map(told)))
+        .ok()
+}
+
+/// `E-REF` for a name that may be a word as well.
+fn no_host(name: &str, spot: &Spot) -> Remark {
+    let message = "a registry is written HOST or HOST:PORT, with a dot or a port";
+    let remark = Remark::new(Code::Reference, spot, message).shown(name);
+    remark.fix("write the registry's full name")
+}
+
+/// A route and where it leads.
+struct Leading<'r> {
+    rule: &'r Rule,
+    spot: &'r Spot,
+    targets: Vec<&'r str>,
+}
+
+impl Leading<'_> {
+    /// `E-LOOP` for every target that is the mirror itself, `E-REF` for those that lead nowhere.
+    fn check(&self, upstreams: &[Upstream], options: &Options<'_>, remarks: &mut Vec<Remark>) {
+        for target in self.rule.targets() {
+            let known = upstreams.iter().find(|upstream| upstream.name == *target);
+            let own = options.own;
+            let leads_back = match known {
+                Some(upstream) => upstream.hosts().any(|host| own(&host)),
+                None => target.as_str().parse().is_ok_and(|registry| own(&registry)),
+            };
+            let target = target.as_str();
+            let is_explained = known.is_some_and(|upstream| !upstream.urls.is_empty());
+            if !is_explained && !Registry::looks_like(target) {
+                remarks.push(no_host(target, self.spot));
+            } else if leads_back {
+                let has_api = known.is_some_and(|upstream| upstream.api_path.is_some());
+                let may_be_another =
+                    options.is_own_guessed && (has_api || self.is_foreign_folder(target));
+                let (level, message) = if may_be_another {
+                    (
+                        Level::Warning,
+                        "this is where the mirror itself listens unless told otherwise",
+                    )
+                } else {
+                    (
+                        Level::Error,
+                        "this leads back to the mirror itself, which would ask itself for ever",
+                    )
+                };
+                let fix = "import the file that was in use before it pointed at the mirror, \
+                           or let the mirror listen elsewhere";
+                let remark = Remark::new(Code::Loop, self.spot, message).shown(target);
+                remarks.push(remark.level(level).fix(fix));
+            }
+        }
+    }
+
+    /// Whether only folders are named there that are no registry: of what we render, none is so.
+    fn is_foreign_folder(&self, target: &str) -> bool {
+        let paths = self
+            .targets
+            .iter()
+            .filter_map(|text| text.strip_prefix(target));
+        let mut folders = paths.map(|path| path.split('/').nth(1).unwrap_or_default());
+        folders.all(|folder| {
+            !folder.is_empty() && !folder.contains('{') && !Registry::looks_like(folder)
+        })
+    }
+}

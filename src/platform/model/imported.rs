@@ -1,0 +1,280 @@
+//! What files of other programs say, in our words.
+
+use std::collections::HashMap;
+
+use crate::{
+    oci::{Registry, UpstreamName},
+    route::{self, Action, MatchText, RuleText, TargetText, Unmatched},
+    upstream::{Credential, Entry, Place, Source},
+};
+
+use crate::platform::reading::{
+    diagnostic::{Code, Level, Remark},
+    location::Spot,
+};
+
+/// Most errors, and most other remarks, of one import that are told one by one.
+const REMARKS_MAX: usize = 100;
+
+/// Routes, registries and logins out of other programs' files, and what is to be said about them.
+#[derive(Clone, Debug, Default)]
+pub struct Imported {
+    /// The routes; where each stands is its place.
+    pub routes: Vec<RuleText>,
+    /// Path prefixes that stand for registries.
+    pub aliases: Vec<Alias>,
+    /// Registries that need more than their name.
+    pub upstreams: Vec<Upstream>,
+    /// Logins for registries.
+    pub logins: Vec<Login>,
+    /// What happens to names without a route, if the files say it.
+    pub unmatched: Option<Unmatched>,
+    /// Everything to be said, in the order of the files.
+    pub remarks: Vec<Remark>,
+    /// Which login is for a place.
+    pub(crate) by_place: HashMap<Place, usize>,
+}
+
+/// A path prefix that stands for a registry, or for several equal ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alias {
+    /// Whole elements, without slashes at its ends.
+    pub prefix: String,
+    /// At least one.
+    pub registries: Vec<Registry>,
+    /// Where the first stands.
+    pub spot: Spot,
+}
+
+/// A registry with what it needs beyond its name. The defaults are those of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "two settings that have nothing to do with each other"
+)]
+pub struct Upstream {
+    /// Its name in routes: the host, or a word that [`Upstream::urls`] explains.
+    pub name: UpstreamName,
+    /// Equal addresses; none: `https://NAME`.
+    pub urls: Vec<String>,
+    /// What stands before a repository's name; none: `/v2`.
+    pub api_path: Option<String>,
+    /// Whether requests carry `ns=REGISTRY`.
+    pub send_ns: bool,
+    /// Whom to trust beyond the public authorities.
+    pub authority: Option<Authority>,
+    /// Files of the certificate that we show, and of its key.
+    pub client: Option<(String, String)>,
+    /// Whether certificates are checked.
+    pub is_verified: bool,
+    /// Where it stands.
+    pub spot: Spot,
+}
+
+/// Certificates of authorities.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authority {
+    /// As text.
+    Pem(String),
+    /// In a file.
+    File(String),
+}
+
+/// A login and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// What it is for, and where it comes from.
+    pub entry: Entry,
+    /// Where it stands.
+    pub spot: Spot,
+}
+
+impl Upstream {
+    /// Whether both are met in the same way, wherever they stand.
+    pub(in crate::platform) fn does_as(&self, other: &Self) -> bool {
+        let spot = other.spot.clone();
+        Self {
+            spot,
+            ..self.clone()
+        } == *other
+    }
+
+    /// Whether it is what a name without a table is.
+    pub(in crate::platform) fn is_plain(&self) -> bool {
+        let Self {
+            urls,
+            api_path,
+            send_ns,
+            authority,
+            client,
+            is_verified,
+            ..
+        } = self;
+        let is_bare = urls.is_empty() && api_path.is_none() && !send_ns;
+        is_bare && authority.is_none() && client.is_none() && *is_verified
+    }
+
+    /// The hosts that it is asked at.
+    pub(in crate::platform) fn hosts(&self) -> impl Iterator<Item = Registry> {
+        let hosts = self.urls.iter().filter_map(|url| url.split_once("://"));
+        let own = self.urls.is_empty().then(|| self.name.as_str());
+        let hosts = hosts.map(|(_, host)| host).chain(own);
+        hosts.filter_map(|host| host.parse().ok())
+    }
+}
+
+impl Imported {
+    /// Whether nothing may be used, because something is wrong.
+    pub fn is_refused(&self) -> bool {
+        let is_error = |remark: &Remark| remark.level == Level::Error;
+        self.remarks.iter().any(is_error)
+    }
+
+    /// The remarks that are told one by one, in their order, and how many more errors and how many
+    /// more others there are.
+    pub fn told(&self) -> (Vec<&Remark>, [usize; 2]) {
+        let mut counts = [0_usize; 2];
+        let is_told = |remark: &&Remark| {
+            let [errors, others] = &mut counts;
+            let count = if remark.level == Level::Error {
+                errors
+            } else {
+                others
+            };
+            *count += 1;
+            *count <= REMARKS_MAX
+        };
+        let told = self.remarks.iter().filter(is_told).collect();
+        (told, counts.map(|count| count.saturating_sub(REMARKS_MAX)))
+    }
+
+    pub(in crate::platform) fn remark(&mut self, remark: Remark) {
+        self.remarks.push(remark);
+    }
+
+    /// Adds a route for one registry or a part of it, as `from` has it. Without a target it refuses.
+    pub(in crate::platform) fn route(
+        &mut self,
+        spot: &Spot,
+        from: &str,
+        to: &[&str],
+    ) -> &mut RuleText {
+        self.route_by(spot, MatchText::From(vec![from.to_owned()]), to)
+    }
+
+    /// Adds a route with any kind of match. Without a target it refuses.
+    pub(in crate::platform) fn route_by(
+        &mut self,
+        spot: &Spot,
+        matches: MatchText,
+        to: &[&str],
+    ) -> &mut RuleText {
+        let to = to.iter().map(|to| TargetText::from(*to)).collect();
+        self.add(spot, matches, to)
+    }
+
+    /// As [`Self::route`], with targets that say more than where.
+    pub(in crate::platform) fn route_to(
+        &mut self,
+        spot: &Spot,
+        from: &str,
+        to: Vec<TargetText>,
+    ) -> &mut RuleText {
+        self.add(spot, MatchText::From(vec![from.to_owned()]), to)
+    }
+
+    fn add(&mut self, spot: &Spot, matches: MatchText, to: Vec<TargetText>) -> &mut RuleText {
+        let is_deny = to.is_empty();
+        let mut route = RuleText::new(matches, to, place(spot));
+        if is_deny {
+            route.action = Action::Deny;
+        }
+        self.routes.push_mut(route)
+    }
+
+    /// Adds a path prefix; one that is there already stands for one registry more.
+    pub(in crate::platform) fn alias(&mut self, spot: &Spot, prefix: &str, registry: &Registry) {
+        let known = self.aliases.iter_mut().find(|alias| alias.prefix == prefix);
+        match known {
+            Some(alias) if alias.registries.contains(registry) => {}
+            Some(alias) => alias.registries.push(registry.clone()),
+            None => self.aliases.push(Alias {
+                prefix: prefix.to_owned(),
+                registries: vec![registry.clone()],
+                spot: spot.clone(),
+            }),
+        }
+    }
+
+    /// The registry of this name, with the defaults if it is new. None, and a remark, if the text
+    /// is no name.
+    pub(in crate::platform) fn upstream(
+        &mut self,
+        spot: &Spot,
+        name: &str,
+    ) -> Option<&mut Upstream> {
+        let Ok(name) = name.parse::<UpstreamName>() else {
+            let message = "this is no registry, written HOST or HOST:PORT";
+            self.remark(Remark::new(Code::Reference, spot, message).shown(name));
+            return None;
+        };
+        let known = self.upstreams.iter().position(|known| known.name == name);
+        match known {
+            Some(at) => self.upstreams.get_mut(at),
+            None => Some(self.upstreams.push_mut(Upstream {
+                name,
+                urls: Vec::new(),
+                api_path: None,
+                send_ns: false,
+                authority: None,
+                client: None,
+                is_verified: true,
+                spot: spot.clone(),
+            })),
+        }
+    }
+
+    /// Adds a login for `HOST[:PORT][/PATH]`. One that is there already is not added twice;
+    /// another for the same place is `E-CREDAMBIG`.
+    pub(in crate::platform) fn login(&mut self, spot: &Spot, place: &str, credential: Credential) {
+        match place.parse::<Place>() {
+            Ok(place) => {
+                let source = Source::Given(credential);
+                self.entry(spot, Entry { place, source });
+            }
+            Err(invalid) => {
+                let remark = Remark::new(Code::Reference, spot, invalid.to_string());
+                self.remark(remark.shown(place));
+            }
+        }
+    }
+
+    /// As [`Self::login`].
+    pub(in crate::platform) fn entry(&mut self, spot: &Spot, entry: Entry) {
+        let at = self.by_place.get(&entry.place);
+        match at.and_then(|at| self.logins.get(*at)) {
+            Some(login) if login.entry == entry => {}
+            Some(login) => {
+                let message = format!(
+                    "two different logins for {}: the other stands in {}",
+                    entry.place, login.spot
+                );
+                let remark = Remark::new(Code::CredentialAmbiguous, spot, message);
+                self.remark(remark.fix("keep one, or give each its own repository path"));
+            }
+            None => {
+                let place = entry.place.clone();
+                self.by_place.insert(place, self.logins.len());
+                self.logins.push(Login {
+                    entry,
+                    spot: spot.clone(),
+                });
+            }
+        }
+    }
+}
+
+/// A spot as routes have it.
+pub(in crate::platform) fn place(spot: &Spot) -> route::Place {
+    route::Place(spot.to_string().into())
+}

@@ -1,0 +1,174 @@
+//! What k3s, Talos and containerd share: registries with mirrors, and hosts with logins and certificates.
+
+use super::{
+    auth,
+    endpoint::{Base, Endpoint, Manner, Scheme},
+    imported::{Authority, Imported},
+};
+use crate::{
+    oci::Registry,
+    platform::reading::{
+        diagnostic::{Code, Remark},
+        node::{Node, Scalar},
+    },
+};
+
+/// How each host is met.
+#[derive(Default)]
+pub(in crate::platform) struct Manners<'p>(Vec<(&'p Scalar, Registry, Manner)>);
+
+/// Whose mirrors are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::platform) enum Whose {
+    One(Registry),
+    /// Every registry that has no mirrors of its own.
+    Any,
+}
+
+impl<'p> Manners<'p> {
+    /// Two that differ for one host are `E-DUP`.
+    pub(in crate::platform) fn add(
+        &mut self,
+        name: &'p Scalar,
+        manner: Manner,
+        into: &mut Imported,
+    ) {
+        let Some(host) = host(name, into) else {
+            return;
+        };
+        match self.0.iter().find(|(_, known, _)| *known == host) {
+            Some((_, _, known)) if *known == manner => {}
+            Some((other, ..)) => {
+                let message = format!("other settings for this host stand in {}", other.start);
+                let remark = Remark::new(Code::Duplicate, &name.start, message);
+                into.remark(remark.shown(&name.text).fix("keep one of them"));
+            }
+            None => self.0.push((name, host, manner)),
+        }
+    }
+
+    pub(in crate::platform) fn of(&self, host: &Registry) -> Manner {
+        let known = self.0.iter().find(|(_, known, _)| known == host);
+        known.map_or_else(Manner::default, |(.., manner)| manner.clone())
+    }
+
+    /// Keeps what no mirror needed: it may be for a registry itself.
+    pub(in crate::platform) fn rest(&self, into: &mut Imported) {
+        for (name, host, manner) in &self.0 {
+            let mut known = into.upstreams.iter();
+            if !known.any(|known| known.name.as_str() == host.as_str()) {
+                into.endpoint(&name.start, &Endpoint::of(host), manner);
+            }
+        }
+    }
+}
+
+impl Whose {
+    /// `HOST[:PORT]` or `*`.
+    pub(in crate::platform) fn read(name: &Scalar, into: &mut Imported) -> Option<Self> {
+        match name.text.parse::<Registry>() {
+            _ if name.text == "*" => Some(Self::Any),
+            Ok(registry) if registry.is_docker_hub() && name.text != "docker.io" => {
+                let message = "images on Docker Hub have their mirrors under docker.io only";
+                let remark = Remark::new(Code::Misplaced, &name.start, message);
+                into.remark(remark.shown(&name.text).fix("write docker.io"));
+                None
+            }
+            Ok(registry) if Registry::looks_like(&name.text) => Some(Self::One(registry)),
+            _ => {
+                let message = "mirrors are for a registry, written HOST or HOST:PORT, or for *";
+                into.remark(Remark::new(Code::Reference, &name.start, message).shown(&name.text));
+                None
+            }
+        }
+    }
+
+    pub(in crate::platform) fn registry(&self) -> Option<&Registry> {
+        match self {
+            Self::One(registry) => Some(registry),
+            Self::Any => None,
+        }
+    }
+
+    /// The target that is the registry itself.
+    pub(in crate::platform) fn source(
+        &self,
+        name: &Scalar,
+        manners: &Manners<'_>,
+        into: &mut Imported,
+    ) -> Option<String> {
+        match self {
+            Self::One(registry) => {
+                let manner = manners.of(registry);
+                into.mirror(&name.start, Some(registry), &Endpoint::of(registry), manner)
+            }
+            Self::Any => Some("source".to_owned()),
+        }
+    }
+}
+
+/// The mappings below a mapping; null counts as an empty one, and is let through.
+pub(in crate::platform) fn mappings<'n>(
+    node: &'n Node,
+    remarks: &mut Vec<Remark>,
+) -> Vec<(&'n Scalar, &'n Node)> {
+    if !node.is_mapping() {
+        remarks.push(node.misfit("names stand here, with a mapping each"));
+    }
+    let is_sound = |(_, one): &(&Scalar, &Node)| one.is_mapping() || one.is_null();
+    let (sound, others): (Vec<_>, Vec<_>) = node.entries().partition(is_sound);
+    let misfit = |(_, other): (_, &Node)| other.misfit("this is a mapping");
+    remarks.extend(others.into_iter().map(misfit));
+    sound
+}
+
+/// The login for a host.
+pub(in crate::platform) fn login(name: &Scalar, node: &Node, token_key: &str, into: &mut Imported) {
+    if !node.is_mapping() {
+        into.remark(node.misfit("a login is a mapping"));
+    }
+    let credential = auth::credential(node, token_key, &mut into.remarks);
+    if let (Some(host), Some(credential)) = (host(name, into), credential) {
+        into.login(&name.start, host.as_str(), credential);
+    }
+}
+
+/// `tls` of a host, with files that lie on the node.
+pub(in crate::platform) fn files<'p>(
+    name: &'p Scalar,
+    config: &'p Node,
+    manners: &mut Manners<'p>,
+    into: &mut Imported,
+) {
+    let Some(tls) = config.mapping("tls", &mut into.remarks) else {
+        return;
+    };
+    let mut file = |key: &str| {
+        let file = tls.string(key, &mut into.remarks)?;
+        Some(file).filter(|file| !file.text.is_empty())
+    };
+    let [ca, certificate, key] = ["ca_file", "cert_file", "key_file"].map(&mut file);
+    let client = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some((certificate.text.clone(), key.text.clone())),
+        (None, None) => None,
+        (Some(one), None) | (None, Some(one)) => {
+            let message = "cert_file and key_file belong together";
+            into.remark(Remark::new(Code::Value, &one.start, message));
+            None
+        }
+    };
+    let manner = Manner {
+        is_verified: tls.flag("insecure_skip_verify", &mut into.remarks) != Some(true),
+        authority: ca.map(|ca| Authority::File(ca.text.clone())),
+        client,
+        ..Manner::default()
+    };
+    manners.add(name, manner, into);
+}
+
+/// The host that settings are for.
+fn host(name: &Scalar, into: &mut Imported) -> Option<Registry> {
+    let endpoint = Endpoint::read(name, Scheme::Https, Base::AsIs);
+    let endpoint = endpoint.map_err(|remark| into.remark(remark));
+    endpoint.ok().map(|endpoint| endpoint.host)
+}

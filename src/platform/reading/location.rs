@@ -1,0 +1,211 @@
+//! Where something stands in a file, also inside a text that stands in another.
+
+use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
+
+use thiserror::Error;
+
+/// A place in a file, as `FILE:LINE:COLUMN`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Spot {
+    /// The file, as it was named to us.
+    pub file: Arc<str>,
+    /// Counted from 1.
+    pub line: usize,
+    /// In characters, counted from 1.
+    pub column: usize,
+}
+
+/// A text and where it starts: a whole file, or a value in one that is a file of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "it is one, and knows where")]
+pub(in crate::platform) struct Text<'t> {
+    pub(in crate::platform) text: Cow<'t, str>,
+    start: Spot,
+    /// Decoded: its lines are not lines of the file.
+    is_decoded: bool,
+}
+
+impl Spot {
+    /// The start of a file.
+    pub fn start(file: impl Into<Arc<str>>) -> Self {
+        Self {
+            file: file.into(),
+            line: 1,
+            column: 1,
+        }
+    }
+}
+
+impl fmt::Display for Spot {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, line, column } = self;
+        write!(formatter, "{file}:{line}:{column}")
+    }
+}
+
+/// Not written as a place in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a place is written FILE:LINE:COLUMN")]
+pub struct InvalidSpot;
+
+impl FromStr for Spot {
+    type Err = InvalidSpot;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSpot> {
+        let mut parts = text.rsplitn(3, ':');
+        let mut number = || parts.next()?.parse().ok();
+        let (column, line) = (number(), number());
+        match (parts.next(), line, column) {
+            (Some(file), Some(line), Some(column)) => Ok(Self {
+                file: file.into(),
+                line,
+                column,
+            }),
+            _ => Err(InvalidSpot),
+        }
+    }
+}
+
+impl<'t> Text<'t> {
+    /// A whole file; a byte order mark is not part of it.
+    pub(in crate::platform) fn file(name: &str, text: &'t str) -> Self {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        Self::within(text, Spot::start(name))
+    }
+
+    /// A text within a file. Of several lines each starts in the column of the first, as in a
+    /// block of YAML.
+    pub(in crate::platform) fn within(text: impl Into<Cow<'t, str>>, start: Spot) -> Self {
+        let text = text.into();
+        Self {
+            text,
+            start,
+            is_decoded: false,
+        }
+    }
+
+    /// A text that stands in a file under some code such as base64.
+    pub(in crate::platform) fn decoded(text: impl Into<Cow<'t, str>>, start: Spot) -> Self {
+        Self {
+            is_decoded: true,
+            ..Self::within(text, start)
+        }
+    }
+
+    /// Where the text starts.
+    pub(in crate::platform) fn start(&self) -> Spot {
+        self.start.clone()
+    }
+
+    /// A place in it, both counted from 1.
+    pub(in crate::platform) fn at(&self, line: usize, column: usize) -> Spot {
+        if self.is_decoded {
+            return self.start();
+        }
+        Spot {
+            file: Arc::clone(&self.start.file),
+            line: self.start.line + line.saturating_sub(1),
+            column: self.start.column + column.saturating_sub(1),
+        }
+    }
+
+    /// The place of a byte.
+    pub(in crate::platform) fn at_byte(&self, byte: usize) -> Spot {
+        let before = self.text.get(..byte).unwrap_or(&self.text);
+        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default();
+        self.at(line, column.chars().count() + 1)
+    }
+
+    /// Its lines with their numbers, without their ends.
+    pub(in crate::platform) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.text
+            .lines()
+            .enumerate()
+            .map(|(at, line)| (at + 1, line))
+    }
+}
+
+/// Bytes between two places whose characters are counted beforehand.
+const BLOCK_BYTES: usize = 64;
+
+/// Finds the places of many bytes without counting from the start each time.
+pub(in crate::platform) struct Places<'t> {
+    text: &'t Text<'t>,
+    line_starts: Vec<usize>,
+    /// How many characters start before each block.
+    characters: Vec<usize>,
+}
+
+impl<'t> Places<'t> {
+    pub(in crate::platform) fn new(text: &'t Text<'t>) -> Self {
+        let ends = text.text.match_indices('\n').map(|(end, _)| end + 1);
+        let mut before = 0;
+        let blocks = text.text.as_bytes().chunks(BLOCK_BYTES).map(|block| {
+            let own = before;
+            before += characters(block);
+            own
+        });
+        Self {
+            characters: blocks.collect(),
+            line_starts: std::iter::once(0).chain(ends).collect(),
+            text,
+        }
+    }
+
+    /// The place of a byte.
+    pub(in crate::platform) fn of(&self, byte: usize) -> Spot {
+        let line = self.line_starts.partition_point(|start| *start <= byte);
+        let start = line.checked_sub(1).and_then(|at| self.line_starts.get(at));
+        let column = self.before(byte) - self.before(start.copied().unwrap_or(0));
+        self.text.at(line, column + 1)
+    }
+
+    /// How many characters start before a byte.
+    fn before(&self, byte: usize) -> usize {
+        let byte = byte.min(self.text.text.len());
+        let block = (byte / BLOCK_BYTES).min(self.characters.len().saturating_sub(1));
+        let part = self.text.text.as_bytes().get(block * BLOCK_BYTES..byte);
+        self.characters.get(block).copied().unwrap_or(0) + characters(part.unwrap_or_default())
+    }
+}
+
+fn characters(bytes: &[u8]) -> usize {
+    let starts = |byte: &&u8| **byte & 0xc0 != 0x80;
+    bytes.iter().filter(starts).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn places_are_those_of_counting(text in "([a-zü😀]{0,90}\n?){0,5}") {
+            let text = Text::within(text, Spot { line: 3, column: 5, ..Spot::start("f") });
+            let places = Places::new(&text);
+            for (byte, _) in text.text.char_indices() {
+                prop_assert_eq!(places.of(byte), text.at_byte(byte));
+            }
+            prop_assert_eq!(places.of(text.text.len()), text.at_byte(text.text.len()));
+        }
+    }
+
+    #[test]
+    fn a_text_in_a_text_starts_where_it_stands() {
+        let start = Spot {
+            line: 7,
+            column: 5,
+            ..Spot::start("f")
+        };
+        let text = Text::within("ab\ncd", start.clone());
+        assert_eq!(text.at_byte(4).to_string(), "f:8:6");
+        assert_eq!(Text::decoded("ab\ncd", start.clone()).at_byte(4), start);
+        assert_eq!(
+            Text::file("f", "\u{feff}ab").at_byte(1).to_string(),
+            "f:1:2"
+        );
+    }
+}

@@ -1,0 +1,66 @@
+//! Parts of image names, as platforms' files have them: a registry, a folder.
+
+use super::{
+    diagnostic::{Code, Remark, masked},
+    location::Spot,
+};
+use crate::oci::Registry;
+
+/// Elements between slashes; a slash too many is left out, a scheme is an error.
+pub(in crate::platform) fn part(
+    text: &str,
+    spot: &Spot,
+    remarks: &mut Vec<Remark>,
+) -> Option<String> {
+    match without_scheme(text, spot) {
+        Ok(()) => Some(without_slashes(text, spot, remarks)),
+        Err(remark) => {
+            remarks.push(remark);
+            None
+        }
+    }
+}
+
+/// Refuses a scheme.
+pub(in crate::platform) fn without_scheme(text: &str, spot: &Spot) -> Result<(), Remark> {
+    let Some((_, bare)) = text.split_once("://") else {
+        return Ok(());
+    };
+    let message = "names of images and registries have no scheme here";
+    let remark = Remark::new(Code::Scheme, spot, message).shown(text);
+    let bare = masked(bare);
+    Err(remark.fix(format!("write {}", bare.trim_start_matches("…@"))))
+}
+
+/// Leaves slashes out that are too many.
+pub(in crate::platform) fn without_slashes(
+    text: &str,
+    spot: &Spot,
+    remarks: &mut Vec<Remark>,
+) -> String {
+    let elements = text.split('/').filter(|element| !element.is_empty());
+    let clean = elements.collect::<Vec<_>>().join("/");
+    if clean != text {
+        let message = "there is a slash too many; it is left out";
+        let remark = Remark::new(Code::Slash, spot, message).shown(text);
+        remarks.push(remark.fix(format!("write {}", masked(&clean))));
+    }
+    clean
+}
+
+/// A registry, and perhaps folders of it; or nothing.
+pub(in crate::platform) fn registry(
+    text: &str,
+    spot: &Spot,
+    remarks: &mut Vec<Remark>,
+) -> Option<String> {
+    let text = part(text, spot, remarks)?;
+    let first = text.split('/').next().unwrap_or_default();
+    if text.is_empty() || Registry::looks_like(first) {
+        return Some(text);
+    }
+    let message = "without a dot or a port this is a folder of Docker Hub to every runtime";
+    let remark = Remark::new(Code::Reference, spot, message).shown(&text);
+    remarks.push(remark.fix("write HOST.DOMAIN or HOST:PORT"));
+    None
+}

@@ -1,0 +1,192 @@
+//! A document as a tree with places, the same for YAML, JSON and TOML.
+
+use super::{
+    diagnostic::{Code, Remark},
+    location::{Spot, Text},
+};
+
+/// Most values in one file, those that aliases repeat included.
+pub(in crate::platform) const VALUES_MAX: usize = 200_000;
+/// Most values within values.
+pub(in crate::platform) const DEPTH_MAX: usize = 64;
+
+/// One value and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::platform) struct Node {
+    pub(in crate::platform) spot: Spot,
+    pub(in crate::platform) kind: Kind,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::platform) enum Kind {
+    Null,
+    Scalar(Scalar),
+    Sequence(Vec<Node>),
+    /// Keys in the order of the file, none twice.
+    Mapping(Vec<(Scalar, Node)>),
+}
+
+/// A text as it is written, without its quotes: `4.10` is not `4.1`.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "two properties, and every pair of them occurs"
+)]
+pub(in crate::platform) struct Scalar {
+    pub(in crate::platform) text: String,
+    /// Where its first character stands, behind quotes or below a block's mark.
+    pub(in crate::platform) start: Spot,
+    /// Without quotes: it may mean a number, or yes and no.
+    pub(in crate::platform) is_plain: bool,
+    /// Its characters are those of the file, and so are its lines.
+    pub(in crate::platform) is_verbatim: bool,
+}
+
+impl Node {
+    /// The value of a mapping's key; null counts as none.
+    pub(in crate::platform) fn get(&self, key: &str) -> Option<&Self> {
+        let found = self.entries().find(|(name, _)| name.text == key);
+        found.map(|(_, node)| node).filter(|node| !node.is_null())
+    }
+
+    /// The value below several keys.
+    pub(in crate::platform) fn at(&self, path: &[&str]) -> Option<&Self> {
+        path.iter().try_fold(self, |node, key| node.get(key))
+    }
+
+    /// Whether a mapping has the key, even if nothing stands behind it.
+    pub(in crate::platform) fn has(&self, key: &str) -> bool {
+        self.entries().any(|(name, _)| name.text == key)
+    }
+
+    /// A mapping's keys and values; nothing of other kinds.
+    pub(in crate::platform) fn entries(&self) -> impl Iterator<Item = (&Scalar, &Self)> {
+        let entries = match &self.kind {
+            Kind::Mapping(entries) => entries.as_slice(),
+            _ => &[],
+        };
+        entries.iter().map(|(key, node)| (key, node))
+    }
+
+    /// A sequence's items; nothing of other kinds.
+    pub(in crate::platform) fn items(&self) -> &[Self] {
+        match &self.kind {
+            Kind::Sequence(items) => items,
+            _ => &[],
+        }
+    }
+
+    pub(in crate::platform) fn is_null(&self) -> bool {
+        matches!(self.kind, Kind::Null)
+    }
+
+    pub(in crate::platform) fn is_mapping(&self) -> bool {
+        matches!(self.kind, Kind::Mapping(_))
+    }
+
+    /// A scalar's text.
+    pub(in crate::platform) fn text(&self) -> Option<&str> {
+        self.scalar().map(|scalar| scalar.text.as_str())
+    }
+
+    pub(in crate::platform) fn scalar(&self) -> Option<&Scalar> {
+        match &self.kind {
+            Kind::Scalar(scalar) => Some(scalar),
+            _ => None,
+        }
+    }
+
+    /// A scalar's text as a file of its own, such as a `ConfigMap`'s value.
+    pub(in crate::platform) fn inner(&self) -> Option<Text<'_>> {
+        let Scalar {
+            text,
+            start,
+            is_verbatim,
+            ..
+        } = self.scalar()?;
+        Some(if *is_verbatim {
+            Text::within(text, start.clone())
+        } else {
+            Text::decoded(text, start.clone())
+        })
+    }
+
+    /// The text at a key. Another kind of value there is remarked on.
+    pub(in crate::platform) fn string(
+        &self,
+        key: &str,
+        remarks: &mut Vec<Remark>,
+    ) -> Option<&Scalar> {
+        let node = self.get(key)?;
+        let scalar = node.scalar();
+        if scalar.is_none() {
+            remarks.push(node.misfit(&format!("{key} is no text")));
+        }
+        scalar
+    }
+
+    /// The mapping at a key. Another kind of value there is remarked on.
+    pub(in crate::platform) fn mapping(
+        &self,
+        key: &str,
+        remarks: &mut Vec<Remark>,
+    ) -> Option<&Self> {
+        let node = self.get(key)?;
+        if !node.is_mapping() {
+            remarks.push(node.misfit(&format!("{key} is no mapping")));
+            return None;
+        }
+        Some(node)
+    }
+
+    /// Yes or no at a key, quoted or not. Another value there is remarked on.
+    pub(in crate::platform) fn flag(&self, key: &str, remarks: &mut Vec<Remark>) -> Option<bool> {
+        let node = self.get(key)?;
+        match node.text() {
+            Some("true" | "True" | "TRUE") => Some(true),
+            Some("false" | "False" | "FALSE") => Some(false),
+            // An empty text is what templates leave.
+            Some("") => None,
+            _ => {
+                let misfit = node.misfit(&format!("{key} is neither true nor false"));
+                remarks.push(misfit.fix("write true or false"));
+                None
+            }
+        }
+    }
+
+    /// The texts of a list at a key, or the one text there. Other values are remarked on.
+    pub(in crate::platform) fn strings(
+        &self,
+        key: &str,
+        remarks: &mut Vec<Remark>,
+    ) -> Vec<&Scalar> {
+        let Some(node) = self.get(key) else {
+            return Vec::new();
+        };
+        let items = match &node.kind {
+            Kind::Sequence(items) => items.as_slice(),
+            _ => std::slice::from_ref(node),
+        };
+        let mut texts = Vec::new();
+        for item in items {
+            match item.scalar() {
+                Some(scalar) => texts.push(scalar),
+                None => remarks.push(item.misfit(&format!("{key} is a list of texts"))),
+            }
+        }
+        texts
+    }
+
+    /// That the value is of the wrong kind; a scalar's text is not repeated.
+    pub(in crate::platform) fn misfit(&self, message: &str) -> Remark {
+        let found = match &self.kind {
+            Kind::Null => "nothing",
+            Kind::Scalar(_) => "another text",
+            Kind::Sequence(_) => "a list",
+            Kind::Mapping(_) => "a mapping",
+        };
+        let message = format!("{message}: here stands {found}");
+        Remark::new(Code::Value, &self.spot, message)
+    }
+}
