@@ -10,14 +10,14 @@ mod credential;
 mod import;
 mod limits;
 mod listen;
-mod own;
+mod load_context;
 mod pem;
 mod problem;
 mod reader;
 mod report;
 mod route;
-mod shown;
-mod surroundings;
+mod self_addresses;
+mod server_tls;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -29,11 +29,6 @@ use std::{io, path::PathBuf};
 
 use toml::de::DeTable;
 
-pub use self::{
-    own::Own,
-    problem::{ImportedAt, Problem, Problems},
-    surroundings::{Content, Environment, ReadableByAll, Surroundings, admit_secret_mode},
-};
 use crate::{
     oci::Registry,
     pull,
@@ -41,6 +36,9 @@ use crate::{
     server, store,
     telemetry::log,
 };
+pub use load_context::{Content, Environment, ReadableByAll, Surroundings, admit_secret_mode};
+pub use problem::{ImportedAt, Problem, Problems};
+pub use self_addresses::Own;
 
 /// A configuration that holds, and what is worth knowing about it.
 #[derive(Debug)]

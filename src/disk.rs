@@ -8,16 +8,16 @@
 //! Every call blocks, and callers run them on the blocking pool, but for those that say that they
 //! do not wait for a device: [`File::read_near`], [`Direct::is_near`] and [`Direct::send`].
 
+mod atomic_write;
 mod fingerprint;
 mod gather;
-mod put;
 mod real;
 
 use std::{fmt::Debug, io, ops::ControlFlow, os::fd::BorrowedFd, path::Path, sync::Arc};
 
+pub use atomic_write::{Audience, Standing, put, standing};
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use gather::gather;
-pub use put::{Audience, Standing, put, standing};
 pub use real::{RealDisk, read_bytes, read_text};
 
 /// The file system as this house uses it.

@@ -3,8 +3,8 @@
 //! Promises: a value of one of these types is well-formed; text from outside is parsed here once
 //! and never checked again. Called by every room. Never does I/O, never waits, has no clock.
 
-mod code;
 mod digest;
+mod error_code;
 mod manifest;
 mod media_type;
 mod origin;
@@ -14,8 +14,8 @@ mod repository;
 mod verify;
 mod via;
 
-pub use code::ErrorCode;
 pub use digest::{Algorithm, Digest, InvalidDigest};
+pub use error_code::ErrorCode;
 pub use manifest::{Child, InvalidManifest, Manifest};
 pub use media_type::MediaType;
 pub use origin::{InvalidUpstreamName, Origin, UpstreamName};

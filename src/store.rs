@@ -9,14 +9,14 @@ mod error;
 mod evict;
 mod index;
 mod layout;
-mod mark;
 mod origin;
 mod partial;
-mod prove;
 mod recover;
+mod rehash;
 #[cfg(test)]
 mod scenes;
-mod shelf;
+mod stamp;
+mod state;
 mod tag;
 mod uses;
 
@@ -40,7 +40,7 @@ use crate::{
 pub use error::{CommitError, StoreError};
 pub use partial::Partial;
 
-use shelf::{Bounds, Shelf};
+use state::{Bounds, Shelf};
 
 /// How long the end waits for who looks after the store.
 const KEEPER_END_MAX: Duration = Duration::from_secs(5);

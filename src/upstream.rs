@@ -4,49 +4,38 @@
 //! says whose fault it is. Called by `pull`. Never knows what is kept, nor who asked.
 
 mod address;
-mod blob;
-mod body;
+mod ask;
+mod authentication;
 mod call;
 mod client;
-mod endpoint;
+mod credentials;
 mod error;
-mod exchange;
-mod gate;
-mod greet;
-mod helper;
-mod judge;
-mod keyring;
-mod list;
-mod login;
-mod manifest;
-mod place;
 mod proxy;
 mod redirect;
-mod request;
-mod retry;
-mod retry_after;
 #[cfg(test)]
 mod scene;
 mod tls;
 mod transport;
-mod turns;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use self::{call::Shared, helper::Helpers};
 use crate::{
     oci::{Registry, RepositoryName, UpstreamName, Via},
     telemetry::Metrics,
 };
+use call::caller::Shared;
+use credentials::helper::Helpers;
 
-pub use blob::BlobStream;
+pub use ask::{
+    blob::BlobStream,
+    list::{Referrers, TagPage, Tags},
+    ping::Greeting,
+};
 pub use client::over_socket;
+pub use credentials::keyring::{Credential, Entry, InvalidPlace, Keyring, Place, Source};
 pub use error::{Breach, BuildError, UpstreamError};
-pub use greet::Greeting;
-pub use keyring::{Credential, Entry, InvalidPlace, Keyring, Place, Source};
-pub use list::{Referrers, TagPage, Tags};
 pub use proxy::InvalidProxy;
 pub use transport::{Proxy, Transport};
 

@@ -4,12 +4,12 @@
 //! for the whole. Called by `api` (answers) and `store` (files). Never knows what the bytes are.
 
 mod body;
-mod lane;
-mod lent;
-mod ring;
-mod tide;
+mod buffer_pool;
+mod pipe;
+mod progress;
+mod sendfile_queue;
 
 pub use body::{Body, Broken, Part};
-pub use lane::{Lane, is_window, stray};
-pub use ring::Ring;
-pub use tide::{Growing, HELD_BACK_BYTES, Level, Relief, Relieved, State, Tide};
+pub use pipe::Ring;
+pub use progress::{Growing, HELD_BACK_BYTES, Level, Relief, Relieved, State, Tide};
+pub use sendfile_queue::{Lane, is_window, stray};

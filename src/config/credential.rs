@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use super::{
     import::Found,
+    load_context::{Content, Surroundings},
     problem::Complaint,
     reader::Section,
     report::{Report, Spot},
-    surroundings::{Content, Surroundings},
     value::Text,
 };
 use crate::{

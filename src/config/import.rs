@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    own::Own,
+    load_context::{Content, Surroundings},
     problem::Complaint,
     reader::Section,
     report::{Report, Spot},
-    surroundings::{Content, Surroundings},
+    self_addresses::Own,
     value::Text,
 };
 use crate::{

@@ -6,12 +6,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::{
     Listener, address,
     import::Found,
-    own::Own,
+    load_context::Surroundings,
     problem::Complaint,
     reader::Section,
     report::{Report, Spot},
-    shown::Shown,
-    surroundings::Surroundings,
+    self_addresses::Own,
+    server_tls::Shown,
     value::Text,
 };
 use crate::{

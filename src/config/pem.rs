@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 
 use super::{
+    load_context::{Content, Surroundings},
     problem::Complaint,
     report::{Report, Spot},
-    surroundings::{Content, Surroundings},
     value::Text,
 };
 use crate::{

@@ -6,8 +6,8 @@ mod example;
 mod import;
 mod imported;
 mod mutations;
-mod nodes;
 mod secret;
+mod server_tls;
 mod transport;
 
 use super::*;

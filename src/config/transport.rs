@@ -1,11 +1,11 @@
 //! The keys of `[upstream."NAME"]` that say how connections are made.
 
 use super::{
+    load_context::Surroundings,
     pem,
     problem::Complaint,
     reader::Section,
     report::{Report, Spot},
-    surroundings::Surroundings,
     value::Text,
 };
 use crate::{

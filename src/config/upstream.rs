@@ -7,11 +7,11 @@ use super::{
     credential::{self, Credentials},
     import::Found,
     limits::{Limits, Timeouts},
+    load_context::Surroundings,
     pem,
     problem::Complaint,
     reader::Section,
     report::{Report, Spot},
-    surroundings::Surroundings,
     transport,
     value::Text,
 };

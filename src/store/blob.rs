@@ -5,8 +5,8 @@ use std::{io, sync::Arc};
 use bytes::Bytes;
 
 use super::{
-    Kept, StoreError, prove,
-    shelf::{SMALL_BYTES_MAX, Shelf},
+    Kept, StoreError, rehash,
+    state::{SMALL_BYTES_MAX, Shelf},
 };
 use crate::{
     disk::{File, Stat},
@@ -40,7 +40,7 @@ async fn find_on_disk(shelf: &Arc<Shelf>, digest: Digest) -> Result<Option<Kept>
         Found::Nothing => return Ok(None),
         Found::Ready(kept) => Some(kept),
         Found::Unproven(file, stat) => {
-            let growing = prove::join(shelf, digest, &file, stat);
+            let growing = rehash::join(shelf, digest, &file, stat);
             let size = stat.length;
             if size > PROVEN_FIRST_BYTES_MAX {
                 Some(Kept::Unproven {

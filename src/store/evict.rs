@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use super::{
     StoreError,
     index::{Candidate, Row},
-    shelf::{Ledger, Shelf},
+    state::{Ledger, Shelf},
 };
 use crate::oci::Digest;
 

@@ -20,7 +20,7 @@ use redb::{
     WriteTransaction,
 };
 
-use super::mark::{Mark, MarkKey};
+use super::stamp::{Mark, MarkKey};
 use crate::{disk::Disk, oci::Digest};
 
 /// Changes whenever a table does; another format is thrown away.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{
     Standing, StoreError,
     layout::{belongs_to_origin, origin_from_text},
-    shelf::{Of, Shelf},
+    state::{Of, Shelf},
 };
 use crate::{
     disk::{Disk, Entry, read_whole},

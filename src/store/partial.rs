@@ -1,17 +1,17 @@
 //! Writing a blob: hashed as it is written, readable as it grows, named only when proven.
 
-mod pen;
+mod writer;
 
 use std::{io, mem, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use super::{CommitError, Kept, StoreError, shelf::Shelf};
+use super::{CommitError, Kept, StoreError, state::Shelf};
 use crate::{oci::Digest, wire::Growing};
-use pen::{End, Pen};
+use writer::{End, Pen};
 
-pub(super) use pen::Ticket;
+pub(super) use writer::Ticket;
 
 /// How much is gathered before it goes to the blocking pool; as much again may be on its way.
 const BATCH_BYTES: usize = 256 * 1024;

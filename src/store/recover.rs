@@ -14,7 +14,7 @@ use super::{
     index::{Left, Row},
     origin,
     partial::Ticket,
-    shelf::{Ledger, Shelf},
+    state::{Ledger, Shelf},
 };
 use crate::{
     disk::Disk,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     StoreError, TagRecord,
     origin::{list, read, remove_damaged},
-    shelf::{KeptTag, Of, Shelf},
+    state::{KeptTag, Of, Shelf},
 };
 use crate::oci::{Origin, Tag};
 

@@ -1,8 +1,8 @@
 //! Every metric, its labels and its help text, room by room; `docs/METRICS.md` says how to read them.
 
 mod configuration;
-mod list;
-mod served;
+mod registrar;
+mod server;
 
 use std::{
     fmt,
@@ -14,11 +14,9 @@ use prometheus::{
     IntGaugeVec, Registry, TextEncoder,
 };
 
-use self::{
-    configuration::Configured,
-    list::{List, forget},
-    served::Served,
-};
+use configuration::Configured;
+use registrar::{List, forget};
+use server::Served;
 
 pub use self::configuration::Reload;
 

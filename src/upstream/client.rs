@@ -8,7 +8,7 @@ use rustls::ClientConfig;
 use super::{
     Breach, BuildError, Endpoint, NamedBy, Settings, Transport,
     address::{self, Bounds, Guard, Guarded, Lookup, Reach},
-    endpoint::Station,
+    call::endpoint::Station,
     proxy::{Passed, Ways},
     tls,
 };

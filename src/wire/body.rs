@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use thiserror::Error;
 
-use super::{Growing, Lane, Level, State, lent};
+use super::{Growing, Lane, Level, State, buffer_pool};
 use crate::disk::File;
 
 /// An answer's body: parts, one after the other.
@@ -270,7 +270,7 @@ impl fmt::Debug for Body {
 fn near(lane: Option<&Lane>, file: &Arc<dyn File>, offset: u64, length: u64) -> Option<Bytes> {
     match lane {
         Some(lane) if file.direct().is_some() => lane.window_near(file, offset, length),
-        _ => lent::read_near(&**file, offset, length),
+        _ => buffer_pool::read_near(&**file, offset, length),
     }
 }
 
@@ -289,7 +289,7 @@ async fn far(
     {
         return Ok(Step::Chunk(window));
     }
-    match tokio::task::spawn_blocking(move || lent::read(&*file, offset, length)).await {
+    match tokio::task::spawn_blocking(move || buffer_pool::read(&*file, offset, length)).await {
         Ok(Ok(chunk)) if !chunk.is_empty() => Ok(Step::Chunk(chunk)),
         // Shorter than it was when the answer's head was made, unreadable, or the pool is gone.
         _ => Err(Broken),

@@ -2,14 +2,14 @@
 
 use redb::{Durability, Error, ReadableTable, ReadableTableMetadata, WriteTransaction};
 
-use super::{
-    super::{
+use super::{BLOBS, CONFIRMED, Candidate, Index, MEMBERS, Row, SUMS, Totals, USES};
+use crate::{
+    oci::{Algorithm, Digest, Manifest, Origin},
+    store::{
         layout::{origin_from_text, origin_text},
-        mark::Mark,
+        stamp::Mark,
     },
-    BLOBS, CONFIRMED, Candidate, Index, MEMBERS, Row, SUMS, Totals, USES,
 };
-use crate::oci::{Algorithm, Digest, Manifest, Origin};
 
 /// The sum of all blobs' sizes.
 const BYTES: &str = "bytes";

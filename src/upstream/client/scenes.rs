@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use super::*;
 use crate::{
     tls::{Authorities, Identity, provider},
-    upstream::{Defaults, UpstreamError, address::Forbidden, exchange},
+    upstream::{Defaults, UpstreamError, address::Forbidden, call::exchange},
 };
 
 type Issuer = CertifiedIssuer<'static, KeyPair>;

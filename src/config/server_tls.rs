@@ -1,0 +1,70 @@
+//! `tls_cert_file`, `tls_key_file` and `client_ca_file` of `[server]` and `[[listener]]`: how nodes
+//! are met.
+
+use super::{load_context::Surroundings, pem, problem::Complaint, reader::Section};
+use crate::{
+    server::Tls,
+    tls::{Authorities, Identity},
+};
+
+/// The certificate that is shown, and its key.
+const PAIR: [&str; 2] = ["tls_cert_file", "tls_key_file"];
+
+/// What a listener shows and asks for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shown {
+    /// Whether a certificate is named, even one that cannot be used.
+    named: bool,
+    identity: Option<Identity>,
+    clients: Option<Authorities>,
+}
+
+impl Shown {
+    /// Reads what a table says; what it leaves out is as in `inherited`. The certificate and its
+    /// key are one thing: a table that says one says both, and with "" it has neither.
+    pub(super) fn read(
+        section: &mut Section<'_>,
+        around: &Surroundings<'_>,
+        inherited: &Self,
+    ) -> Self {
+        let report = section.report;
+        let is_own = PAIR.iter().any(|key| section.has(key));
+        let pair = PAIR.map(|key| section.string_or_unset(key)).into();
+        let named = if is_own {
+            !matches!(pair, (None, None))
+        } else {
+            inherited.named
+        };
+        let identity = if is_own {
+            pem::identity(report, around, PAIR, pair)
+        } else {
+            inherited.identity.clone()
+        };
+        let is_own = section.has("client_ca_file");
+        let clients = match section.string_or_unset("client_ca_file") {
+            Some(file) if !named => {
+                let what = "clients show certificates only where the listener shows one";
+                pem::lonely(report, &file, what, "tls_cert_file");
+                None
+            }
+            Some(file) => pem::authorities(report, around, &file),
+            None if is_own || !named => None,
+            None => inherited.clients.clone(),
+        };
+        Self {
+            named,
+            identity,
+            clients,
+        }
+    }
+
+    /// What the server needs; nothing where nodes are met in plain text.
+    pub(super) fn tls(self, section: &Section<'_>) -> Option<Tls> {
+        let tls = Tls::new(self.identity?, self.clients);
+        tls.map_err(|why| {
+            let spot = section.spot_of("tls_cert_file", None);
+            section.report.problem(&spot, Complaint::new(why));
+        })
+        .ok()
+    }
+}

@@ -1,0 +1,239 @@
+//! The writing part of a [`super::Partial`]: file, hash, watermark and claim, on the blocking pool.
+
+use std::{io, path::PathBuf, pin::pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    disk::File,
+    oci::{Digest, Verified, Verifier},
+    store::{
+        CommitError, Kept, StoreError, blob,
+        evict::{self, Claim},
+        index::Row,
+        state::{SMALL_BYTES_MAX, Shelf},
+    },
+    wire::{HELD_BACK_BYTES, Tide},
+};
+
+/// What an unfinished file must hold to be worth a later resume.
+const RESUME_BYTES_MIN: u64 = 1024 * 1024;
+/// How long a writer that was just dropped may take to let go of its file.
+const BUSY_WAIT_MAX: Duration = Duration::from_secs(1);
+/// Bytes per read while the beginning of a resumed file is hashed again.
+const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// What moves to the blocking pool and back. Its drop lets go of file and name, wherever it is.
+#[derive(Debug)]
+pub(super) struct Pen {
+    shelf: Arc<Shelf>,
+    digest: Digest,
+    pub(super) path: PathBuf,
+    pub(super) file: Arc<dyn File>,
+    announced: Option<u64>,
+    pub(super) verifier: Verifier,
+    pub(super) tide: Tide,
+    claim: Claim,
+    pub(super) end: End,
+    _ticket: Ticket,
+}
+
+/// What becomes of the file when the pen is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Resume,
+    Remove,
+    Renamed,
+}
+
+/// The right to write this blob.
+#[derive(Debug)]
+pub(in crate::store) struct Ticket {
+    shelf: Arc<Shelf>,
+    digest: Digest,
+}
+
+impl Pen {
+    pub(super) fn open(ticket: Ticket, announced: Option<u64>) -> Result<Self, StoreError> {
+        let shelf = Arc::clone(&ticket.shelf);
+        let digest = ticket.digest;
+        let path = shelf.layout.partial(&digest);
+        let claim = Claim::new(&shelf, announced, &path)?;
+        let opened = shelf.disk.resume(&path).or_else(|error| {
+            if error.kind() != io::ErrorKind::InvalidInput {
+                return Err(error);
+            }
+            tracing::warn!(path = %path.display(), "no file of ours lies there; it is removed");
+            shelf.disk.remove(&path)?;
+            shelf.disk.resume(&path)
+        });
+        let mut pen = Self {
+            file: opened.map_err(StoreError::at(&path))?,
+            verifier: Verifier::new(digest),
+            tide: Tide::new(),
+            end: End::Resume,
+            _ticket: ticket,
+            shelf,
+            digest,
+            path,
+            announced,
+            claim,
+        };
+        pen.take_up()?;
+        Ok(pen)
+    }
+
+    /// Hashes what an earlier writer left, or throws it away if it cannot be the beginning.
+    fn take_up(&mut self) -> Result<(), StoreError> {
+        let length = self.file.stat().map_err(StoreError::at(&self.path))?.length;
+        if self.announced.is_some_and(|size| length > size) {
+            return self.restart();
+        }
+        let mut buffer = vec![0; CHUNK_BYTES];
+        while self.verifier.seen() < length {
+            match self.file.read_at(&mut buffer, self.verifier.seen()) {
+                Ok(read) if read > 0 => {
+                    self.verifier.update(buffer.get(..read).unwrap_or_default());
+                }
+                Ok(_) | Err(_) => return self.restart(),
+            }
+        }
+        self.rise(length)
+    }
+
+    pub(super) fn restart(&mut self) -> Result<(), StoreError> {
+        self.file.truncate(0).map_err(StoreError::at(&self.path))?;
+        self.verifier = Verifier::new(self.digest);
+        self.claim.wrote(0);
+        Ok(())
+    }
+
+    /// Writes first, so that readers have it while it is hashed.
+    pub(super) fn write(&mut self, batch: &[Bytes]) -> Result<(), StoreError> {
+        let mut written = self.verifier.seen();
+        for chunk in batch {
+            let mut done = self.file.write_at(chunk, written);
+            if done.as_ref().is_err_and(is_full) {
+                evict::make_emergency_room(&self.shelf);
+                done = self.file.write_at(chunk, written);
+            }
+            done.map_err(StoreError::at(&self.path))?;
+            written += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+        }
+        let risen = self.rise(written);
+        for chunk in batch {
+            self.verifier.update(chunk);
+        }
+        risen
+    }
+
+    /// Lets readers have what is written, but never the last 64 KiB, and makes room for more.
+    fn rise(&mut self, written: u64) -> Result<(), StoreError> {
+        let end = self.announced.unwrap_or(written);
+        self.tide
+            .rise(written.min(end.saturating_sub(HELD_BACK_BYTES)));
+        if self.claim.wrote(written) {
+            self.claim.make_room(&self.path)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn commit(mut self: Box<Self>) -> Result<Kept, CommitError> {
+        self.end = End::Remove;
+        let proof = self.verifier.clone().finish()?;
+        self.tide.whole(proof.size());
+        if !self.claim.is_passing() {
+            self.keep(&proof)?;
+            // What was promised at once to several may not fit together.
+            evict::trim(&self.shelf);
+        }
+        let size = proof.size();
+        if size <= SMALL_BYTES_MAX
+            && let Some(bytes) = blob::read_small(&*self.file, size, &self.digest)
+        {
+            if self.end == End::Renamed {
+                self.shelf.small.insert(self.digest, bytes.clone());
+            }
+            return Ok(Kept::Small(bytes));
+        }
+        Ok(Kept::Trusted {
+            file: Arc::clone(&self.file),
+            size,
+        })
+    }
+
+    fn keep(&mut self, proof: &Verified) -> Result<(), StoreError> {
+        let store = Arc::clone(&self.shelf);
+        self.file.sync().map_err(StoreError::at(&self.path))?;
+        let path = store.layout.blob(&self.digest);
+        let _door = store.door.lock();
+        store
+            .disk
+            .rename(&self.path, &path)
+            .map_err(StoreError::at(&path))?;
+        self.end = End::Renamed;
+        let folder = store.layout.blobs(self.digest.algorithm());
+        let synced = store.disk.sync_folder(&folder);
+        // From here on the blob is there. What is not marked is hashed once more when it is used.
+        let stat = self.file.stat().ok();
+        let mark = stat.and_then(|stat| store.mark(&self.digest, &stat));
+        let row = Row {
+            size: proof.size(),
+            used: store.uses.now(),
+            mark: mark.filter(|_| synced.is_ok()),
+        };
+        self.claim.redeem(&self.digest, row);
+        synced.map_err(StoreError::at(&folder))
+    }
+}
+
+impl Drop for Pen {
+    fn drop(&mut self) {
+        let useless = self.verifier.seen() <= RESUME_BYTES_MIN || self.claim.is_passing();
+        let removes = self.end == End::Remove || self.end == End::Resume && useless;
+        if removes && let Err(error) = self.shelf.disk.remove(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "a partial blob stays behind");
+        }
+    }
+}
+
+impl Ticket {
+    /// Waits a moment for a writer that was just dropped.
+    pub(super) async fn take(shelf: &Arc<Shelf>, digest: Digest) -> Result<Self, StoreError> {
+        let deadline = Instant::now() + BUSY_WAIT_MAX;
+        loop {
+            let mut written = pin!(shelf.written.notified());
+            written.as_mut().enable();
+            if let Some(ticket) = Self::try_take(shelf, digest) {
+                return Ok(ticket);
+            }
+            if timeout_at(deadline, written).await.is_err() {
+                return Err(StoreError::Busy { digest });
+            }
+        }
+    }
+
+    /// None while another has it.
+    pub(in crate::store) fn try_take(shelf: &Arc<Shelf>, digest: Digest) -> Option<Self> {
+        let free = shelf.writing.lock().insert(digest);
+        free.then(|| Self {
+            shelf: Arc::clone(shelf),
+            digest,
+        })
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.shelf.writing.lock().remove(&self.digest);
+        self.shelf.written.notify_waiters();
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}

@@ -1,0 +1,113 @@
+//! Hashing a kept blob whose mark does not prove it: once, for all who read it meanwhile.
+
+use std::sync::Arc;
+
+use super::{blob, index::Row, state::Shelf};
+use crate::{
+    disk::{File, Stat},
+    oci::{Digest, Mismatch, Verified, Verifier},
+    wire::{Growing, HELD_BACK_BYTES, Tide},
+};
+
+/// Bytes per read.
+const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// A reader of the pass over this blob, which starts if none is under way.
+pub(super) fn join(
+    shelf: &Arc<Shelf>,
+    digest: Digest,
+    file: &Arc<dyn File>,
+    stat: Stat,
+) -> Growing {
+    let mut proving = shelf.proving.lock();
+    if let Some(growing) = proving.get(&digest) {
+        return growing.clone();
+    }
+    let tide = Tide::new();
+    let growing = tide.reader(Arc::clone(file));
+    proving.insert(digest, growing.clone());
+    let pass = Pass {
+        shelf: Arc::clone(shelf),
+        digest,
+        file: Arc::clone(file),
+        stat,
+        tide,
+    };
+    drop(shelf.tasks.spawn("proving a blob", pass.run()));
+    growing
+}
+
+/// One pass over one file. However it ends, it leaves the list of passes, and then its tide drops.
+struct Pass {
+    shelf: Arc<Shelf>,
+    digest: Digest,
+    file: Arc<dyn File>,
+    stat: Stat,
+    tide: Tide,
+}
+
+impl Pass {
+    async fn run(self) {
+        let store = Arc::clone(&self.shelf);
+        // Never closed, so this only waits.
+        let _turn = store.provers.acquire().await;
+        let ended = store.blocking(move |_store| {
+            self.prove();
+            Ok(())
+        });
+        if let Err(error) = ended.await {
+            tracing::warn!(%error, "a blob could not be proven");
+        }
+    }
+
+    fn prove(&self) {
+        match self.hash() {
+            Some(Ok(proof)) => {
+                self.remember(proof);
+                self.tide.whole(proof.size());
+            }
+            Some(Err(_)) | None => {
+                if let Err(error) = blob::discard(&self.shelf, &self.digest, Some(&self.stat)) {
+                    tracing::warn!(%error, "a damaged blob could not be removed");
+                }
+            }
+        }
+    }
+
+    /// None if the file cannot be read.
+    fn hash(&self) -> Option<Result<Verified, Mismatch>> {
+        let mut verifier = Verifier::new(self.digest);
+        let mut buffer = vec![0; CHUNK_BYTES];
+        loop {
+            let read = self.file.read_at(&mut buffer, verifier.seen()).ok()?;
+            if read == 0 {
+                return Some(verifier.finish());
+            }
+            verifier.update(buffer.get(..read)?);
+            let ceiling = self.stat.length.saturating_sub(HELD_BACK_BYTES);
+            self.tide.rise(verifier.seen().min(ceiling));
+        }
+    }
+
+    /// Marks the file, unless it changed while it was hashed or its name leads elsewhere by now.
+    fn remember(&self, proof: Verified) {
+        let store = &self.shelf;
+        let _door = store.door.lock();
+        let named = store.disk.open(&store.layout.blob(&self.digest));
+        let now = named.and_then(|file| file.stat());
+        if now.is_ok_and(|now| now == self.stat) {
+            let row = Row {
+                size: proof.size(),
+                used: store.uses.now(),
+                mark: store.mark(&self.digest, &self.stat),
+            };
+            store.enter(&[(self.digest, row)]);
+        }
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.shelf.proving.lock().remove(&self.digest);
+    }
+}

@@ -1,0 +1,329 @@
+//! What the parts of the store share, and the few steps that all of them take.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{BuildHasher, Hash},
+    io,
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use bytes::Bytes;
+use foldhash::quality::RandomState;
+use moka::{Equivalent, sync::Cache};
+use parking_lot::{Mutex, RwLock};
+use tokio::{
+    sync::{Notify, Semaphore, watch},
+    task::JoinHandle,
+};
+
+use super::{
+    Settings, Standing, StoreError, TagRecord, Usage,
+    index::{Index, Row},
+    layout::Layout,
+    stamp::{Mark, MarkKey},
+    uses::Uses,
+};
+use crate::{
+    disk::{Disk, Lock, Stat},
+    oci::{Digest, Manifest, Origin, Tag},
+    tasks::Tasks,
+    telemetry::Metrics,
+    wire::Growing,
+};
+
+/// Blobs up to this size are kept in memory.
+pub(super) const SMALL_BYTES_MAX: u64 = 64 * 1024;
+/// Memory for tag records.
+const TAGS_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Memory for standings.
+const STANDING_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// What an entry of a cache costs beside its own bytes, about.
+const ENTRY_BYTES: u32 = 128;
+/// How many blobs are hashed at once to prove them; hashing is bound by the processor.
+const PROVING_MAX: usize = 4;
+/// Two tags rarely meet at one lock.
+const STRIPES: usize = 64;
+
+/// Everything behind [`super::Store`].
+#[derive(Debug)]
+pub(super) struct Shelf {
+    /// What eviction keeps to; a reload may change it.
+    pub(super) bounds: RwLock<Bounds>,
+    pub(super) layout: Layout,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) tasks: Tasks,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) index: Index,
+    pub(super) key: RwLock<Option<MarkKey>>,
+    pub(super) uses: Uses,
+    /// Small blobs; half of `small_bodies_max`.
+    pub(super) small: Cache<Digest, Bytes, RandomState>,
+    /// Manifests; the other half.
+    pub(super) manifests: Cache<(Origin, Digest), Arc<Manifest>, RandomState>,
+    pub(super) tags: Cache<(Origin, Tag), KeptTag, RandomState>,
+    /// Never `Stranger`, which may change with the next manifest.
+    pub(super) standing: Cache<(Origin, Digest), Standing, RandomState>,
+    /// Blobs that are being hashed, each once for all its readers.
+    pub(super) proving: Mutex<BTreeMap<Digest, Growing>>,
+    pub(super) provers: Semaphore,
+    /// Blobs that are being written, each by one writer.
+    pub(super) writing: Mutex<BTreeSet<Digest>>,
+    /// Told whenever one of `writing` ends.
+    pub(super) written: Notify,
+    pub(super) ledger: Mutex<Ledger>,
+    /// Held, on the blocking pool only, by whoever changes which blobs there are, so that files,
+    /// index and ledger change together.
+    pub(super) door: Mutex<()>,
+    /// Held by whoever makes room, so that two do not evict for the same need.
+    pub(super) evicting: Mutex<()>,
+    /// Whether the index has all that the files say, lazy rows of an earlier run included; only
+    /// then may the end be called clean.
+    pub(super) caught_up: AtomicBool,
+    /// True once the store ends.
+    pub(super) closing: watch::Sender<bool>,
+    /// Who looks after the store beside the requests; the end waits for it.
+    pub(super) keeper: Mutex<Option<JoinHandle<Option<()>>>>,
+    stripes: [Mutex<()>; STRIPES],
+    hasher: RandomState,
+    _lock: Lock,
+}
+
+/// How much may be kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) size_max: u64,
+    pub(super) free_min: u64,
+}
+
+/// A key of what belongs to an origin, borrowed: a look must not cost a copy.
+#[derive(Hash)]
+pub(super) struct Of<'a, T>(pub(super) &'a Origin, pub(super) &'a T);
+
+impl<T: Eq> Equivalent<(Origin, T)> for Of<'_, T> {
+    fn equivalent(&self, (origin, of_it): &(Origin, T)) -> bool {
+        self.0 == origin && self.1 == of_it
+    }
+}
+
+/// A tag record and the `checked` that its file has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeptTag {
+    pub(super) record: TagRecord,
+    pub(super) written: jiff::Timestamp,
+}
+
+/// Bytes kept and bytes promised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ledger {
+    pub(super) blobs: u64,
+    pub(super) bytes: u64,
+    /// Bytes that blobs being written will have, counted against `size_max`.
+    pub(super) claimed: u64,
+    /// Bytes that are still to be written, counted against the free space.
+    pub(super) unwritten: u64,
+}
+
+impl Bounds {
+    pub(super) fn of(settings: &Settings) -> Self {
+        Self {
+            size_max: settings.size_max,
+            free_min: settings.free_min,
+        }
+    }
+}
+
+impl Shelf {
+    pub(super) fn new(
+        settings: &Settings,
+        disk: Arc<dyn Disk>,
+        tasks: Tasks,
+        metrics: Arc<Metrics>,
+        lock: Lock,
+    ) -> Self {
+        let layout = Layout::new(settings.path.clone());
+        let half = settings.small_bodies_max / 2;
+        Self {
+            index: Index::closed(layout.index()),
+            layout,
+            disk,
+            tasks,
+            metrics,
+            key: RwLock::new(None),
+            uses: Uses::default(),
+            small: Cache::builder()
+                .max_capacity(half)
+                .weigher(|_digest, bytes: &Bytes| weight(bytes.len()))
+                .build_with_hasher(RandomState::default()),
+            manifests: Cache::builder()
+                .max_capacity(half)
+                // The parsed children take about as much again.
+                .weigher(|_key, manifest: &Arc<Manifest>| weight(manifest.bytes().len() * 2))
+                .build_with_hasher(RandomState::default()),
+            tags: Cache::builder()
+                .max_capacity(TAGS_BYTES_MAX)
+                .weigher(|(_origin, tag): &(Origin, Tag), _record| weight(tag.as_str().len()))
+                .build_with_hasher(RandomState::default()),
+            standing: Cache::builder()
+                .max_capacity(STANDING_BYTES_MAX)
+                .weigher(|_key, _standing| weight(0))
+                .build_with_hasher(RandomState::default()),
+            proving: Mutex::default(),
+            provers: Semaphore::new(PROVING_MAX),
+            writing: Mutex::default(),
+            written: Notify::new(),
+            ledger: Mutex::default(),
+            door: Mutex::default(),
+            evicting: Mutex::default(),
+            caught_up: AtomicBool::new(false),
+            closing: watch::Sender::new(false),
+            keeper: Mutex::default(),
+            stripes: [const { Mutex::new(()) }; STRIPES],
+            hasher: RandomState::default(),
+            _lock: lock,
+            bounds: RwLock::new(Bounds::of(settings)),
+        }
+    }
+
+    /// Runs file work on the blocking pool. It goes on to its end even if nobody waits any more.
+    pub(super) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Arc<Self>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || work(&store)).await;
+        done.unwrap_or_else(|error| {
+            Err(StoreError::Io {
+                path: self.layout.root().to_path_buf(),
+                source: io::Error::other(error),
+            })
+        })
+    }
+
+    pub(super) fn bounds(&self) -> Bounds {
+        *self.bounds.read()
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        let ledger = *self.ledger.lock();
+        Usage {
+            blobs: ledger.blobs,
+            bytes: ledger.bytes,
+        }
+    }
+
+    /// The lock for a key of the slow path: who holds it may compare file and cache.
+    pub(super) fn stripe(&self, key: &impl Hash) -> Option<&Mutex<()>> {
+        let hash = usize::try_from(self.hasher.hash_one(key) % 64).unwrap_or_default();
+        self.stripes.get(hash % STRIPES)
+    }
+
+    /// Writes a whole small file so that it is there complete, or not at all.
+    pub(super) fn put_file(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut name = [0; 16];
+        getrandom::fill(&mut name)
+            .map_err(io::Error::other)
+            .map_err(StoreError::at(path))?;
+        let name = format!("{:032x}", u128::from_be_bytes(name));
+        let temporary = self.layout.temporary().join(name);
+        let put = || {
+            let file = self.disk.create(&temporary)?;
+            file.write_at(bytes, 0)?;
+            file.sync()?;
+            if let Some(folder) = path.parent() {
+                self.disk.create_folder(folder)?;
+                self.disk.rename(&temporary, path)?;
+                self.disk.sync_folder(folder)?;
+            }
+            Ok(())
+        };
+        put().map_err(|error| {
+            // Swept at the next start if it cannot be removed now.
+            drop(self.disk.remove(&temporary));
+            StoreError::at(path)(error)
+        })
+    }
+
+    /// The mark of a file that was just proven.
+    pub(super) fn mark(&self, digest: &Digest, stat: &Stat) -> Option<Mark> {
+        self.key.read().as_ref()?.mark(digest, stat)
+    }
+
+    /// Whether a mark still proves a file.
+    pub(super) fn trusts(&self, mark: &Mark, digest: &Digest, stat: &Stat) -> bool {
+        let key = self.key.read();
+        key.as_ref()
+            .is_some_and(|key| key.proves(mark, digest, stat))
+    }
+
+    /// Notes blobs in index and ledger; the caller holds `door`.
+    pub(super) fn enter(&self, rows: &[(Digest, Row)]) {
+        let replaced = self.index.put_blobs(rows);
+        let mut ledger = self.ledger.lock();
+        for (at, (_digest, row)) in rows.iter().enumerate() {
+            self.count(&mut ledger, replaced.get(at).copied().flatten(), *row);
+        }
+    }
+
+    /// Counts a row that was put in the index over an old one.
+    pub(super) fn count(&self, ledger: &mut Ledger, old: Option<Row>, row: Row) {
+        match old {
+            Some(old) => ledger.bytes = ledger.bytes.saturating_sub(old.size),
+            None => ledger.blobs += 1,
+        }
+        ledger.bytes = ledger.bytes.saturating_add(row.size);
+        self.metrics.stored(ledger.blobs, ledger.bytes);
+    }
+
+    /// Removes a blob's file, row and cached bytes; the caller holds `door`.
+    pub(super) fn take_out(&self, digest: &Digest) -> Result<(), StoreError> {
+        let path = self.layout.blob(digest);
+        self.disk.remove(&path).map_err(StoreError::at(&path))?;
+        self.small.invalidate(digest);
+        if let Some(row) = self.index.remove_blob(digest) {
+            let mut ledger = self.ledger.lock();
+            ledger.blobs = ledger.blobs.saturating_sub(1);
+            ledger.bytes = ledger.bytes.saturating_sub(row.size);
+            self.metrics.stored(ledger.blobs, ledger.bytes);
+        }
+        Ok(())
+    }
+
+    /// Writes the uses noted since the last time.
+    pub(super) fn write_uses(&self) {
+        let used = self.uses.take();
+        if !used.is_empty() {
+            self.index.touch(&used);
+        }
+    }
+}
+
+fn weight(bytes: usize) -> u32 {
+    u32::try_from(bytes)
+        .unwrap_or(u32::MAX)
+        .saturating_add(ENTRY_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::Algorithm;
+
+    #[test]
+    fn a_borrowed_key_finds_what_an_owned_one_keeps() {
+        let origin = Origin::Upstream {
+            upstream: "hub".parse().unwrap(),
+            name: "a/b".parse().unwrap(),
+        };
+        let digest = Digest::of(Algorithm::Sha256, b"x");
+        let cache = Cache::new(1);
+        cache.insert((origin.clone(), digest), ());
+        assert!(cache.contains_key(&Of(&origin, &digest)));
+        let other = Digest::of(Algorithm::Sha256, b"y");
+        assert!(!cache.contains_key(&Of(&origin, &other)));
+    }
+}

@@ -1,0 +1,91 @@
+//! What clients got.
+
+use std::sync::OnceLock;
+
+use prometheus::{Error, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
+
+use super::{Request, registrar::List};
+
+/// What can be asked for.
+const KINDS: [&str; 6] = ["manifest", "blob", "ping", "tags", "referrers", "other"];
+
+/// What clients got.
+pub(super) struct Served {
+    requests: IntCounterVec,
+    first_byte: HistogramVec,
+    sent_bytes: IntCounterVec,
+    pub(super) connections: IntGauge,
+    pub(super) connections_refused: IntCounter,
+    ready: [Ready; KINDS.len()],
+}
+
+/// What is counted of nearly every request of one kind, found once. Nothing is shown as zero that
+/// has not happened, so each waits for its first use.
+#[derive(Default)]
+struct Ready {
+    hits: OnceLock<IntCounter>,
+    first_byte: OnceLock<Histogram>,
+    sent_bytes: OnceLock<IntCounter>,
+}
+
+impl Served {
+    pub(super) fn register(list: List<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            requests: list.counters(
+                "roadstead_requests_total",
+                "Requests answered, by kind, outcome and HTTP status.",
+                &["kind", "outcome", "status"],
+            )?,
+            first_byte: list.answer_seconds(
+                "roadstead_first_byte_seconds",
+                "From a request's head to the answer's.",
+                &["kind"],
+            )?,
+            sent_bytes: list.counters(
+                "roadstead_sent_bytes_total",
+                "Bytes of bodies sent to clients.",
+                &["kind"],
+            )?,
+            connections: list.gauge("roadstead_connections", "Client connections open now.")?,
+            connections_refused: list.counter(
+                "roadstead_connections_refused_total",
+                "Connections closed for a bad request line, a deadline or a limit.",
+            )?,
+            ready: <[Ready; KINDS.len()]>::default(),
+        })
+    }
+
+    /// Counts an answered request.
+    pub(super) fn answered(&self, request: Request) {
+        let ready = self.ready(request.kind);
+        let by_status = || {
+            let status = request.status.to_string();
+            let labels = [request.kind, request.outcome, status.as_str()];
+            self.requests.with_label_values(&labels)
+        };
+        match (ready, request.outcome, request.status) {
+            (Some(ready), "hit", 200) => ready.hits.get_or_init(by_status).inc(),
+            _ => by_status().inc(),
+        }
+        let seconds = request.first_byte.as_secs_f64();
+        let first_byte = || self.first_byte.with_label_values(&[request.kind]);
+        match ready {
+            Some(ready) => ready.first_byte.get_or_init(first_byte).observe(seconds),
+            None => first_byte().observe(seconds),
+        }
+    }
+
+    /// Adds bytes of a body that left.
+    pub(super) fn sent(&self, kind: &str, bytes: u64) {
+        let sent_bytes = || self.sent_bytes.with_label_values(&[kind]);
+        match self.ready(kind) {
+            Some(ready) => ready.sent_bytes.get_or_init(sent_bytes).inc_by(bytes),
+            None => sent_bytes().inc_by(bytes),
+        }
+    }
+
+    fn ready(&self, kind: &str) -> Option<&Ready> {
+        let place = KINDS.iter().position(|one| *one == kind)?;
+        self.ready.get(place)
+    }
+}

@@ -1,0 +1,300 @@
+//! How we log in: what is sent as `Authorization`, what a 401 changes about it, and tokens.
+//!
+//! Promises: a login goes to the endpoint itself, and to a token service that may have it; nothing
+//! of it is ever printed. Called by `exchange`. Never listens to a redirect's target.
+
+mod challenge;
+mod fetch;
+pub(super) mod plan;
+mod realm;
+#[cfg(test)]
+mod scenes;
+mod token;
+mod tokens;
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use moka::sync::Cache;
+use parking_lot::Mutex;
+use reqwest::RequestBuilder;
+use tokio::time::Instant;
+
+use super::{
+    Breach, Credential, UpstreamError,
+    call::{
+        caller::Shared,
+        endpoint::Station,
+        exchange::{Failure, Trail},
+        judge::{Giver, Verdict},
+        request::Request,
+    },
+};
+use crate::{oci::RepositoryName, secret::Secret};
+use plan::{Next, Plan, Trick, Tried};
+use realm::Realm;
+use token::Token;
+
+pub(super) use challenge::Challenge;
+pub(super) use tokens::Tokens;
+
+/// Most repositories of an endpoint whose challenges are remembered.
+const REPOSITORIES_MAX: u64 = 4096;
+/// How long an endpoint whose root says nothing either is not asked there again.
+const SILENT_MAX: Duration = Duration::from_mins(1);
+
+/// What an endpoint's refusals taught us, so that later requests need no refusal first.
+#[derive(Debug)]
+pub(super) struct Lessons {
+    /// For repositories that nobody asked for yet.
+    last: Mutex<Challenge>,
+    each: Cache<RepositoryName, Challenge>,
+    /// Until when asking at the root teaches nothing.
+    silent_until: Mutex<Option<Instant>>,
+}
+
+/// What one request carries.
+#[derive(Clone, Debug)]
+pub(super) enum Authorization {
+    /// Nothing.
+    None,
+    /// User name and password.
+    Basic {
+        /// The user name.
+        username: String,
+        /// The password.
+        password: Secret,
+    },
+    /// A token from the configuration.
+    Own(HeaderValue),
+    /// A token from a service.
+    Token(TokenKey, Arc<Token>),
+}
+
+/// What decides who may use a token, and for what.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct TokenKey {
+    pub(super) credential: Option<Credential>,
+    pub(super) realm: Realm,
+    pub(super) service: Option<String>,
+    pub(super) scope: Option<String>,
+}
+
+/// How far one request has come with logging in.
+#[derive(Debug)]
+pub(super) struct Visit {
+    began: Instant,
+    pub(in crate::upstream) tried: Tried,
+    /// What we have to log in with.
+    pub(super) credential: Option<Credential>,
+    /// Whether the next request shall carry nothing, to hear the whole challenge.
+    bare: bool,
+    /// What was sent last.
+    pub(super) sent: Authorization,
+}
+
+impl Default for Lessons {
+    fn default() -> Self {
+        Self {
+            last: Mutex::default(),
+            each: Cache::new(REPOSITORIES_MAX),
+            silent_until: Mutex::default(),
+        }
+    }
+}
+
+impl Lessons {
+    fn of(&self, name: Option<&RepositoryName>) -> Challenge {
+        let own = name.and_then(|name| self.each.get(name));
+        own.unwrap_or_else(|| self.last.lock().clone().without_scope())
+    }
+
+    fn learn(&self, name: Option<&RepositoryName>, challenge: &Challenge) {
+        *self.last.lock() = challenge.clone();
+        if let Some(name) = name {
+            self.each.insert(name.clone(), challenge.clone());
+        }
+    }
+
+    /// Whether the root may say what a resource does not.
+    fn may_ping(&self, now: Instant) -> bool {
+        self.silent_until.lock().is_none_or(|until| now >= until)
+    }
+
+    /// Remembers whether the root said something.
+    fn pinged(&self, challenge: &Challenge, now: Instant) {
+        *self.silent_until.lock() = challenge.is_empty().then_some(now + SILENT_MAX);
+    }
+
+    /// Goes back to asking: what was learnt leads nowhere.
+    fn forget(&self, name: Option<&RepositoryName>) {
+        self.learn(name, &Challenge::default());
+    }
+}
+
+impl Visit {
+    pub(super) fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            tried: Tried::default(),
+            credential: None,
+            bare: false,
+            sent: Authorization::None,
+        }
+    }
+
+    /// Whether a 400 may mean that the token was too old (some say so), which is believed once.
+    pub(super) fn blames_token(&mut self) -> bool {
+        let is_token = matches!(self.sent, Authorization::Token(..));
+        is_token && self.tried.once(Trick::OtherToken)
+    }
+}
+
+impl Authorization {
+    /// Puts it into a request; the header is marked so that nothing prints it.
+    pub(super) fn apply(&self, request: RequestBuilder) -> RequestBuilder {
+        match self {
+            Self::None => request,
+            Self::Basic { username, password } => {
+                request.basic_auth(username, Some(password.reveal()))
+            }
+            Self::Own(header) => request.header(AUTHORIZATION, header),
+            Self::Token(_, token) => request.header(AUTHORIZATION, token.header()),
+        }
+    }
+}
+
+impl Shared {
+    /// What the next request to the endpoint carries. A token that must be fetched is fetched.
+    pub(super) async fn log_in(
+        &self,
+        station: &Station,
+        request: &Request,
+        trail: &mut Trail,
+    ) -> Result<Authorization, Failure> {
+        trail.beside = self.helper(request);
+        trail.visit.credential = self.credential(station, request).await?;
+        trail.beside = None;
+        if std::mem::take(&mut trail.visit.bare) {
+            return Ok(Authorization::None);
+        }
+        let challenge = station.lessons.of(request.name.as_ref());
+        let key = match self.plan(station, request, &challenge, &trail.visit) {
+            // Learnt with another login, maybe: the endpoint shall say it again.
+            Plan::Stop(_) | Plan::Nothing(_) => return Ok(Authorization::None),
+            Plan::Send(authorization) => return Ok(authorization),
+            Plan::Fetch(key) => key,
+        };
+        trail.beside = Some(key.realm.origin().into());
+        let failure = match self.token(station, &key).await {
+            Ok(token) => {
+                trail.beside = None;
+                return Ok(Authorization::Token(key, token));
+            }
+            Err(failure) => failure,
+        };
+        if failure.error.is_refused_login() && self.renew_login(request, &mut trail.visit) {
+            trail.beside = None;
+            return Box::pin(self.log_in(station, request, trail)).await;
+        }
+        // Should the endpoint have another service now, it shall have the chance to say so.
+        if !matches!(failure.error, UpstreamError::Throttled { .. }) {
+            station.lessons.forget(request.name.as_ref());
+        }
+        Err(failure)
+    }
+
+    /// Takes a refusal in: either there is something new to send, or it is the last word.
+    pub(super) async fn challenged(
+        &self,
+        station: &Station,
+        request: &Request,
+        headers: &HeaderMap,
+        trail: &mut Trail,
+    ) -> Result<(), Failure> {
+        self.drop_token(&trail.visit.sent);
+        let visit = &mut trail.visit;
+        let mut challenge = Challenge::read(headers);
+        let is_bare = matches!(visit.sent, Authorization::None);
+        if challenge.is_empty()
+            && is_bare
+            && station.lessons.may_ping(Instant::now())
+            && visit.tried.once(Trick::Ping)
+        {
+            // The scope that a root names, if it names one, is about no repository of ours.
+            challenge = self.ping(station, request).await?.without_scope();
+            station.lessons.pinged(&challenge, Instant::now());
+        }
+        let plan = self.plan(station, request, &challenge, visit);
+        match visit
+            .tried
+            .next(&visit.sent, &challenge, &plan, visit.began)
+        {
+            Next::Bare => visit.bare = true,
+            Next::Again => station.lessons.learn(request.name.as_ref(), &challenge),
+            Next::Stop(breach) => {
+                let endpoint = trail.host(station);
+                return Err(Failure::last(UpstreamError::Breach { endpoint, breach }));
+            }
+            Next::Refused(_) if self.renew_login(request, visit) => {}
+            Next::Refused(detail) => {
+                return Err(Failure::last(UpstreamError::Refused {
+                    with_credentials: visit.credential.is_some(),
+                    endpoint: trail.host(station),
+                    detail,
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    /// A token that was refused is not sent again; a newer one in its place stays.
+    pub(super) fn drop_token(&self, sent: &Authorization) {
+        if let Authorization::Token(key, token) = sent {
+            self.tokens.forget(key, token);
+        }
+    }
+
+    fn plan(
+        &self,
+        station: &Station,
+        request: &Request,
+        challenge: &Challenge,
+        visit: &Visit,
+    ) -> Plan {
+        let place = plan::Place {
+            base: &station.base,
+            guard: &self.guard,
+            listed: &self.settings.realms,
+            name: request.name.as_ref(),
+        };
+        place.plan(challenge, visit.credential.as_ref())
+    }
+
+    /// What the endpoint says at its root, for one that says nothing at a resource.
+    async fn ping(&self, station: &Station, request: &Request) -> Result<Challenge, Failure> {
+        let ping = Request::ping(None, request.deadline);
+        for url in Request::roots(&station.base, &self.settings) {
+            let mut aside = Trail::new(url);
+            let answer = self.send(station, &ping, &mut aside).await?;
+            self.count(
+                &ping,
+                Verdict::of(answer.status(), ping.kind, Giver::Endpoint).label(),
+            );
+            if answer.status().as_u16() == 401 {
+                return Ok(Challenge::read(answer.headers()));
+            }
+            // Only one of the two spellings may be known.
+            if !matches!(answer.status().as_u16(), 301..=308 | 404) {
+                break;
+            }
+        }
+        Ok(Challenge::default())
+    }
+}
+
+impl From<realm::Unusable> for Breach {
+    fn from(why: realm::Unusable) -> Self {
+        Self::Realm(why.to_string())
+    }
+}

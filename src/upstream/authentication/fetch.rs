@@ -1,0 +1,373 @@
+//! The requests to token services.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use http::{StatusCode, header};
+use reqwest::{RequestBuilder, Response, Url};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{
+    TokenKey,
+    token::{self, ANSWER_BYTES_MAX, Issued, Token},
+};
+use crate::{
+    secret::Secret,
+    upstream::{
+        Breach, Credential, UpstreamError,
+        call::{
+            caller::Shared,
+            endpoint::Station,
+            exchange::{self, Failure},
+            judge,
+            rate_limit::jitter,
+            request::Kind,
+            retry::{self, Reserve, SPREAD_MAX, Step, Tries, Trouble},
+            retry_after,
+        },
+    },
+};
+
+/// Longest time that a token may take, below what a manifest's caller waits.
+const FETCH_MAX: Duration = Duration::from_secs(5);
+/// Who we are to a token service that wants to know.
+const CLIENT: (&str, &str) = ("client_id", "roadstead");
+
+/// One way to ask for a token.
+#[derive(Clone, Debug)]
+enum Way {
+    /// GET, anonymously or with a user name and a password.
+    Get(Option<(String, Secret)>),
+    /// POST of these fields, as OAuth 2 has it.
+    Post(Vec<(&'static str, Secret)>),
+}
+
+/// A try that failed.
+struct Failed {
+    error: UpstreamError,
+    /// None: another try would be no better.
+    trouble: Option<Trouble>,
+    status: Option<StatusCode>,
+}
+
+impl Shared {
+    /// A token for the key, held or fetched.
+    pub(super) async fn token(
+        &self,
+        station: &Station,
+        key: &TokenKey,
+    ) -> Result<Arc<Token>, Failure> {
+        let held = self
+            .tokens
+            .get(key, || self.fetch_token(station, key))
+            .await;
+        held.map_err(|error| {
+            let is_throttled = matches!(error, UpstreamError::Throttled { .. });
+            // It was tried often enough, and says nothing against the endpoint, which another
+            // endpoint's service may replace.
+            let trouble = (error.is_transient() && !is_throttled).then_some(Trouble::Skipped);
+            Failure { error, trouble }
+        })
+    }
+
+    async fn fetch_token(&self, station: &Station, key: &TokenKey) -> Result<Token, UpstreamError> {
+        let asked = timeout(FETCH_MAX, Box::pin(self.ask_service(station, key))).await;
+        let outcome = asked.unwrap_or_else(|_elapsed| {
+            Err(UpstreamError::TimedOut {
+                endpoint: key.realm.origin().into(),
+                waited: FETCH_MAX,
+            })
+        });
+        let result = outcome.as_ref().map_or_else(result, |_| "ok");
+        self.metrics.token_asked(&self.settings.label, result);
+        outcome
+    }
+
+    /// Asks with what the key logs in with; of a refresh token, with what came in its place.
+    async fn ask_service(&self, station: &Station, key: &TokenKey) -> Result<Token, UpstreamError> {
+        let Some(Credential::Refresh(configured)) = &key.credential else {
+            let issued = self.ask_each_way(station, key, ways(key)).await?;
+            return Ok(issued.token);
+        };
+        let mut sent = self.tokens.refresh(key, configured);
+        let mut is_second = false;
+        loop {
+            let ways = refresh_ways(&sent);
+            match self.ask_each_way(station, key, ways).await {
+                Ok(issued) => {
+                    if let Some(newer) = issued.refresh {
+                        self.tokens.refreshed(key, newer);
+                    }
+                    return Ok(issued.token);
+                }
+                Err(error @ UpstreamError::Refused { .. }) => {
+                    self.tokens.spent(key, &sent);
+                    // It may have been replaced for another scope while we asked.
+                    let current = self.tokens.refresh(key, configured);
+                    if is_second || current == sent {
+                        return Err(error);
+                    }
+                    (sent, is_second) = (current, true);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The way to begin with, and the second one if the service does not know the first.
+    async fn ask_each_way(
+        &self,
+        station: &Station,
+        key: &TokenKey,
+        (first, second): (Way, Option<Way>),
+    ) -> Result<Issued, UpstreamError> {
+        let mut outcome = self.try_way(station, key, &first).await;
+        if let (
+            Err(Failed {
+                status: Some(status),
+                ..
+            }),
+            Some(second),
+        ) = (&outcome, second)
+            && first.is_unknown_by(*status)
+        {
+            outcome = self.try_way(station, key, &second).await;
+        }
+        outcome.map_err(|failed| failed.error)
+    }
+
+    /// One way, again a few times where that may help.
+    async fn try_way(
+        &self,
+        station: &Station,
+        key: &TokenKey,
+        way: &Way,
+    ) -> Result<Issued, Failed> {
+        let mut tries = Tries {
+            kind: Kind::Manifest,
+            reserve: Reserve::Tries,
+            again: 0,
+            dropped: false,
+        };
+        loop {
+            let failed = match self.try_once(station, key, way).await {
+                Ok(issued) => return Ok(issued),
+                Err(failed) => failed,
+            };
+            let step = failed
+                .trouble
+                .map(|trouble| retry::next(trouble, tries, jitter(SPREAD_MAX)));
+            match step {
+                Some(Step::AtOnce) => tries.dropped = true,
+                Some(Step::After(pause)) => {
+                    tries.again += 1;
+                    sleep(pause).await;
+                }
+                Some(Step::Next | Step::End) | None => return Err(failed),
+            }
+        }
+    }
+
+    async fn try_once(
+        &self,
+        station: &Station,
+        key: &TokenKey,
+        way: &Way,
+    ) -> Result<Issued, Failed> {
+        let service: Arc<str> = key.realm.origin().into();
+        let url = key.realm.url();
+        let (client, proxy) = match &station.socket {
+            Some(socket) if url.origin() == station.base.origin() => (socket, None),
+            _ => {
+                let client = self.clients.of(url).map_err(|breach| Failed {
+                    error: UpstreamError::Breach {
+                        endpoint: Arc::clone(&service),
+                        breach,
+                    },
+                    trouble: None,
+                    status: None,
+                })?;
+                (client, self.clients.proxy(url))
+            }
+        };
+        let request = match way {
+            Way::Get(login) => {
+                let request = client.get(asking(url, key));
+                match login {
+                    Some((user, password)) => request.basic_auth(user, Some(password.reveal())),
+                    None => request,
+                }
+            }
+            Way::Post(fields) => post(client.post(url.clone()), url, key, fields),
+        };
+        let request = request
+            .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT_ENCODING, "identity");
+        let born = Instant::now();
+        let sent = request.send().await;
+        let heard = exchange::heard(sent, Arc::clone(&service), proxy.as_ref());
+        let response = heard.map_err(|Failure { error, trouble }| Failed {
+            error,
+            trouble,
+            status: None,
+        })?;
+        let status = response.status();
+        let issued = answered(response, key, Arc::clone(&service), born).await;
+        issued.map_err(|error| Failed {
+            trouble: match &error {
+                UpstreamError::Failed { .. } => Some(Trouble::Failing),
+                UpstreamError::Unreachable { .. } => Some(Trouble::Dropped),
+                _ => None,
+            },
+            error,
+            status: Some(status),
+        })
+    }
+}
+
+impl Way {
+    /// Whether a status means that the service does not know this way at all: some know no POST,
+    /// and say so with one of four statuses; few know no GET.
+    fn is_unknown_by(&self, status: StatusCode) -> bool {
+        match self {
+            Self::Get(_) => status.as_u16() == 405,
+            Self::Post(_) => matches!(status.as_u16(), 400 | 401 | 404 | 405),
+        }
+    }
+}
+
+/// The way to begin with, and the one for a service that does not know it.
+fn ways(key: &TokenKey) -> (Way, Option<Way>) {
+    match &key.credential {
+        Some(Credential::Password { username, password }) => {
+            let fields = vec![
+                ("grant_type", Secret::new("password")),
+                ("username", Secret::new(username.as_str())),
+                ("password", password.clone()),
+            ];
+            let get = Way::Get(Some((username.clone(), password.clone())));
+            (get, Some(Way::Post(fields)))
+        }
+        Some(Credential::Refresh(token)) => refresh_ways(token),
+        // A configured token is sent as it is, and asks for none.
+        Some(Credential::Token(_)) | None => (Way::Get(None), None),
+    }
+}
+
+fn refresh_ways(token: &Secret) -> (Way, Option<Way>) {
+    let fields = vec![
+        ("grant_type", Secret::new("refresh_token")),
+        ("refresh_token", token.clone()),
+    ];
+    let get = Way::Get(Some(("<token>".into(), token.clone())));
+    (Way::Post(fields), Some(get))
+}
+
+/// A realm's address with the question; what it brought along stays.
+fn asking(realm: &Url, key: &TokenKey) -> Url {
+    let mut url = realm.clone();
+    let scopes = key.scope.iter().flat_map(|scope| scope.split(' '));
+    let pairs = key
+        .service
+        .iter()
+        .map(|service| ("service", service.as_str()));
+    let pairs: Vec<_> = pairs.chain(scopes.map(|scope| ("scope", scope))).collect();
+    if !pairs.is_empty() {
+        url.query_pairs_mut().extend_pairs(pairs);
+    }
+    url
+}
+
+fn post(
+    request: RequestBuilder,
+    realm: &Url,
+    key: &TokenKey,
+    fields: &[(&'static str, Secret)],
+) -> RequestBuilder {
+    // The address only lends its way of writing pairs.
+    let mut form = realm.clone();
+    form.set_query(None);
+    let words = [("service", &key.service), ("scope", &key.scope)];
+    let words = words
+        .iter()
+        .filter_map(|(name, word)| Some((*name, word.as_deref()?)));
+    form.query_pairs_mut()
+        .extend_pairs(fields.iter().map(|(name, value)| (*name, value.reveal())))
+        .extend_pairs(words)
+        .append_pair(CLIENT.0, CLIENT.1);
+    request
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(form.query().unwrap_or_default().to_owned())
+}
+
+/// What an answer means, its body included.
+async fn answered(
+    response: Response,
+    key: &TokenKey,
+    endpoint: Arc<str>,
+    born: Instant,
+) -> Result<Issued, UpstreamError> {
+    let breach = |breach| UpstreamError::Breach {
+        endpoint: Arc::clone(&endpoint),
+        breach,
+    };
+    judge::head_size(response.headers()).map_err(breach)?;
+    match response.status().as_u16() {
+        200 => {
+            let body = whole(response, &endpoint).await?;
+            token::read(&body, born).map_err(breach)
+        }
+        401 | 403 => Err(UpstreamError::Refused {
+            endpoint,
+            with_credentials: key.credential.is_some(),
+            detail: "its token service gives us no token",
+        }),
+        429 => Err(UpstreamError::Throttled {
+            endpoint,
+            retry_after: retry_after::of(response.headers(), SystemTime::now()),
+        }),
+        status @ (408 | 425 | 500..=599) => Err(UpstreamError::Failed { endpoint, status }),
+        _ => Err(breach(Breach::Token("its status is no token service's"))),
+    }
+}
+
+async fn whole(mut response: Response, endpoint: &Arc<str>) -> Result<Vec<u8>, UpstreamError> {
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() <= ANSWER_BYTES_MAX => {
+                body.extend_from_slice(&chunk);
+            }
+            Ok(Some(_)) => {
+                return Err(UpstreamError::Breach {
+                    endpoint: Arc::clone(endpoint),
+                    breach: Breach::TooLarge {
+                        bytes_max: ANSWER_BYTES_MAX,
+                    },
+                });
+            }
+            Ok(None) => return Ok(body),
+            Err(error) => {
+                return Err(UpstreamError::Unreachable {
+                    endpoint: Arc::clone(endpoint),
+                    detail: exchange::detail(&error.without_url(), None),
+                });
+            }
+        }
+    }
+}
+
+/// The metric's label.
+fn result(error: &UpstreamError) -> &'static str {
+    match error {
+        UpstreamError::Refused { .. } => "refused",
+        UpstreamError::Throttled { .. } => "throttled",
+        UpstreamError::Breach { .. } | UpstreamError::Absent { .. } => "breach",
+        UpstreamError::Unreachable { .. }
+        | UpstreamError::TimedOut { .. }
+        | UpstreamError::Failed { .. }
+        | UpstreamError::Circle { .. } => "failed",
+    }
+}

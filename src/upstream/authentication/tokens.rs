@@ -1,0 +1,422 @@
+//! The tokens that we hold: one fetch at a time for each, renewed before their end.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use moka::sync::Cache;
+use parking_lot::Mutex;
+use tokio::time::{Instant, timeout};
+
+use super::{
+    TokenKey,
+    token::{Age, Token},
+};
+use crate::{secret::Secret, upstream::UpstreamError};
+
+/// Most tokens of one upstream.
+const TOKENS_MAX: u64 = 4096;
+/// Most refresh tokens that were replaced.
+const REFRESHED_MAX: u64 = 256;
+/// How long a failure is everybody's; doubled for each further 429 that does not say.
+const FAILED: Duration = Duration::from_secs(1);
+const THROTTLED_MAX: Duration = Duration::from_mins(1);
+/// Longest wait for somebody else's fetch after one that failed.
+const BEHIND_MAX: Duration = Duration::from_secs(1);
+/// How long after it counts a failure still says how the next fetch may go.
+const LATELY: Duration = Duration::from_secs(30);
+
+/// All tokens of one upstream. Nobody else's can be found here: the upstream owns it.
+#[derive(Debug)]
+pub(in crate::upstream) struct Tokens {
+    slots: Cache<TokenKey, Arc<Slot>>,
+    /// The successors of configured refresh tokens.
+    refreshed: Cache<TokenKey, Secret>,
+}
+
+/// The place of one token.
+#[derive(Debug, Default)]
+struct Slot {
+    state: Mutex<State>,
+    /// Held by whoever fetches.
+    fetching: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    token: Option<Arc<Token>>,
+    failure: Option<Remembered>,
+    /// How many 429 in a row did not say for how long.
+    unsaid: u32,
+}
+
+/// A failure, for all who come before it is tried again.
+#[derive(Debug)]
+struct Remembered {
+    until: Instant,
+    error: UpstreamError,
+}
+
+/// What there is for someone who comes now.
+enum Found {
+    /// A token.
+    Good(Arc<Token>),
+    /// A token; whoever gets round to it fetches the next one.
+    Due(Arc<Token>),
+    /// Nothing that will do.
+    Missing,
+    /// The failure of a fetch just now.
+    Failed(UpstreamError),
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            slots: Cache::new(TOKENS_MAX),
+            refreshed: Cache::new(REFRESHED_MAX),
+        }
+    }
+}
+
+impl Tokens {
+    /// The token for a key; fetched by the first who needs it, while the others wait. Each stops
+    /// by its own deadline, which bounds its whole try; then the next of them fetches.
+    pub(super) async fn get<F>(
+        &self,
+        key: &TokenKey,
+        fetch: impl FnOnce() -> F,
+    ) -> Result<Arc<Token>, UpstreamError>
+    where
+        F: Future<Output = Result<Token, UpstreamError>>,
+    {
+        let slot = self.slots.get_with_by_ref(key, Arc::default);
+        let guard = match slot.look() {
+            Found::Good(token) => return Ok(token),
+            Found::Failed(error) => return Err(error),
+            Found::Due(token) => match slot.fetching.try_lock() {
+                Ok(guard) => guard,
+                Err(_busy) => return Ok(token),
+            },
+            Found::Missing => match slot.turn().await {
+                Ok(guard) => guard,
+                Err(settled) => return settled,
+            },
+        };
+        // Another may have fetched while we waited.
+        match slot.look() {
+            Found::Good(token) => return Ok(token),
+            Found::Failed(error) => return Err(error),
+            Found::Due(_) | Found::Missing => {}
+        }
+        let settled = slot.settle(fetch().await);
+        drop(guard);
+        settled
+    }
+
+    /// Upstream refused this token; another one in its place is left alone.
+    pub(super) fn forget(&self, key: &TokenKey, token: &Arc<Token>) {
+        if let Some(slot) = self.slots.get(key) {
+            let mut state = slot.state.lock();
+            if state
+                .token
+                .as_ref()
+                .is_some_and(|held| Arc::ptr_eq(held, token))
+            {
+                state.token = None;
+            }
+        }
+    }
+
+    /// The refresh token to send: the configured one, or what the service gave instead.
+    pub(super) fn refresh(&self, key: &TokenKey, configured: &Secret) -> Secret {
+        let newer = self.refreshed.get(&scopeless(key));
+        newer.unwrap_or_else(|| configured.clone())
+    }
+
+    /// The service replaced the refresh token.
+    pub(super) fn refreshed(&self, key: &TokenKey, newer: Secret) {
+        self.refreshed.insert(scopeless(key), newer);
+    }
+
+    /// The service does not take this refresh token; another one in its place is left alone.
+    pub(super) fn spent(&self, key: &TokenKey, sent: &Secret) {
+        let key = scopeless(key);
+        if self.refreshed.get(&key).as_ref() == Some(sent) {
+            self.refreshed.invalidate(&key);
+        }
+    }
+}
+
+/// A refresh token serves all scopes.
+fn scopeless(key: &TokenKey) -> TokenKey {
+    TokenKey {
+        scope: None,
+        ..key.clone()
+    }
+}
+
+impl Slot {
+    /// The turn to fetch. Where a fetch failed lately, nobody waits for long behind the next one,
+    /// which may be as slow: what there is then is what the failed one left.
+    async fn turn(
+        &self,
+    ) -> Result<tokio::sync::MutexGuard<'_, ()>, Result<Arc<Token>, UpstreamError>> {
+        loop {
+            if self.left_lately().is_none() {
+                return Ok(self.fetching.lock().await);
+            }
+            if let Ok(guard) = timeout(BEHIND_MAX, self.fetching.lock()).await {
+                return Ok(guard);
+            }
+            if let Some(left) = self.left_lately() {
+                return Err(left);
+            }
+        }
+    }
+
+    /// What a failed fetch left, if it was the last one and is not long ago.
+    fn left_lately(&self) -> Option<Result<Arc<Token>, UpstreamError>> {
+        let state = self.state.lock();
+        let failure = state.failure.as_ref()?;
+        let is_late = Instant::now().saturating_duration_since(failure.until) < LATELY;
+        is_late.then(|| state.token.clone().ok_or_else(|| failure.error.clone()))
+    }
+
+    fn look(&self) -> Found {
+        let now = Instant::now();
+        let state = self.state.lock();
+        let failure = state.failure.as_ref();
+        let failure = failure.filter(|failure| now < failure.until);
+        match (&state.token, failure) {
+            (None, None) => Found::Missing,
+            (None, Some(failure)) => Found::Failed(failure.error.clone()),
+            // While the service fails, an old token is used for as long as upstream takes it.
+            (Some(token), Some(_)) => Found::Good(Arc::clone(token)),
+            (Some(token), None) => match token.age(now) {
+                Age::Good => Found::Good(Arc::clone(token)),
+                Age::Due => Found::Due(Arc::clone(token)),
+                Age::Over => Found::Missing,
+            },
+        }
+    }
+
+    /// Keeps what a fetch brought.
+    fn settle(&self, outcome: Result<Token, UpstreamError>) -> Result<Arc<Token>, UpstreamError> {
+        let mut state = self.state.lock();
+        let error = match outcome {
+            Ok(token) => {
+                let token = Arc::new(token);
+                *state = State {
+                    token: Some(Arc::clone(&token)),
+                    ..State::default()
+                };
+                return Ok(token);
+            }
+            Err(error) => error,
+        };
+        let wait = match &error {
+            UpstreamError::Throttled { retry_after, .. } => retry_after.unwrap_or_else(|| {
+                let wait = FAILED.saturating_mul(2_u32.saturating_pow(state.unsaid));
+                state.unsaid = state.unsaid.saturating_add(1);
+                wait.min(THROTTLED_MAX)
+            }),
+            _ => FAILED,
+        };
+        state.failure = Some(Remembered {
+            until: Instant::now() + wait,
+            error: error.clone(),
+        });
+        if matches!(error, UpstreamError::Refused { .. }) {
+            state.token = None;
+        }
+        state.token.clone().ok_or(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::upstream::{
+        Breach,
+        authentication::{realm::Realm, token},
+    };
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn key(scope: &str) -> TokenKey {
+        TokenKey {
+            credential: None,
+            realm: Realm::parse("https://a/").unwrap(),
+            service: None,
+            scope: Some(scope.into()),
+        }
+    }
+
+    /// A service that counts how often it is asked.
+    #[derive(Default)]
+    struct Service(AtomicUsize);
+
+    impl Service {
+        async fn give(&self) -> Result<Token, UpstreamError> {
+            let born = Instant::now();
+            self.0.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            let issued = token::read(br#"{"token":"t","expires_in":100}"#, born);
+            Ok(issued.unwrap().token)
+        }
+
+        async fn throttle(&self, retry_after: Option<Duration>) -> Result<Token, UpstreamError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            let endpoint = "https://a".into();
+            Err(UpstreamError::Throttled {
+                endpoint,
+                retry_after,
+            })
+        }
+
+        fn asked(&self) -> usize {
+            self.0.swap(0, Ordering::Relaxed)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_part_of_a_life_is_one_callers_time_to_renew() {
+        let (tokens, service) = (Tokens::default(), Service::default());
+        let a = key("a");
+        let get = || tokens.get(&a, || service.give());
+        let (first, second) = tokio::join!(get(), get());
+        let (first, second) = (first.unwrap(), second.unwrap());
+        assert!(Arc::ptr_eq(&first, &second));
+        assert_eq!(service.asked(), 1);
+        advance(79 * SECOND).await;
+        assert!(Arc::ptr_eq(&first, &get().await.unwrap()));
+        assert_eq!(service.asked(), 0);
+        advance(SECOND).await;
+        let (newer, meanwhile) = tokio::join!(get(), get());
+        assert!(!Arc::ptr_eq(&first, &newer.unwrap()));
+        assert!(
+            Arc::ptr_eq(&first, &meanwhile.unwrap()),
+            "nobody waits for it"
+        );
+        assert_eq!(service.asked(), 1);
+        get().await.unwrap();
+        assert_eq!(service.asked(), 0);
+        tokens.get(&key("b"), || service.give()).await.unwrap();
+        assert_eq!(service.asked(), 1, "another scope is another token");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_refused_token_is_dropped() {
+        let (tokens, service) = (Tokens::default(), Service::default());
+        let a = key("a");
+        let get = || tokens.get(&a, || service.give());
+        let first = get().await.unwrap();
+        tokens.forget(&key("a"), &first);
+        let second = get().await.unwrap();
+        assert!(!Arc::ptr_eq(&first, &second));
+        tokens.forget(&key("a"), &first);
+        assert!(Arc::ptr_eq(&second, &get().await.unwrap()));
+        assert_eq!(service.asked(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fetch_that_is_cut_off_leaves_the_next_one_to_try() {
+        let (tokens, service) = (Tokens::default(), Service::default());
+        let a = key("a");
+        let never = tokens.get(&a, std::future::pending);
+        assert!(timeout(SECOND, never).await.is_err());
+        tokens.get(&key("a"), || service.give()).await.unwrap();
+    }
+
+    /// The service accepts questions and says nothing, as the router before a dead one does.
+    #[tokio::test(start_paused = true)]
+    async fn a_service_known_to_be_dead_keeps_one_caller_waiting_not_all() {
+        let (tokens, service) = (Tokens::default(), Service::default());
+        let a = key("a");
+        let hang = async || {
+            tokio::time::sleep(5 * SECOND).await;
+            service.throttle(Some(SECOND)).await
+        };
+        let began = Instant::now();
+        let get = async || {
+            let got = tokens.get(&a, hang).await;
+            (got.is_ok(), began.elapsed())
+        };
+        assert_eq!(get().await, (false, 5 * SECOND));
+        advance(SECOND).await;
+        let all = tokio::join!(get(), get(), get());
+        assert_eq!(
+            all,
+            (
+                (false, 11 * SECOND),
+                (false, 7 * SECOND),
+                (false, 7 * SECOND)
+            )
+        );
+        // Once it answers again, nobody fails who waits for it.
+        advance(SECOND).await;
+        let get = || tokens.get(&a, || service.give());
+        let (first, second) = tokio::join!(get(), get());
+        assert!(first.is_ok() && second.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn q14_a_failure_speaks_for_all_and_longer_each_time() {
+        let (tokens, service) = (Tokens::default(), Service::default());
+        let get = async |wait| tokens.get(&key("a"), || service.throttle(wait)).await;
+        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+            for _ in 0..3 {
+                assert!(get(None).await.is_err());
+            }
+            assert_eq!(service.asked(), 1, "{seconds}");
+            advance(seconds * SECOND).await;
+        }
+        assert!(get(Some(600 * SECOND)).await.is_err());
+        advance(599 * SECOND).await;
+        assert!(get(None).await.is_err());
+        assert_eq!(service.asked(), 1);
+    }
+
+    /// A page for people, or the router's own 404, says nothing about our login.
+    #[tokio::test(start_paused = true)]
+    async fn only_a_refusal_takes_a_token_away() {
+        let (tokens, service) = (Tokens::default(), Service::default());
+        let endpoint: Arc<str> = "https://a".into();
+        let old = tokens.get(&key("a"), || service.give()).await.unwrap();
+        advance(90 * SECOND).await;
+        let breach = Breach::Token("its answer is not the JSON of a token");
+        let broken = UpstreamError::Breach {
+            endpoint: Arc::clone(&endpoint),
+            breach,
+        };
+        let held = tokens.get(&key("a"), async || Err(broken)).await;
+        assert!(Arc::ptr_eq(&old, &held.unwrap()));
+        advance(SECOND).await;
+        let refused = UpstreamError::Refused {
+            endpoint,
+            with_credentials: true,
+            detail: "",
+        };
+        assert!(tokens.get(&key("a"), async || Err(refused)).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn q14_an_old_token_is_used_while_the_service_fails() {
+        let (tokens, service) = (Tokens::default(), Service::default());
+        let old = tokens.get(&key("a"), || service.give()).await.unwrap();
+        advance(200 * SECOND).await;
+        for _ in 0..2 {
+            let held = tokens.get(&key("a"), || service.throttle(None)).await;
+            assert!(Arc::ptr_eq(&old, &held.unwrap()));
+        }
+        assert_eq!(service.asked(), 2);
+        tokens.forget(&key("a"), &old);
+        assert!(tokens.get(&key("a"), || service.give()).await.is_err());
+        assert_eq!(service.asked(), 0);
+        advance(SECOND).await;
+        assert!(tokens.get(&key("a"), || service.give()).await.is_ok());
+    }
+}

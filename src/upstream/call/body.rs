@@ -1,0 +1,175 @@
+//! An answer whose head is here: its body, read with patience and within bounds.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode};
+use reqwest::Response;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{caller::Shared, concurrency::Place, exchange::detail, judge};
+use crate::{
+    telemetry::Metrics,
+    upstream::{Breach, UpstreamError},
+};
+
+/// What must arrive within the time that silence may last: less is a trickle and as good as none.
+const PROGRESS_BYTES_MIN: usize = 16 * 1024;
+
+/// An answer. It holds its place among the upstream's requests until it is dropped.
+#[derive(Debug)]
+pub(in crate::upstream) struct Answer {
+    response: Response,
+    endpoint: Arc<str>,
+    _place: Place,
+    metrics: Arc<Metrics>,
+    label: Arc<str>,
+    patience: Patience,
+}
+
+/// How much longer a body may take; only waiting for it counts.
+#[derive(Debug)]
+struct Patience {
+    max: Duration,
+    left: Duration,
+    got: usize,
+}
+
+impl Answer {
+    /// Takes a response over, with the name of who gave it.
+    pub(in crate::upstream) fn new(
+        response: Response,
+        endpoint: Arc<str>,
+        place: Place,
+        shared: &Shared,
+    ) -> Self {
+        Self {
+            response,
+            endpoint,
+            _place: place,
+            metrics: Arc::clone(&shared.metrics),
+            label: Arc::clone(&shared.settings.label),
+            patience: Patience::new(shared.settings.progress_max),
+        }
+    }
+
+    pub(in crate::upstream) fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    pub(in crate::upstream) fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    /// An answer that must not be used.
+    pub(in crate::upstream) fn breach(&self, breach: Breach) -> UpstreamError {
+        UpstreamError::Breach {
+            endpoint: Arc::clone(&self.endpoint),
+            breach,
+        }
+    }
+
+    /// Passes only what can be content.
+    pub(in crate::upstream) fn sound(self) -> Result<Self, UpstreamError> {
+        match judge::body_kind(self.headers()) {
+            Ok(()) => Ok(self),
+            Err(breach) => Err(self.breach(breach)),
+        }
+    }
+
+    /// The next bytes; none at the announced end. A body that ends before it is an error.
+    pub(in crate::upstream) async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        let began = Instant::now();
+        let chunk = match timeout(self.patience.left, self.response.chunk()).await {
+            Ok(Ok(chunk)) => chunk,
+            Ok(Err(error)) => {
+                return Err(UpstreamError::Unreachable {
+                    endpoint: Arc::clone(&self.endpoint),
+                    detail: format!("the body broke off: {}", detail(&error.without_url(), None)),
+                });
+            }
+            Err(_elapsed) => return Err(self.timed_out(self.patience.max)),
+        };
+        if let Some(bytes) = &chunk {
+            self.patience.took(began.elapsed(), bytes.len());
+            let bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            self.metrics.received(&self.label, bytes);
+        }
+        Ok(chunk)
+    }
+
+    /// The whole of a small body; more than `bytes_max` is never held.
+    pub(in crate::upstream) async fn whole(
+        &mut self,
+        bytes_max: usize,
+        deadline: Instant,
+    ) -> Result<Bytes, UpstreamError> {
+        let began = Instant::now();
+        let too_large = self.breach(Breach::TooLarge { bytes_max });
+        let declared = judge::content_length(self.headers());
+        if declared.is_some_and(|length| usize::try_from(length).is_ok_and(|n| n > bytes_max)) {
+            return Err(too_large);
+        }
+        let read = async {
+            let mut whole = BytesMut::new();
+            while let Some(chunk) = self.chunk().await? {
+                if whole.len() + chunk.len() > bytes_max {
+                    return Err(too_large);
+                }
+                whole.extend_from_slice(&chunk);
+            }
+            Ok(whole.freeze())
+        };
+        match timeout_at(deadline, read).await {
+            Ok(outcome) => outcome,
+            Err(_elapsed) => Err(self.timed_out(began.elapsed())),
+        }
+    }
+
+    fn timed_out(&self, waited: Duration) -> UpstreamError {
+        UpstreamError::TimedOut {
+            endpoint: Arc::clone(&self.endpoint),
+            waited,
+        }
+    }
+}
+
+impl Patience {
+    fn new(max: Duration) -> Self {
+        Self {
+            max,
+            left: max,
+            got: 0,
+        }
+    }
+
+    fn took(&mut self, waited: Duration, bytes: usize) {
+        self.got = self.got.saturating_add(bytes);
+        if self.got >= PROGRESS_BYTES_MIN {
+            *self = Self::new(self.max);
+        } else {
+            self.left = self.left.saturating_sub(waited);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trickle_is_no_progress() {
+        let second = Duration::from_secs(1);
+        let mut patience = Patience::new(30 * second);
+        for _ in 0..10 {
+            patience.took(second, 1);
+        }
+        assert_eq!(patience.left, 20 * second);
+        patience.took(second, PROGRESS_BYTES_MIN);
+        assert_eq!(patience.left, 30 * second);
+        for _ in 0..40 {
+            patience.took(second, 100);
+        }
+        assert_eq!(patience.left, Duration::ZERO);
+    }
+}

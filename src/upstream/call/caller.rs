@@ -1,0 +1,429 @@
+//! One call: gate, place, endpoint, and again or elsewhere if that may help.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{
+    body::Answer,
+    concurrency::{Place, Turns},
+    endpoint::{Station, Turn},
+    exchange::{Failure, Trail},
+    rate_limit::{Gate, jitter},
+    request::Request,
+    retry::{self, Reserve, SPREAD_MAX, Step, Tries, Trouble},
+};
+use crate::{
+    telemetry::{Metrics, Standing},
+    upstream::{
+        Ask, BuildError, Helpers, Settings, UpstreamError,
+        address::Guard,
+        authentication::Tokens,
+        client::{self, Clients},
+    },
+};
+
+/// What all clones of an upstream share.
+pub(in crate::upstream) struct Shared {
+    pub(in crate::upstream) settings: Settings,
+    /// Never empty.
+    pub(in crate::upstream) stations: Vec<Station>,
+    pub(in crate::upstream) clients: Clients,
+    pub(in crate::upstream) guard: Arc<Guard>,
+    pub(in crate::upstream) gate: Gate,
+    pub(in crate::upstream) tokens: Tokens,
+    pub(in crate::upstream) helpers: Helpers,
+    turns: Turns,
+    pub(in crate::upstream) metrics: Arc<Metrics>,
+}
+
+/// Why an endpoint was left.
+enum Left {
+    /// For the next one.
+    ForNext(UpstreamError),
+    /// For good.
+    ForGood(UpstreamError),
+}
+
+impl Shared {
+    /// Prepares connections; contacts nothing.
+    pub(in crate::upstream) fn new(
+        settings: Settings,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, BuildError> {
+        let built = client::build(&settings)?;
+        if built.stations.is_empty() {
+            return Err(BuildError::NoEndpoint);
+        }
+        metrics.upstream_up(&settings.label, Standing::Asked);
+        Ok(Self {
+            turns: Turns::new(settings.concurrent_max),
+            settings,
+            stations: built.stations,
+            clients: built.clients,
+            guard: built.guard,
+            gate: Gate::default(),
+            tokens: Tokens::default(),
+            helpers: Helpers::default(),
+            metrics,
+        })
+    }
+
+    /// The preferred endpoint.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "`new` refuses an upstream without endpoints"
+    )]
+    pub(in crate::upstream) fn first(&self) -> &Station {
+        &self.stations[0]
+    }
+
+    /// Asks the endpoints in order until one answers with a body that may be used.
+    pub(in crate::upstream) async fn call(
+        &self,
+        ask: &Ask<'_>,
+        request: &Request,
+    ) -> Result<Answer, UpstreamError> {
+        let mut last = None;
+        let mut rest = self.stations.as_slice();
+        while let Some((station, others)) = rest.split_first() {
+            rest = others;
+            let now = Instant::now();
+            let Some(turn) = station.claim(now) else {
+                continue;
+            };
+            let reserve = match turn.probe {
+                _ if others.iter().any(|other| other.is_askable(now)) => Reserve::Another,
+                true => Reserve::Nothing,
+                false => Reserve::Tries,
+            };
+            let tries = Tries {
+                kind: request.kind,
+                reserve,
+                again: 0,
+                dropped: false,
+            };
+            match self.ask_one(station, &turn, (ask, request), tries).await {
+                Ok(answer) => return Ok(answer),
+                Err(Left::ForGood(error)) => return Err(error),
+                Err(Left::ForNext(error)) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| self.first().left_alone()))
+    }
+
+    /// All tries of one endpoint.
+    async fn ask_one(
+        &self,
+        station: &Station,
+        turn: &Turn<'_>,
+        question: (&Ask<'_>, &Request),
+        mut tries: Tries,
+    ) -> Result<Answer, Left> {
+        loop {
+            let failure = match self.attempt(station, turn, question, tries).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            let Some(trouble) = failure.trouble else {
+                return Err(Left::ForGood(failure.error));
+            };
+            let step = retry::next(trouble, tries, jitter(SPREAD_MAX));
+            match step {
+                Step::AtOnce => tries.dropped = true,
+                Step::After(pause) if Instant::now() + pause < question.1.deadline => {
+                    tries.again += 1;
+                    sleep(pause).await;
+                }
+                Step::After(_) | Step::Next | Step::End => {
+                    self.leave(turn, trouble);
+                    return Err(match step {
+                        Step::Next => Left::ForNext(failure.error),
+                        _ => Left::ForGood(failure.error),
+                    });
+                }
+            }
+        }
+    }
+
+    /// One try, from the gate to the head of an answer.
+    async fn attempt(
+        &self,
+        station: &Station,
+        turn: &Turn<'_>,
+        (ask, request): (&Ask<'_>, &Request),
+        tries: Tries,
+    ) -> Result<Answer, Failure> {
+        let place = self.take_place(station, turn, request).await?;
+        let began = Instant::now();
+        let left = request.deadline.saturating_duration_since(began);
+        let until = began + retry::share(left, tries.reserve);
+        let mut trail = Trail::new(request.url(&station.base, ask, &self.settings));
+        let exchange = self.exchange(station, request, &mut trail);
+        let Ok(outcome) = timeout_at(until, Box::pin(exchange)).await else {
+            self.count(request, "timed_out");
+            let waited = until.duration_since(began);
+            // Nobody is to blame for what was asked too late.
+            let trouble = if waited < self.settings.connect_max {
+                Trouble::Skipped
+            } else {
+                trail.blame(Trouble::TimedOut)
+            };
+            return Err(Failure {
+                error: UpstreamError::TimedOut {
+                    endpoint: trail.host(station),
+                    waited,
+                },
+                trouble: Some(trouble),
+            });
+        };
+        let blamed = |failure: &Failure| failure.trouble.is_some_and(Trouble::blames_endpoint);
+        if trail.answers > 0 && !outcome.as_ref().is_err_and(blamed) {
+            turn.answered();
+            self.metrics
+                .upstream_up(&self.settings.label, Standing::Asked);
+        }
+        let response = outcome.inspect_err(|failure| self.note_refusal(&failure.error))?;
+        self.gate.answered();
+        Ok(Answer::new(response, trail.host(station), place, self))
+    }
+
+    /// Waits for the gate and for a place among the running requests.
+    async fn take_place(
+        &self,
+        station: &Station,
+        turn: &Turn<'_>,
+        request: &Request,
+    ) -> Result<Place, Failure> {
+        let came = Instant::now();
+        loop {
+            let passed = self.gate.pass(request.kind, request.deadline).await;
+            passed.map_err(|wait| {
+                Failure::last(UpstreamError::Throttled {
+                    endpoint: Arc::clone(&station.label),
+                    retry_after: Some(wait),
+                })
+            })?;
+            let Some(place) = self.turns.take(request.kind, request.deadline).await else {
+                return Err(Failure::last(UpstreamError::TimedOut {
+                    endpoint: Arc::clone(&station.label),
+                    waited: came.elapsed(),
+                }));
+            };
+            if !turn.probe && station.is_resting() {
+                return Err(Failure {
+                    error: station.left_alone(),
+                    trouble: Some(Trouble::Skipped),
+                });
+            }
+            // Someone may have been told 429 while we waited for the place.
+            if self.gate.is_open() {
+                return Ok(place);
+            }
+        }
+    }
+
+    /// Counts a login that is not accepted; who asked decides how loudly it is said.
+    fn note_refusal(&self, error: &UpstreamError) {
+        if error.is_refused_login() {
+            self.metrics.login_refused(&self.settings.label);
+        }
+    }
+
+    /// Notes a failure on the way out.
+    fn leave(&self, turn: &Turn<'_>, trouble: Trouble) {
+        if trouble.blames_endpoint() {
+            turn.gave_up();
+            let rests = self.stations.iter().all(Station::is_resting);
+            let standing = if rests {
+                Standing::LeftAlone
+            } else {
+                Standing::Asked
+            };
+            self.metrics.upstream_up(&self.settings.label, standing);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::upstream::{
+        Endpoint,
+        scene::{NAME, Scene, upstream, with, within},
+    };
+
+    fn tag() -> crate::oci::Reference {
+        crate::oci::Reference::Tag("1".parse().unwrap())
+    }
+
+    fn path() -> String {
+        format!("HEAD /v2/{NAME}/manifests/1")
+    }
+
+    /// An address where nobody listens.
+    async fn nobody() -> Endpoint {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Endpoint::Url(format!("http://{}", listener.local_addr().unwrap()))
+    }
+
+    #[tokio::test]
+    async fn an_equal_endpoint_takes_over() {
+        let (bad, good) = (Scene::new().await, Scene::new().await);
+        bad.on(&path(), "HTTP/1.1 503 S", b"");
+        good.on(&path(), "HTTP/1.1 200 K", b"");
+        let endpoints = vec![nobody().await, bad.endpoint(), good.endpoint()];
+        let upstream = upstream(endpoints, |_| {});
+        for _ in 0..2 {
+            let found = with(async |ask| upstream.manifest_head(&ask, &tag()).await).await;
+            assert!(found.unwrap().is_none());
+        }
+        assert_eq!((bad.asked().len(), good.asked().len()), (1, 2));
+    }
+
+    #[tokio::test]
+    async fn few_tries_and_then_no_packet() {
+        let scene = Scene::new().await;
+        scene.on(&path(), "HTTP/1.1 502 B", b"");
+        let upstream = upstream(vec![scene.endpoint()], |_| {});
+        let ask = || with(async |ask| upstream.manifest_head(&ask, &tag()).await);
+        assert!(matches!(
+            ask().await,
+            Err(UpstreamError::Failed { status: 502, .. })
+        ));
+        assert_eq!(scene.asked().len(), 3);
+        let metrics = upstream.0.metrics.render();
+        for line in [
+            "requests_total{kind=\"manifest\",result=\"failed\",upstream=\"test\"} 3",
+            "upstream_up{upstream=\"test\"} 0",
+        ] {
+            assert!(metrics.contains(line), "{metrics}");
+        }
+        let error = ask().await.unwrap_err();
+        assert!(
+            matches!(error, UpstreamError::Unreachable { .. }),
+            "{error}"
+        );
+        assert!(error.is_transient());
+        assert_eq!(scene.asked().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_circle_is_final_and_speaks_against_nobody() {
+        let (circle, other) = (Scene::new().await, Scene::new().await);
+        circle.on(&path(), "HTTP/1.1 508 L", b"");
+        let upstream = upstream(vec![circle.endpoint(), other.endpoint()], |_| {});
+        for _ in 0..2 {
+            let found = with(async |ask| upstream.manifest_head(&ask, &tag()).await).await;
+            let error = found.unwrap_err();
+            assert!(matches!(error, UpstreamError::Circle { .. }), "{error}");
+            assert!(error.is_transient());
+        }
+        assert_eq!((circle.asked().len(), other.asked().len()), (2, 0));
+        assert!(!upstream.0.first().is_resting());
+    }
+
+    #[tokio::test]
+    async fn a_burst_that_passes_is_not_noticed() {
+        let scene = Scene::new().await;
+        let ok = "HTTP/1.1 200 K";
+        for head in ["HTTP/1.1 500 E", "", "", ok] {
+            scene.on(&path(), head, b"");
+        }
+        let upstream = upstream(vec![scene.endpoint()], |_| {});
+        let found = with(async |ask| upstream.manifest_head(&ask, &tag()).await).await;
+        assert!(found.is_ok());
+        assert_eq!(scene.asked().len(), 4);
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_that_was_reset_is_replaced() {
+        let scene = Scene::new().await;
+        for head in ["HTTP/1.1 404 N", "", "HTTP/1.1 404 N"] {
+            scene.on(&path(), head, b"");
+        }
+        let upstream = upstream(vec![scene.endpoint()], |_| {});
+        for _ in 0..2 {
+            let found = with(async |ask| upstream.manifest_head(&ask, &tag()).await).await;
+            assert!(matches!(found, Err(UpstreamError::Absent { .. })));
+        }
+        assert_eq!(scene.asked().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_429_shuts_the_gate_for_manifests() {
+        let scene = Scene::new().await;
+        scene.on(
+            &path(),
+            "HTTP/1.1 429 T\nretry-after: 7\nratelimit-remaining: 0;w=60",
+            b"",
+        );
+        let upstream = upstream(vec![scene.endpoint(), scene.endpoint()], |_| {});
+        for _ in 0..2 {
+            let found = with(async |ask| upstream.manifest_head(&ask, &tag()).await).await;
+            let Err(UpstreamError::Throttled { retry_after, .. }) = found else {
+                panic!("{found:?}");
+            };
+            assert!(retry_after.unwrap() > Duration::from_secs(6));
+        }
+        assert_eq!(scene.asked().len(), 1);
+        let budget = "ratelimit_remaining{upstream=\"test\"} 0";
+        assert!(upstream.0.metrics.render().contains(budget));
+        // A blob would wait, but not beyond its deadline.
+        let digest = crate::upstream::scene::digest(b"x");
+        let soon = Duration::from_secs(5);
+        let found = within(soon, async |ask| {
+            upstream.blob(&ask, &digest, 0).await.map(drop)
+        });
+        assert!(matches!(found.await, Err(UpstreamError::Throttled { .. })));
+        assert_eq!(scene.asked().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_deadline_holds() {
+        let scene = Scene::new().await;
+        scene.on(&path(), "hang", b"");
+        let upstream = upstream(vec![scene.endpoint()], |_| {});
+        let time = Duration::from_millis(50);
+        let began = Instant::now();
+        let found = within(time, async |ask| upstream.manifest_head(&ask, &tag()).await).await;
+        assert!(matches!(found, Err(UpstreamError::TimedOut { .. })));
+        assert!(began.elapsed() < Duration::from_secs(5));
+        assert!(
+            !upstream.0.first().is_resting(),
+            "it was not given a fair chance"
+        );
+    }
+
+    #[tokio::test]
+    async fn plain_words_never_answer_https() {
+        let scene = Scene::new().await;
+        let url = format!("https://{}", scene.address);
+        let upstream = upstream(vec![Endpoint::Url(url)], |settings| {
+            settings.connect_max = Duration::from_millis(100);
+        });
+        let error = with(async |ask| upstream.manifest_head(&ask, &tag()).await).await;
+        assert!(
+            matches!(error, Err(UpstreamError::Unreachable { .. })),
+            "{error:?}"
+        );
+        assert!(scene.asked().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_socket_is_an_endpoint() {
+        let scene = Scene::new().await;
+        let folder = tempfile::tempdir().unwrap();
+        let path_of = folder.path().join("s");
+        scene.listen(&path_of);
+        scene.on(&path(), "HTTP/1.1 307 R\nlocation: /there", b"");
+        scene.on("HEAD /there", "HTTP/1.1 200 K", b"");
+        let upstream = upstream(vec![Endpoint::Unix(path_of.clone())], |_| {});
+        let found = with(async |ask| upstream.manifest_head(&ask, &tag()).await).await;
+        assert!(found.unwrap().is_none());
+        assert_eq!(upstream.authority(), path_of.display().to_string());
+        assert!(scene.asked()[0].contains("host: localhost\r\n"));
+    }
+}

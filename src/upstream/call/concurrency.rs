@@ -1,0 +1,77 @@
+//! How many requests run at once.
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
+
+use super::request::Kind;
+
+/// Places for requests. Blobs never take the last quarter: they hold theirs for minutes, and a
+/// manifest must not wait behind them.
+#[derive(Debug)]
+pub(in crate::upstream) struct Turns {
+    all: Arc<Semaphore>,
+    blobs: Arc<Semaphore>,
+}
+
+/// A place, held until the body has been read.
+#[derive(Debug)]
+pub(in crate::upstream) struct Place {
+    _all: OwnedSemaphorePermit,
+    _blob: Option<OwnedSemaphorePermit>,
+}
+
+impl Turns {
+    /// So many places.
+    pub(in crate::upstream) fn new(concurrent_max: usize) -> Self {
+        let all = concurrent_max.clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            all: Arc::new(Semaphore::new(all)),
+            blobs: Arc::new(Semaphore::new(all - all / 4)),
+        }
+    }
+
+    /// Waits for a place; none when the deadline passed.
+    pub(in crate::upstream) async fn take(&self, kind: Kind, deadline: Instant) -> Option<Place> {
+        let take = async {
+            // A blob's own place first: it must not hold one of everybody's while it waits.
+            let blob = if kind.is_patient() {
+                Some(Arc::clone(&self.blobs).acquire_owned().await.ok()?)
+            } else {
+                None
+            };
+            let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
+            Some(Place {
+                _all: all,
+                _blob: blob,
+            })
+        };
+        timeout_at(deadline, take).await.ok().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn blobs_leave_places_for_manifests() {
+        let turns = Turns::new(4);
+        let soon = || Instant::now() + Duration::from_secs(1);
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            held.push(turns.take(Kind::Blob, soon()).await.unwrap());
+        }
+        assert!(turns.take(Kind::Blob, soon()).await.is_none());
+        held.push(turns.take(Kind::Tags, soon()).await.unwrap());
+        assert!(turns.take(Kind::Tags, soon()).await.is_none());
+        held.clear();
+        assert!(turns.take(Kind::Blob, soon()).await.is_some());
+        assert!(Turns::new(0).take(Kind::Blob, soon()).await.is_some());
+    }
+}

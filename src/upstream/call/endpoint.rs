@@ -1,0 +1,216 @@
+//! Which of an upstream's equal addresses are asked, in which order, and which are left alone.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use reqwest::{Client, Url};
+use tokio::time::Instant;
+
+use crate::upstream::{UpstreamError, authentication::Lessons};
+
+/// First and longest time that an endpoint is left alone.
+const REST_FIRST: Duration = Duration::from_secs(1);
+const REST_MAX: Duration = Duration::from_secs(30);
+
+/// One address of an upstream, and what we learnt of it.
+#[derive(Debug)]
+pub(in crate::upstream) struct Station {
+    /// `SCHEME://HOST[:PORT]` or `unix:PATH`, for people.
+    pub(in crate::upstream) label: Arc<str>,
+    /// What requests are built on.
+    pub(in crate::upstream) base: Url,
+    /// The client whose connections all lead to the endpoint's socket, if it is one.
+    pub(in crate::upstream) socket: Option<Client>,
+    /// How it wants us to log in.
+    pub(in crate::upstream) lessons: Lessons,
+    /// Written by calls when they leave.
+    health: Mutex<Health>,
+}
+
+/// What calls found, and what follows from it.
+#[derive(Clone, Debug, Default)]
+pub(in crate::upstream) struct Health {
+    /// Calls that gave up, in a row.
+    failures: u32,
+    rest_until: Option<Instant>,
+    /// Whether one request is trying if the endpoint is back.
+    probing: bool,
+    answered: Option<Instant>,
+}
+
+/// Whether an endpoint may be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::upstream) enum Offer {
+    /// By anyone.
+    Open,
+    /// By the first who comes; the others wait for what it finds.
+    Probe,
+    /// By nobody.
+    Resting,
+}
+
+/// The right to ask an endpoint, and the duty to say how it went; dropped without a word, the next
+/// one may probe.
+#[derive(Debug)]
+pub(in crate::upstream) struct Turn<'a> {
+    station: &'a Station,
+    began: Instant,
+    /// Whether this is the one request that a resting endpoint gets.
+    pub(in crate::upstream) probe: bool,
+}
+
+impl Station {
+    /// Nothing known yet.
+    pub(in crate::upstream) fn new(label: String, base: Url, socket: Option<Client>) -> Self {
+        Self {
+            label: label.into(),
+            base,
+            socket,
+            lessons: Lessons::default(),
+            health: Mutex::default(),
+        }
+    }
+
+    /// Host and port, or the socket's path.
+    pub(in crate::upstream) fn authority(&self) -> String {
+        let label = &*self.label;
+        let bare = label.split_once("://").map_or(label, |(_, rest)| rest);
+        bare.strip_prefix("unix:").unwrap_or(bare).to_owned()
+    }
+
+    /// Whether it is left alone now.
+    pub(in crate::upstream) fn is_resting(&self) -> bool {
+        self.health.lock().rest_until.is_some()
+    }
+
+    /// Whether someone who comes now would get the right to ask it.
+    pub(in crate::upstream) fn is_askable(&self, now: Instant) -> bool {
+        self.health.lock().offer(now) != Offer::Resting
+    }
+
+    /// What is said while it is not asked.
+    pub(in crate::upstream) fn left_alone(&self) -> UpstreamError {
+        UpstreamError::Unreachable {
+            endpoint: Arc::clone(&self.label),
+            detail: "left alone for a while after failures".into(),
+        }
+    }
+
+    /// Takes the right to ask it.
+    pub(in crate::upstream) fn claim(&self, now: Instant) -> Option<Turn<'_>> {
+        let mut health = self.health.lock();
+        let offer = health.offer(now);
+        health.probing |= offer == Offer::Probe;
+        (offer != Offer::Resting).then_some(Turn {
+            station: self,
+            began: now,
+            probe: offer == Offer::Probe,
+        })
+    }
+}
+
+impl Turn<'_> {
+    /// It answered, whatever it said.
+    pub(in crate::upstream) fn answered(&self) {
+        self.station.health.lock().answered(Instant::now());
+    }
+
+    /// It did not, and we try no more.
+    pub(in crate::upstream) fn gave_up(&self) {
+        let now = Instant::now();
+        self.station.health.lock().gave_up(self.began, now);
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if self.probe {
+            self.station.health.lock().probing = false;
+        }
+    }
+}
+
+impl Health {
+    /// Whether the endpoint may be asked now.
+    pub(in crate::upstream) fn offer(&self, now: Instant) -> Offer {
+        match self.rest_until {
+            None => Offer::Open,
+            Some(until) if now >= until && !self.probing => Offer::Probe,
+            Some(_) => Offer::Resting,
+        }
+    }
+
+    fn answered(&mut self, now: Instant) {
+        self.failures = 0;
+        self.rest_until = None;
+        self.answered = Some(now);
+    }
+
+    /// Does nothing if others were answered since this call began: then it was bad luck, and not
+    /// worth refusing everyone.
+    fn gave_up(&mut self, began: Instant, now: Instant) {
+        if self.answered.is_some_and(|answered| answered > began) {
+            return;
+        }
+        // Calls that run at once fail together, and count once.
+        if self.rest_until.is_some_and(|until| now < until) {
+            return;
+        }
+        self.rest_until = Some(now + rest(self.failures));
+        self.failures = self.failures.saturating_add(1);
+    }
+}
+
+/// How long an endpoint is left alone after so many failures before this one.
+fn rest(failures: u32) -> Duration {
+    REST_FIRST
+        .saturating_mul(2_u32.saturating_pow(failures))
+        .min(REST_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn station() -> Station {
+        let base = "http://127.0.0.1:1".parse().unwrap();
+        Station::new("http://127.0.0.1:1".into(), base, None)
+    }
+
+    #[test]
+    fn rests_double_up_to_half_a_minute() {
+        let seconds: Vec<_> = (0..8).map(|failures| rest(failures).as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 30, 30, 30]);
+        assert_eq!(rest(u32::MAX), REST_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_resting_endpoint_gets_one_probe_at_a_time() {
+        let station = station();
+        station.claim(Instant::now()).unwrap().gave_up();
+        assert!(station.claim(Instant::now()).is_none());
+        tokio::time::advance(REST_FIRST).await;
+        let probe = station.claim(Instant::now()).unwrap();
+        assert!(probe.probe && station.claim(Instant::now()).is_none());
+        // A probe that is cancelled leaves the next one to try.
+        drop(probe);
+        let probe = station.claim(Instant::now()).unwrap();
+        probe.gave_up();
+        drop(probe);
+        tokio::time::advance(REST_FIRST).await;
+        assert!(station.claim(Instant::now()).is_none());
+        tokio::time::advance(REST_FIRST).await;
+        station.claim(Instant::now()).unwrap().answered();
+        assert!(!station.claim(Instant::now()).unwrap().probe);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_bad_call_among_good_ones_stops_nobody() {
+        let station = station();
+        let unlucky = station.claim(Instant::now()).unwrap();
+        tokio::time::advance(Duration::from_millis(10)).await;
+        station.claim(Instant::now()).unwrap().answered();
+        unlucky.gave_up();
+        assert!(!station.is_resting());
+    }
+}

@@ -1,0 +1,539 @@
+//! One try: what goes over the wire to one endpoint, its login and its redirects included.
+
+use std::{error::Error, sync::Arc, time::SystemTime};
+
+use http::header::LOCATION;
+use reqwest::{Response, Url};
+use tokio::time::Instant;
+
+use super::{
+    caller::Shared,
+    endpoint::Station,
+    judge::{self, Giver, Verdict},
+    request::Request,
+    retry::Trouble,
+    retry_after,
+};
+use crate::upstream::{
+    Breach, UpstreamError,
+    address::{Forbidden, Guard},
+    authentication::{Authorization, Challenge, Visit},
+    proxy::Passed,
+    redirect, tls,
+};
+
+/// A try that failed; without trouble it is the last one.
+pub(in crate::upstream) struct Failure {
+    pub(in crate::upstream) error: UpstreamError,
+    pub(in crate::upstream) trouble: Option<Trouble>,
+}
+
+/// How far the redirects of one try have led.
+pub(in crate::upstream) struct Trail {
+    url: Url,
+    /// Whether another origin was ever on it; from then on no login is sent, not even back home.
+    crossed: bool,
+    hops: usize,
+    /// How often the endpoint itself answered.
+    pub(in crate::upstream) answers: usize,
+    /// Who else is being waited for: a token service, or a program that has our login.
+    pub(in crate::upstream) beside: Option<Arc<str>>,
+    /// How we log in at the endpoint.
+    pub(in crate::upstream) visit: Visit,
+}
+
+impl Shared {
+    /// Sends, logs in as the endpoint asks for it, and follows redirects.
+    pub(in crate::upstream) async fn exchange(
+        &self,
+        station: &Station,
+        request: &Request,
+        trail: &mut Trail,
+    ) -> Result<Response, Failure> {
+        loop {
+            trail.visit.sent = match trail.giver() {
+                Giver::Beyond => Authorization::None,
+                Giver::Endpoint => Box::pin(self.log_in(station, request, trail)).await?,
+            };
+            let response = self.send(station, request, trail).await?;
+            let verdict = trail.judge(&response, request);
+            self.count(request, verdict.label());
+            match verdict {
+                Verdict::Use => return Ok(response),
+                Verdict::Challenged => {
+                    let headers = response.headers();
+                    Box::pin(self.challenged(station, request, headers, trail)).await?;
+                }
+                Verdict::BadToken => self.drop_token(&trail.visit.sent),
+                Verdict::Follow => {
+                    let location = response.headers().get(LOCATION);
+                    let location = location.map(http::HeaderValue::as_bytes);
+                    trail
+                        .follow(station, location, &self.guard)
+                        .map_err(|breach| Failure::breach(trail.host(station), breach))?;
+                }
+                verdict => return Err(self.rejected(verdict, &response, station, trail)),
+            }
+        }
+    }
+
+    /// One request and the head of its answer.
+    pub(in crate::upstream) async fn send(
+        &self,
+        station: &Station,
+        request: &Request,
+        trail: &mut Trail,
+    ) -> Result<Response, Failure> {
+        let (client, proxy) = match &station.socket {
+            Some(socket) if !trail.crossed => (socket, None),
+            _ => (
+                self.clients
+                    .of(&trail.url)
+                    .map_err(|breach| Failure::breach(trail.host(station), breach))?,
+                self.clients.proxy(&trail.url),
+            ),
+        };
+        let builder = client
+            .request(request.method.clone(), trail.url.clone())
+            .headers(request.headers(trail.giver()));
+        let began = Instant::now();
+        let sent = trail.visit.sent.apply(builder).send().await;
+        if let Err(error) = &sent
+            && let Some(detail) = self.certificate_refused(error, trail)
+        {
+            self.count(request, Verdict::Refused.label());
+            return Err(Failure::last(UpstreamError::Refused {
+                endpoint: trail.host(station),
+                with_credentials: true,
+                detail,
+            }));
+        }
+        let response = match heard(sent, trail.host(station), proxy.as_ref()) {
+            Ok(response) => response,
+            Err(failure) => {
+                self.count(request, "unreachable");
+                return Err(Failure {
+                    trouble: failure.trouble.map(|trouble| trail.blame(trouble)),
+                    ..failure
+                });
+            }
+        };
+        trail.answers += usize::from(!trail.crossed);
+        let name = &self.settings.label;
+        self.metrics.upstream_answered(name, began.elapsed());
+        if let Some(remaining) = judge::budget(response.headers()) {
+            self.metrics.upstream_budget(name, remaining);
+        }
+        judge::head_size(response.headers())
+            .map_err(|breach| Failure::breach(trail.host(station), breach))?;
+        Ok(response)
+    }
+
+    /// A handshake that failed over the certificate that we showed is a refused login.
+    fn certificate_refused(&self, error: &reqwest::Error, trail: &Trail) -> Option<&'static str> {
+        let is_shown = !trail.crossed && self.settings.transport.identity.is_some();
+        causes(error).find_map(tls::refusal).filter(|_| is_shown)
+    }
+
+    /// The error that a status stands for.
+    fn rejected(
+        &self,
+        verdict: Verdict,
+        response: &Response,
+        station: &Station,
+        trail: &Trail,
+    ) -> Failure {
+        let endpoint = trail.host(station);
+        let status = response.status().as_u16();
+        match verdict {
+            Verdict::Absent => Failure::last(UpstreamError::Absent { endpoint }),
+            Verdict::Refused => Failure::last(UpstreamError::Refused {
+                endpoint,
+                with_credentials: !trail.crossed && trail.visit.credential.is_some(),
+                detail: "it forbids this",
+            }),
+            Verdict::Throttled => {
+                let retry_after = retry_after::of(response.headers(), SystemTime::now());
+                self.gate.shut(retry_after, Instant::now());
+                Failure {
+                    error: UpstreamError::Throttled {
+                        endpoint,
+                        retry_after,
+                    },
+                    trouble: Some(Trouble::Throttled),
+                }
+            }
+            Verdict::Failing => Failure {
+                error: UpstreamError::Failed { endpoint, status },
+                trouble: Some(trail.blame(Trouble::Failing)),
+            },
+            Verdict::Unfit => Failure::last(UpstreamError::Failed { endpoint, status }),
+            // Another endpoint leads to the same circle, and this one does well otherwise.
+            Verdict::Circle => Failure::last(UpstreamError::Circle { endpoint }),
+            Verdict::Use
+            | Verdict::Follow
+            | Verdict::Challenged
+            | Verdict::BadToken
+            | Verdict::Senseless => {
+                Failure::breach(endpoint, Breach::Head("a status that makes no sense here"))
+            }
+        }
+    }
+
+    pub(in crate::upstream) fn count(&self, request: &Request, result: &'static str) {
+        let name = &self.settings.label;
+        self.metrics.asked(name, request.kind.label(), result);
+    }
+}
+
+impl Failure {
+    pub(in crate::upstream) fn last(error: UpstreamError) -> Self {
+        Self {
+            error,
+            trouble: None,
+        }
+    }
+
+    fn breach(endpoint: Arc<str>, breach: Breach) -> Self {
+        Self::last(UpstreamError::Breach { endpoint, breach })
+    }
+}
+
+impl Trail {
+    pub(in crate::upstream) fn new(url: Url) -> Self {
+        Self {
+            url,
+            crossed: false,
+            hops: 0,
+            answers: 0,
+            beside: None,
+            visit: Visit::new(),
+        }
+    }
+
+    /// What an answer means, a login's part in it included.
+    fn judge(&mut self, response: &Response, request: &Request) -> Verdict {
+        let verdict = Verdict::of(response.status(), request.kind, self.giver());
+        match verdict {
+            _ if self.crossed => verdict,
+            Verdict::Refused if Challenge::read(response.headers()).wants_more() => {
+                Verdict::Challenged
+            }
+            Verdict::Unfit if response.status().as_u16() == 400 && self.visit.blames_token() => {
+                Verdict::BadToken
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn follow(
+        &mut self,
+        station: &Station,
+        location: Option<&[u8]>,
+        guard: &Guard,
+    ) -> Result<(), Breach> {
+        if self.hops == redirect::HOPS_MAX {
+            return Err(Breach::Redirect("too many of them"));
+        }
+        self.hops += 1;
+        self.url = redirect::target(&self.url, location, guard)?;
+        self.crossed |= self.url.origin() != station.base.origin();
+        Ok(())
+    }
+
+    fn giver(&self) -> Giver {
+        if self.crossed {
+            Giver::Beyond
+        } else {
+            Giver::Endpoint
+        }
+    }
+
+    /// Whom an error names.
+    pub(in crate::upstream) fn host(&self, station: &Station) -> Arc<str> {
+        match &self.beside {
+            Some(service) => Arc::clone(service),
+            None if self.crossed => self.url.origin().ascii_serialization().into(),
+            None => Arc::clone(&station.label),
+        }
+    }
+
+    /// The same trouble, seen from the endpoint.
+    pub(in crate::upstream) fn blame(&self, trouble: Trouble) -> Trouble {
+        if self.crossed || self.beside.is_some() {
+            Trouble::Beyond
+        } else {
+            trouble
+        }
+    }
+}
+
+/// The answer, if there is one and it is not a word of the proxy on the way.
+pub(in crate::upstream) fn heard(
+    sent: Result<Response, reqwest::Error>,
+    endpoint: Arc<str>,
+    proxy: Option<&Passed>,
+) -> Result<Response, Failure> {
+    let response =
+        sent.map_err(|error| broken(&error.without_url(), Arc::clone(&endpoint), proxy))?;
+    match proxy.and_then(|proxy| proxy.refusal(response.status(), response.headers())) {
+        Some(detail) => Err(Failure {
+            error: UpstreamError::Unreachable { endpoint, detail },
+            trouble: Some(Trouble::Unreachable),
+        }),
+        None => Ok(response),
+    }
+}
+
+/// What a failure below HTTP means.
+pub(in crate::upstream) fn broken(
+    error: &reqwest::Error,
+    endpoint: Arc<str>,
+    proxy: Option<&Passed>,
+) -> Failure {
+    if causes(error).any(<dyn Error>::is::<Forbidden>) {
+        return Failure::breach(endpoint, Breach::Address);
+    }
+    let is_parse = |cause: &(dyn Error + 'static)| {
+        let cause = cause.downcast_ref::<hyper::Error>();
+        cause.is_some_and(hyper::Error::is_parse)
+    };
+    if causes(error).any(is_parse) {
+        return Failure::breach(endpoint, Breach::Head("no HTTP"));
+    }
+    let trouble = match (error.is_connect(), error.is_timeout()) {
+        (_, true) => Trouble::TimedOut,
+        (true, false) => Trouble::Unreachable,
+        (false, false) => Trouble::Dropped,
+    };
+    Failure {
+        error: UpstreamError::Unreachable {
+            endpoint,
+            detail: detail(error, proxy),
+        },
+        trouble: Some(trouble),
+    }
+}
+
+/// The innermost cause, which is the telling one; no address that may be signed is in it.
+pub(in crate::upstream) fn detail(error: &reqwest::Error, proxy: Option<&Passed>) -> String {
+    if error.is_connect()
+        && let Some(told) = proxy.and_then(|proxy| proxy.unconnected(error))
+    {
+        return told;
+    }
+    let of_proxy = |cause| proxy.and_then(|proxy| proxy.explain(cause));
+    let told = |cause| tls::explain(cause).or_else(|| of_proxy(cause));
+    if let Some(told) = causes(error).find_map(told) {
+        return told;
+    }
+    let innermost = causes(error).last();
+    innermost.map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+fn causes<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> + 'a {
+    std::iter::successors(error.source(), |cause| (*cause).source())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        oci::Reference,
+        secret::Secret,
+        upstream::{
+            Credential, Endpoint, Entry, Keyring, Source, Upstream,
+            scene::{NAME, Scene, VIA, digest, upstream, with},
+        },
+    };
+
+    async fn blob(upstream: &Upstream) -> Result<Vec<u8>, UpstreamError> {
+        with(async |ask| {
+            let mut stream = upstream.blob(&ask, &digest(b"hello"), 0).await?;
+            let mut bytes = Vec::new();
+            while let Some(chunk) = stream.next().await? {
+                bytes.extend_from_slice(&chunk);
+            }
+            Ok(bytes)
+        })
+        .await
+    }
+
+    fn path() -> String {
+        format!("GET /v2/{NAME}/blobs/{}", digest(b"hello"))
+    }
+
+    fn logged_in(scene: &Scene) -> Upstream {
+        upstream(vec![scene.endpoint()], |settings| {
+            let credential = Credential::Password {
+                username: "user".into(),
+                password: Secret::new("canary"),
+            };
+            settings.keyring = Keyring::new(vec![Entry {
+                place: "test".parse().unwrap(),
+                source: Source::Given(credential),
+            }]);
+        })
+    }
+
+    #[tokio::test]
+    async fn a_login_stays_at_its_origin() {
+        let (home, away) = (Scene::new().await, Scene::new().await);
+        home.on(
+            &path(),
+            "HTTP/1.1 401 U\nwww-authenticate: Basic realm=x",
+            b"",
+        );
+        home.on(&path(), "HTTP/1.1 302 F\nlocation: /here?x=1", b"");
+        let to_away = format!("HTTP/1.1 307 T\nlocation: {}", away.url("/signed?s=1"));
+        home.on("GET /here?x=1", &to_away, b"");
+        let to_home = format!("HTTP/1.1 307 T\nlocation: {}", home.url("/back"));
+        away.on("GET /signed?s=1", &to_home, b"");
+        home.on("GET /back", "HTTP/1.1 200 K", b"hello");
+        let upstream = logged_in(&home);
+        assert_eq!(blob(&upstream).await.unwrap(), b"hello");
+        let sent = |request: &String| request.contains("authorization: Basic dXNlcjpjYW5hcnk=");
+        let logins: Vec<_> = home.asked().iter().map(sent).collect();
+        assert_eq!(logins, [false, true, true, false]);
+        assert!(
+            !away
+                .asked()
+                .iter()
+                .any(|request| request.contains("authorization"))
+        );
+        // The second time no refusal is needed first.
+        assert_eq!(blob(&upstream).await.unwrap(), b"hello");
+        assert!(sent(&home.asked()[4]));
+        assert!(!format!("{upstream:?} {:?}", upstream.settings()).contains("canary"));
+    }
+
+    #[tokio::test]
+    async fn refusals_say_whose_login_it_was() {
+        let scene = Scene::new().await;
+        scene.on(
+            &path(),
+            "HTTP/1.1 401 U\nwww-authenticate: Basic realm=x",
+            b"",
+        );
+        let check = async |upstream: Upstream, with: bool, why: &str| {
+            let error = blob(&upstream).await.unwrap_err();
+            let UpstreamError::Refused {
+                with_credentials,
+                detail,
+                ..
+            } = error
+            else {
+                panic!("{error}");
+            };
+            assert_eq!((with_credentials, detail), (with, why));
+        };
+        let anonymous = upstream(vec![scene.endpoint()], |_| {});
+        check(anonymous, false, "it needs a login").await;
+        assert_eq!(scene.asked().len(), 1);
+        check(logged_in(&scene), true, "it does not accept the login").await;
+        assert_eq!(scene.asked().len(), 3);
+        let token = Scene::new().await;
+        token.on(
+            &path(),
+            "HTTP/1.1 401 U\nwww-authenticate: Bearer realm=\"r\"",
+            b"",
+        );
+        let error = blob(&logged_in(&token)).await.unwrap_err();
+        assert!(matches!(error, UpstreamError::Breach { .. }), "{error}");
+        assert_eq!(token.asked().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_expired_address_is_asked_for_again() {
+        let (home, away) = (Scene::new().await, Scene::new().await);
+        for signature in ["old", "new"] {
+            let location = away.url(&format!("/{signature}"));
+            home.on(
+                &path(),
+                &format!("HTTP/1.1 307 T\nlocation: {location}"),
+                b"",
+            );
+        }
+        away.on("GET /old", "HTTP/1.1 403 F", b"");
+        away.on("GET /new", "HTTP/1.1 200 K", b"hello");
+        let upstream = upstream(vec![home.endpoint()], |_| {});
+        assert_eq!(blob(&upstream).await.unwrap(), b"hello");
+    }
+
+    #[tokio::test]
+    async fn bad_redirects_are_not_followed() {
+        let loops = "/loop";
+        for location in [
+            loops,
+            "http://169.254.169.254/latest",
+            "http://u:p@127.0.0.1/",
+            "ftp://x/",
+        ] {
+            let scene = Scene::new().await;
+            let head = format!("HTTP/1.1 307 T\nlocation: {location}");
+            scene.on(&path(), &head, b"");
+            scene.on("GET /loop", &head, b"");
+            let upstream = upstream(vec![scene.endpoint()], |_| {});
+            let error = blob(&upstream).await.unwrap_err();
+            assert!(
+                matches!(error, UpstreamError::Breach { .. }),
+                "{location}: {error}"
+            );
+            let hops = if location == loops { 6 } else { 1 };
+            assert_eq!(scene.asked().len(), hops, "{location}");
+        }
+    }
+
+    #[tokio::test]
+    async fn names_are_judged_where_they_are_resolved() {
+        let scene = Scene::new().await;
+        let name = format!("http://localhost:{}", scene.address.port());
+        let near = upstream(vec![Endpoint::Url(name.clone())], |_| {});
+        let absent = blob(&near).await;
+        assert!(
+            matches!(absent, Err(UpstreamError::Absent { .. })),
+            "{absent:?}"
+        );
+        let far = upstream(vec![Endpoint::Url("http://192.0.2.1".into())], |_| {});
+        let judged = far.0.clients.of(&name.parse().unwrap());
+        assert_eq!(judged.map(drop), Err(Breach::Address));
+        assert_eq!(scene.asked().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn heads_that_make_no_sense_are_breaches() {
+        let large = format!("HTTP/1.1 200 K\nx: {}", "a".repeat(70_000));
+        let many = format!("HTTP/1.1 200 K{}", "\nx: y".repeat(300));
+        for head in ["HTTP/1.1 204 N", "HTTP/1.1 304 N", "hello", &large, &many] {
+            let scene = Scene::new().await;
+            scene.on(&path(), head, b"");
+            let upstream = upstream(vec![scene.endpoint()], |_| {});
+            let error = blob(&upstream).await.unwrap_err();
+            assert!(
+                matches!(error, UpstreamError::Breach { .. }),
+                "{head:.30}: {error}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_are_built_from_scratch() {
+        let scene = Scene::new().await;
+        let upstream = upstream(vec![scene.endpoint()], |settings| settings.send_ns = true);
+        let tag = Reference::Tag("1".parse().unwrap());
+        let absent = with(async |ask| upstream.manifest(&ask, &tag).await).await;
+        assert!(matches!(absent, Err(UpstreamError::Absent { .. })));
+        let asked = scene.asked();
+        let mut lines: Vec<_> = asked[0].trim_end().split("\r\n").collect();
+        lines.sort_unstable();
+        let want = [
+            format!("GET /v2/{NAME}/manifests/1?ns=docker.io HTTP/1.1"),
+            "accept-encoding: identity".into(),
+            format!("accept: {}", crate::oci::MediaType::MANIFEST_ACCEPT),
+            format!("host: {}", scene.address),
+            format!("user-agent: roadstead/{}", env!("CARGO_PKG_VERSION")),
+            format!("via: {VIA}"),
+        ];
+        assert_eq!(lines, want);
+    }
+}

@@ -1,0 +1,172 @@
+//! What an answer's status means. Pure.
+
+use http::{HeaderMap, StatusCode, header};
+
+use super::request::Kind;
+use crate::{oci::MediaType, upstream::Breach};
+
+/// Most bytes of an answer's head.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Who gave an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::upstream) enum Giver {
+    /// The endpoint itself.
+    Endpoint,
+    /// A redirect's target on another host.
+    Beyond,
+}
+
+/// What follows from a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::upstream) enum Verdict {
+    /// The body may be used.
+    Use,
+    /// A redirect.
+    Follow,
+    /// 401 from the endpoint itself, or a 403 that wants a token of another scope.
+    Challenged,
+    /// 400 from the endpoint itself to a token, which may be how it says that the token is too old.
+    BadToken,
+    /// It does not have it.
+    Absent,
+    /// It may have it, but not for us.
+    Refused,
+    /// 429.
+    Throttled,
+    /// Trouble that may pass.
+    Failing,
+    /// Trouble that will not pass within this call.
+    Unfit,
+    /// 508: the question would come back to where it has been.
+    Circle,
+    /// No status for such a request.
+    Senseless,
+}
+
+impl Verdict {
+    /// Judges a status. Beyond the endpoint, a 401 or 403 on a blob means that the signed address
+    /// expired, not that the registry refuses us.
+    pub(in crate::upstream) fn of(status: StatusCode, kind: Kind, giver: Giver) -> Self {
+        let beyond = giver == Giver::Beyond;
+        match status.as_u16() {
+            200 => Self::Use,
+            206 if kind == Kind::Blob => Self::Use,
+            301 | 302 | 303 | 307 | 308 => Self::Follow,
+            401 if !beyond => Self::Challenged,
+            401 | 403 if beyond && kind == Kind::Blob => Self::Failing,
+            401 | 403 | 451 => Self::Refused,
+            404 | 410 => Self::Absent,
+            429 => Self::Throttled,
+            501 | 505 => Self::Unfit,
+            508 => Self::Circle,
+            408 | 425 | 500..=599 => Self::Failing,
+            400..=499 => Self::Unfit,
+            _ => Self::Senseless,
+        }
+    }
+
+    /// The metric's label.
+    pub(in crate::upstream) fn label(self) -> &'static str {
+        match self {
+            Self::Use => "ok",
+            Self::Follow => "redirect",
+            Self::Challenged | Self::BadToken => "challenged",
+            Self::Absent => "absent",
+            Self::Refused => "refused",
+            Self::Throttled => "throttled",
+            Self::Failing | Self::Unfit | Self::Circle => "failed",
+            Self::Senseless => "breach",
+        }
+    }
+}
+
+/// Refuses heads that are too large.
+pub(in crate::upstream) fn head_size(headers: &HeaderMap) -> Result<(), Breach> {
+    let line = |(name, value): (&header::HeaderName, &header::HeaderValue)| {
+        // Colon, space and line end.
+        name.as_str().len() + value.len() + 4
+    };
+    let size: usize = headers.iter().map(line).sum();
+    if size > HEAD_BYTES_MAX {
+        return Err(Breach::Head("a head larger than 64 KiB"));
+    }
+    Ok(())
+}
+
+/// Refuses bodies that cannot be content, whatever their status says.
+pub(in crate::upstream) fn body_kind(headers: &HeaderMap) -> Result<(), Breach> {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    if encodings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Breach::Encoding);
+    }
+    if content_type(headers).is_some_and(|found| found.as_str() == "text/html") {
+        return Err(Breach::WebPage);
+    }
+    Ok(())
+}
+
+/// The declared type, if it is one.
+pub(in crate::upstream) fn content_type(headers: &HeaderMap) -> Option<MediaType> {
+    let value = headers.get(header::CONTENT_TYPE)?;
+    value.to_str().ok().and_then(MediaType::from_header)
+}
+
+/// The declared length of the body; for HEAD, of the body that GET would give.
+pub(in crate::upstream) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    let value = headers.get(header::CONTENT_LENGTH)?;
+    value.to_str().ok()?.parse().ok()
+}
+
+/// What upstream says of its budget: `ratelimit-remaining: 76;w=21600`.
+pub(in crate::upstream) fn budget(headers: &HeaderMap) -> Option<u64> {
+    let value = headers.get("ratelimit-remaining")?.to_str().ok()?;
+    value.split(';').next()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn statuses_mean_what_they_mean() {
+        let check = |status: u16, kind, giver, want| {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(Verdict::of(status, kind, giver), want, "{status} {kind:?}");
+        };
+        check(200, Kind::Manifest, Giver::Endpoint, Verdict::Use);
+        check(206, Kind::Blob, Giver::Endpoint, Verdict::Use);
+        check(206, Kind::Manifest, Giver::Endpoint, Verdict::Senseless);
+        for status in [201, 204, 205, 300, 304, 999] {
+            check(status, Kind::Blob, Giver::Endpoint, Verdict::Senseless);
+        }
+        check(401, Kind::Blob, Giver::Endpoint, Verdict::Challenged);
+        check(401, Kind::Blob, Giver::Beyond, Verdict::Failing);
+        check(403, Kind::Blob, Giver::Endpoint, Verdict::Refused);
+        check(403, Kind::Blob, Giver::Beyond, Verdict::Failing);
+        check(403, Kind::Manifest, Giver::Beyond, Verdict::Refused);
+        check(410, Kind::Blob, Giver::Endpoint, Verdict::Absent);
+        for status in [400, 405, 406, 416, 501] {
+            check(status, Kind::Manifest, Giver::Endpoint, Verdict::Unfit);
+        }
+        check(508, Kind::Blob, Giver::Endpoint, Verdict::Circle);
+        for status in [408, 500, 502, 503, 504, 507, 509, 599] {
+            check(status, Kind::Manifest, Giver::Endpoint, Verdict::Failing);
+        }
+    }
+
+    #[test]
+    fn a_budget_is_read_without_its_window() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(budget(&headers), None);
+        headers.insert(
+            "ratelimit-remaining",
+            HeaderValue::from_static("76;w=21600"),
+        );
+        assert_eq!(budget(&headers), Some(76));
+        headers.insert("ratelimit-remaining", HeaderValue::from_static("-1"));
+        assert_eq!(budget(&headers), None);
+    }
+}

@@ -1,0 +1,127 @@
+//! The gate that a 429 shuts for a whole upstream, so that nobody runs into the same refusal.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep_until};
+
+use super::request::Kind;
+
+/// How long it stays shut if upstream does not say, doubled each time in a row.
+const SHUT_FIRST: Duration = Duration::from_secs(5);
+const SHUT_MAX: Duration = Duration::from_mins(1);
+/// Those who wait go on within this time, not all at once.
+const SPREAD_MAX: Duration = Duration::from_millis(500);
+
+/// Open until upstream says 429.
+#[derive(Debug, Default)]
+pub(in crate::upstream) struct Gate(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    until: Option<Instant>,
+    /// How many 429 in a row did not say for how long.
+    unsaid: u32,
+}
+
+impl Gate {
+    /// Goes through. The patient wait for it if it opens before the deadline; others get the time
+    /// that it will stay shut.
+    pub(in crate::upstream) async fn pass(
+        &self,
+        kind: Kind,
+        deadline: Instant,
+    ) -> Result<(), Duration> {
+        while let Some(until) = self.shut_until(Instant::now()) {
+            if !kind.is_patient() || until >= deadline {
+                return Err(until.duration_since(Instant::now()));
+            }
+            sleep_until(deadline.min(until + jitter(SPREAD_MAX))).await;
+        }
+        Ok(())
+    }
+
+    /// Upstream said 429. It is never opened earlier by another 429 that asks for less.
+    pub(in crate::upstream) fn shut(&self, retry_after: Option<Duration>, now: Instant) {
+        let mut state = self.0.lock();
+        let wait = retry_after.unwrap_or_else(|| {
+            SHUT_FIRST
+                .saturating_mul(2_u32.saturating_pow(state.unsaid))
+                .min(SHUT_MAX)
+        });
+        // Requests that were under way together are told together, and count once.
+        let was_shut = state.until.is_some_and(|until| until > now);
+        if retry_after.is_none() && !was_shut {
+            state.unsaid = state.unsaid.saturating_add(1);
+        }
+        if !was_shut || retry_after.is_some() {
+            state.until = state.until.max(Some(now + wait));
+        }
+    }
+
+    /// Upstream answered.
+    pub(in crate::upstream) fn answered(&self) {
+        self.0.lock().unsaid = 0;
+    }
+
+    /// Whether a request may go out now.
+    pub(in crate::upstream) fn is_open(&self) -> bool {
+        self.shut_until(Instant::now()).is_none()
+    }
+
+    fn shut_until(&self, now: Instant) -> Option<Instant> {
+        self.0.lock().until.filter(|until| *until > now)
+    }
+}
+
+/// Some time up to `max`, different each time.
+pub(in crate::upstream) fn jitter(max: Duration) -> Duration {
+    // Without randomness nothing is lost but the spread.
+    let part = getrandom::u32().unwrap_or_default();
+    max.mul_f64(f64::from(part) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn the_patient_wait_and_the_others_are_told() {
+        let gate = Gate::default();
+        let now = Instant::now();
+        assert_eq!(gate.pass(Kind::Manifest, now).await, Ok(()));
+        gate.shut(Some(7 * SECOND), now);
+        assert_eq!(
+            gate.pass(Kind::Manifest, now + 60 * SECOND).await,
+            Err(7 * SECOND)
+        );
+        assert_eq!(
+            gate.pass(Kind::Blob, now + 6 * SECOND).await,
+            Err(7 * SECOND)
+        );
+        assert_eq!(now.elapsed(), Duration::ZERO);
+        assert_eq!(gate.pass(Kind::Blob, now + 60 * SECOND).await, Ok(()));
+        assert!(now.elapsed() >= 7 * SECOND && now.elapsed() <= 8 * SECOND);
+        assert_eq!(gate.pass(Kind::Manifest, now).await, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_word_it_stays_shut_longer_each_time() {
+        let gate = Gate::default();
+        for seconds in [5, 10, 20, 40, 60, 60] {
+            let now = Instant::now();
+            gate.shut(None, now);
+            gate.shut(None, now);
+            assert_eq!(gate.pass(Kind::Manifest, now).await, Err(seconds * SECOND));
+            tokio::time::advance(seconds * SECOND).await;
+        }
+        gate.answered();
+        gate.shut(None, Instant::now());
+        assert_eq!(
+            gate.pass(Kind::Manifest, Instant::now()).await,
+            Err(5 * SECOND)
+        );
+    }
+}

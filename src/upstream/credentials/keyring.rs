@@ -1,0 +1,442 @@
+//! Whose login goes where. Pure.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use thiserror::Error;
+
+use super::scope::{Address, Host};
+use crate::{
+    oci::{RepositoryName, UpstreamName},
+    secret::Secret,
+};
+
+/// What Docker's programs keep Docker Hub's login under.
+const DOCKER_HUB_SERVER: &str = "https://index.docker.io/v1/";
+
+/// Logins and what they are for; the longest place that fits wins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keyring(Arc<[Entry]>);
+
+/// One login and what it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What it is for.
+    pub place: Place,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+/// `HOST[:PORT][/PATH]`: a part of a registry. Within a label of the host, `*` is any text,
+/// `?` one letter, and `[a-z]` one of these letters.
+///
+/// No port means https's own, 443, which may be written as well; every other port must be the
+/// same. The path covers whole elements of a repository's name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    host: Host,
+    path: Vec<String>,
+}
+
+/// Not written as a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "a place is written HOST[:PORT][/PATH]; *, ? and [a-z] stand for text within one label of the host"
+)]
+pub struct InvalidPlace;
+
+/// Where a login comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// From the configuration and its files.
+    Given(Credential),
+    /// From a program that speaks Docker's credential helper protocol, each time it is needed.
+    Helper {
+        /// Its name: `docker-credential-NAME` is run.
+        name: String,
+        /// What it is asked for. Empty in the configuration's whole keyring where the place fits
+        /// several hosts; [`Keyring::narrowed`] fills it in.
+        server: String,
+    },
+}
+
+/// What we log in with. Two are equal only if their secrets are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Credential {
+    /// A user name and a password, by Basic authentication, to the registry or its token service.
+    Password {
+        /// The user name.
+        username: String,
+        /// The password.
+        password: Secret,
+    },
+    /// A refresh token, which the token service takes for tokens.
+    Refresh(Secret),
+    /// A token that is sent as it is.
+    Token(Secret),
+}
+
+impl Keyring {
+    /// Takes the logins; of equal places the first wins.
+    pub fn new(entries: Vec<Entry>) -> Self {
+        Self(entries.into())
+    }
+
+    /// All of them, in the order given.
+    pub fn entries(&self) -> &[Entry] {
+        &self.0
+    }
+
+    /// The login for a repository of a registry that is called by these names (its own, and those
+    /// of its endpoints, each `HOST[:PORT]`): the longest path, then a host before a pattern, then
+    /// the order given.
+    pub fn find(&self, hosts: &[&str], name: &RepositoryName) -> Option<&Entry> {
+        self.best(hosts, |place| place.covers(name))
+    }
+
+    /// The login for such a registry as a whole.
+    pub fn find_whole(&self, hosts: &[&str]) -> Option<&Entry> {
+        self.best(hosts, |place| place.path.is_empty())
+    }
+
+    fn best(&self, hosts: &[&str], covers: impl Fn(&Place) -> bool) -> Option<&Entry> {
+        let fits = |entry: &&Entry| covers(&entry.place) && entry.place.among(hosts).is_some();
+        // Of equal ones the last is the greatest.
+        let fitting = self.0.iter().rev().filter(fits);
+        fitting.max_by_key(|entry| (entry.place.path.len(), entry.place.host.precision()))
+    }
+
+    /// Whether there is any login for such a registry.
+    pub fn concerns(&self, hosts: &[&str]) -> bool {
+        self.0
+            .iter()
+            .any(|entry| entry.place.among(hosts).is_some())
+    }
+
+    /// The logins for one registry, so that another's new password changes nothing for it; `own`
+    /// comes first and is for no other. Helpers of places with several hosts learn which it is.
+    #[must_use]
+    pub fn narrowed(&self, hosts: &[&str], own: Option<Entry>) -> Self {
+        let concerning = self.0.iter().filter_map(|entry| {
+            let host = entry.place.among(hosts)?;
+            let mut entry = entry.clone();
+            if let Source::Helper { name, server } = &entry.source
+                && server.is_empty()
+            {
+                entry.source = Source::helper(name, host);
+            }
+            Some(entry)
+        });
+        own.into_iter().chain(concerning).collect::<Vec<_>>().into()
+    }
+}
+
+impl From<Vec<Entry>> for Keyring {
+    fn from(entries: Vec<Entry>) -> Self {
+        Self::new(entries)
+    }
+}
+
+impl Source {
+    /// A helper that is asked for `HOST[:PORT]`, under the name that `docker login` stores it by.
+    pub fn helper(name: &str, host: &str) -> Self {
+        let server = if Address::read(host).is_docker_hub() {
+            DOCKER_HUB_SERVER
+        } else {
+            host
+        };
+        Self::Helper {
+            name: name.to_owned(),
+            server: server.to_owned(),
+        }
+    }
+
+    /// Whether text can be a helper's name; it becomes a part of a program's.
+    pub fn is_helper_name(text: &str) -> bool {
+        let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        !text.is_empty() && text.len() <= 64 && text.bytes().all(sound)
+    }
+}
+
+impl Credential {
+    /// Whom we log in as, as far as it can be said without a secret.
+    pub fn username(&self) -> &str {
+        match self {
+            Self::Password { username, .. } => username,
+            Self::Refresh(_) | Self::Token(_) => "<token>",
+        }
+    }
+}
+
+impl Place {
+    /// An upstream by the name that it has in the configuration.
+    pub fn upstream(name: &UpstreamName) -> Self {
+        Self {
+            host: Host::Exact(Address::read(name.as_str())),
+            path: Vec::new(),
+        }
+    }
+
+    /// Every host, where no other place fits.
+    pub fn anywhere() -> Self {
+        Self {
+            host: Host::Any,
+            path: Vec::new(),
+        }
+    }
+
+    /// Whether it is every host.
+    pub fn is_anywhere(&self) -> bool {
+        self.host == Host::Any
+    }
+
+    /// Host and port, if there is only one.
+    pub fn host(&self) -> Option<String> {
+        match &self.host {
+            Host::Exact(address) => Some(address.to_string()),
+            Host::Glob(_) | Host::Any => None,
+        }
+    }
+
+    /// The path as the name of a repository, or of the folder that repositories are in.
+    pub fn path(&self) -> Option<RepositoryName> {
+        self.path.join("/").parse().ok()
+    }
+
+    /// The first of a registry's names that it fits.
+    fn among<'h>(&self, hosts: &[&'h str]) -> Option<&'h str> {
+        hosts.iter().copied().find(|host| self.host.fits(host))
+    }
+
+    fn covers(&self, name: &RepositoryName) -> bool {
+        let mut elements = name.elements();
+        self.path
+            .iter()
+            .all(|element| elements.next() == Some(element.as_str()))
+    }
+}
+
+impl FromStr for Place {
+    type Err = InvalidPlace;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPlace> {
+        let (host, path) = match text.split_once('/') {
+            Some((host, path)) => (host, Some(path)),
+            None => (text, None),
+        };
+        let path = match path {
+            Some(path) => {
+                let name: RepositoryName = path.parse().map_err(|_invalid| InvalidPlace)?;
+                name.elements().map(str::to_owned).collect()
+            }
+            None => Vec::new(),
+        };
+        let host = Host::parse(host).ok_or(InvalidPlace)?;
+        Ok(Self { host, path })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::Exact(address) | Host::Glob(address) => write!(formatter, "{address}")?,
+            Host::Any => formatter.write_str("every host")?,
+        }
+        self.path
+            .iter()
+            .try_for_each(|element| write!(formatter, "/{element}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(place: &str) -> Entry {
+        let password = Secret::new("canary");
+        Entry {
+            place: place.parse().unwrap(),
+            source: Source::Given(Credential::Password {
+                username: place.to_owned(),
+                password,
+            }),
+        }
+    }
+
+    fn found<'a>(places: &'a [&str], hosts: &[&str], name: &str) -> Option<&'a str> {
+        let entries: Vec<_> = places.iter().map(|place| entry(place)).collect();
+        let keyring = Keyring::new(entries.clone());
+        let found = match name {
+            "" => keyring.find_whole(hosts)?.clone(),
+            name => keyring.find(hosts, &name.parse().unwrap())?.clone(),
+        };
+        assert!(keyring.concerns(hosts));
+        let at = entries.iter().position(|entry| *entry == found).unwrap();
+        Some(places[at])
+    }
+
+    #[test]
+    fn places_fit_hosts_ports_and_whole_elements() {
+        for (place, host, name, fits) in [
+            ("quay.io", "quay.io", "a/b", true),
+            ("Quay.IO", "quay.io", "a/b", true),
+            ("quay.io", "quay.io.example", "a", false),
+            ("quay.io", "x.quay.io", "a", false),
+            ("quay.io:443", "quay.io", "a", true),
+            ("quay.io", "quay.io:443", "a", true),
+            ("quay.io", "quay.io:5000", "a", false),
+            ("quay.io:5000", "quay.io", "a", false),
+            ("quay.io:5000", "quay.io:5000", "a", true),
+            ("[::1]:5000", "[::1]:5000", "a", true),
+            ("hub", "hub", "a", true),
+            // S-08 and S-09: whole elements, unlike kubelet.
+            ("reg.io/foo", "reg.io", "foo", true),
+            ("reg.io/foo", "reg.io", "foo/x", true),
+            ("reg.io/foo", "reg.io", "foobar/x", false),
+            ("reg.io/foo/bar", "reg.io", "foo", false),
+            // S-01 to S-06, S-12: as many labels on both sides.
+            ("*.kubernetes.io", "prefix.kubernetes.io", "a", true),
+            ("*.kubernetes.io", "kubernetes.io", "a", false),
+            ("*.kubernetes.io", "a.prefix.kubernetes.io", "a", false),
+            ("prefix.*.io/foo", "prefix.kubernetes.io", "foo/bar", true),
+            ("prefix.*.io/foo", "prefix.kubernetes.io", "bar", false),
+            ("k*.io", "quay.io", "a", false),
+            ("q*y.io", "quay.io", "a", true),
+            ("*u*a*.io", "quay.io", "a", true),
+            ("*a*u*.io", "quay.io", "a", false),
+            ("qu*uay.io", "quay.io", "a", false),
+            ("*.corp:5000", "a.corp:5000", "a", true),
+            ("*.corp:5000", "a.corp", "a", false),
+            ("*.corp:443", "a.corp", "a", true),
+            ("reg?.corp", "reg1.corp", "a", true),
+            ("reg?.corp", "reg.corp", "a", false),
+            ("reg-[a-c].corp", "reg-b.corp", "a", true),
+            ("reg-[a-c].corp", "reg-d.corp", "a", false),
+            ("reg-[^a-c]*.corp", "reg-dd.corp", "a", true),
+            ("reg-[^a-c]*.corp", "reg-a.corp", "a", false),
+            ("[qx]uay.io", "quay.io", "a", true),
+        ] {
+            let expected = fits.then_some(place);
+            assert_eq!(found(&[place], &[host], name), expected, "{place} {host}");
+        }
+    }
+
+    #[test]
+    fn q46_docker_hubs_names_are_one() {
+        let names = ["docker.io", "index.docker.io", "registry-1.docker.io"];
+        for place in names {
+            for host in names {
+                assert_eq!(found(&[place], &[host], "library/a"), Some(place));
+            }
+            assert_eq!(place.parse::<Place>(), "docker.io".parse());
+            assert_eq!(found(&[place], &["hub.docker.io"], "library/a"), None);
+        }
+        // S-05: a pattern is about the host that is contacted.
+        let hosts = ["docker.io", "registry-1.docker.io"];
+        assert_eq!(found(&["*.docker.io"], &hosts, "a"), Some("*.docker.io"));
+    }
+
+    #[test]
+    fn the_longest_path_wins_then_a_host_then_the_order() {
+        let hosts = ["mirror", "my.local"];
+        for (places, name, best) in [
+            (
+                &["my.local", "my.local/foo/bar/image", "my.local/foo"][..],
+                "foo/zip",
+                Some("my.local/foo"),
+            ),
+            (&["my.local", "my.local/foo"], "x", Some("my.local")),
+            (&["*.local/foo", "my.local"], "foo/a", Some("*.local/foo")),
+            (&["*.local", "my.local"], "foo/a", Some("my.local")),
+            (&["m*.local", "*.local"], "foo/a", Some("m*.local")),
+            (&["mirror", "my.local"], "a", Some("mirror")),
+            (&["my.local", "mirror"], "a", Some("my.local")),
+            (&["other.local", "my.local/b"], "a", None),
+            // The registry as a whole.
+            (&["my.local/a", "my.local"], "", Some("my.local")),
+            (&["my.local/a"], "", None),
+        ] {
+            assert_eq!(found(places, &hosts, name), best, "{places:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_place() {
+        for text in [
+            "",
+            "/",
+            "a.b/",
+            "a.b//c",
+            "/a",
+            "https://a.b",
+            "a.b/C",
+            "a.b/c:1",
+            "a.b:x",
+            "reg[a.b",
+            "reg[].b",
+            "reg[a-].b",
+            "a.b:0",
+            "a.b:*",
+            "*",
+            "*:5000",
+            "a..b",
+            "*..b",
+            "me:canary@a.b",
+            "a.b/c?x",
+            "[::g]",
+            "a b",
+        ] {
+            assert_eq!(text.parse::<Place>(), Err(InvalidPlace), "{text}");
+        }
+        assert_eq!(
+            "A.b:443/c/d".parse::<Place>().unwrap().to_string(),
+            "a.b/c/d"
+        );
+    }
+
+    #[test]
+    fn a_helper_of_many_hosts_is_asked_for_the_one() {
+        let helper = |place: Place, server: &str| Entry {
+            place,
+            source: Source::Helper {
+                name: "x".into(),
+                server: server.into(),
+            },
+        };
+        let ecr = "*.dkr.ecr.*.amazonaws.com";
+        let keyring = Keyring::new(vec![
+            helper(Place::anywhere(), ""),
+            helper(ecr.parse().unwrap(), ""),
+            entry("quay.io"),
+        ]);
+        let server = |hosts: &[&str]| {
+            let narrowed = keyring.narrowed(hosts, None);
+            let found = narrowed.find_whole(hosts).unwrap();
+            match &found.source {
+                Source::Helper { server, .. } => server.clone(),
+                Source::Given(credential) => credential.username().to_owned(),
+            }
+        };
+        let account = "1.dkr.ecr.eu-west-1.amazonaws.com";
+        assert_eq!(server(&["ecr", account]), account);
+        assert_eq!(server(&["quay.io"]), "quay.io");
+        assert_eq!(server(&["docker.io"]), "https://index.docker.io/v1/");
+        assert_eq!(server(&["hub", "10.0.0.7:5000"]), "10.0.0.7:5000");
+        assert!(!keyring.narrowed(&["hub"], None).concerns(&["hub"]));
+        // Another registry's login is no part of it.
+        assert_eq!(keyring.narrowed(&["ghcr.io"], None).entries().len(), 1);
+    }
+
+    #[test]
+    fn t35_nothing_prints_a_secret() {
+        let mut entries = vec![entry("a.b")];
+        for credential in [Credential::Refresh, Credential::Token] {
+            let source = Source::Given(credential(Secret::new("canary")));
+            entries.push(Entry {
+                place: Place::anywhere(),
+                source,
+            });
+        }
+        let text = format!("{:?} {:#?}", entries, Keyring::new(entries.clone()));
+        assert!(!text.contains("canary"), "{text}");
+    }
+}
