@@ -139,7 +139,7 @@ impl Api {
         } = answer;
         let status = response.status().as_u16();
         let first_byte = began.elapsed();
-        self.0.metrics.answered(telemetry::Request {
+        self.0.metrics.answered(telemetry::AnsweredRequest {
             kind,
             outcome,
             status,

@@ -25,7 +25,7 @@ use clap::{Args, Parser, Subcommand, error::ErrorKind};
 use self::load::Loader;
 use crate::{
     app::Unfit,
-    config::{Environment, Loaded, Overrides, Problems},
+    config::{ConfigProblems, Environment, Loaded, Overrides},
     platform::printable,
     secret::Secret,
 };
@@ -146,7 +146,7 @@ impl ConfigArguments {
     }
 
     /// As [`Self::load`], but hands the problems back.
-    fn read(&self, overrides: &Overrides) -> Result<Result<Loaded, Exit>, Problems> {
+    fn read(&self, overrides: &Overrides) -> Result<Result<Loaded, Exit>, ConfigProblems> {
         match Loader::new(self.config.as_ref(), overrides)
             .read(None)
             .loaded

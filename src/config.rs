@@ -36,9 +36,11 @@ use crate::{
     server, store,
     telemetry::log,
 };
-pub use load_context::{Content, Environment, ReadableByAll, Surroundings, admit_secret_mode};
-pub use problem::{ImportedAt, Problem, Problems};
-pub use self_addresses::Own;
+pub use load_context::{
+    Environment, FileSensitivity, LoadContext, WorldReadable, admit_secret_mode,
+};
+pub use problem::{ConfigProblem, ConfigProblems, ImportedLocation};
+pub use self_addresses::SelfAddresses;
 
 /// A configuration that holds, and what is worth knowing about it.
 #[derive(Debug)]
@@ -62,7 +64,7 @@ pub struct Overrides {
 #[derive(Debug)]
 pub struct Settings {
     /// Where the mirror listens, one for each address.
-    pub listeners: Vec<Listener>,
+    pub listeners: Vec<ListenerSettings>,
     /// Where the probes and metrics are.
     pub admin: server::Address,
     /// For all listeners together.
@@ -76,7 +78,7 @@ pub struct Settings {
     /// The registries that have a table, each with what its refusals mean.
     pub upstreams: Vec<(crate::upstream::Settings, Refused)>,
     /// For registries without a table.
-    pub upstream_defaults: crate::upstream::Defaults,
+    pub upstream_defaults: crate::upstream::UpstreamDefaults,
     /// The routes.
     pub table: Table,
     /// How nodes reach the mirror, for what is rendered: `http(s)://HOST[:PORT]`.
@@ -84,12 +86,12 @@ pub struct Settings {
     /// The path prefixes, and the registries that each stands for.
     pub aliases: Vec<(String, Vec<Registry>)>,
     /// The names and addresses under which registries would be the mirror itself.
-    pub own: Own,
+    pub own: SelfAddresses,
 }
 
 /// One address, and what names mean there.
 #[derive(Clone, Debug)]
-pub struct Listener {
+pub struct ListenerSettings {
     /// Where to listen.
     pub address: server::Address,
     /// Which registry a request means.
@@ -103,10 +105,10 @@ pub fn read(
     text: &str,
     file_name: &str,
     overrides: &Overrides,
-    around: &Surroundings<'_>,
-) -> Result<Loaded, Problems> {
+    around: &LoadContext<'_>,
+) -> Result<Loaded, ConfigProblems> {
     let (document, errors) = DeTable::parse_recoverable(text);
-    let report = report::Report::new(text);
+    let report = report::ProblemReport::new(text);
     for error in errors {
         report.broken(error.span(), error.message());
     }
@@ -115,7 +117,7 @@ pub fn read(
     match settings {
         Some(settings) => Ok(Loaded { settings, notes }),
         // Nothing is left out without a problem, and problems ended this above.
-        None => Err(Problems {
+        None => Err(ConfigProblems {
             file: file_name.to_owned(),
             problems: Vec::new(),
         }),
@@ -123,8 +125,11 @@ pub fn read(
 }
 
 /// The built-in defaults, for a start without a file.
-pub fn defaults(overrides: &Overrides, environment: &Environment) -> Result<Loaded, Problems> {
-    let around = Surroundings {
+pub fn defaults(
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<Loaded, ConfigProblems> {
+    let around = LoadContext {
         files: &|_path, _content| Err(io::ErrorKind::NotFound.into()),
         gather: &|_path| Err(io::ErrorKind::NotFound.into()),
         environment,
@@ -133,11 +138,11 @@ pub fn defaults(overrides: &Overrides, environment: &Environment) -> Result<Load
 }
 
 fn settings(
-    report: &report::Report<'_>,
+    report: &report::ProblemReport<'_>,
     document: &DeTable<'_>,
     file_name: &str,
     overrides: &Overrides,
-    around: &Surroundings<'_>,
+    around: &LoadContext<'_>,
 ) -> Option<Settings> {
     let mut root = reader::Section::root(report, document);
     let words = [
@@ -146,11 +151,11 @@ fn settings(
         ("source", Unmatched::Source),
     ];
     let unmatched = root.choice("unmatched", &words).unwrap_or(Unmatched::Auto);
-    let plan = listen::Plan::read(&mut root, overrides.listen.as_deref(), around);
+    let plan = listen::ListenPlan::read(&mut root, overrides.listen.as_deref(), around);
     let imports = import::Imports::read(&mut root, plan.own(), around);
     let doors = plan.open(report, &imports.aliases);
     let unmatched = imports.unmatched(unmatched);
-    let limits = limits::Limits::read(&mut root);
+    let limits = limits::LimitsTable::read(&mut root);
     let timeouts = limits::Timeouts::read(&mut root);
     let freshness = limits::Freshness::read(&mut root);
     let store = limits::store(&mut root, overrides.store.as_ref(), limits.small_bodies_max);
@@ -166,7 +171,7 @@ fn settings(
     routes.import(report, imports.routes);
     root.finish();
 
-    check::Whole {
+    check::ConfigCheck {
         report,
         doors: &doors,
         upstreams: &upstreams,
@@ -177,7 +182,7 @@ fn settings(
     }
     .check();
     let table = routes.table(report, unmatched)?;
-    let configured = |one: upstream::Configured| (one.settings, one.refused);
+    let configured = |one: upstream::ConfiguredUpstream| (one.settings, one.refused);
     Some(Settings {
         listeners: doors.listeners,
         admin: doors.admin,

@@ -6,7 +6,7 @@
 //! operator's files. Never knows what a file means.
 //!
 //! Every call blocks, and callers run them on the blocking pool, but for those that say that they
-//! do not wait for a device: [`File::read_near`], [`Direct::is_near`] and [`Direct::send`].
+//! do not wait for a device: [`File::read_near`], [`SendFile::is_near`] and [`SendFile::send`].
 
 mod atomic_write;
 mod fingerprint;
@@ -15,7 +15,7 @@ mod real;
 
 use std::{fmt::Debug, io, ops::ControlFlow, os::fd::BorrowedFd, path::Path, sync::Arc};
 
-pub use atomic_write::{Audience, Standing, put, standing};
+pub use atomic_write::{ExistingFile, ReadableBy, put, standing};
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use gather::gather;
 pub use real::{RealDisk, read_bytes, read_text};
@@ -45,10 +45,14 @@ pub trait Disk: Debug + Send + Sync {
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
 
     /// Shows what lies in a folder, in no order, until told to stop; an absent folder is empty.
-    fn visit(&self, path: &Path, show: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> io::Result<()>;
+    fn visit(
+        &self,
+        path: &Path,
+        show: &mut dyn FnMut(FolderEntry) -> ControlFlow<()>,
+    ) -> io::Result<()>;
 
     /// All that lies in a folder.
-    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+    fn list(&self, path: &Path) -> io::Result<Vec<FolderEntry>> {
         let mut entries = Vec::new();
         self.visit(path, &mut |entry| {
             entries.push(entry);
@@ -58,11 +62,11 @@ pub trait Disk: Debug + Send + Sync {
     }
 
     /// Space on the volume that holds `path`.
-    fn space(&self, path: &Path) -> io::Result<Space>;
+    fn space(&self, path: &Path) -> io::Result<VolumeSpace>;
 
     /// Takes the exclusive lock at `path` for as long as the answer lives. It is a kernel lock, so
     /// a killed holder leaves none behind. `WouldBlock` if another process has it.
-    fn lock(&self, path: &Path) -> io::Result<Lock>;
+    fn lock(&self, path: &Path) -> io::Result<FileLock>;
 }
 
 /// An open file. Positions are always given, so readers and the writer share one handle.
@@ -77,7 +81,7 @@ pub trait File: Debug + Send + Sync {
     }
 
     /// The way from here straight to a socket, if the system has one for this file.
-    fn direct(&self) -> Option<&dyn Direct> {
+    fn direct(&self) -> Option<&dyn SendFile> {
         None
     }
 
@@ -95,7 +99,7 @@ pub trait File: Debug + Send + Sync {
 }
 
 /// A file whose bytes the kernel can send without bringing them here.
-pub trait Direct {
+pub trait SendFile {
     /// Whether this stretch can be sent without waiting for a device, as far as can be told.
     fn is_near(&self, offset: u64, length: usize) -> bool;
 
@@ -121,7 +125,7 @@ pub struct Stat {
 
 /// One name in a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct FolderEntry {
     /// The name; entries whose name is no UTF-8 are not ours and not listed.
     pub name: String,
     /// Whether it is a folder. Anything that is neither folder nor regular file is not listed.
@@ -130,7 +134,7 @@ pub struct Entry {
 
 /// Space on a volume, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Space {
+pub struct VolumeSpace {
     /// What a process without privileges may still use.
     pub free: u64,
     /// All of it.
@@ -139,7 +143,7 @@ pub struct Space {
 
 /// A lock that is held until this is dropped.
 #[derive(Debug)]
-pub struct Lock {
+pub struct FileLock {
     /// Closing the file releases it.
     _file: std::fs::File,
 }

@@ -15,31 +15,33 @@ mod written;
 
 use std::fmt;
 
-pub use formats::Format;
+pub use formats::ImportFormat;
 pub use import::{INPUT_BYTES_MAX, Input, import};
 pub use model::{
-    docker_auth::{Flaw, docker_config},
-    imported::{Alias, Authority, Imported, Login, Upstream},
+    docker_auth::{DockerConfigError, docker_config},
+    imported::{
+        CertificateAuthority, Imported, ImportedCredentials, ImportedUpstream, RegistryAlias,
+    },
 };
 pub use reading::{
-    diagnostic::{Code, Level, Remark, printable},
-    location::{InvalidSpot, Spot},
+    diagnostic::{Diagnostic, DiagnosticCode, Severity, printable},
+    location::{InvalidLocation, Location},
 };
-pub use render::{Mirror, Pin, Rendered, Rendering, Target, render};
-pub use written::{SecretFile, Written, write};
+pub use render::{DigestPin, Mirror, RenderFormat, RenderedFile, Rendering, render};
+pub use written::{SecretFile, WrittenConfig, write};
 
 use crate::oci::Registry;
 
 /// What the files do not say.
 #[derive(Clone, Copy)]
-pub struct Options<'o> {
+pub struct ImportOptions<'o> {
     /// The images that a platform uses without its override, for formats that only name
     /// components; none: those that are built in.
     pub baseline: Option<Input<'o>>,
     /// The registry that image streams are in, `HOST[:PORT]`.
     pub internal_registry: Option<&'o str>,
     /// Whether images may be had from their own registries as well.
-    pub fallback: Fallback,
+    pub fallback: SourceFallback,
     /// Whether a registry is the mirror itself.
     pub own: &'o dyn Fn(&Registry) -> bool,
     /// Whether `own` knows the usual addresses only, since nobody said where the mirror listens:
@@ -49,7 +51,7 @@ pub struct Options<'o> {
 
 /// Whether images that a file leads elsewhere may be had from their own registries as well.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Fallback {
+pub enum SourceFallback {
     /// As the format has it; not where it describes a site without the Internet.
     #[default]
     Auto,
@@ -59,7 +61,7 @@ pub enum Fallback {
     Source,
 }
 
-impl fmt::Debug for Options<'_> {
+impl fmt::Debug for ImportOptions<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Options").finish_non_exhaustive()
     }

@@ -32,7 +32,10 @@ pub use listing::{PAGE_MAX, Page, ReferrersPage, TagList};
 
 use self::{fill::Fills, flight::Flights, lead::Leads};
 use crate::{
-    oci::{Circle, Digest, Instance, Manifest, Origin, Reference, Registry, Repository, Tag, Via},
+    oci::{
+        Digest, ForwardingLoop, Instance, Manifest, Origin, Reference, Registry, Repository, Tag,
+        Via,
+    },
     route::{Named, Table},
     store::Store,
     tasks::Tasks,
@@ -201,9 +204,12 @@ impl Puller {
     /// and the deadline ends it.
     ///
     /// # Errors
-    /// [`Circle`], before any work is joined: it might be the very work that waits for this
+    /// [`ForwardingLoop`], before any work is joined: it might be the very work that waits for this
     /// request.
-    pub fn behind<'a>(&self, values: impl Iterator<Item = &'a [u8]>) -> Result<Self, Circle> {
+    pub fn behind<'a>(
+        &self,
+        values: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<Self, ForwardingLoop> {
         Ok(Self(Arc::clone(&self.0), self.1.behind(values)?))
     }
 

@@ -34,13 +34,13 @@ use crate::{
     oci::{Digest, Manifest, Origin, Tag},
     tasks::Tasks,
     telemetry::Metrics,
-    wire::Growing,
+    wire::GrowingFile,
 };
 
 pub use error::{CommitError, StoreError};
 pub use partial::Partial;
 
-use state::{Bounds, Shelf};
+use state::{StoreBounds, StoreState};
 
 /// How long the end waits for who looks after the store.
 const KEEPER_END_MAX: Duration = Duration::from_secs(5);
@@ -61,12 +61,12 @@ pub struct Settings {
 /// One folder of kept things, held alone by this process; clones are the same store.
 #[derive(Clone, Debug)]
 pub struct Store {
-    shelf: Arc<Shelf>,
+    shelf: Arc<StoreState>,
 }
 
 /// A kept blob, by how much is known of its bytes.
 #[derive(Clone, Debug)]
-pub enum Kept {
+pub enum KeptBlob {
     /// Up to 64 KiB, verified, in memory.
     Small(Bytes),
     /// Proven, and unchanged since: it may leave unread.
@@ -79,7 +79,7 @@ pub enum Kept {
     /// Being hashed now, once for all who read it; the tail is held back until it is proven.
     Unproven {
         /// The file and how far it is hashed.
-        file: Growing,
+        file: GrowingFile,
         /// Its size in bytes.
         size: u64,
     },
@@ -87,7 +87,7 @@ pub enum Kept {
 
 /// What an origin has to do with a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Provenance {
     /// Its upstream has delivered or acknowledged the blob.
     Confirmed,
     /// One of its kept manifests names the blob.
@@ -128,7 +128,7 @@ impl Store {
     }
 
     /// A kept blob; also notes that it was used. One that is found damaged is removed and absent.
-    pub async fn blob(&self, digest: &Digest) -> Result<Option<Kept>, StoreError> {
+    pub async fn blob(&self, digest: &Digest) -> Result<Option<KeptBlob>, StoreError> {
         blob::find(&self.shelf, *digest).await
     }
 
@@ -185,7 +185,11 @@ impl Store {
     }
 
     /// What an origin has to do with a blob.
-    pub async fn standing(&self, digest: &Digest, origin: &Origin) -> Result<Standing, StoreError> {
+    pub async fn standing(
+        &self,
+        digest: &Digest,
+        origin: &Origin,
+    ) -> Result<Provenance, StoreError> {
         origin::standing(&self.shelf, *digest, origin).await
     }
 
@@ -268,7 +272,7 @@ impl Store {
     /// Keeps to these bounds from now on; what they no longer allow is removed before this returns.
     /// Path and memory stay what they were.
     pub async fn keep_to(&self, settings: &Settings) {
-        *self.shelf.bounds.write() = Bounds::of(settings);
+        *self.shelf.bounds.write() = StoreBounds::of(settings);
         let trimmed = self.shelf.blocking(|shelf| {
             evict::trim(shelf);
             Ok(())

@@ -20,7 +20,7 @@ pub struct Tasks {
 
 /// Takes one off the count however its task ends.
 #[derive(Debug)]
-struct Ticket(Arc<watch::Sender<usize>>);
+struct TaskGuard(Arc<watch::Sender<usize>>);
 
 impl Tasks {
     /// No task yet.
@@ -39,7 +39,7 @@ impl Tasks {
         F: Future<Output: Send> + Send + 'static,
     {
         self.running.send_modify(|count| *count += 1);
-        let ticket = Ticket(Arc::clone(&self.running));
+        let ticket = TaskGuard(Arc::clone(&self.running));
         let metrics = Arc::clone(&self.metrics);
         let mut ended = self.ended.subscribe();
         // Boxed, for a block that awaits what it captures has room for it twice.
@@ -83,7 +83,7 @@ impl Tasks {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for TaskGuard {
     fn drop(&mut self) {
         self.0.send_modify(|count| *count = count.saturating_sub(1));
     }

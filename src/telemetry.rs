@@ -8,7 +8,7 @@ mod metrics;
 
 use std::error::Error;
 
-pub use metrics::{Metrics, Reload, Request, Standing};
+pub use metrics::{AnsweredRequest, Metrics, Reload, UpstreamHealth};
 
 /// An error and all its causes, in one line.
 pub fn chain(error: &dyn Error) -> String {

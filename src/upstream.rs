@@ -25,27 +25,29 @@ use crate::{
     oci::{Registry, RepositoryName, UpstreamName, Via},
     telemetry::Metrics,
 };
-use call::caller::Shared;
-use credentials::helper::Helpers;
+use call::caller::Caller;
+use credentials::helper::CredentialHelpers;
 
 pub use ask::{
     blob::BlobStream,
-    list::{Referrers, TagPage, Tags},
-    ping::Greeting,
+    list::{Referrers, TagPageRequest, Tags},
+    ping::PingOutcome,
 };
 pub use client::over_socket;
-pub use credentials::keyring::{Credential, Entry, InvalidPlace, Keyring, Place, Source};
-pub use error::{Breach, BuildError, UpstreamError};
+pub use credentials::keyring::{
+    Credential, CredentialScope, CredentialSource, InvalidCredentialScope, Keyring, KeyringEntry,
+};
+pub use error::{BuildError, ProtocolViolation, UpstreamError};
 pub use proxy::InvalidProxy;
-pub use transport::{Proxy, Transport};
+pub use transport::{ProxySettings, Transport};
 
 /// One registry; clones share connections, logins and patience.
 #[derive(Clone)]
-pub struct Upstream(Arc<Shared>);
+pub struct Upstream(Arc<Caller>);
 
 /// What every question to an upstream carries.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask<'a> {
+pub struct RequestContext<'a> {
     /// The repository's name there.
     pub name: &'a RepositoryName,
     /// The registry of the client's own name, for an upstream that is itself a mirror.
@@ -68,7 +70,7 @@ pub struct Settings {
     /// our site through us.
     pub named_by: NamedBy,
     /// Equal addresses of one registry, in order of preference; never empty.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<EndpointAddress>,
     /// What stands before the repository's name: `/v2` unless configured.
     pub api_path: String,
     /// Whether requests carry `ns=REGISTRY`, for an upstream that is itself a mirror.
@@ -105,7 +107,7 @@ pub enum NamedBy {
 
 /// What holds for every upstream unless its own table says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Defaults {
+pub struct UpstreamDefaults {
     /// Longest wait for a connection.
     pub connect_max: Duration,
     /// Longest silence in a body.
@@ -117,12 +119,12 @@ pub struct Defaults {
     /// Every login that we have.
     pub keyring: Keyring,
     /// The proxies of the process's environment.
-    pub proxy: Proxy,
+    pub proxy: ProxySettings,
 }
 
 /// Where an upstream listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Endpoint {
+pub enum EndpointAddress {
     /// `https://HOST[:PORT]`, or `http://…` when written so.
     Url(String),
     /// A Unix socket, written `unix:PATH`; plain HTTP is spoken over it.
@@ -141,7 +143,7 @@ pub enum Access {
 impl Upstream {
     /// Prepares connections; contacts nothing.
     pub fn new(settings: Settings, metrics: Arc<Metrics>) -> Result<Self, BuildError> {
-        Shared::new(settings, metrics).map(|shared| Self(Arc::new(shared)))
+        Caller::new(settings, metrics).map(|shared| Self(Arc::new(shared)))
     }
 
     /// What the configuration decided.
@@ -165,19 +167,19 @@ impl Upstream {
     }
 
     /// Our login for one of its repositories.
-    pub fn entry(&self, name: &RepositoryName) -> Option<&Entry> {
+    pub fn entry(&self, name: &RepositoryName) -> Option<&KeyringEntry> {
         self.0.settings.entry(name)
     }
 }
 
 impl Settings {
     /// Our login for one of its repositories.
-    pub fn entry(&self, name: &RepositoryName) -> Option<&Entry> {
+    pub fn entry(&self, name: &RepositoryName) -> Option<&KeyringEntry> {
         self.login(Some(name))
     }
 
     /// Our login for one of its repositories, or for all of it.
-    fn login(&self, name: Option<&RepositoryName>) -> Option<&Entry> {
+    fn login(&self, name: Option<&RepositoryName>) -> Option<&KeyringEntry> {
         let hosts = self.hosts();
         let entry = match name {
             Some(name) => self.keyring.find(&hosts, name)?,
@@ -191,9 +193,9 @@ impl Settings {
 
     /// Takes from all logins those for this upstream; its own one is for no other, even if that
     /// has the same address.
-    pub fn equip(&mut self, keyring: &Keyring, own: Option<Source>) {
-        let place = Place::upstream(&self.name);
-        let own = own.map(|source| Entry { place, source });
+    pub fn equip(&mut self, keyring: &Keyring, own: Option<CredentialSource>) {
+        let place = CredentialScope::upstream(&self.name);
+        let own = own.map(|source| KeyringEntry { place, source });
         self.keyring = keyring.narrowed(&self.hosts(), own);
     }
 
@@ -205,8 +207,8 @@ impl Settings {
     /// What it is called: its name, and `HOST[:PORT]` of each endpoint.
     fn hosts(&self) -> Vec<&str> {
         let urls = self.endpoints.iter().filter_map(|endpoint| match endpoint {
-            Endpoint::Url(url) => Some(url),
-            Endpoint::Unix(_) => None,
+            EndpointAddress::Url(url) => Some(url),
+            EndpointAddress::Unix(_) => None,
         });
         let authorities = urls.filter_map(|url| Some(url.split_once("://")?.1));
         [self.name.as_str()]
@@ -225,7 +227,7 @@ impl fmt::Debug for Upstream {
     }
 }
 
-impl Defaults {
+impl UpstreamDefaults {
     /// The settings of a host without a table of its own: over https, and public unless there is a
     /// login for it.
     pub fn for_host(&self, name: &UpstreamName) -> Settings {
@@ -233,7 +235,7 @@ impl Defaults {
             name: name.clone(),
             label: name.as_str().into(),
             named_by: NamedBy::Configuration,
-            endpoints: vec![Endpoint::Url(format!("https://{}", address(name)))],
+            endpoints: vec![EndpointAddress::Url(format!("https://{}", address(name)))],
             api_path: "/v2".into(),
             send_ns: false,
             keyring: Keyring::default(),
@@ -272,7 +274,7 @@ fn address(name: &UpstreamName) -> &str {
     }
 }
 
-impl Default for Defaults {
+impl Default for UpstreamDefaults {
     fn default() -> Self {
         Self {
             concurrent_max: 16,
@@ -280,7 +282,7 @@ impl Default for Defaults {
             progress_max: Duration::from_secs(30),
             manifest_bytes_max: 4 * 1024 * 1024,
             keyring: Keyring::default(),
-            proxy: Proxy::default(),
+            proxy: ProxySettings::default(),
         }
     }
 }
@@ -293,7 +295,7 @@ mod tests {
     #[test]
     fn a_host_without_a_table_is_asked_over_https() {
         let url = |name: &str| {
-            let settings = Defaults::default().for_host(&name.parse().unwrap());
+            let settings = UpstreamDefaults::default().for_host(&name.parse().unwrap());
             let upstream = Upstream::new(settings, Arc::new(Metrics::new().unwrap())).unwrap();
             (upstream.url(), upstream.authority())
         };
@@ -308,8 +310,8 @@ mod tests {
 
     #[test]
     fn endpoints_that_cannot_be_asked_are_refused() {
-        let build = |endpoints: Vec<Endpoint>| {
-            let mut settings = Defaults::default().for_host(&"a".parse().unwrap());
+        let build = |endpoints: Vec<EndpointAddress>| {
+            let mut settings = UpstreamDefaults::default().for_host(&"a".parse().unwrap());
             settings.endpoints = endpoints;
             Upstream::new(settings, Arc::new(Metrics::new().unwrap())).map(|_| ())
         };
@@ -322,7 +324,7 @@ mod tests {
             "https://a?x",
             "https://",
         ] {
-            let endpoint = Endpoint::Url(bad.into());
+            let endpoint = EndpointAddress::Url(bad.into());
             assert!(
                 matches!(build(vec![endpoint]), Err(BuildError::Endpoint { .. })),
                 "{bad}"
@@ -335,10 +337,11 @@ mod tests {
         let login = |place: &str, named_by| {
             let password = Secret::new("canary");
             let username = "me".to_owned();
-            let source = Source::Given(Credential::Password { username, password });
+            let source = CredentialSource::Given(Credential::Password { username, password });
             let place = place.parse().unwrap();
-            let mut settings = Defaults::default().for_host(&"evil.azurecr.io".parse().unwrap());
-            settings.equip(&Keyring::new(vec![Entry { place, source }]), None);
+            let mut settings =
+                UpstreamDefaults::default().for_host(&"evil.azurecr.io".parse().unwrap());
+            settings.equip(&Keyring::new(vec![KeyringEntry { place, source }]), None);
             settings.named_by = named_by;
             settings.entry(&"a/b".parse().unwrap()).is_some()
         };
@@ -350,10 +353,10 @@ mod tests {
     #[test]
     fn questions_may_be_asked_from_any_task() {
         fn sendable<T: Send>(_: T) {}
-        let settings = Defaults::default().for_host(&"a".parse().unwrap());
+        let settings = UpstreamDefaults::default().for_host(&"a".parse().unwrap());
         let upstream = Upstream::new(settings, Arc::new(Metrics::new().unwrap())).unwrap();
         let (name, registry) = ("a".parse().unwrap(), "b".parse().unwrap());
-        let ask = Ask {
+        let ask = RequestContext {
             name: &name,
             registry: &registry,
             via: &Via::default(),
@@ -365,7 +368,7 @@ mod tests {
         sendable(upstream.manifest(&ask, &reference));
         sendable(upstream.blob_head(&ask, &digest));
         sendable(upstream.blob(&ask, &digest, 0));
-        sendable(upstream.tags(&ask, &TagPage::default()));
+        sendable(upstream.tags(&ask, &TagPageRequest::default()));
         sendable(upstream.referrers(&ask, &digest, None));
     }
 }

@@ -9,7 +9,10 @@ mod pipe;
 mod progress;
 mod sendfile_queue;
 
-pub use body::{Body, Broken, Part};
-pub use pipe::Ring;
-pub use progress::{Growing, HELD_BACK_BYTES, Level, Relief, Relieved, State, Tide};
-pub use sendfile_queue::{Lane, is_window, stray};
+pub use body::{Body, BodyPart, IncompleteBody};
+pub use pipe::Pipe;
+pub use progress::{
+    FallbackFuture, FileProgress, GrowingFile, GrowthState, HELD_BACK_BYTES, ReaderFallback,
+    Watermark,
+};
+pub use sendfile_queue::{SendfileQueue, is_window, stray};

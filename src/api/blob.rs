@@ -12,11 +12,11 @@ use super::{
     route::Want,
 };
 use crate::{
-    oci::{ByteRange, Cut, Digest, RangeRequest},
+    oci::{ByteRange, Digest, RangeOutcome, RangeRequest},
     pull::{BlobBody, Puller},
     route::Named,
-    store::Kept,
-    wire::{Body, Part},
+    store::KeptBlob,
+    wire::{Body, BodyPart},
 };
 
 /// A blob's own type; what it really is stands in the manifest that names it.
@@ -62,10 +62,10 @@ pub(super) async fn answer(
     let range = range(asked, headers).filter(|_| want == Want::Get);
     if let Some((range, size)) = range.zip(size) {
         match range.within(size) {
-            Cut::Outside => return Err(ApiError::RangeOutside { size }),
-            Cut::TooMany => return Err(ApiError::TooManyRanges),
-            Cut::Part(one) => part(&mut response, &found.body, one, size),
-            Cut::Parts(parts) => multipart(&mut response, &found.body, &parts, size),
+            RangeOutcome::Outside => return Err(ApiError::RangeOutside { size }),
+            RangeOutcome::TooMany => return Err(ApiError::TooManyRanges),
+            RangeOutcome::Part(one) => part(&mut response, &found.body, one, size),
+            RangeOutcome::Parts(parts) => multipart(&mut response, &found.body, &parts, size),
         }
     } else {
         headers.extend(size.map(|size| (header::CONTENT_LENGTH, HeaderValue::from(size))));
@@ -80,8 +80,8 @@ pub(super) async fn answer(
 
 fn size(body: &BlobBody) -> Option<u64> {
     match body {
-        BlobBody::Kept(Kept::Small(bytes)) => u64::try_from(bytes.len()).ok(),
-        BlobBody::Kept(Kept::Trusted { size, .. } | Kept::Unproven { size, .. })
+        BlobBody::Kept(KeptBlob::Small(bytes)) => u64::try_from(bytes.len()).ok(),
+        BlobBody::Kept(KeptBlob::Trusted { size, .. } | KeptBlob::Unproven { size, .. })
         | BlobBody::Elsewhere { size } => Some(*size),
         BlobBody::Arriving { size, .. } => *size,
     }
@@ -99,22 +99,22 @@ fn range(asked: &HeaderMap, given: &HeaderMap) -> Option<RangeRequest> {
 }
 
 /// A stretch of the blob; without an end it goes to wherever the blob ends.
-fn slice(body: &BlobBody, from: u64, to: Option<u64>) -> Option<Part> {
+fn slice(body: &BlobBody, from: u64, to: Option<u64>) -> Option<BodyPart> {
     let length = to.map(|to| to.saturating_sub(from));
     Some(match body {
-        BlobBody::Kept(Kept::Small(bytes)) => {
+        BlobBody::Kept(KeptBlob::Small(bytes)) => {
             let from = usize::try_from(from).ok()?;
             let length = usize::try_from(length?).ok()?;
             let to = from.checked_add(length).filter(|to| *to <= bytes.len())?;
-            Part::Bytes(bytes.slice(from..to))
+            BodyPart::Bytes(bytes.slice(from..to))
         }
-        BlobBody::Kept(Kept::Trusted { file, .. }) => Part::Window {
+        BlobBody::Kept(KeptBlob::Trusted { file, .. }) => BodyPart::Window {
             file: Arc::clone(file),
             offset: from,
             length: length?,
         },
-        BlobBody::Kept(Kept::Unproven { file, .. }) | BlobBody::Arriving { file, .. } => {
-            Part::Growing {
+        BlobBody::Kept(KeptBlob::Unproven { file, .. }) | BlobBody::Arriving { file, .. } => {
+            BodyPart::Growing {
                 file: file.clone(),
                 offset: from,
                 end: to,
@@ -143,10 +143,12 @@ fn multipart(response: &mut Response<Body>, body: &BlobBody, ranges: &[ByteRange
              Content-Range: {}\r\n\r\n",
             content_range(*range, size),
         );
-        parts.push_back(Part::Bytes(Bytes::from(head)));
+        parts.push_back(BodyPart::Bytes(Bytes::from(head)));
         parts.extend(slice(body, range.first(), Some(range.last() + 1)));
     }
-    parts.push_back(Part::Bytes(Bytes::from(format!("\r\n--{BOUNDARY}--\r\n"))));
+    parts.push_back(BodyPart::Bytes(Bytes::from(format!(
+        "\r\n--{BOUNDARY}--\r\n"
+    ))));
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     let body = Body::of(parts);
     let headers = response.headers_mut();

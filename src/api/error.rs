@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::header::DISTRIBUTION_VERSION;
 use crate::{
-    oci::{Circle, ErrorCode, InvalidDigest},
+    oci::{ErrorCode, ForwardingLoop, InvalidDigest},
     pull::PullError,
     route::IngressError,
     wire::Body,
@@ -77,7 +77,7 @@ pub enum ApiError {
     Panicked,
     /// We asked for this ourselves, through other mirrors or our own other name.
     #[error(transparent)]
-    Circle(#[from] Circle),
+    Circle(#[from] ForwardingLoop),
     /// The pull failed.
     #[error("{0}")]
     Pull(PullError, What),
@@ -186,7 +186,9 @@ impl ApiError {
             Self::Shed => Row::new(StatusCode::SERVICE_UNAVAILABLE, C::TooManyRequests, "self")
                 .with(Extra::RetryAfter(Duration::from_secs(1))),
             // Whoever asked passes it on, so that all the way back nobody tries again.
-            Self::Circle(Circle) => Row::new(StatusCode::LOOP_DETECTED, C::Unsupported, "refused"),
+            Self::Circle(ForwardingLoop) => {
+                Row::new(StatusCode::LOOP_DETECTED, C::Unsupported, "refused")
+            }
             Self::Panicked => Row::new(StatusCode::INTERNAL_SERVER_ERROR, C::Unavailable, "self"),
             Self::Pull(error, what) => Row::of_pull(error, *what),
         }

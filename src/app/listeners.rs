@@ -63,7 +63,7 @@ struct Listener {
 
 /// Listeners that may be opened: their addresses are taken.
 #[derive(Debug)]
-pub(super) struct Prepared(Vec<(config::Listener, Place)>);
+pub(super) struct Prepared(Vec<(config::ListenerSettings, Place)>);
 
 #[derive(Debug)]
 enum Place {
@@ -107,7 +107,10 @@ impl Listeners {
     }
 
     /// Takes the addresses that are not taken yet; nothing else changes.
-    pub(super) fn prepare(&self, wanted: Vec<config::Listener>) -> Result<Prepared, StartError> {
+    pub(super) fn prepare(
+        &self,
+        wanted: Vec<config::ListenerSettings>,
+    ) -> Result<Prepared, StartError> {
         Prepared::new(&self.open, wanted)
     }
 
@@ -186,13 +189,13 @@ impl Listeners {
 
 impl Prepared {
     /// For a start, when nothing is open.
-    pub(super) fn first(wanted: Vec<config::Listener>) -> Result<Self, StartError> {
+    pub(super) fn first(wanted: Vec<config::ListenerSettings>) -> Result<Self, StartError> {
         Self::new(&[], wanted)
     }
 
-    fn new(held: &[Listener], wanted: Vec<config::Listener>) -> Result<Self, StartError> {
+    fn new(held: &[Listener], wanted: Vec<config::ListenerSettings>) -> Result<Self, StartError> {
         let mut open: Vec<_> = held.iter().collect();
-        let place = |listener: config::Listener| {
+        let place = |listener: config::ListenerSettings| {
             let known = open
                 .iter()
                 .position(|one| one.configured == listener.address);
@@ -211,7 +214,7 @@ impl Prepared {
 }
 
 impl Listener {
-    fn new(number: usize, wanted: config::Listener, bound: &Bound, doors: &Shared) -> Self {
+    fn new(number: usize, wanted: config::ListenerSettings, bound: &Bound, doors: &Shared) -> Self {
         Self {
             number,
             configured: wanted.address,

@@ -65,7 +65,7 @@ pub struct Change {
 pub(super) struct Fixed {
     store: PathBuf,
     admin: Address,
-    format: log::Format,
+    format: log::LogFormat,
     connections_max: usize,
     requests_max: usize,
     small_bodies_max: u64,

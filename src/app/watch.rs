@@ -10,7 +10,7 @@ use tokio::{select, task::spawn_blocking, time::sleep};
 
 use super::{Reloader, StartError};
 use crate::{
-    config::{Loaded, Problem, Problems},
+    config::{ConfigProblem, ConfigProblems, Loaded},
     disk::{self, Fingerprint},
     server::Hangups,
     telemetry::{self, Reload},
@@ -65,7 +65,7 @@ pub enum Unfit {
     Empty,
     /// It does not hold.
     #[error(transparent)]
-    Problems(#[from] Problems),
+    Problems(#[from] ConfigProblems),
     /// It holds, but not here and now.
     #[error("cannot be taken: {}", telemetry::chain(.0))]
     Start(#[source] StartError),
@@ -216,7 +216,7 @@ impl Unfit {
     /// One line a problem.
     fn lines(&self) -> Vec<String> {
         match self {
-            Self::Problems(Problems { file, problems }) => {
+            Self::Problems(ConfigProblems { file, problems }) => {
                 let line = |problem| line(file, problem);
                 problems.iter().map(line).collect()
             }
@@ -271,7 +271,7 @@ async fn read(source: &Source, text: Option<String>) -> Option<Reading> {
         .ok()
 }
 
-fn line(file: &str, problem: &Problem) -> String {
+fn line(file: &str, problem: &ConfigProblem) -> String {
     let mut text = file.to_owned();
     if let Some(line) = problem.line {
         text = format!("{text}:{line}");

@@ -18,7 +18,7 @@ use reqwest::Client;
 use super::{Exit, complain, runtime, say};
 use crate::{
     app::{self, Running},
-    config::{self, Environment, Overrides, Surroundings},
+    config::{self, Environment, LoadContext, Overrides},
     disk::RealDisk,
     oci::{ImageReference, Reference, Tag},
     server::{self, Address},
@@ -216,7 +216,7 @@ async fn mirror(folder: &Path) -> Result<Running, String> {
 }
 
 async fn start(config: &str) -> Result<Running, String> {
-    let around = Surroundings {
+    let around = LoadContext {
         files: &|_path, _content| Err(std::io::ErrorKind::NotFound.into()),
         gather: &|_path| Err(std::io::ErrorKind::NotFound.into()),
         environment: &Environment::default(),

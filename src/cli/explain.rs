@@ -8,7 +8,7 @@ use http::Uri;
 use super::{ConfigArguments, Exit, complain, keeper::Keeper, runtime, say};
 use crate::{
     api::Route,
-    config::{Listener, Overrides, Settings},
+    config::{ListenerSettings, Overrides, Settings},
     oci::{ImageReference, Reference, Tag},
     pull::{Directory, Explained, Outcome, places},
     route::{Named, Table},
@@ -83,7 +83,7 @@ async fn explain(arguments: &Arguments, settings: Settings) -> Exit {
 fn subject(
     arguments: &Arguments,
     text: &str,
-    listener: Option<&Listener>,
+    listener: Option<&ListenerSettings>,
 ) -> Result<(Named, Reference), String> {
     if !arguments.request {
         let image = text

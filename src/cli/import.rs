@@ -14,12 +14,12 @@ use serde_json::json;
 
 use super::{ConfigArguments, Exit, complain, print, tell};
 use crate::{
-    config::{Environment, Overrides, Own, Surroundings},
-    disk::{self, Audience, Standing},
+    config::{Environment, LoadContext, Overrides, SelfAddresses},
+    disk::{self, ExistingFile, ReadableBy},
     oci::Registry,
     platform::{
-        self, Authority, Code, Fallback, Format, INPUT_BYTES_MAX, Imported, Input, Level, Options,
-        Remark, Spot, Written,
+        self, CertificateAuthority, Diagnostic, DiagnosticCode, INPUT_BYTES_MAX, ImportFormat,
+        ImportOptions, Imported, Input, Location, Severity, SourceFallback, WrittenConfig,
     },
 };
 
@@ -52,7 +52,7 @@ pub(super) struct Arguments {
     /// Whether images may also be had from their own registries. auto: as the format has it, and not
     /// where it describes a site without the Internet.
     #[arg(long, default_value = "auto", value_name = "WHETHER", value_parser = fallbacks())]
-    fallback: Fallback,
+    fallback: SourceFallback,
     /// Print what is to be said as one JSON object a line, on stderr as before.
     #[arg(long)]
     json: bool,
@@ -62,7 +62,7 @@ pub(super) struct Arguments {
 
 /// A format; none: whatever each file says it is.
 #[derive(Clone, Copy, Debug)]
-struct Choice(Option<Format>);
+struct Choice(Option<ImportFormat>);
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let own = match arguments.config.load(&Overrides::default()) {
@@ -79,11 +79,11 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     }
     let inputs: Vec<_> = files.texts.iter().map(File::input).collect();
     let (inputs, baseline) = inputs.split_at_checked(count).unwrap_or_default();
-    let options = Options {
+    let options = ImportOptions {
         baseline: baseline.first().copied(),
         internal_registry: arguments.internal_registry.as_ref().map(Registry::as_str),
         fallback: arguments.fallback,
-        own: &|registry| Own::is(&own, registry),
+        own: &|registry| SelfAddresses::is(&own, registry),
         is_own_guessed: arguments.config.config.is_none(),
     };
     let imported = if files.remarks.is_empty() {
@@ -109,7 +109,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     }
     if imported.is_refused() {
         if !arguments.json {
-            let is_error = |remark: &&Remark| remark.level == Level::Error;
+            let is_error = |remark: &&Diagnostic| remark.level == Severity::Error;
             let count = imported.remarks.iter().filter(is_error).count();
             let errors = if count == 1 { "error" } else { "errors" };
             complain(format_args!("{count} {errors}: nothing is imported"));
@@ -120,8 +120,8 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 }
 
 /// A remark as one line of JSON, with no character in it that would be escaped once more.
-fn object(remark: &Remark) -> String {
-    let Remark {
+fn object(remark: &Diagnostic) -> String {
+    let Diagnostic {
         level,
         code,
         spot,
@@ -130,9 +130,9 @@ fn object(remark: &Remark) -> String {
         fix,
     } = remark;
     let level = match level {
-        Level::Error => "error",
-        Level::Warning => "warning",
-        Level::Note => "note",
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Note => "note",
     };
     let object = json!({
         "file": &*spot.file, "line": spot.line, "column": spot.column,
@@ -169,7 +169,7 @@ fn finish(imported: &Imported, arguments: &Arguments) -> Exit {
 }
 
 /// What the configuration lacks without files for its secrets.
-fn warn_of_comments(written: &Written) {
+fn warn_of_comments(written: &WrittenConfig) {
     for (count, what) in [
         (written.logins_left_out, "login"),
         (written.authorities_left_out, "certificate"),
@@ -193,17 +193,17 @@ fn prove(imported: &Imported) -> Result<(), Exit> {
     let mut imported = imported.clone();
     for upstream in &mut imported.upstreams {
         upstream.client = None;
-        if let Some(Authority::File(_)) = upstream.authority {
+        if let Some(CertificateAuthority::File(_)) = upstream.authority {
             upstream.authority = None;
         }
     }
-    let Written { toml, files, .. } = platform::write(&imported, Some(""));
+    let WrittenConfig { toml, files, .. } = platform::write(&imported, Some(""));
     let find = |path: &Path, _content| {
         let file = files.iter().find(|file| Path::new(&file.name) == path);
         let bytes = file.map(|file| file.text.reveal().as_bytes().to_owned());
         bytes.ok_or_else(|| io::ErrorKind::NotFound.into())
     };
-    let around = Surroundings {
+    let around = LoadContext {
         files: &find,
         gather: &|_path| Err(io::ErrorKind::NotFound.into()),
         environment: &Environment::default(),
@@ -221,16 +221,16 @@ fn prove(imported: &Imported) -> Result<(), Exit> {
 }
 
 /// Writes the secrets; what stood at their places before is replaced, and that is said.
-fn keep(folder: &Path, written: &Written) -> Result<(), Exit> {
+fn keep(folder: &Path, written: &WrittenConfig) -> Result<(), Exit> {
     for file in &written.files {
         let path = folder.join(&file.name);
         let put = disk::standing(&path, file.text.reveal()).and_then(|standing| {
-            disk::put(&path, file.text.reveal(), Audience::Owner).map(|()| standing)
+            disk::put(&path, file.text.reveal(), ReadableBy::Owner).map(|()| standing)
         });
         let what = match put {
-            Ok(Standing::Absent) => "written",
-            Ok(Standing::Same) => "as it was",
-            Ok(Standing::Other) => "replaced",
+            Ok(ExistingFile::Absent) => "written",
+            Ok(ExistingFile::Same) => "as it was",
+            Ok(ExistingFile::Other) => "replaced",
             Err(error) => {
                 complain(format_args!("{}: cannot write: {error}", path.display()));
                 return Err(Exit::Failed);
@@ -254,7 +254,7 @@ enum Origin {
 struct Files {
     texts: Vec<File>,
     bytes: usize,
-    remarks: Vec<Remark>,
+    remarks: Vec<Diagnostic>,
 }
 
 /// A file, which may hold secrets.
@@ -322,10 +322,10 @@ impl Files {
     }
 
     fn refuse(&mut self, name: &str, message: String) {
-        self.remarks.push(Remark {
-            level: Level::Error,
-            code: Code::File,
-            spot: Spot::start(name),
+        self.remarks.push(Diagnostic {
+            level: Severity::Error,
+            code: DiagnosticCode::File,
+            spot: Location::start(name),
             message,
             shown: None,
             fix: None,
@@ -335,36 +335,37 @@ impl Files {
 
 fn formats() -> impl TypedValueParser<Value = Choice> {
     let auto = PossibleValue::new("auto").help("Whatever each file says it is");
-    let known = Format::ALL.map(|(name, format)| PossibleValue::new(name).help(about(format)));
+    let known =
+        ImportFormat::ALL.map(|(name, format)| PossibleValue::new(name).help(about(format)));
     PossibleValuesParser::new([auto].into_iter().chain(known))
         .map(|name: String| Choice(name.parse().ok()))
 }
 
-fn fallbacks() -> impl TypedValueParser<Value = Fallback> {
+fn fallbacks() -> impl TypedValueParser<Value = SourceFallback> {
     PossibleValuesParser::new(["auto", "deny", "source"]).map(|word: String| match word.as_str() {
-        "deny" => Fallback::Deny,
-        "source" => Fallback::Source,
-        _ => Fallback::Auto,
+        "deny" => SourceFallback::Deny,
+        "source" => SourceFallback::Source,
+        _ => SourceFallback::Auto,
     })
 }
 
-fn about(format: Format) -> &'static str {
+fn about(format: ImportFormat) -> &'static str {
     match format {
-        Format::Imageswap => "A map of the imageswap webhook, or the ConfigMap that has it",
-        Format::Palette => {
+        ImportFormat::Imageswap => "A map of the imageswap webhook, or the ConfigMap that has it",
+        ImportFormat::Palette => {
             "Palette: its registry Secret, Helm values or edge user data, or the value of mirrorRegistries"
         }
-        Format::K8ssandra => "K8ssandra: ImageConfig, its ConfigMap or a kustomization",
-        Format::Calico => "Calico: Installation and ImageSet",
-        Format::Openshift => "OpenShift: image streams, IDMS, ITMS and ICSP",
-        Format::Enmasse => "EnMasse: IoTConfig, and Deployments with image variables",
-        Format::Astronomer => "Astronomer: Helm values and their Secrets",
-        Format::HostsToml => "containerd: hosts.toml, or the whole folder certs.d",
-        Format::Containerd => "containerd: the registry part of an older config.toml",
-        Format::K3s => "k3s and RKE2: registries.yaml",
-        Format::Talos => "Talos: machine configuration or registry documents",
-        Format::RegistriesConf => "podman, skopeo and CRI-O: registries.conf",
-        Format::Docker => "Docker: daemon.json",
-        Format::DockerConfig => "Logins: Docker's config.json, auth.json and pull Secrets",
+        ImportFormat::K8ssandra => "K8ssandra: ImageConfig, its ConfigMap or a kustomization",
+        ImportFormat::Calico => "Calico: Installation and ImageSet",
+        ImportFormat::Openshift => "OpenShift: image streams, IDMS, ITMS and ICSP",
+        ImportFormat::Enmasse => "EnMasse: IoTConfig, and Deployments with image variables",
+        ImportFormat::Astronomer => "Astronomer: Helm values and their Secrets",
+        ImportFormat::HostsToml => "containerd: hosts.toml, or the whole folder certs.d",
+        ImportFormat::Containerd => "containerd: the registry part of an older config.toml",
+        ImportFormat::K3s => "k3s and RKE2: registries.yaml",
+        ImportFormat::Talos => "Talos: machine configuration or registry documents",
+        ImportFormat::RegistriesConf => "podman, skopeo and CRI-O: registries.conf",
+        ImportFormat::Docker => "Docker: daemon.json",
+        ImportFormat::DockerConfig => "Logins: Docker's config.json, auth.json and pull Secrets",
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use super::environment;
 use crate::{
     app::{Reading, Seen, Source, Traces, Unfit},
-    config::{self, Content, Environment, Overrides, Surroundings},
+    config::{self, Environment, FileSensitivity, LoadContext, Overrides},
     disk,
 };
 
@@ -62,11 +62,11 @@ impl Loader {
         let files = |path: &Path, content| {
             look(path);
             match content {
-                Content::Secret => disk::read_bytes(path, config::admit_secret_mode),
-                Content::Public => disk::read_bytes(path, |_mode| Ok(())),
+                FileSensitivity::Secret => disk::read_bytes(path, config::admit_secret_mode),
+                FileSensitivity::Public => disk::read_bytes(path, |_mode| Ok(())),
             }
         };
-        let around = Surroundings {
+        let around = LoadContext {
             files: &files,
             gather: &|path| disk::gather(path, &look),
             environment: &self.environment,

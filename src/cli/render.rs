@@ -15,9 +15,9 @@ use clap::{
 use super::{ConfigArguments, Exit, complain, keeper::Keeper, print, runtime, say, tell};
 use crate::{
     config::{Overrides, Settings},
-    disk::{self, Audience, Standing},
+    disk::{self, ExistingFile, ReadableBy},
     oci::Registry,
-    platform::{self, Mirror, Pin, Rendered, Target},
+    platform::{self, DigestPin, Mirror, RenderFormat, RenderedFile},
     server::Address,
 };
 
@@ -26,7 +26,7 @@ use crate::{
 pub(super) struct Arguments {
     /// What to print.
     #[arg(value_name = "FORMAT", value_parser = targets())]
-    format: Target,
+    format: RenderFormat,
     /// Where nodes reach the mirror, with scheme, host and port. Without it, `public_url` of the
     /// configuration, or else the address on this machine that the mirror listens at.
     #[arg(long, value_name = "URL")]
@@ -91,7 +91,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             Exit::Fine
         }
         (None, files) => {
-            for (at, Rendered { path, text }) in files.iter().enumerate() {
+            for (at, RenderedFile { path, text }) in files.iter().enumerate() {
                 // Several documents of YAML are one stream.
                 let is_next = at > 0 && Path::new(path).extension() == Some("yaml".as_ref());
                 let start = if is_next { "---\n" } else { "" };
@@ -142,8 +142,8 @@ fn whereabouts(given: Option<&str>, settings: &Settings) -> Result<Url, Exit> {
 }
 
 /// The digests that the mirror keeps, for formats that name them.
-fn pins(target: Target, settings: &Settings) -> Result<Vec<Pin>, Exit> {
-    if target != Target::Calico {
+fn pins(target: RenderFormat, settings: &Settings) -> Result<Vec<DigestPin>, Exit> {
+    if target != RenderFormat::Calico {
         return Ok(Vec::new());
     }
     let kept = runtime()?.block_on(async { Keeper::of(settings.store.clone()).await.tags().await });
@@ -171,13 +171,13 @@ fn registries(arguments: &Arguments, settings: &Settings) -> Vec<Registry> {
 }
 
 /// Writes all files, or none if one of them would replace another.
-fn write(folder: &Path, files: &[Rendered], arguments: &Arguments) -> Exit {
+fn write(folder: &Path, files: &[RenderedFile], arguments: &Arguments) -> Exit {
     let mut todo = Vec::new();
     let mut in_the_way = false;
-    for Rendered { path, text } in files {
+    for RenderedFile { path, text } in files {
         let path = folder.join(path);
         match disk::standing(&path, text) {
-            Ok(Standing::Other) if !arguments.force => {
+            Ok(ExistingFile::Other) if !arguments.force => {
                 complain(format_args!(
                     "{}: something else stands there; --force replaces it",
                     path.display()
@@ -193,12 +193,12 @@ fn write(folder: &Path, files: &[Rendered], arguments: &Arguments) -> Exit {
     }
     for (path, text, standing) in todo {
         let what = match standing {
-            Standing::Same => "as it was",
-            Standing::Absent => "written",
-            Standing::Other => "replaced",
+            ExistingFile::Same => "as it was",
+            ExistingFile::Absent => "written",
+            ExistingFile::Other => "replaced",
         };
-        if standing != Standing::Same
-            && let Err(error) = disk::put(&path, text, Audience::Everyone)
+        if standing != ExistingFile::Same
+            && let Err(error) = disk::put(&path, text, ReadableBy::Everyone)
         {
             return unwritable(&path, &error);
         }
@@ -232,30 +232,31 @@ fn url(text: &str) -> Result<Url, String> {
     Ok(Url { is_tls, authority })
 }
 
-fn targets() -> impl TypedValueParser<Value = Target> {
-    let known = Target::ALL.map(|(name, target)| PossibleValue::new(name).help(about(target)));
+fn targets() -> impl TypedValueParser<Value = RenderFormat> {
+    let known =
+        RenderFormat::ALL.map(|(name, target)| PossibleValue::new(name).help(about(target)));
     PossibleValuesParser::new(known)
         .try_map(|name: String| name.parse().map_err(|()| "it is none of the formats"))
 }
 
-fn about(target: Target) -> &'static str {
+fn about(target: RenderFormat) -> &'static str {
     match target {
-        Target::HostsToml => {
+        RenderFormat::HostsToml => {
             "containerd: hosts.toml files, to be written below /etc/containerd/certs.d"
         }
-        Target::ContainerdLegacy => "containerd: the registry part of an older config.toml",
-        Target::K3s => "k3s and RKE2: registries.yaml",
-        Target::Talos => "Talos: a patch of the machine configuration",
-        Target::RegistriesConf => "podman, skopeo and CRI-O: registries.conf",
-        Target::Docker => "Docker: daemon.json",
-        Target::Idms => "OpenShift: mirror sets for digests and for tags",
-        Target::Imageswap => "The map of the imageswap webhook",
-        Target::Palette => "Palette: the registry Secret, in both dialects",
-        Target::K8ssandra => "K8ssandra: ImageConfig",
-        Target::Calico => {
+        RenderFormat::ContainerdLegacy => "containerd: the registry part of an older config.toml",
+        RenderFormat::K3s => "k3s and RKE2: registries.yaml",
+        RenderFormat::Talos => "Talos: a patch of the machine configuration",
+        RenderFormat::RegistriesConf => "podman, skopeo and CRI-O: registries.conf",
+        RenderFormat::Docker => "Docker: daemon.json",
+        RenderFormat::Idms => "OpenShift: mirror sets for digests and for tags",
+        RenderFormat::Imageswap => "The map of the imageswap webhook",
+        RenderFormat::Palette => "Palette: the registry Secret, in both dialects",
+        RenderFormat::K8ssandra => "K8ssandra: ImageConfig",
+        RenderFormat::Calico => {
             "Calico: Installation, and an ImageSet of the digests that the mirror keeps"
         }
-        Target::Enmasse => "EnMasse: image overrides",
-        Target::Astronomer => "Astronomer: Helm values",
+        RenderFormat::Enmasse => "EnMasse: image overrides",
+        RenderFormat::Astronomer => "Astronomer: Helm values",
     }
 }

@@ -5,22 +5,22 @@ use std::{
     path::PathBuf,
 };
 
-use super::problem::Complaint;
-use crate::{oci::Registry, server::Address, upstream::Endpoint};
+use super::problem::ValueError;
+use crate::{oci::Registry, server::Address, upstream::EndpointAddress};
 
 /// Longest path of a Unix socket, in bytes: the kernel's limit without the closing zero.
 const UNIX_PATH_BYTES_MAX: usize = 107;
 
 /// Reads `HOST:PORT` or `unix:PATH`. The host is an IP address or `localhost`: a name might mean
 /// another machine tomorrow.
-pub(super) fn listen(text: &str) -> Result<Address, Complaint> {
+pub(super) fn listen(text: &str) -> Result<Address, ValueError> {
     if let Some(path) = text.strip_prefix("unix:") {
         return unix(path).map(Address::Unix);
     }
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok(Address::Tcp(address));
     }
-    let complaint = Complaint::new("an address is IP:PORT or unix:PATH");
+    let complaint = ValueError::new("an address is IP:PORT or unix:PATH");
     let number = |port: &str| port.parse::<u16>().ok();
     match text.rsplit_once(':') {
         Some(("localhost", port)) if number(port).is_some() => {
@@ -40,11 +40,11 @@ pub(super) fn listen(text: &str) -> Result<Address, Complaint> {
 }
 
 /// Reads `https://HOST[:PORT]`, `http://HOST[:PORT]` or `unix:PATH`.
-pub(super) fn endpoint(text: &str) -> Result<Endpoint, Complaint> {
+pub(super) fn endpoint(text: &str) -> Result<EndpointAddress, ValueError> {
     if let Some(path) = text.strip_prefix("unix:") {
-        return unix(path).map(Endpoint::Unix);
+        return unix(path).map(EndpointAddress::Unix);
     }
-    let complaint = Complaint::new("an address is https://HOST[:PORT], http://… or unix:PATH");
+    let complaint = ValueError::new("an address is https://HOST[:PORT], http://… or unix:PATH");
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(match text.parse::<Registry>() {
             Ok(_) => complaint.hint(format!("did you mean \"https://{text}\"?")),
@@ -60,36 +60,36 @@ pub(super) fn endpoint(text: &str) -> Result<Endpoint, Complaint> {
         None => (authority, ""),
     };
     if host.contains('@') {
-        let complaint = Complaint::new("an address carries no login");
+        let complaint = ValueError::new("an address carries no login");
         return Err(complaint.hint("write username = \"…\" and password_file = \"FILE\""));
     }
     if !path.is_empty() {
-        let complaint = Complaint::new("an address has no path");
+        let complaint = ValueError::new("an address has no path");
         return Err(complaint.hint(format!(
             "a folder of images belongs into `to`; where the API stands, into api_path (\"{path}/v2\")"
         )));
     }
     match host.parse::<Registry>() {
-        Ok(_) => Ok(Endpoint::Url(format!(
+        Ok(_) => Ok(EndpointAddress::Url(format!(
             "{scheme}://{}",
             host.to_ascii_lowercase()
         ))),
-        Err(invalid) => Err(Complaint::new(invalid.to_string())),
+        Err(invalid) => Err(ValueError::new(invalid.to_string())),
     }
 }
 
 /// Reads how nodes reach the mirror: `https://HOST[:PORT]` or `http://HOST[:PORT]`.
-pub(super) fn public(text: &str) -> Result<String, Complaint> {
+pub(super) fn public(text: &str) -> Result<String, ValueError> {
     let hint = match endpoint(text) {
-        Ok(Endpoint::Url(url)) => return Ok(url),
-        Ok(Endpoint::Unix(_)) => None,
+        Ok(EndpointAddress::Url(url)) => return Ok(url),
+        Ok(EndpointAddress::Unix(_)) => None,
         // Other hints are about upstreams.
         Err(complaint) => complaint.hint.filter(|_| !text.contains("://")),
     };
     let reason = "it must be http:// or https://, HOST[:PORT] and nothing more";
-    Err(Complaint {
+    Err(ValueError {
         hint,
-        ..Complaint::new(reason)
+        ..ValueError::new(reason)
     })
 }
 
@@ -109,10 +109,10 @@ pub(super) fn host_and_port(url: &str) -> Option<(String, u16)> {
 
 /// Whether a request to `endpoint` arrives at `address`, as far as that can be known without a
 /// name server.
-pub(super) fn leads_to(endpoint: &Endpoint, address: &Address) -> bool {
+pub(super) fn leads_to(endpoint: &EndpointAddress, address: &Address) -> bool {
     match (endpoint, address) {
-        (Endpoint::Unix(theirs), Address::Unix(ours)) => theirs == ours,
-        (Endpoint::Url(url), Address::Tcp(ours)) => {
+        (EndpointAddress::Unix(theirs), Address::Unix(ours)) => theirs == ours,
+        (EndpointAddress::Url(url), Address::Tcp(ours)) => {
             let Some((host, port)) = host_and_port(url) else {
                 return false;
             };
@@ -136,10 +136,10 @@ pub(super) fn is_local(address: &Address) -> bool {
     }
 }
 
-fn unix(path: &str) -> Result<PathBuf, Complaint> {
+fn unix(path: &str) -> Result<PathBuf, ValueError> {
     if path.is_empty() || path.len() > UNIX_PATH_BYTES_MAX || path.contains('\0') {
         let most = UNIX_PATH_BYTES_MAX;
-        return Err(Complaint::new(format!(
+        return Err(ValueError::new(format!(
             "a socket's path has 1 to {most} bytes"
         )));
     }
@@ -196,7 +196,7 @@ mod tests {
         ] {
             assert_eq!(
                 endpoint(text).unwrap(),
-                Endpoint::Url(url.to_owned()),
+                EndpointAddress::Url(url.to_owned()),
                 "{text}"
             );
         }
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn sees_loops_and_collisions() {
         let tcp = |text: &str| Address::Tcp(text.parse().unwrap());
-        let url = |text: &str| Endpoint::Url(text.to_owned());
+        let url = |text: &str| EndpointAddress::Url(text.to_owned());
         for (theirs, ours, leads) in [
             ("http://127.0.0.1:5000", "127.0.0.1:5000", true),
             ("http://localhost:5000", "127.0.0.1:5000", true),

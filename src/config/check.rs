@@ -3,18 +3,18 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::{
-    credential::Written as Credential,
-    listen::Doors,
-    problem::Complaint,
-    report::{Report, Spot, nearest},
-    route::{Target, Written},
-    upstream::{Configured, canonical},
+    credential::LocatedScope as Credential,
+    listen::ListenSettings,
+    problem::ValueError,
+    report::{KeyLocation, ProblemReport, nearest},
+    route::{LocatedTarget, RouteSummary},
+    upstream::{ConfiguredUpstream, canonical},
 };
 use crate::{
     oci::{Registry, UpstreamName},
-    platform::Code,
+    platform::DiagnosticCode,
     route::Unmatched,
-    upstream::{Access, Defaults, Endpoint, Keyring, Place, Settings},
+    upstream::{Access, CredentialScope, EndpointAddress, Keyring, Settings, UpstreamDefaults},
 };
 
 /// Most registries that one note lists.
@@ -22,17 +22,17 @@ const NAMES_MAX: usize = 20;
 
 /// Everything that was read.
 #[derive(Debug)]
-pub(super) struct Whole<'a, 't> {
-    pub(super) report: &'a Report<'t>,
-    pub(super) doors: &'a Doors,
-    pub(super) upstreams: &'a [Configured],
-    pub(super) upstream_defaults: &'a Defaults,
+pub(super) struct ConfigCheck<'a, 't> {
+    pub(super) report: &'a ProblemReport<'t>,
+    pub(super) doors: &'a ListenSettings,
+    pub(super) upstreams: &'a [ConfiguredUpstream],
+    pub(super) upstream_defaults: &'a UpstreamDefaults,
     pub(super) credentials: &'a [Credential],
-    pub(super) routes: &'a [Written],
+    pub(super) routes: &'a [RouteSummary],
     pub(super) unmatched: Unmatched,
 }
 
-impl Whole<'_, '_> {
+impl ConfigCheck<'_, '_> {
     pub(super) fn check(&self) {
         for upstream in self.upstreams {
             for (endpoint, spot) in upstream
@@ -54,22 +54,24 @@ impl Whole<'_, '_> {
     }
 
     /// An upstream that is one of our own addresses would ask itself for ever.
-    fn check_loop(&self, endpoint: &Endpoint, spot: &Spot) {
+    fn check_loop(&self, endpoint: &EndpointAddress, spot: &KeyLocation) {
         if self.doors.own.answers(endpoint) {
-            let complaint = Complaint::new("this is the mirror's own address: it would ask itself");
-            self.report.problem(spot, complaint.code(Code::Loop));
+            let complaint =
+                ValueError::new("this is the mirror's own address: it would ask itself");
+            self.report
+                .problem(spot, complaint.code(DiagnosticCode::Loop));
         }
     }
 
-    fn check_target(&self, target: &Target) {
+    fn check_target(&self, target: &LocatedTarget) {
         let Some(first) = first_element(&target.text) else {
             return;
         };
         let name = canonical(first);
         if let Some(name) = name.as_ref().filter(|name| name.as_str() != first) {
             let complaint =
-                Complaint::new(format!("the registry \"{first}\" is called \"{name}\""));
-            let complaint = complaint.code(Code::Reference);
+                ValueError::new(format!("the registry \"{first}\" is called \"{name}\""));
+            let complaint = complaint.code(DiagnosticCode::Reference);
             self.report.problem(&target.spot, complaint);
             return;
         }
@@ -81,14 +83,17 @@ impl Whole<'_, '_> {
             return;
         }
         if let Some(name) = name.filter(|_| Registry::looks_like(first)) {
-            self.check_loop(&Endpoint::Url(format!("https://{name}")), &target.spot);
+            self.check_loop(
+                &EndpointAddress::Url(format!("https://{name}")),
+                &target.spot,
+            );
             return;
         }
         let names = self
             .upstreams
             .iter()
             .map(|upstream| upstream.settings.name.as_str());
-        let complaint = Complaint::new(format!(
+        let complaint = ValueError::new(format!(
             "\"{first}\" is neither a host nor a configured upstream"
         ));
         let hint = match nearest(first, names.chain(["source"])) {
@@ -97,7 +102,7 @@ impl Whole<'_, '_> {
                 "add [upstream.\"{first}\"] with its url, or write a host such as registry.example.org"
             ),
         };
-        let complaint = complaint.hint(hint).code(Code::Reference);
+        let complaint = complaint.hint(hint).code(DiagnosticCode::Reference);
         self.report.problem(&target.spot, complaint);
     }
 
@@ -108,7 +113,7 @@ impl Whole<'_, '_> {
                  registries, if those are well known or named in a route",
             );
         }
-        let open = |route: &&Written| {
+        let open = |route: &&RouteSummary| {
             let everything = |from: &Vec<String>| from.iter().any(|from| from == "*");
             route.from.as_ref().is_some_and(everything) && route.has_source()
         };
@@ -130,7 +135,7 @@ impl Whole<'_, '_> {
             .map(|settings| settings.name.clone())
             .collect();
         let known: BTreeSet<_> = tables.map(|settings| &settings.name).collect();
-        let routed: BTreeSet<_> = self.routes.iter().flat_map(Written::named).collect();
+        let routed: BTreeSet<_> = self.routes.iter().flat_map(RouteSummary::named).collect();
         let routed = routed.into_iter();
         let routed = routed.filter(|name| is_shared(&self.upstream_defaults.for_host(name)));
         // What has a login and no table is shared.
@@ -164,7 +169,7 @@ impl Whole<'_, '_> {
 
     /// Whether registries that no route names may be asked.
     fn may_ask_anyone(&self) -> bool {
-        let anything = |route: &Written| route.has_source() && route.may_match_any();
+        let anything = |route: &RouteSummary| route.has_source() && route.may_match_any();
         // Without a route the built-in list leads to registries by their own names.
         self.unmatched == Unmatched::Source
             || self.routes.is_empty()
@@ -202,7 +207,7 @@ impl Whole<'_, '_> {
     }
 
     /// The places of all logins that upstreams with a table or named by a route may use.
-    fn asked(&self) -> HashSet<Place> {
+    fn asked(&self) -> HashSet<CredentialScope> {
         let places = |keyring: &Keyring| {
             let entries = keyring.entries().iter();
             let places: Vec<_> = entries.map(|entry| entry.place.clone()).collect();
@@ -210,14 +215,14 @@ impl Whole<'_, '_> {
         };
         let tables = self.upstreams.iter();
         let tables = tables.flat_map(|upstream| places(&upstream.settings.keyring));
-        let named: BTreeSet<_> = self.routes.iter().flat_map(Written::named).collect();
+        let named: BTreeSet<_> = self.routes.iter().flat_map(RouteSummary::named).collect();
         let named = named.iter();
         let named = named.flat_map(|name| places(&self.upstream_defaults.for_host(name).keyring));
         tables.chain(named).collect()
     }
 }
 
-impl Written {
+impl RouteSummary {
     /// The upstreams that its targets name, as far as its text tells.
     fn named(&self) -> impl Iterator<Item = UpstreamName> + use<'_> {
         let targets = self.targets.iter();
@@ -242,7 +247,7 @@ impl Written {
     }
 
     fn may_ask(&self, name: &UpstreamName) -> bool {
-        let named = |target: &Target| {
+        let named = |target: &LocatedTarget| {
             first_element(&target.text).and_then(canonical).as_ref() == Some(name)
         };
         self.targets.iter().any(named) || (self.has_source() && self.may_match(name))

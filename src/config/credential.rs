@@ -3,32 +3,32 @@
 use std::collections::HashMap;
 
 use super::{
-    import::Found,
-    load_context::{Content, Surroundings},
-    problem::Complaint,
+    import::Located,
+    load_context::{FileSensitivity, LoadContext},
+    problem::ValueError,
     reader::Section,
-    report::{Report, Spot},
-    value::Text,
+    report::{KeyLocation, ProblemReport},
+    value::ConfigText,
 };
 use crate::{
     oci::UpstreamName,
-    platform::{self, Code, Login},
+    platform::{self, DiagnosticCode, ImportedCredentials},
     secret::Secret,
-    upstream::{Credential, Entry, Keyring, Place, Source},
+    upstream::{Credential, CredentialScope, CredentialSource, Keyring, KeyringEntry},
 };
 
 /// Everything that was read.
 #[derive(Debug)]
-pub(super) struct Credentials {
+pub(super) struct ConfiguredCredentials {
     pub(super) keyring: Keyring,
-    pub(super) written: Vec<Written>,
+    pub(super) written: Vec<LocatedScope>,
 }
 
 /// What one `[[credential]]` is for, and where it says so.
 #[derive(Debug)]
-pub(super) struct Written {
-    pub(super) place: Place,
-    pub(super) spot: Spot,
+pub(super) struct LocatedScope {
+    pub(super) place: CredentialScope,
+    pub(super) spot: KeyLocation,
 }
 
 /// The keys of a `[[credential]]` that say where the login comes from.
@@ -38,25 +38,25 @@ const SOURCES: [&str; 3] = ["password_file", "token_file", "helper"];
 /// the `imported` come first.
 pub(super) fn read(
     root: &mut Section<'_>,
-    imported: &[Found<Login>],
-    around: &Surroundings<'_>,
-) -> Credentials {
-    let mut written: Vec<Written> = Vec::new();
+    imported: &[Located<ImportedCredentials>],
+    around: &LoadContext<'_>,
+) -> ConfiguredCredentials {
+    let mut written: Vec<LocatedScope> = Vec::new();
     let mut entries = Vec::new();
     for mut section in root.sections("credential") {
         let place = place(&mut section, &written);
         let source = source(&mut section, place.as_ref(), around);
         if let Some(place) = place {
             let spot = section.spot_of("for", None);
-            entries.extend(source.map(|source| Entry {
+            entries.extend(source.map(|source| KeyringEntry {
                 place: place.clone(),
                 source,
             }));
-            written.push(Written { place, spot });
+            written.push(LocatedScope { place, spot });
         }
         section.finish();
     }
-    let mut known: HashMap<Place, usize> = HashMap::new();
+    let mut known: HashMap<CredentialScope, usize> = HashMap::new();
     for (at, other) in written.iter().enumerate().rev() {
         known.insert(other.place.clone(), at);
     }
@@ -67,7 +67,7 @@ pub(super) fn read(
             None => {
                 known.insert(place.clone(), written.len());
                 entries.push(login.entry.clone());
-                written.push(Written {
+                written.push(LocatedScope {
                     place: place.clone(),
                     spot: spot.clone(),
                 });
@@ -77,7 +77,7 @@ pub(super) fn read(
                 let other = other.spot.name();
                 let reason =
                     format!("two different logins for {place}: the other stands in {other}");
-                let complaint = Complaint::new(reason).code(Code::CredentialAmbiguous);
+                let complaint = ValueError::new(reason).code(DiagnosticCode::CredentialAmbiguous);
                 let hint = format!("say which by a [[credential]] for = \"{place}\"");
                 root.report.problem(spot, complaint.hint(hint));
             }
@@ -89,23 +89,23 @@ pub(super) fn read(
         }
     }
     of_files(root, &mut entries, around);
-    Credentials {
+    ConfiguredCredentials {
         keyring: Keyring::new(entries),
         written,
     }
 }
 
 /// Adds the logins of `docker_config_files` that nothing before them has.
-fn of_files(root: &mut Section<'_>, entries: &mut Vec<Entry>, around: &Surroundings<'_>) {
+fn of_files(root: &mut Section<'_>, entries: &mut Vec<KeyringEntry>, around: &LoadContext<'_>) {
     let mut section = root.section("credentials");
-    let mut known: HashMap<Place, Vec<Source>> = HashMap::new();
-    for Entry { place, source } in entries.iter() {
+    let mut known: HashMap<CredentialScope, Vec<CredentialSource>> = HashMap::new();
+    for KeyringEntry { place, source } in entries.iter() {
         let sources = known.entry(place.clone()).or_default();
         sources.push(source.clone());
     }
     for file in section.strings("docker_config_files").unwrap_or_default() {
         for entry in docker_config(section.report, &file, around) {
-            let Entry { place, source } = &entry;
+            let KeyringEntry { place, source } = &entry;
             match known.get(place) {
                 None => {
                     known.insert(place.clone(), vec![source.clone()]);
@@ -123,13 +123,13 @@ fn of_files(root: &mut Section<'_>, entries: &mut Vec<Entry>, around: &Surroundi
 pub(super) fn short_form(
     section: &mut Section<'_>,
     name: &UpstreamName,
-    credentials: &Credentials,
-    around: &Surroundings<'_>,
-) -> Option<Source> {
+    credentials: &ConfiguredCredentials,
+    around: &LoadContext<'_>,
+) -> Option<CredentialSource> {
     let username = section.string("username");
     let file = section.string("password_file");
     let is_written = is_set(username.as_ref()) || is_set(file.as_ref());
-    let place = Place::upstream(name);
+    let place = CredentialScope::upstream(name);
     let mut same = credentials.written.iter();
     if let Some(other) =
         same.find(|other| is_written && other.place == place && other.spot.imported.is_none())
@@ -138,27 +138,27 @@ pub(super) fn short_form(
         let spot = section.spot_of("password_file", None);
         section
             .report
-            .problem(&hidden(spot), Complaint::new(reason));
+            .problem(&hidden(spot), ValueError::new(reason));
     }
-    password(section, username, file, around).map(Source::Given)
+    password(section, username, file, around).map(CredentialSource::Given)
 }
 
-fn place(section: &mut Section<'_>, others: &[Written]) -> Option<Place> {
+fn place(section: &mut Section<'_>, others: &[LocatedScope]) -> Option<CredentialScope> {
     let report = section.report;
     let text = section.string("for");
     if !section.has("for") {
-        let complaint = Complaint::new("the login does not say what it is for");
+        let complaint = ValueError::new("the login does not say what it is for");
         let complaint = complaint.hint("add for = \"HOST\" or for = \"HOST/PATH\"");
         report.problem(&section.spot, complaint);
     }
     let text = text?;
-    let place = match text.text.parse::<Place>() {
+    let place = match text.text.parse::<CredentialScope>() {
         Ok(place) => place,
         Err(invalid) => {
-            let complaint = Complaint::new(invalid.to_string());
+            let complaint = ValueError::new(invalid.to_string());
             let bare = text.text.split_once("://").map(|(_, rest)| rest);
             let bare = bare.map(|rest| rest.trim_end_matches('/'));
-            let complaint = match bare.filter(|bare| bare.parse::<Place>().is_ok()) {
+            let complaint = match bare.filter(|bare| bare.parse::<CredentialScope>().is_ok()) {
                 Some(bare) => complaint.hint(format!("did you mean \"{bare}\"?")),
                 None => complaint,
             };
@@ -167,7 +167,7 @@ fn place(section: &mut Section<'_>, others: &[Written]) -> Option<Place> {
         }
     };
     if let Some(other) = others.iter().find(|other| other.place == place) {
-        let complaint = Complaint::new(format!("{} is for {place} as well", other.spot.key));
+        let complaint = ValueError::new(format!("{} is for {place} as well", other.spot.key));
         report.problem(&text.spot, complaint);
     }
     Some(place)
@@ -176,9 +176,9 @@ fn place(section: &mut Section<'_>, others: &[Written]) -> Option<Place> {
 /// Exactly one of the sources.
 fn source(
     section: &mut Section<'_>,
-    place: Option<&Place>,
-    around: &Surroundings<'_>,
-) -> Option<Source> {
+    place: Option<&CredentialScope>,
+    around: &LoadContext<'_>,
+) -> Option<CredentialSource> {
     let report = section.report;
     let username = section.string("username");
     let [password_file, token_file, helper] = SOURCES.map(|key| section.string_or_unset(key));
@@ -188,7 +188,7 @@ fn source(
         0 => {
             // A source that is no string has been reported already.
             if !SOURCES.iter().any(|key| section.has(key)) || is_set(username.as_ref()) {
-                let complaint = Complaint::new("the login does not say where it comes from");
+                let complaint = ValueError::new("the login does not say where it comes from");
                 let hint = "add one of password_file, token_file and helper";
                 report.problem(&section.spot, complaint.hint(hint));
             }
@@ -196,31 +196,32 @@ fn source(
         }
         _ => {
             let reason = "a login has one of password_file, token_file and helper";
-            report.problem(&section.spot, Complaint::new(reason));
+            report.problem(&section.spot, ValueError::new(reason));
             return None;
         }
     }
     if password_file.is_some() {
-        return password(section, username, password_file, around).map(Source::Given);
+        return password(section, username, password_file, around).map(CredentialSource::Given);
     }
     if let Some(username) = username.filter(|username| is_set(Some(username))) {
-        let complaint = Complaint::new("a user name goes with password_file only");
+        let complaint = ValueError::new("a user name goes with password_file only");
         report.problem(&username.spot, complaint);
     }
     if let Some(file) = token_file {
-        return secret(report, &file, around).map(|token| Source::Given(Credential::Token(token)));
+        return secret(report, &file, around)
+            .map(|token| CredentialSource::Given(Credential::Token(token)));
     }
     let helper = helper?;
-    if !Source::is_helper_name(&helper.text) {
-        let complaint = Complaint::new("a helper's name has letters, digits and . _ - only");
+    if !CredentialSource::is_helper_name(&helper.text) {
+        let complaint = ValueError::new("a helper's name has letters, digits and . _ - only");
         let hint = "for the program docker-credential-pass, write \"pass\"";
         report.problem(&helper.spot, complaint.hint(hint));
         return None;
     }
-    Some(match place.and_then(Place::host) {
-        Some(host) => Source::helper(&helper.text, &host),
+    Some(match place.and_then(CredentialScope::host) {
+        Some(host) => CredentialSource::helper(&helper.text, &host),
         // A pattern: which host it is shows when there is one.
-        None => Source::Helper {
+        None => CredentialSource::Helper {
             name: helper.text,
             server: String::new(),
         },
@@ -229,9 +230,9 @@ fn source(
 
 fn password(
     section: &Section<'_>,
-    username: Option<Text>,
-    file: Option<Text>,
-    around: &Surroundings<'_>,
+    username: Option<ConfigText>,
+    file: Option<ConfigText>,
+    around: &LoadContext<'_>,
 ) -> Option<Credential> {
     let report = section.report;
     // Nothing in the place of a key that is written: it is no string, which has been reported.
@@ -240,7 +241,7 @@ fn password(
             Some(file) if !file.text.is_empty() => (username, file),
             None if section.has("password_file") => return None,
             _ => {
-                let complaint = Complaint::new("a user name without a password");
+                let complaint = ValueError::new("a user name without a password");
                 let complaint = complaint.hint("add password_file = \"FILE\" beside it");
                 report.problem(&username.spot, complaint);
                 return None;
@@ -248,7 +249,7 @@ fn password(
         },
         (username, Some(file)) if !file.text.is_empty() => {
             if username.is_some() || !section.has("username") {
-                let complaint = Complaint::new("a password without a user name");
+                let complaint = ValueError::new("a password without a user name");
                 report.problem(&file.spot, complaint.hint("add username = \"…\" beside it"));
             }
             return None;
@@ -257,7 +258,7 @@ fn password(
     };
     let bad = |letter: char| letter == ':' || letter.is_control();
     if username.text.contains(bad) {
-        let complaint = Complaint::new("a user name holds no colon and no control characters");
+        let complaint = ValueError::new("a user name holds no colon and no control characters");
         // Perhaps the password stands behind the colon.
         report.problem(&hidden(username.spot), complaint);
         return None;
@@ -270,8 +271,12 @@ fn password(
 }
 
 /// The file's one line, without its end.
-fn secret(report: &Report<'_>, file: &Text, around: &Surroundings<'_>) -> Option<Secret> {
-    let text = around.read(report, file, Content::Secret)?;
+fn secret(
+    report: &ProblemReport<'_>,
+    file: &ConfigText,
+    around: &LoadContext<'_>,
+) -> Option<Secret> {
+    let text = around.read(report, file, FileSensitivity::Secret)?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     let reason = if line.trim().is_empty() {
@@ -281,12 +286,16 @@ fn secret(report: &Report<'_>, file: &Text, around: &Surroundings<'_>) -> Option
     } else {
         return Some(Secret::new(line));
     };
-    report.problem(&file.spot, Complaint::new(reason));
+    report.problem(&file.spot, ValueError::new(reason));
     None
 }
 
-fn docker_config(report: &Report<'_>, file: &Text, around: &Surroundings<'_>) -> Vec<Entry> {
-    let Some(text) = around.read(report, file, Content::Secret) else {
+fn docker_config(
+    report: &ProblemReport<'_>,
+    file: &ConfigText,
+    around: &LoadContext<'_>,
+) -> Vec<KeyringEntry> {
+    let Some(text) = around.read(report, file, FileSensitivity::Secret) else {
         return Vec::new();
     };
     match platform::docker_config(&text) {
@@ -299,14 +308,14 @@ fn docker_config(report: &Report<'_>, file: &Text, around: &Surroundings<'_>) ->
         }
         Err(flaws) => {
             for flaw in flaws {
-                report.problem(&file.spot, Complaint::new(flaw.to_string()));
+                report.problem(&file.spot, ValueError::new(flaw.to_string()));
             }
             Vec::new()
         }
     }
 }
 
-fn note_second(report: &Report<'_>, file: &Text, place: &Place) {
+fn note_second(report: &ProblemReport<'_>, file: &ConfigText, place: &CredentialScope) {
     let (key, path) = (&file.spot.key, &file.text);
     report.note(format!(
         "{key}: the login for {place} in {path} is not used: an earlier one is"
@@ -314,13 +323,13 @@ fn note_second(report: &Report<'_>, file: &Text, place: &Place) {
 }
 
 /// Whether something stands there; `""` is the default of each key.
-fn is_set(text: Option<&Text>) -> bool {
+fn is_set(text: Option<&ConfigText>) -> bool {
     text.is_some_and(|text| !text.text.is_empty())
 }
 
 /// The same place, without a repetition of what stands there.
-fn hidden(spot: Spot) -> Spot {
-    Spot {
+fn hidden(spot: KeyLocation) -> KeyLocation {
+    KeyLocation {
         is_value: false,
         ..spot
     }

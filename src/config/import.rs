@@ -3,62 +3,69 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    load_context::{Content, Surroundings},
-    problem::Complaint,
+    load_context::{FileSensitivity, LoadContext},
+    problem::ValueError,
     reader::Section,
-    report::{Report, Spot},
-    self_addresses::Own,
-    value::Text,
+    report::{KeyLocation, ProblemReport},
+    self_addresses::SelfAddresses,
+    value::ConfigText,
 };
 use crate::{
     oci::Registry,
-    platform::{self, Alias, Fallback, Format, Imported, Input, Level, Login, Options, Upstream},
+    platform::{
+        self, ImportFormat, ImportOptions, Imported, ImportedCredentials, ImportedUpstream, Input,
+        RegistryAlias, Severity, SourceFallback,
+    },
     route::{RuleText, Unmatched},
-    upstream::Source,
+    upstream::CredentialSource,
 };
 
 /// Most bytes of all files of one import.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
 
-const FALLBACKS: [(&str, Fallback); 3] = [
-    ("auto", Fallback::Auto),
-    ("deny", Fallback::Deny),
-    ("source", Fallback::Source),
+const FALLBACKS: [(&str, SourceFallback); 3] = [
+    ("auto", SourceFallback::Auto),
+    ("deny", SourceFallback::Deny),
+    ("source", SourceFallback::Source),
 ];
 
 /// Something that was imported, and where it stands.
-pub(super) type Found<T> = (T, Spot);
+pub(super) type Located<T> = (T, KeyLocation);
 
 /// What all imports say, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Imports {
-    pub(super) routes: Vec<Found<RuleText>>,
-    pub(super) upstreams: Vec<Found<Upstream>>,
-    pub(super) logins: Vec<Found<Login>>,
-    pub(super) aliases: Vec<Found<Alias>>,
+    pub(super) routes: Vec<Located<RuleText>>,
+    pub(super) upstreams: Vec<Located<ImportedUpstream>>,
+    pub(super) logins: Vec<Located<ImportedCredentials>>,
+    pub(super) aliases: Vec<Located<RegistryAlias>>,
     unmatched: Option<Unmatched>,
 }
 
 /// A file, which may hold secrets, and the key that led to it.
-struct File {
+struct ImportFile {
     path: PathBuf,
     name: String,
     bytes: Vec<u8>,
     is_named: bool,
-    spot: Spot,
+    spot: KeyLocation,
 }
 
 /// One table with all its files.
-struct Table<'r, 't> {
-    report: &'r Report<'t>,
-    spot: Spot,
-    files: Vec<File>,
-    baseline: Option<File>,
+struct ImportTable<'r, 't> {
+    report: &'r ProblemReport<'t>,
+    spot: KeyLocation,
+    files: Vec<ImportFile>,
+    baseline: Option<ImportFile>,
 }
 
 impl Imports {
     /// Reads every table and the files that it names.
-    pub(super) fn read(root: &mut Section<'_>, own: &Own, around: &Surroundings<'_>) -> Self {
+    pub(super) fn read(
+        root: &mut Section<'_>,
+        own: &SelfAddresses,
+        around: &LoadContext<'_>,
+    ) -> Self {
         let mut imports = Self::default();
         for section in root.sections("import") {
             imports.one(section, own, around);
@@ -74,19 +81,20 @@ impl Imports {
         }
     }
 
-    fn one(&mut self, mut section: Section<'_>, own: &Own, around: &Surroundings<'_>) {
+    fn one(&mut self, mut section: Section<'_>, own: &SelfAddresses, around: &LoadContext<'_>) {
         let report = section.report;
-        let formats = Format::ALL.map(|(name, format)| (name, Some(format)));
+        let formats = ImportFormat::ALL.map(|(name, format)| (name, Some(format)));
         let formats: Vec<_> = [("auto", None)].into_iter().chain(formats).collect();
         let format = section.choice("format", &formats);
         let files = files(&mut section, around);
         let baseline = section.string_or_unset("baseline_file");
-        let baseline = baseline.map(|text| File::read(report, text.text.as_ref(), &text, around));
+        let baseline =
+            baseline.map(|text| ImportFile::read(report, text.text.as_ref(), &text, around));
         let internal_registry = section.parsed("internal_registry", |text| match text {
             "" => Ok(None),
             text => match text.parse::<Registry>() {
                 Ok(_) => Ok(Some(text.to_owned())),
-                Err(invalid) => Err(Complaint::new(invalid.to_string())),
+                Err(invalid) => Err(ValueError::new(invalid.to_string())),
             },
         });
         let fallback = section.choice("fallback", &FALLBACKS).unwrap_or_default();
@@ -97,20 +105,20 @@ impl Imports {
         let (Some(files), false, None | Some(Some(_))) = (files, is_misread, &baseline) else {
             return;
         };
-        let table = Table {
+        let table = ImportTable {
             report,
             spot,
             files,
             baseline: baseline.flatten(),
         };
-        let options = Options {
-            baseline: table.baseline.as_ref().map(File::input),
+        let options = ImportOptions {
+            baseline: table.baseline.as_ref().map(ImportFile::input),
             internal_registry: internal_registry.as_ref().and_then(Option::as_deref),
             fallback,
             own: &|registry| own.is(registry),
             is_own_guessed: false,
         };
-        let inputs: Vec<_> = table.files.iter().map(File::input).collect();
+        let inputs: Vec<_> = table.files.iter().map(ImportFile::input).collect();
         let imported = platform::import(format.flatten(), &inputs, &options);
         table.tell(&imported);
         if !imported.is_refused() {
@@ -119,7 +127,7 @@ impl Imports {
         }
     }
 
-    fn add(&mut self, imported: Imported, table: &Table<'_, '_>) {
+    fn add(&mut self, imported: Imported, table: &ImportTable<'_, '_>) {
         for one in imported.routes {
             let spot = one.place.0.parse();
             let spot = spot.map_or_else(|_no_place| table.spot.clone(), |spot| table.spot(&spot));
@@ -144,9 +152,9 @@ impl Imports {
     }
 }
 
-impl Table<'_, '_> {
+impl ImportTable<'_, '_> {
     /// Where something stands, with the key that led to its file.
-    fn spot(&self, place: &platform::Spot) -> Spot {
+    fn spot(&self, place: &platform::Location) -> KeyLocation {
         let mut files = self.files.iter().chain(&self.baseline);
         let file = files.find(|file| *file.name == *place.file);
         file.map_or(&self.spot, |file| &file.spot).within(place)
@@ -156,7 +164,7 @@ impl Table<'_, '_> {
     fn tell(&self, imported: &Imported) {
         let (told, [errors, others]) = imported.told();
         for remark in told {
-            if remark.level == Level::Error {
+            if remark.level == Severity::Error {
                 self.report.imported(&self.spot(&remark.spot), remark);
             } else {
                 self.report.note(remark.to_string());
@@ -164,7 +172,7 @@ impl Table<'_, '_> {
         }
         if errors > 0 {
             let more = format!("there are {errors} more problems");
-            self.report.problem(&self.spot, Complaint::new(more));
+            self.report.problem(&self.spot, ValueError::new(more));
         }
         if others > 0 {
             let key = &self.spot.key;
@@ -174,28 +182,31 @@ impl Table<'_, '_> {
     }
 
     /// Refuses files with logins that everybody may read.
-    fn admit_logins(&self, logins: &[Login], around: &Surroundings<'_>) {
-        let holds = |file: &&File| {
+    fn admit_logins(&self, logins: &[ImportedCredentials], around: &LoadContext<'_>) {
+        let holds = |file: &&ImportFile| {
             let mut logins = logins.iter();
             logins.any(|login| {
-                *login.spot.file == *file.name && matches!(login.entry.source, Source::Given(_))
+                *login.spot.file == *file.name
+                    && matches!(login.entry.source, CredentialSource::Given(_))
             })
         };
         for file in self.files.iter().filter(holds) {
-            let spot = file.spot.within(&platform::Spot::start(file.name.as_str()));
-            let _checked = around.bytes(self.report, &file.path, &spot, Content::Secret);
+            let spot = file
+                .spot
+                .within(&platform::Location::start(file.name.as_str()));
+            let _checked = around.bytes(self.report, &file.path, &spot, FileSensitivity::Secret);
         }
     }
 }
 
-impl File {
+impl ImportFile {
     fn read(
-        report: &Report<'_>,
+        report: &ProblemReport<'_>,
         path: &Path,
-        text: &Text,
-        around: &Surroundings<'_>,
+        text: &ConfigText,
+        around: &LoadContext<'_>,
     ) -> Option<Self> {
-        let bytes = around.bytes(report, path, &text.spot, Content::Public)?;
+        let bytes = around.bytes(report, path, &text.spot, FileSensitivity::Public)?;
         Some(Self {
             path: path.to_owned(),
             name: path.display().to_string(),
@@ -215,19 +226,19 @@ impl File {
 }
 
 /// All files, each once; nothing if one cannot be read.
-fn files(section: &mut Section<'_>, around: &Surroundings<'_>) -> Option<Vec<File>> {
+fn files(section: &mut Section<'_>, around: &LoadContext<'_>) -> Option<Vec<ImportFile>> {
     let report = section.report;
     let texts = section.strings("files");
     if texts.as_ref().is_none_or(Vec::is_empty) {
         // What is no list of strings has been reported already.
         if texts.is_some() || !section.has("files") {
-            let complaint = Complaint::new("the import does not say which files it is of");
+            let complaint = ValueError::new("the import does not say which files it is of");
             let complaint = complaint.hint("add files = [\"FILE\", \"FOLDER\", \"GLOB\"]");
             report.problem(&section.spot_of("files", None), complaint);
         }
         return None;
     }
-    let mut files: Vec<File> = Vec::new();
+    let mut files: Vec<ImportFile> = Vec::new();
     let (mut bytes, mut is_whole) = (0, true);
     for text in texts.into_iter().flatten() {
         let paths = around.gather(report, &text);
@@ -236,14 +247,14 @@ fn files(section: &mut Section<'_>, around: &Surroundings<'_>) -> Option<Vec<Fil
             if files.iter().any(|file| file.path == path) {
                 continue;
             }
-            let Some(file) = File::read(report, &path, &text, around) else {
+            let Some(file) = ImportFile::read(report, &path, &text, around) else {
                 is_whole = false;
                 continue;
             };
             bytes += file.bytes.len();
             if bytes > BYTES_MAX {
                 let complaint = format!("all files together are longer than {BYTES_MAX} bytes");
-                report.problem(&text.spot, Complaint::new(complaint));
+                report.problem(&text.spot, ValueError::new(complaint));
                 return None;
             }
             files.push(file);

@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 use rustix::process::{Resource, getrlimit};
 use tracing::Level;
 
-use super::{problem::Complaint, reader::Section};
+use super::{problem::ValueError, reader::Section};
 use crate::{pull, server, store, telemetry::log};
 
 const SECOND_MS: u64 = 1_000;
@@ -34,7 +34,7 @@ const REQUESTS_MAX: usize = 4_096;
 /// `[limits]`.
 #[expect(clippy::struct_field_names, reason = "every maximum says so")]
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct LimitsTable {
     pub(super) connections_max: usize,
     pub(super) requests_max: usize,
     pub(super) header_bytes_max: usize,
@@ -64,7 +64,7 @@ pub(super) struct Freshness {
     offline: bool,
 }
 
-impl Limits {
+impl LimitsTable {
     pub(super) fn read(root: &mut Section<'_>) -> Self {
         let mut limits = root.section("limits");
         let connections = limits.integer_or_auto("connections_max", &CONNECTIONS);
@@ -165,8 +165,8 @@ pub(super) fn store(
 ) -> store::Settings {
     let mut store = root.section("store");
     let written = store.parsed("path", |text| match text {
-        "" => Err(Complaint::new("a path must not be empty")),
-        text if text.contains('\0') => Err(Complaint::new("a path holds no zero byte")),
+        "" => Err(ValueError::new("a path must not be empty")),
+        text if text.contains('\0') => Err(ValueError::new("a path holds no zero byte")),
         text => Ok(PathBuf::from(text)),
     });
     let read = store::Settings {
@@ -188,9 +188,9 @@ pub(super) fn store(
 pub(super) fn log(root: &mut Section<'_>) -> log::Settings {
     let mut log = root.section("log");
     let formats = [
-        ("auto", log::Format::Auto),
-        ("json", log::Format::Json),
-        ("text", log::Format::Text),
+        ("auto", log::LogFormat::Auto),
+        ("json", log::LogFormat::Json),
+        ("text", log::LogFormat::Text),
     ];
     let levels = [
         ("error", Level::ERROR),
@@ -200,16 +200,18 @@ pub(super) fn log(root: &mut Section<'_>) -> log::Settings {
         ("trace", Level::TRACE),
     ];
     let requests = [
-        ("all", log::Requests::All),
-        ("misses", log::Requests::Misses),
-        ("none", log::Requests::None),
+        ("all", log::LoggedRequests::All),
+        ("misses", log::LoggedRequests::Misses),
+        ("none", log::LoggedRequests::None),
     ];
     let read = log::Settings {
-        format: log.choice("format", &formats).unwrap_or(log::Format::Auto),
+        format: log
+            .choice("format", &formats)
+            .unwrap_or(log::LogFormat::Auto),
         level: log.choice("level", &levels).unwrap_or(Level::INFO),
         requests: log
             .choice("requests", &requests)
-            .unwrap_or(log::Requests::All),
+            .unwrap_or(log::LoggedRequests::All),
     };
     log.finish();
     read

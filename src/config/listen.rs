@@ -4,19 +4,19 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::{
-    Listener, address,
-    import::Found,
-    load_context::Surroundings,
-    problem::Complaint,
+    ListenerSettings, address,
+    import::Located,
+    load_context::LoadContext,
+    problem::ValueError,
     reader::Section,
-    report::{Report, Spot},
-    self_addresses::Own,
-    server_tls::Shown,
-    value::Text,
+    report::{KeyLocation, ProblemReport},
+    self_addresses::SelfAddresses,
+    server_tls::ServerTls,
+    value::ConfigText,
 };
 use crate::{
     oci::Registry,
-    platform::Alias,
+    platform::RegistryAlias,
     route::{Ingress, IngressText, InvalidIngress},
     server::{Address, Tls},
 };
@@ -28,57 +28,57 @@ const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHO
 
 /// Every address of ours, before it is known what names mean there.
 #[derive(Debug)]
-pub(super) struct Plan<'t> {
-    listening: Vec<Listening<'t>>,
+pub(super) struct ListenPlan<'t> {
+    listening: Vec<ListenerTable<'t>>,
     aliases: Section<'t>,
     hosts: Section<'t>,
-    admin: Written,
-    own: Own,
+    admin: LocatedAddress,
+    own: SelfAddresses,
 }
 
 /// Every address of ours, with what the rest of the checks need.
 #[derive(Debug)]
-pub(super) struct Doors {
-    pub(super) listeners: Vec<Listener>,
+pub(super) struct ListenSettings {
+    pub(super) listeners: Vec<ListenerSettings>,
     pub(super) admin: Address,
     /// Path prefixes and what they stand for, the same at every listener.
-    pub(super) aliases: Bindings,
-    pub(super) own: Own,
+    pub(super) aliases: RegistryBindings,
+    pub(super) own: SelfAddresses,
 }
 
 /// An address and where it was written.
-type Written = (Address, Spot);
+type LocatedAddress = (Address, KeyLocation);
 
 /// The registries behind alias prefixes and host names.
-pub(super) type Bindings = Vec<(String, Vec<Registry>)>;
+pub(super) type RegistryBindings = Vec<(String, Vec<Registry>)>;
 
 /// A table of listeners.
 #[derive(Debug)]
-struct Listening<'t> {
+struct ListenerTable<'t> {
     section: Section<'t>,
-    addresses: Vec<Written>,
-    said: Inherited,
+    addresses: Vec<LocatedAddress>,
+    said: ListenerDefaults,
 }
 
 /// What `[server]` says and `[[listener]]` may say otherwise.
 #[derive(Debug)]
-struct Inherited {
+struct ListenerDefaults {
     default_registry: Option<Registry>,
     names: Vec<String>,
-    shown: Shown,
+    shown: ServerTls,
 }
 
-impl<'t> Plan<'t> {
+impl<'t> ListenPlan<'t> {
     /// Reads them all; an address from the command line replaces those of `[server]`.
     pub(super) fn read(
         root: &mut Section<'t>,
         listen: Option<&str>,
-        around: &Surroundings<'_>,
+        around: &LoadContext<'_>,
     ) -> Self {
         let (aliases, hosts) = (root.section("aliases"), root.section("hosts"));
         let server = root.section("server");
-        let usual = Inherited::default();
-        let mut server = Listening::read(server, &usual, around);
+        let usual = ListenerDefaults::default();
+        let mut server = ListenerTable::read(server, &usual, around);
         let public_url = server.section.string_or_unset("public_url");
         let public_url = public_url.and_then(|text| {
             let complain = |complaint| root.report.problem(&text.spot, complaint);
@@ -87,13 +87,13 @@ impl<'t> Plan<'t> {
         if let Some(text) = listen {
             server.override_addresses(text);
         } else if server.addresses.is_empty() && !server.section.has("listen") {
-            let spot = Spot::unwritten("server.listen");
+            let spot = KeyLocation::unwritten("server.listen");
             server.addresses.push((Address::Tcp(LISTEN), spot));
         }
         let mut listening = vec![server];
         for section in root.sections("listener") {
             let inherited = listening.first().map(|server| &server.said);
-            let read = Listening::read(section, inherited.unwrap_or(&usual), around);
+            let read = ListenerTable::read(section, inherited.unwrap_or(&usual), around);
             read.require_addresses();
             listening.push(read);
         }
@@ -101,7 +101,7 @@ impl<'t> Plan<'t> {
         let addresses = listening.iter().flat_map(|one| &one.addresses);
         let addresses = addresses.chain([&admin]);
         let names = listening.iter().flat_map(|one| &one.said.names);
-        let own = Own {
+        let own = SelfAddresses {
             addresses: addresses.map(|(address, _)| address.clone()).collect(),
             names: names.filter_map(|name| name.parse().ok()).collect(),
             public_url,
@@ -116,13 +116,17 @@ impl<'t> Plan<'t> {
     }
 
     /// Knows us by what was read.
-    pub(super) fn own(&self) -> &Own {
+    pub(super) fn own(&self) -> &SelfAddresses {
         &self.own
     }
 
     /// Says what names mean there; the aliases of other programs' files stand behind those that
     /// are written here.
-    pub(super) fn open(self, report: &Report<'_>, imported: &[Found<Alias>]) -> Doors {
+    pub(super) fn open(
+        self,
+        report: &ProblemReport<'_>,
+        imported: &[Located<RegistryAlias>],
+    ) -> ListenSettings {
         let (admin, admin_spot) = self.admin;
         let mut aliases = bindings(&self.aliases);
         let by_hand = aliases.len();
@@ -139,7 +143,7 @@ impl<'t> Plan<'t> {
                 None => aliases.push((alias.prefix.clone(), alias.registries.clone())),
             }
         }
-        let mut doors = Doors {
+        let mut doors = ListenSettings {
             listeners: Vec::new(),
             admin,
             aliases,
@@ -172,7 +176,7 @@ impl<'t> Plan<'t> {
                 check_free(report, &taken, &address, &spot);
                 taken.push((address.clone(), spot));
                 if let Ok(ingress) = &read {
-                    doors.listeners.push(Listener {
+                    doors.listeners.push(ListenerSettings {
                         address,
                         ingress: ingress.clone(),
                         tls: tls.clone(),
@@ -185,10 +189,11 @@ impl<'t> Plan<'t> {
     }
 }
 
-impl Doors {
+impl ListenSettings {
     /// Whom the listeners let in, for a sentence.
     pub(super) fn who_enters(&self) -> &'static str {
-        let asks = |listener: &Listener| listener.tls.as_ref().is_some_and(Tls::asks_clients);
+        let asks =
+            |listener: &ListenerSettings| listener.tls.as_ref().is_some_and(Tls::asks_clients);
         if self.listeners.iter().all(asks) {
             "whoever shows a listener a certificate of its client_ca_file"
         } else {
@@ -197,18 +202,22 @@ impl Doors {
     }
 }
 
-impl Default for Inherited {
+impl Default for ListenerDefaults {
     fn default() -> Self {
         Self {
             default_registry: Some(Registry::docker_hub()),
             names: Vec::new(),
-            shown: Shown::default(),
+            shown: ServerTls::default(),
         }
     }
 }
 
-impl<'t> Listening<'t> {
-    fn read(mut section: Section<'t>, inherited: &Inherited, around: &Surroundings<'_>) -> Self {
+impl<'t> ListenerTable<'t> {
+    fn read(
+        mut section: Section<'t>,
+        inherited: &ListenerDefaults,
+        around: &LoadContext<'_>,
+    ) -> Self {
         let report = section.report;
         let written = section.strings("listen");
         let addresses = written
@@ -217,7 +226,7 @@ impl<'t> Listening<'t> {
             .filter_map(|text| address_at(report, text));
         let addresses: Vec<_> = addresses.collect();
         if written.is_some_and(|written| written.is_empty()) {
-            let complaint = Complaint::new("at least one address is needed");
+            let complaint = ValueError::new("at least one address is needed");
             report.problem(&section.spot_of("listen", None), complaint);
         }
         let own_registry = section.parsed("default_registry", |text| match text {
@@ -226,10 +235,10 @@ impl<'t> Listening<'t> {
         });
         let own_names = section.strings("names");
         let own_names = own_names.map(|texts| texts.into_iter().map(|text| text.text).collect());
-        let said = Inherited {
+        let said = ListenerDefaults {
             default_registry: own_registry.unwrap_or_else(|| inherited.default_registry.clone()),
             names: own_names.unwrap_or_else(|| inherited.names.clone()),
-            shown: Shown::read(&mut section, around, &inherited.shown),
+            shown: ServerTls::read(&mut section, around, &inherited.shown),
         };
         Self {
             section,
@@ -240,14 +249,14 @@ impl<'t> Listening<'t> {
 
     fn require_addresses(&self) {
         if !self.section.has("listen") {
-            let complaint = Complaint::new("a further listener needs its own address");
+            let complaint = ValueError::new("a further listener needs its own address");
             let complaint = complaint.hint("add listen = \"IP:PORT\"");
             self.section.report.problem(&self.section.spot, complaint);
         }
     }
 
     fn override_addresses(&mut self, text: &str) {
-        let spot = Spot::unwritten("--listen");
+        let spot = KeyLocation::unwritten("--listen");
         self.addresses.clear();
         match address::listen(text) {
             Ok(address) => self.addresses.push((address, spot)),
@@ -261,7 +270,7 @@ impl<'t> Listening<'t> {
     fn report_ingress(
         &self,
         invalid: &[InvalidIngress],
-        of_alias: impl Fn(&str) -> Spot,
+        of_alias: impl Fn(&str) -> KeyLocation,
         hosts: &Section<'_>,
     ) {
         for invalid in invalid {
@@ -277,19 +286,19 @@ impl<'t> Listening<'t> {
                     self.section.spot_of(key, index)
                 }
             };
-            let complaint = Complaint {
+            let complaint = ValueError {
                 hint: invalid.hint.clone(),
-                ..Complaint::new(&*invalid.reason)
+                ..ValueError::new(&*invalid.reason)
             };
             self.section.report.problem(&spot, complaint);
         }
     }
 }
 
-fn read_admin(root: &mut Section<'_>) -> Written {
+fn read_admin(root: &mut Section<'_>) -> LocatedAddress {
     let mut admin = root.section("admin");
     let text = admin.string("listen");
-    let fallback = Spot::unwritten("admin.listen");
+    let fallback = KeyLocation::unwritten("admin.listen");
     let written = text.and_then(|text| address_at(root.report, &text));
     let (address, spot) = written.unwrap_or((Address::Tcp(ADMIN), fallback));
     if !address::is_local(&address) {
@@ -300,7 +309,7 @@ fn read_admin(root: &mut Section<'_>) -> Written {
     (address, spot)
 }
 
-fn address_at(report: &Report<'_>, text: &Text) -> Option<Written> {
+fn address_at(report: &ProblemReport<'_>, text: &ConfigText) -> Option<LocatedAddress> {
     match address::listen(&text.text) {
         Ok(address) => Some((address, text.spot.clone())),
         Err(complaint) => {
@@ -310,25 +319,30 @@ fn address_at(report: &Report<'_>, text: &Text) -> Option<Written> {
     }
 }
 
-fn check_free(report: &Report<'_>, taken: &[Written], address: &Address, spot: &Spot) {
+fn check_free(
+    report: &ProblemReport<'_>,
+    taken: &[LocatedAddress],
+    address: &Address,
+    spot: &KeyLocation,
+) {
     let Some((_, other)) = taken.iter().find(|(other, _)| other.collides_with(address)) else {
         return;
     };
-    let complaint = Complaint::new(format!("{} uses this address already", other.key));
+    let complaint = ValueError::new(format!("{} uses this address already", other.key));
     // The admin address is the one that is seldom written: point at what is.
     if spot.span.is_some() || other.span.is_none() {
         report.problem(spot, complaint);
     } else {
         report.problem(
             other,
-            Complaint::new(format!("{} uses this address already", spot.key)),
+            ValueError::new(format!("{} uses this address already", spot.key)),
         );
     }
 }
 
-fn bindings(section: &Section<'_>) -> Bindings {
+fn bindings(section: &Section<'_>) -> RegistryBindings {
     let report = section.report;
-    let registry = |text: Text| match text.text.parse::<Registry>() {
+    let registry = |text: ConfigText| match text.text.parse::<Registry>() {
         Ok(registry) => Some(registry),
         Err(invalid) => {
             report.problem(&text.spot, registry_complaint(invalid));
@@ -338,7 +352,7 @@ fn bindings(section: &Section<'_>) -> Bindings {
     let mut bindings = Vec::new();
     for (name, texts) in section.named_strings() {
         if texts.is_empty() {
-            let complaint = Complaint::new("at least one registry is needed");
+            let complaint = ValueError::new("at least one registry is needed");
             report.problem(&section.spot_of(&name, None), complaint);
         }
         let registries: Vec<_> = texts.into_iter().filter_map(registry).collect();
@@ -349,6 +363,6 @@ fn bindings(section: &Section<'_>) -> Bindings {
     bindings
 }
 
-fn registry_complaint(invalid: crate::oci::InvalidName) -> Complaint {
-    Complaint::new(invalid.to_string())
+fn registry_complaint(invalid: crate::oci::InvalidName) -> ValueError {
+    ValueError::new(invalid.to_string())
 }

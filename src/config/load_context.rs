@@ -9,19 +9,19 @@ use std::{
 use thiserror::Error;
 
 use super::{
-    problem::Complaint,
-    report::{Report, Spot},
-    value::Text,
+    problem::ValueError,
+    report::{KeyLocation, ProblemReport},
+    value::ConfigText,
 };
-use crate::{secret::Secret, upstream::Proxy};
+use crate::{secret::Secret, upstream::ProxySettings};
 
 /// The bits of a file's mode that let people read it who are neither its owner nor of its group.
 const READABLE_BY_ALL: u32 = 0o004;
 
 /// Hands in what the configuration names, so that reading it touches nothing by itself.
-pub struct Surroundings<'s> {
+pub struct LoadContext<'s> {
     /// Reads a file. One that holds a secret should be refused if [`admit_secret_mode`] refuses it.
-    pub files: &'s dyn Fn(&Path, Content) -> io::Result<Vec<u8>>,
+    pub files: &'s dyn Fn(&Path, FileSensitivity) -> io::Result<Vec<u8>>,
     /// Finds the files that a path, a folder or a glob means, in order.
     pub gather: &'s dyn Fn(&Path) -> io::Result<Vec<PathBuf>>,
     /// The process's environment, as far as it counts.
@@ -30,7 +30,7 @@ pub struct Surroundings<'s> {
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum FileSensitivity {
     /// What nobody else may read: a password, a token, a key.
     Secret,
     /// What everybody may read: a certificate.
@@ -51,7 +51,7 @@ pub struct Environment {
 /// Everyone on the machine can read a file that holds a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("everyone on this machine can read the file (mode {mode:03o})")]
-pub struct ReadableByAll {
+pub struct WorldReadable {
     /// The file's permissions.
     pub mode: u32,
 }
@@ -61,16 +61,16 @@ pub fn admit_secret_mode(mode: u32) -> io::Result<()> {
     if mode & READABLE_BY_ALL == 0 {
         return Ok(());
     }
-    Err(io::Error::other(ReadableByAll { mode: mode & 0o777 }))
+    Err(io::Error::other(WorldReadable { mode: mode & 0o777 }))
 }
 
-impl Surroundings<'_> {
+impl LoadContext<'_> {
     /// The text of a file that the configuration names; one that cannot be read is reported.
     pub(super) fn read(
         &self,
-        report: &Report<'_>,
-        file: &Text,
-        content: Content,
+        report: &ProblemReport<'_>,
+        file: &ConfigText,
+        content: FileSensitivity,
     ) -> Option<String> {
         let path = Path::new(&file.text);
         let bytes = self.bytes(report, path, &file.spot, content)?;
@@ -87,10 +87,10 @@ impl Surroundings<'_> {
     /// The content of a file that the key at `spot` leads to; one that cannot be read is reported.
     pub(super) fn bytes(
         &self,
-        report: &Report<'_>,
+        report: &ProblemReport<'_>,
         path: &Path,
-        spot: &Spot,
-        content: Content,
+        spot: &KeyLocation,
+        content: FileSensitivity,
     ) -> Option<Vec<u8>> {
         let read = (self.files)(path, content);
         let complain = |error| report.problem(spot, unreadable(path, spot, &error));
@@ -98,7 +98,11 @@ impl Surroundings<'_> {
     }
 
     /// The files that a path, a folder or a glob means; if there is none, that is reported.
-    pub(super) fn gather(&self, report: &Report<'_>, pattern: &Text) -> Option<Vec<PathBuf>> {
+    pub(super) fn gather(
+        &self,
+        report: &ProblemReport<'_>,
+        pattern: &ConfigText,
+    ) -> Option<Vec<PathBuf>> {
         let path = Path::new(&pattern.text);
         let found = (self.gather)(path);
         let complain =
@@ -109,8 +113,8 @@ impl Surroundings<'_> {
 
 impl Environment {
     /// The proxies that it names.
-    pub(super) fn proxy(&self) -> Proxy {
-        Proxy {
+    pub(super) fn proxy(&self) -> ProxySettings {
+        ProxySettings {
             http: self.http_proxy.clone(),
             https: self.https_proxy.clone(),
             direct: Some(self.no_proxy.clone().unwrap_or_default()),
@@ -118,7 +122,7 @@ impl Environment {
     }
 }
 
-impl fmt::Debug for Surroundings<'_> {
+impl fmt::Debug for LoadContext<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Surroundings")
@@ -127,14 +131,14 @@ impl fmt::Debug for Surroundings<'_> {
 }
 
 /// What to say of a file that could not be read.
-fn unreadable(path: &Path, spot: &Spot, error: &io::Error) -> Complaint {
-    let complaint = Complaint::new(match &spot.imported {
+fn unreadable(path: &Path, spot: &KeyLocation, error: &io::Error) -> ValueError {
+    let complaint = ValueError::new(match &spot.imported {
         Some(place) if Path::new(&*place.file) != path => {
             format!("the file {} cannot be used: {error}", path.display())
         }
         _ => format!("the file cannot be used: {error}"),
     });
-    let is_open = <dyn Error + Send + Sync>::is::<ReadableByAll>;
+    let is_open = <dyn Error + Send + Sync>::is::<WorldReadable>;
     if error.get_ref().is_some_and(is_open) {
         complaint.hint("chmod 600 FILE; in Kubernetes, defaultMode: 0440 on the volume")
     } else if error.kind() == io::ErrorKind::NotFound && path.is_relative() {
@@ -162,7 +166,7 @@ mod tests {
             ("a.pem", io::ErrorKind::PermissionDenied.into(), None),
         ];
         for (path, error, want) in rows {
-            let hint = unreadable(Path::new(path), &Spot::unwritten(""), &error).hint;
+            let hint = unreadable(Path::new(path), &KeyLocation::unwritten(""), &error).hint;
             let fits = |want: &str| hint.as_deref().is_some_and(|hint| hint.starts_with(want));
             assert!(
                 want.map_or_else(|| hint.is_none(), fits),

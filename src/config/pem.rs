@@ -5,13 +5,13 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 
 use super::{
-    load_context::{Content, Surroundings},
-    problem::Complaint,
-    report::{Report, Spot},
-    value::Text,
+    load_context::{FileSensitivity, LoadContext},
+    problem::ValueError,
+    report::{KeyLocation, ProblemReport},
+    value::ConfigText,
 };
 use crate::{
-    platform::Code,
+    platform::DiagnosticCode,
     tls::{Authorities, Identity, InvalidPem, Validity},
 };
 
@@ -20,10 +20,10 @@ const EXPIRES_SOON: Duration = Duration::from_hours(14 * 24);
 
 /// Reads a certificate and its key, which `names` are the keys of; none where both are unset.
 pub(super) fn identity(
-    report: &Report<'_>,
-    around: &Surroundings<'_>,
+    report: &ProblemReport<'_>,
+    around: &LoadContext<'_>,
     names: [&str; 2],
-    pair: (Option<Text>, Option<Text>),
+    pair: (Option<ConfigText>, Option<ConfigText>),
 ) -> Option<Identity> {
     match pair {
         (Some(certificate), Some(key)) => together(report, around, &certificate, &key),
@@ -41,26 +41,30 @@ pub(super) fn identity(
 
 /// Reads the certificates of authorities.
 pub(super) fn authorities(
-    report: &Report<'_>,
-    around: &Surroundings<'_>,
-    file: &Text,
+    report: &ProblemReport<'_>,
+    around: &LoadContext<'_>,
+    file: &ConfigText,
 ) -> Option<Authorities> {
-    let pem = around.read(report, file, Content::Public)?;
+    let pem = around.read(report, file, FileSensitivity::Public)?;
     trusted(report, &pem, &file.spot)
 }
 
 /// The authorities of a text that stands at `spot` or in the file that is named there.
-pub(super) fn trusted(report: &Report<'_>, pem: &str, spot: &Spot) -> Option<Authorities> {
+pub(super) fn trusted(
+    report: &ProblemReport<'_>,
+    pem: &str,
+    spot: &KeyLocation,
+) -> Option<Authorities> {
     let complain = |invalid: InvalidPem| {
-        let complaint = Complaint::new(invalid.to_string()).hint(CERTIFICATE_HINT);
-        report.problem(spot, complaint.code(Code::Authority));
+        let complaint = ValueError::new(invalid.to_string()).hint(CERTIFICATE_HINT);
+        report.problem(spot, complaint.code(DiagnosticCode::Authority));
     };
     Authorities::from_pem(pem).map_err(complain).ok()
 }
 
 /// Complains of a key of the configuration that stands without another one.
-pub(super) fn lonely(report: &Report<'_>, alone: &Text, what: &str, missing: &str) {
-    let complaint = Complaint::new(what);
+pub(super) fn lonely(report: &ProblemReport<'_>, alone: &ConfigText, what: &str, missing: &str) {
+    let complaint = ValueError::new(what);
     let complaint = complaint.hint(format!("add {missing} = \"FILE\" beside it"));
     report.problem(&alone.spot, complaint);
 }
@@ -69,14 +73,14 @@ const CERTIFICATE_HINT: &str = "PEM is text with lines such as -----BEGIN CERTIF
 const KEY_HINT: &str = "one key, between lines such as -----BEGIN PRIVATE KEY-----";
 
 fn together(
-    report: &Report<'_>,
-    around: &Surroundings<'_>,
-    certificate: &Text,
-    key: &Text,
+    report: &ProblemReport<'_>,
+    around: &LoadContext<'_>,
+    certificate: &ConfigText,
+    key: &ConfigText,
 ) -> Option<Identity> {
     // Both are read, so that both are complained of, and both are watched.
-    let chain = around.read(report, certificate, Content::Public);
-    let secret = around.read(report, key, Content::Secret);
+    let chain = around.read(report, certificate, FileSensitivity::Public);
+    let secret = around.read(report, key, FileSensitivity::Secret);
     let (chain, secret) = (chain?, secret?);
     let invalid = match Identity::from_pem(&chain, &secret) {
         Ok(identity) => {
@@ -101,7 +105,7 @@ fn together(
         ),
         InvalidPem::NoKey | InvalidPem::BadKey | InvalidPem::Broken => (key, KEY_HINT),
     };
-    let complaint = Complaint::new(invalid.to_string());
+    let complaint = ValueError::new(invalid.to_string());
     report.problem(&file.spot, complaint.hint(hint));
     None
 }

@@ -4,11 +4,11 @@ use std::{error::Error, fmt};
 
 use serde::Serialize;
 
-use crate::platform::{self, Code};
+use crate::platform::{self, DiagnosticCode};
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Problem {
+pub struct ConfigProblem {
     /// The key's whole path, such as `route[2].to[0]`; empty where the text is no TOML.
     pub key: String,
     /// What stands there, shortened, without passwords.
@@ -19,7 +19,7 @@ pub struct Problem {
     pub column: Option<usize>,
     /// Where it stands, if the key only leads there.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub imported: Option<ImportedAt>,
+    pub imported: Option<ImportedLocation>,
     /// What is wrong with it.
     pub reason: String,
     /// What to write instead.
@@ -28,7 +28,7 @@ pub struct Problem {
 
 /// A place in a file of another program that the configuration imports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ImportedAt {
+pub struct ImportedLocation {
     /// The file.
     pub file: String,
     /// The line, counted from 1.
@@ -41,40 +41,40 @@ pub struct ImportedAt {
 
 /// Everything that is wrong with one file, in the order of its lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problems {
+pub struct ConfigProblems {
     /// The file, as it was named to us.
     pub file: String,
     /// At least one.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<ConfigProblem>,
 }
 
 /// Why a value is refused, before it is known where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Complaint {
+pub(super) struct ValueError {
     pub(super) reason: String,
     pub(super) hint: Option<String>,
     /// What is said of it where it stands in an imported file.
-    pub(super) code: Option<Code>,
+    pub(super) code: Option<DiagnosticCode>,
 }
 
-impl Problems {
+impl ConfigProblems {
     /// One JSON object a line, each naming the file.
     pub fn json_lines(&self) -> String {
         #[derive(Serialize)]
-        struct Line<'a> {
+        struct ProblemLine<'a> {
             file: &'a str,
             #[serde(flatten)]
-            problem: &'a Problem,
+            problem: &'a ConfigProblem,
         }
         let line = |problem| {
             let file = &self.file;
-            serde_json::to_string(&Line { file, problem }).map(|json| json + "\n")
+            serde_json::to_string(&ProblemLine { file, problem }).map(|json| json + "\n")
         };
         self.problems.iter().flat_map(line).collect()
     }
 }
 
-impl Complaint {
+impl ValueError {
     pub(super) fn new(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
@@ -83,7 +83,7 @@ impl Complaint {
         }
     }
 
-    pub(super) fn code(self, code: Code) -> Self {
+    pub(super) fn code(self, code: DiagnosticCode) -> Self {
         let code = Some(code);
         Self { code, ..self }
     }
@@ -96,18 +96,18 @@ impl Complaint {
     }
 }
 
-impl ImportedAt {
-    pub(super) fn new(spot: &platform::Spot, code: Option<Code>) -> Self {
+impl ImportedLocation {
+    pub(super) fn new(spot: &platform::Location, code: Option<DiagnosticCode>) -> Self {
         Self {
             file: spot.file.to_string(),
             line: spot.line,
             column: spot.column,
-            code: code.map(Code::as_str),
+            code: code.map(DiagnosticCode::as_str),
         }
     }
 }
 
-impl fmt::Display for ImportedAt {
+impl fmt::Display for ImportedLocation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             file, line, column, ..
@@ -120,7 +120,7 @@ impl fmt::Display for ImportedAt {
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ConfigProblem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let column = self.column.filter(|_| self.key.is_empty());
         formatter.write_str("  ")?;
@@ -145,7 +145,7 @@ impl fmt::Display for Problem {
     }
 }
 
-impl fmt::Display for Problems {
+impl fmt::Display for ConfigProblems {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.problems.len();
         let noun = if count == 1 { "problem" } else { "problems" };
@@ -157,14 +157,14 @@ impl fmt::Display for Problems {
     }
 }
 
-impl Error for Problems {}
+impl Error for ConfigProblems {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn example() -> Problems {
-        let problem = Problem {
+    fn example() -> ConfigProblems {
+        let problem = ConfigProblem {
             key: "store.size_max".to_owned(),
             value: Some("\"10G\"".to_owned()),
             line: Some(7),
@@ -173,7 +173,7 @@ mod tests {
             reason: "not a size".to_owned(),
             hint: Some("did you mean \"10GB\" or \"10GiB\"?".to_owned()),
         };
-        Problems {
+        ConfigProblems {
             file: "roadstead.toml".to_owned(),
             problems: vec![problem],
         }

@@ -6,28 +6,28 @@ use std::{ops::RangeInclusive, time::Duration};
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    problem::Complaint,
-    report::{Report, Spot, nearest},
+    problem::ValueError,
+    report::{KeyLocation, ProblemReport, nearest},
     unit,
-    value::{Text, Value, integer, strings, text, wrong_type},
+    value::{ConfigText, TomlValue, integer, strings, text, wrong_type},
 };
 
 /// One table, written or not.
 #[derive(Debug)]
 #[must_use = "`finish` reports unknown keys"]
 pub(super) struct Section<'t> {
-    pub(super) report: &'t Report<'t>,
-    pub(super) spot: Spot,
+    pub(super) report: &'t ProblemReport<'t>,
+    pub(super) spot: KeyLocation,
     table: Option<&'t DeTable<'t>>,
     asked: Vec<&'static str>,
 }
 
 impl<'t> Section<'t> {
     /// The whole document.
-    pub(super) fn root(report: &'t Report<'t>, table: &'t DeTable<'t>) -> Self {
+    pub(super) fn root(report: &'t ProblemReport<'t>, table: &'t DeTable<'t>) -> Self {
         Self {
             report,
-            spot: Spot::unwritten(""),
+            spot: KeyLocation::unwritten(""),
             table: Some(table),
             asked: Vec::new(),
         }
@@ -37,7 +37,7 @@ impl<'t> Section<'t> {
     pub(super) fn parsed<T>(
         &mut self,
         key: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, Complaint>,
+        parse: impl FnOnce(&str) -> Result<T, ValueError>,
     ) -> Option<T> {
         let text = self.string(key)?;
         match parse(&text.text) {
@@ -50,18 +50,18 @@ impl<'t> Section<'t> {
     }
 
     /// The string at `key`.
-    pub(super) fn string(&mut self, key: &'static str) -> Option<Text> {
+    pub(super) fn string(&mut self, key: &'static str) -> Option<ConfigText> {
         let (value, spot) = self.take(key)?;
         text(self.report, value, spot)
     }
 
     /// The string at `key` unless it is empty, for keys whose default is `""`.
-    pub(super) fn string_or_unset(&mut self, key: &'static str) -> Option<Text> {
+    pub(super) fn string_or_unset(&mut self, key: &'static str) -> Option<ConfigText> {
         self.string(key).filter(|text| !text.text.is_empty())
     }
 
     /// One string or a list of them.
-    pub(super) fn strings(&mut self, key: &'static str) -> Option<Vec<Text>> {
+    pub(super) fn strings(&mut self, key: &'static str) -> Option<Vec<ConfigText>> {
         let (value, spot) = self.take(key)?;
         strings(self.report, value, &spot)
     }
@@ -80,7 +80,7 @@ impl<'t> Section<'t> {
                 .iter()
                 .map(|(word, _)| format!("\"{word}\""))
                 .collect();
-            let complaint = Complaint::new(format!("it must be one of {}", names.join(", ")));
+            let complaint = ValueError::new(format!("it must be one of {}", names.join(", ")));
             Err(
                 match nearest(&text.to_lowercase(), words.iter().map(|(word, _)| *word)) {
                     Some(word) => complaint.hint(format!("did you mean \"{word}\"?")),
@@ -194,7 +194,7 @@ impl<'t> Section<'t> {
         };
         let hint = format!("write [[{key}]], with two brackets");
         let DeValue::Array(list) = value.get_ref() else {
-            let spot = Spot {
+            let spot = KeyLocation {
                 is_value: !value.get_ref().is_table(),
                 ..spot
             };
@@ -207,7 +207,7 @@ impl<'t> Section<'t> {
     }
 
     /// The elements of a list whose kinds differ; nothing in the place of one that is neither.
-    pub(super) fn elements(&mut self, key: &'static str) -> Vec<Option<Element<'t>>> {
+    pub(super) fn elements(&mut self, key: &'static str) -> Vec<Option<ListElement<'t>>> {
         let Some((value, spot)) = self.take(key) else {
             return Vec::new();
         };
@@ -217,20 +217,20 @@ impl<'t> Section<'t> {
                 .problem(&spot, wrong_type("a list", value).hint(hint));
             return Vec::new();
         };
-        let element = |(index, value): (usize, &'t Value<'t>)| {
+        let element = |(index, value): (usize, &'t TomlValue<'t>)| {
             let spot = spot.element(index, value);
             let hint = "a string or an inline table { … }";
             match value.get_ref() {
-                DeValue::Table(_) => open(self.report, value, spot, hint).map(Element::Table),
-                _ => text(self.report, value, spot).map(Element::Text),
+                DeValue::Table(_) => open(self.report, value, spot, hint).map(ListElement::Table),
+                _ => text(self.report, value, spot).map(ListElement::Text),
             }
         };
         list.iter().enumerate().map(element).collect()
     }
 
     /// All keys of a table whose keys are the user's own, with one string or a list at each.
-    pub(super) fn named_strings(&self) -> Vec<(String, Vec<Text>)> {
-        let read = |(key, value): (_, &'t Value<'t>)| {
+    pub(super) fn named_strings(&self) -> Vec<(String, Vec<ConfigText>)> {
+        let read = |(key, value): (_, &'t TomlValue<'t>)| {
             let spot = self.spot.below(key, value);
             strings(self.report, value, &spot).map(|texts| (String::from(key), texts))
         };
@@ -239,7 +239,7 @@ impl<'t> Section<'t> {
 
     /// All tables of a table whose keys are the user's own.
     pub(super) fn named_sections(&self) -> Vec<(String, Self)> {
-        let read = |(key, value): (_, &'t Value<'t>)| {
+        let read = |(key, value): (_, &'t TomlValue<'t>)| {
             let hint = format!("each has a table of its own: [{}.\"NAME\"]", self.spot.key);
             open(self.report, value, self.spot.below(key, value), &hint)
                 .map(|section| (String::from(key), section))
@@ -262,7 +262,7 @@ impl<'t> Section<'t> {
 
     /// Where the value of `key`, or its `index`th element, stands; the table itself if neither is
     /// written.
-    pub(super) fn spot_of(&self, key: &str, index: Option<usize>) -> Spot {
+    pub(super) fn spot_of(&self, key: &str, index: Option<usize>) -> KeyLocation {
         let Some(value) = self.table.and_then(|table| table.get(key)) else {
             return self.spot.clone();
         };
@@ -285,7 +285,7 @@ impl<'t> Section<'t> {
             let name = key.get_ref().as_ref();
             if !self.asked.contains(&name) {
                 let whole = self.spot.below(name, key);
-                let spot = Spot {
+                let spot = KeyLocation {
                     is_value: false,
                     ..whole
                 };
@@ -297,7 +297,7 @@ impl<'t> Section<'t> {
     fn measure<T>(
         &mut self,
         key: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, Complaint>,
+        parse: impl FnOnce(&str) -> Result<T, ValueError>,
     ) -> Option<T> {
         let (value, spot) = self.take(key)?;
         let result = match value.get_ref() {
@@ -312,7 +312,7 @@ impl<'t> Section<'t> {
             .ok()
     }
 
-    fn take(&mut self, key: &'static str) -> Option<(&'t Value<'t>, Spot)> {
+    fn take(&mut self, key: &'static str) -> Option<(&'t TomlValue<'t>, KeyLocation)> {
         self.asked.push(key);
         self.report.asked(&self.spot, key);
         let value = self.table?.get(key)?;
@@ -322,13 +322,13 @@ impl<'t> Section<'t> {
     fn absent(&self, key: &str) -> Self {
         Self {
             report: self.report,
-            spot: Spot::unwritten(self.spot.join(key)),
+            spot: KeyLocation::unwritten(self.spot.join(key)),
             table: None,
             asked: Vec::new(),
         }
     }
 
-    fn all(&self) -> impl Iterator<Item = (&'t str, &'t Value<'t>)> + use<'t> {
+    fn all(&self) -> impl Iterator<Item = (&'t str, &'t TomlValue<'t>)> + use<'t> {
         self.table
             .into_iter()
             .flatten()
@@ -338,19 +338,19 @@ impl<'t> Section<'t> {
 
 /// One element of a list whose kinds differ.
 #[derive(Debug)]
-pub(super) enum Element<'t> {
-    Text(Text),
+pub(super) enum ListElement<'t> {
+    Text(ConfigText),
     Table(Section<'t>),
 }
 
 fn open<'t>(
-    report: &'t Report<'t>,
-    value: &'t Value<'t>,
-    spot: Spot,
+    report: &'t ProblemReport<'t>,
+    value: &'t TomlValue<'t>,
+    spot: KeyLocation,
     hint: &str,
 ) -> Option<Section<'t>> {
     if let DeValue::Table(table) = value.get_ref() {
-        let spot = Spot {
+        let spot = KeyLocation {
             is_value: false,
             ..spot
         };
@@ -365,7 +365,7 @@ fn open<'t>(
         .get_ref()
         .as_array()
         .is_some_and(|list| list.iter().any(|one| one.get_ref().is_table()));
-    let spot = Spot {
+    let spot = KeyLocation {
         is_value: !written_as_tables,
         ..spot
     };

@@ -6,25 +6,25 @@ use std::{
     ops::Range,
 };
 
-use super::problem::{Complaint, ImportedAt, Problem, Problems};
-use crate::platform::{self, Remark};
+use super::problem::{ConfigProblem, ConfigProblems, ImportedLocation, ValueError};
+use crate::platform::{self, Diagnostic};
 
 /// Longest part of a value that is repeated in a problem, in characters.
 const VALUE_CHARS_MAX: usize = 60;
 
 /// Where something stands in the document.
 #[derive(Clone, Debug)]
-pub(super) struct Spot {
+pub(super) struct KeyLocation {
     pub(super) key: String,
     /// Nothing where no text stands behind it: a missing key, a command-line option.
     pub(super) span: Option<Range<usize>>,
     /// Whether the text at `span` is a value worth repeating, not a whole table.
     pub(super) is_value: bool,
     /// Where it really stands, if the key only leads to that file.
-    pub(super) imported: Option<platform::Spot>,
+    pub(super) imported: Option<platform::Location>,
 }
 
-impl Spot {
+impl KeyLocation {
     /// A key that is not written, or not in the file.
     pub(super) fn unwritten(key: impl Into<String>) -> Self {
         Self {
@@ -36,7 +36,7 @@ impl Spot {
     }
 
     /// A place in a file that the key leads to.
-    pub(super) fn within(&self, place: &platform::Spot) -> Self {
+    pub(super) fn within(&self, place: &platform::Location) -> Self {
         Self {
             is_value: false,
             imported: Some(place.clone()),
@@ -53,26 +53,26 @@ impl Spot {
 
 /// Everything found so far in one document.
 #[derive(Debug)]
-pub(super) struct Report<'t> {
+pub(super) struct ProblemReport<'t> {
     text: &'t str,
     line_starts: Vec<usize>,
-    problems: RefCell<Vec<Problem>>,
+    problems: RefCell<Vec<ConfigProblem>>,
     notes: RefCell<Vec<String>>,
-    unknown: RefCell<Vec<Unknown>>,
+    unknown: RefCell<Vec<UnknownKey>>,
     /// Every key that was asked for, with the sections that have it.
     homes: RefCell<BTreeMap<&'static str, BTreeSet<String>>>,
 }
 
 /// A key that nobody asked for; what it may have meant is known once everything was read.
 #[derive(Debug)]
-struct Unknown {
+struct UnknownKey {
     section: String,
     name: String,
-    spot: Spot,
+    spot: KeyLocation,
     siblings: Vec<&'static str>,
 }
 
-impl<'t> Report<'t> {
+impl<'t> ProblemReport<'t> {
     pub(super) fn new(text: &'t str) -> Self {
         let ends = text.match_indices('\n').map(|(end, _)| end + 1);
         Self {
@@ -85,14 +85,14 @@ impl<'t> Report<'t> {
         }
     }
 
-    pub(super) fn problem(&self, spot: &Spot, complaint: Complaint) {
-        let Complaint { reason, hint, code } = complaint;
+    pub(super) fn problem(&self, spot: &KeyLocation, complaint: ValueError) {
+        let ValueError { reason, hint, code } = complaint;
         let imported = spot.imported.as_ref();
-        let imported = imported.map(|place| ImportedAt::new(place, code));
-        let place_text = imported.as_ref().map(ImportedAt::to_string);
+        let imported = imported.map(|place| ImportedLocation::new(place, code));
+        let place_text = imported.as_ref().map(ImportedLocation::to_string);
         let place = spot.span.as_ref().map(|span| self.place(span.start));
         let value = spot.span.clone().filter(|_| spot.is_value);
-        let problem = Problem {
+        let problem = ConfigProblem {
             // A table's name may be an address.
             key: masked(&spot.key),
             value: value.map(|span| shown(self.text.get(span).unwrap_or_default())),
@@ -106,9 +106,9 @@ impl<'t> Report<'t> {
     }
 
     /// A problem in an imported file; `spot` is the key that leads there.
-    pub(super) fn imported(&self, spot: &Spot, remark: &Remark) {
+    pub(super) fn imported(&self, spot: &KeyLocation, remark: &Diagnostic) {
         let shown = remark.shown.as_ref().map(|shown| format!(": {shown:?}"));
-        let complaint = Complaint {
+        let complaint = ValueError {
             reason: remark.message.clone() + &shown.unwrap_or_default(),
             hint: remark.fix.clone(),
             code: Some(remark.code),
@@ -119,11 +119,11 @@ impl<'t> Report<'t> {
     /// A place where the text is no TOML.
     pub(super) fn broken(&self, span: Option<Range<usize>>, message: &str) {
         let line = span.as_ref().map(|span| self.place(span.start).0);
-        let spot = Spot {
+        let spot = KeyLocation {
             span,
-            ..Spot::unwritten("")
+            ..KeyLocation::unwritten("")
         };
-        let complaint = Complaint::new(format!("this is no TOML: {message}"));
+        let complaint = ValueError::new(format!("this is no TOML: {message}"));
         let line = line
             .and_then(|line| self.text.lines().nth(line - 1))
             .unwrap_or_default();
@@ -142,8 +142,8 @@ impl<'t> Report<'t> {
     }
 
     /// A problem with a value that does not stand in the file.
-    pub(super) fn problem_outside(&self, key: &str, value: &str, complaint: Complaint) {
-        let problem = Problem {
+    pub(super) fn problem_outside(&self, key: &str, value: &str, complaint: ValueError) {
+        let problem = ConfigProblem {
             key: key.to_owned(),
             value: Some(shown(&format!("{value:?}"))),
             line: None,
@@ -168,7 +168,7 @@ impl<'t> Report<'t> {
     }
 
     /// Remembers that `section` has a key of this name.
-    pub(super) fn asked(&self, section: &Spot, name: &'static str) {
+    pub(super) fn asked(&self, section: &KeyLocation, name: &'static str) {
         self.homes
             .borrow_mut()
             .entry(name)
@@ -176,14 +176,14 @@ impl<'t> Report<'t> {
             .insert(header(&section.key));
     }
 
-    pub(super) fn unknown(&self, name: &str, spot: Spot, siblings: Vec<&'static str>) {
+    pub(super) fn unknown(&self, name: &str, spot: KeyLocation, siblings: Vec<&'static str>) {
         let section = header(
             spot.key
                 .strip_suffix(name)
                 .unwrap_or_default()
                 .trim_end_matches('.'),
         );
-        self.unknown.borrow_mut().push(Unknown {
+        self.unknown.borrow_mut().push(UnknownKey {
             section,
             name: name.to_owned(),
             spot,
@@ -198,14 +198,14 @@ impl<'t> Report<'t> {
     }
 
     /// Ends the reading: notes if nothing is wrong, else everything that is.
-    pub(super) fn close(self, file: &str) -> Result<Vec<String>, Problems> {
+    pub(super) fn close(self, file: &str) -> Result<Vec<String>, ConfigProblems> {
         for unknown in self.unknown.take() {
             let hint = self.meant(&unknown);
             self.problem(
                 &unknown.spot,
-                Complaint {
+                ValueError {
                     hint,
-                    ..Complaint::new("no such key")
+                    ..ValueError::new("no such key")
                 },
             );
         }
@@ -227,14 +227,14 @@ impl<'t> Report<'t> {
         if problems.is_empty() {
             Ok(self.notes.take())
         } else {
-            Err(Problems {
+            Err(ConfigProblems {
                 file: file.to_owned(),
                 problems,
             })
         }
     }
 
-    fn meant(&self, unknown: &Unknown) -> Option<String> {
+    fn meant(&self, unknown: &UnknownKey) -> Option<String> {
         if ["password", "passwd", "token", "secret"].contains(&unknown.name.as_str()) {
             let hint = "secrets come from files: password_file = \"FILE\", readable by us alone";
             return Some(hint.to_owned());
@@ -246,7 +246,7 @@ impl<'t> Report<'t> {
     }
 
     /// Where a key of exactly this name would be right.
-    fn home(&self, unknown: &Unknown) -> Option<String> {
+    fn home(&self, unknown: &UnknownKey) -> Option<String> {
         let homes = self.homes.borrow();
         let homes = homes.get(unknown.name.as_str())?;
         let elsewhere = homes.iter().filter(|home| **home != unknown.section);
@@ -373,7 +373,7 @@ mod tests {
 
     #[test]
     fn counts_lines_and_characters() {
-        let report = Report::new("a = 1\nä = 2\n");
+        let report = ProblemReport::new("a = 1\nä = 2\n");
         assert_eq!(report.place(0), (1, 1));
         assert_eq!(report.place(11), (2, 5));
     }

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use super::{
-    import::Found,
+    import::Located,
     limits::BELIEF_MS,
-    problem::Complaint,
-    reader::{Element, Section},
-    report::{Report, Spot},
+    problem::ValueError,
+    reader::{ListElement, Section},
+    report::{KeyLocation, ProblemReport},
     upstream::REFUSED,
-    value::Text,
+    value::ConfigText,
 };
 use crate::{
-    platform::Code,
+    platform::DiagnosticCode,
     route::{
         Action, Conflict, InvalidRule, Library, MatchText, Place, RefKind, RewriteText, Rule,
         RuleText, Table, TargetText, Unmatched,
@@ -21,25 +21,25 @@ use crate::{
 
 /// A written target and where it stands.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct LocatedTarget {
     pub(super) text: String,
-    pub(super) spot: Spot,
+    pub(super) spot: KeyLocation,
 }
 
 /// What the other checks need of one route.
 #[derive(Debug)]
-pub(super) struct Written {
+pub(super) struct RouteSummary {
     /// What its `from` says; nothing for the other kinds of match.
     pub(super) from: Option<Vec<String>>,
-    pub(super) targets: Vec<Target>,
-    pub(super) spot: Spot,
+    pub(super) targets: Vec<LocatedTarget>,
+    pub(super) spot: KeyLocation,
     place: Place,
 }
 
 /// Every route.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
-    pub(super) written: Vec<Written>,
+    pub(super) written: Vec<RouteSummary>,
     rules: Vec<Rule>,
 }
 
@@ -76,13 +76,13 @@ impl Routes {
     }
 
     /// Adds what other programs' files say. It has to come last: what is written by hand wins.
-    pub(super) fn import(&mut self, report: &Report<'_>, imported: Vec<Found<RuleText>>) {
+    pub(super) fn import(&mut self, report: &ProblemReport<'_>, imported: Vec<Located<RuleText>>) {
         for (text, spot) in imported {
-            let target = |to: &TargetText| Target {
+            let target = |to: &TargetText| LocatedTarget {
                 text: to.target.clone(),
                 spot: spot.clone(),
             };
-            let written = Written {
+            let written = RouteSummary {
                 from: from(&text.matches),
                 targets: text.to.iter().map(target).collect(),
                 spot: spot.clone(),
@@ -101,7 +101,7 @@ impl Routes {
     }
 
     /// The table, if every route holds and no two contradict.
-    pub(super) fn table(self, report: &Report<'_>, unmatched: Unmatched) -> Option<Table> {
+    pub(super) fn table(self, report: &ProblemReport<'_>, unmatched: Unmatched) -> Option<Table> {
         match Table::new(self.rules, unmatched) {
             Ok((table, notes)) => {
                 for note in notes {
@@ -155,7 +155,7 @@ impl Routes {
             .into_iter()
             .filter(|target| !refused.contains(&target.spot.key));
         let spot = section.spot.clone();
-        self.written.push(Written {
+        self.written.push(RouteSummary {
             from,
             targets: targets.collect(),
             spot,
@@ -169,7 +169,7 @@ fn matches(section: &mut Section<'_>) -> Option<MatchText> {
     let from = section.strings("from");
     let from = from.map(|texts| MatchText::From(texts.into_iter().map(|text| text.text).collect()));
     let mut found: Vec<_> = from.into_iter().collect();
-    let one = |text: Option<Text>| text.map(|text| text.text);
+    let one = |text: Option<ConfigText>| text.map(|text| text.text);
     found.extend(one(section.string("from_glob")).map(MatchText::Glob));
     found.extend(one(section.string("from_regex")).map(MatchText::Regex));
     found.extend(one(section.string("contains")).map(MatchText::Contains));
@@ -177,9 +177,9 @@ fn matches(section: &mut Section<'_>) -> Option<MatchText> {
     let count = written.iter().filter(|key| section.has(key)).count();
     if count != 1 {
         let complaint = match count {
-            0 => Complaint::new("the route does not say which images it is for")
+            0 => ValueError::new("the route does not say which images it is for")
                 .hint("add from = \"REGISTRY\""),
-            _ => Complaint::new("a route has one of from, from_glob, from_regex and contains")
+            _ => ValueError::new("a route has one of from, from_glob, from_regex and contains")
                 .hint("write one route for each"),
         };
         section.report.problem(&section.spot, complaint);
@@ -188,17 +188,17 @@ fn matches(section: &mut Section<'_>) -> Option<MatchText> {
     found.pop()
 }
 
-fn targets(section: &mut Section<'_>) -> (Vec<TargetText>, Vec<Target>) {
+fn targets(section: &mut Section<'_>) -> (Vec<TargetText>, Vec<LocatedTarget>) {
     let mut texts = Vec::new();
     let mut targets = Vec::new();
     for element in section.elements("to") {
         let (target, ref_kind, refused) = match element {
             None => (None, RefKind::Any, None),
-            Some(Element::Text(text)) => (Some(text), RefKind::Any, None),
-            Some(Element::Table(mut table)) => {
+            Some(ListElement::Text(text)) => (Some(text), RefKind::Any, None),
+            Some(ListElement::Table(mut table)) => {
                 let target = table.string("target");
                 if !table.has("target") {
-                    let complaint = Complaint::new("\"target\" is missing");
+                    let complaint = ValueError::new("\"target\" is missing");
                     table.report.problem(&table.spot, complaint);
                 }
                 let ref_kind = table.choice("ref", &REF_KINDS).unwrap_or(RefKind::Any);
@@ -217,7 +217,7 @@ fn targets(section: &mut Section<'_>) -> (Vec<TargetText>, Vec<Target>) {
             ref_kind,
             refused,
         });
-        targets.extend(target.map(|Text { text, spot }| Target { text, spot }));
+        targets.extend(target.map(|ConfigText { text, spot }| LocatedTarget { text, spot }));
     }
     (texts, targets)
 }
@@ -227,13 +227,14 @@ fn rewrites(section: &mut Section<'_>) -> Vec<RewriteText> {
         let (regex, with) = (table.string("regex"), table.string("with"));
         for key in ["regex", "with"] {
             if !table.has(key) {
-                table
-                    .report
-                    .problem(&table.spot, Complaint::new(format!("\"{key}\" is missing")));
+                table.report.problem(
+                    &table.spot,
+                    ValueError::new(format!("\"{key}\" is missing")),
+                );
             }
         }
         table.finish();
-        let text = |text: Option<Text>| text.map(|text| text.text).unwrap_or_default();
+        let text = |text: Option<ConfigText>| text.map(|text| text.text).unwrap_or_default();
         RewriteText {
             regex: text(regex),
             with: text(with),
@@ -249,10 +250,10 @@ fn from(matches: &MatchText) -> Option<Vec<String>> {
     }
 }
 
-fn complaint(invalid: &InvalidRule) -> Complaint {
-    Complaint {
+fn complaint(invalid: &InvalidRule) -> ValueError {
+    ValueError {
         hint: invalid.hint.clone(),
-        ..Complaint::new(&*invalid.reason)
+        ..ValueError::new(&*invalid.reason)
     }
 }
 
@@ -263,8 +264,8 @@ fn report_rule(section: &Section<'_>, invalid: &InvalidRule) -> String {
     spot.key
 }
 
-fn report_conflict(report: &Report<'_>, written: &[Written], conflict: &Conflict) {
-    let complaint = Complaint::new(conflict.to_string()).code(Code::Duplicate);
+fn report_conflict(report: &ProblemReport<'_>, written: &[RouteSummary], conflict: &Conflict) {
+    let complaint = ValueError::new(conflict.to_string()).code(DiagnosticCode::Duplicate);
     match written.iter().find(|route| route.place == conflict.second) {
         Some(route) => report.problem(&route.spot, complaint),
         None => report.problem_outside("route", &conflict.from, complaint),

@@ -1,11 +1,11 @@
 //! Knows the mirror by its addresses and names.
 
 use super::address;
-use crate::{oci::Registry, server::Address, upstream::Endpoint};
+use crate::{oci::Registry, server::Address, upstream::EndpointAddress};
 
 /// The addresses and names under which a registry would be the mirror itself.
 #[derive(Clone, Debug, Default)]
-pub struct Own {
+pub struct SelfAddresses {
     /// Where it listens, its probes included.
     pub(super) addresses: Vec<Address>,
     /// The host names of every listener.
@@ -14,22 +14,23 @@ pub struct Own {
     pub(super) public_url: Option<String>,
 }
 
-impl Own {
+impl SelfAddresses {
     /// Whether `HOST[:PORT]` is the mirror itself, as far as can be told without a name server.
     pub fn is(&self, registry: &Registry) -> bool {
-        let answers = |scheme: &str| self.answers(&Endpoint::Url(format!("{scheme}://{registry}")));
+        let answers =
+            |scheme: &str| self.answers(&EndpointAddress::Url(format!("{scheme}://{registry}")));
         // A name alone does not say how it is met.
         answers("https") || registry.port().is_none() && answers("http")
     }
 
     /// Whether a request to `endpoint` would come back to us.
-    pub(super) fn answers(&self, endpoint: &Endpoint) -> bool {
+    pub(super) fn answers(&self, endpoint: &EndpointAddress) -> bool {
         let mut addresses = self.addresses.iter();
         addresses.any(|own| address::leads_to(endpoint, own)) || self.is_named(endpoint)
     }
 
-    fn is_named(&self, endpoint: &Endpoint) -> bool {
-        let Endpoint::Url(url) = endpoint else {
+    fn is_named(&self, endpoint: &EndpointAddress) -> bool {
+        let EndpointAddress::Url(url) = endpoint else {
             return false;
         };
         let Some((host, port)) = address::host_and_port(url) else {
@@ -62,7 +63,7 @@ mod tests {
 
     #[test]
     fn the_mirror_is_known_by_its_addresses_names_and_public_url() {
-        let own = Own {
+        let own = SelfAddresses {
             addresses: vec![Address::Tcp("0.0.0.0:5000".parse().unwrap())],
             names: vec!["mirror.corp".parse().unwrap()],
             public_url: Some("http://nodes.corp:30500".to_owned()),
@@ -80,13 +81,13 @@ mod tests {
         ] {
             assert_eq!(own.is(&registry.parse().unwrap()), is, "{registry}");
         }
-        let own = Own {
+        let own = SelfAddresses {
             public_url: Some("http://nodes.corp".to_owned()),
-            ..Own::default()
+            ..SelfAddresses::default()
         };
         for (registry, is) in [("nodes.corp", true), ("nodes.corp:443", false)] {
             assert_eq!(own.is(&registry.parse().unwrap()), is, "{registry}");
         }
-        assert!(!Own::default().is(&"mirror.corp".parse().unwrap()));
+        assert!(!SelfAddresses::default().is(&"mirror.corp".parse().unwrap()));
     }
 }

@@ -1,7 +1,7 @@
 //! `tls_cert_file`, `tls_key_file` and `client_ca_file` of `[server]` and `[[listener]]`: how nodes
 //! are met.
 
-use super::{load_context::Surroundings, pem, problem::Complaint, reader::Section};
+use super::{load_context::LoadContext, pem, problem::ValueError, reader::Section};
 use crate::{
     server::Tls,
     tls::{Authorities, Identity},
@@ -12,19 +12,19 @@ const PAIR: [&str; 2] = ["tls_cert_file", "tls_key_file"];
 
 /// What a listener shows and asks for.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Shown {
+pub(super) struct ServerTls {
     /// Whether a certificate is named, even one that cannot be used.
     named: bool,
     identity: Option<Identity>,
     clients: Option<Authorities>,
 }
 
-impl Shown {
+impl ServerTls {
     /// Reads what a table says; what it leaves out is as in `inherited`. The certificate and its
     /// key are one thing: a table that says one says both, and with "" it has neither.
     pub(super) fn read(
         section: &mut Section<'_>,
-        around: &Surroundings<'_>,
+        around: &LoadContext<'_>,
         inherited: &Self,
     ) -> Self {
         let report = section.report;
@@ -63,7 +63,7 @@ impl Shown {
         let tls = Tls::new(self.identity?, self.clients);
         tls.map_err(|why| {
             let spot = section.spot_of("tls_cert_file", None);
-            section.report.problem(&spot, Complaint::new(why));
+            section.report.problem(&spot, ValueError::new(why));
         })
         .ok()
     }

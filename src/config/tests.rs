@@ -16,7 +16,7 @@ use std::{
     sync::LazyLock,
 };
 
-use crate::upstream::{Access, Credential, Endpoint, Source};
+use crate::upstream::{Access, Credential, CredentialSource, EndpointAddress};
 
 /// A certificate and its key, each as PEM.
 fn pair() -> (String, String) {
@@ -26,7 +26,7 @@ fn pair() -> (String, String) {
 
 static PAIR: LazyLock<(String, String)> = LazyLock::new(pair);
 
-fn files(path: &Path, _content: Content) -> io::Result<Vec<u8>> {
+fn files(path: &Path, _content: FileSensitivity) -> io::Result<Vec<u8>> {
     match path.extension().and_then(std::ffi::OsStr::to_str) {
         Some("pem") => return Ok(PAIR.0.clone().into_bytes()),
         Some("key") => return Ok(PAIR.1.clone().into_bytes()),
@@ -41,7 +41,7 @@ fn files(path: &Path, _content: Content) -> io::Result<Vec<u8>> {
     }
 }
 
-const AROUND: Surroundings<'static> = Surroundings {
+const AROUND: LoadContext<'static> = LoadContext {
     files: &files,
     gather: &|path| Ok(vec![path.to_owned()]),
     environment: &Environment {
@@ -51,7 +51,7 @@ const AROUND: Surroundings<'static> = Surroundings {
     },
 };
 
-fn load(text: &str) -> Result<Loaded, Problems> {
+fn load(text: &str) -> Result<Loaded, ConfigProblems> {
     read(text, "roadstead.toml", &Overrides::default(), &AROUND)
 }
 
@@ -68,7 +68,7 @@ fn problems(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-fn one_problem(text: &str) -> Problem {
+fn one_problem(text: &str) -> ConfigProblem {
     let mut problems = load(text).expect_err(text).problems;
     assert_eq!(problems.len(), 1, "{text}: {problems:#?}");
     problems.remove(0)
@@ -87,7 +87,7 @@ fn the_simple_case() {
     assert_eq!(loaded.settings.listeners[0].address, address);
     let defaults = loaded.settings.upstream_defaults;
     let docker_hub = defaults.for_host(&"docker.io".parse().unwrap());
-    let url = Endpoint::Url("https://registry-1.docker.io".to_owned());
+    let url = EndpointAddress::Url("https://registry-1.docker.io".to_owned());
     assert_eq!(docker_hub.endpoints, [url]);
 }
 
@@ -146,8 +146,8 @@ fn rows_113_and_115_upstream_addresses_and_names() {
     let loaded = loaded("[upstream.x]\nurl = [\"http://10.0.0.7:5000\", \"unix:/run/x\"]\n");
     let endpoints = &loaded.settings.upstreams[0].0.endpoints;
     let expected = [
-        Endpoint::Url("http://10.0.0.7:5000".to_owned()),
-        Endpoint::Unix("/run/x".into()),
+        EndpointAddress::Url("http://10.0.0.7:5000".to_owned()),
+        EndpointAddress::Unix("/run/x".into()),
     ];
     assert_eq!(*endpoints, expected);
 }
@@ -213,7 +213,7 @@ fn row_126_password_files() {
     let loaded = with("good").unwrap();
     let settings = &loaded.settings.upstreams[0].0;
     let entry = settings.entry(&"any/thing".parse().unwrap()).unwrap();
-    let Source::Given(Credential::Password { username, password }) = &entry.source else {
+    let CredentialSource::Given(Credential::Password { username, password }) = &entry.source else {
         panic!()
     };
     assert_eq!((username.as_str(), password.reveal()), ("me", "secret"));

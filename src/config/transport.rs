@@ -1,24 +1,24 @@
 //! The keys of `[upstream."NAME"]` that say how connections are made.
 
 use super::{
-    load_context::Surroundings,
+    load_context::LoadContext,
     pem,
-    problem::Complaint,
+    problem::ValueError,
     reader::Section,
-    report::{Report, Spot},
-    value::Text,
+    report::{KeyLocation, ProblemReport},
+    value::ConfigText,
 };
 use crate::{
     oci::Registry,
     secret::Secret,
-    upstream::{Endpoint, InvalidProxy, Proxy, Settings},
+    upstream::{EndpointAddress, InvalidProxy, ProxySettings, Settings},
 };
 
 /// The certificate that we show, and its key.
 const PAIR: [&str; 2] = ["client_cert_file", "client_key_file"];
 
 /// Reads them into the settings.
-pub(super) fn read(section: &mut Section<'_>, settings: &mut Settings, around: &Surroundings<'_>) {
+pub(super) fn read(section: &mut Section<'_>, settings: &mut Settings, around: &LoadContext<'_>) {
     let report = section.report;
     if let Some(file) = section.string_or_unset("ca_file") {
         let authorities = pem::authorities(report, around, &file);
@@ -38,7 +38,7 @@ pub(super) fn read(section: &mut Section<'_>, settings: &mut Settings, around: &
 }
 
 /// Says what it means not to check certificates.
-pub(super) fn note_unverified(report: &Report<'_>, settings: &Settings, spot: &Spot) {
+pub(super) fn note_unverified(report: &ProblemReport<'_>, settings: &Settings, spot: &KeyLocation) {
     if !settings.transport.is_verified {
         report.note(format!(
             "{}: certificates are not checked: whoever can redirect its traffic can read its login \
@@ -49,15 +49,17 @@ pub(super) fn note_unverified(report: &Report<'_>, settings: &Settings, spot: &S
 }
 
 /// The proxies of the environment, which count for every upstream.
-pub(super) fn environment(report: &Report<'_>, around: &Surroundings<'_>) {
+pub(super) fn environment(report: &ProblemReport<'_>, around: &LoadContext<'_>) {
     let environment = around.environment;
     for (name, proxy) in [
         ("HTTP_PROXY", &environment.http_proxy),
         ("HTTPS_PROXY", &environment.https_proxy),
     ] {
-        let address = proxy.as_ref().map(|proxy| Proxy::address(proxy.reveal()));
+        let address = proxy
+            .as_ref()
+            .map(|proxy| ProxySettings::address(proxy.reveal()));
         if let Some(Err(invalid)) = address {
-            let complaint = Complaint::new(format!("in the environment: {invalid}"));
+            let complaint = ValueError::new(format!("in the environment: {invalid}"));
             report.problem_outside(name, "…", complaint);
         }
     }
@@ -67,16 +69,16 @@ fn proxy(section: &mut Section<'_>, settings: &mut Settings) {
     let Some(text) = section.string("proxy") else {
         return;
     };
-    let complaint = match (text.text.as_str(), Proxy::address(&text.text)) {
+    let complaint = match (text.text.as_str(), ProxySettings::address(&text.text)) {
         ("env", _) => return,
         ("none", _) => {
-            settings.transport.proxy = Proxy::default();
+            settings.transport.proxy = ProxySettings::default();
             return;
         }
         // A word without a scheme would rather be a mistyped "none" than a proxy's name.
         (word, _) if !word.contains("://") => {
-            let complaint = Complaint::new("a proxy is \"env\", \"none\" or http://HOST:PORT");
-            match Proxy::address(word) {
+            let complaint = ValueError::new("a proxy is \"env\", \"none\" or http://HOST:PORT");
+            match ProxySettings::address(word) {
                 Ok(_) if word.contains(['.', ':']) && !word.contains('@') => {
                     complaint.hint(format!("did you mean \"http://{word}\"?"))
                 }
@@ -84,28 +86,28 @@ fn proxy(section: &mut Section<'_>, settings: &mut Settings) {
             }
         }
         (_, Ok(url)) if !url.username().is_empty() || url.password().is_some() => {
-            Complaint::new("a proxy's address carries no login here").hint(
+            ValueError::new("a proxy's address carries no login here").hint(
                 "set HTTPS_PROXY and HTTP_PROXY in the environment, where it may, and \
                  proxy = \"env\"",
             )
         }
         (_, Ok(url)) => {
             let address = Secret::new(url.as_str());
-            settings.transport.proxy = Proxy {
+            settings.transport.proxy = ProxySettings {
                 http: Some(address.clone()),
                 https: Some(address),
                 direct: None,
             };
             return;
         }
-        (_, Err(invalid @ InvalidProxy)) => Complaint::new(invalid.to_string()),
+        (_, Err(invalid @ InvalidProxy)) => ValueError::new(invalid.to_string()),
     };
     section.report.problem(&text.spot, complaint);
 }
 
-fn realm(report: &Report<'_>, text: &Text) -> Option<String> {
+fn realm(report: &ProblemReport<'_>, text: &ConfigText) -> Option<String> {
     if text.text.parse::<Registry>().is_err() {
-        let complaint = Complaint::new("a token service is written HOST or HOST:PORT");
+        let complaint = ValueError::new("a token service is written HOST or HOST:PORT");
         report.problem(&text.spot, complaint);
         return None;
     }
@@ -114,8 +116,7 @@ fn realm(report: &Report<'_>, text: &Text) -> Option<String> {
 
 /// Says which keys cannot matter where no endpoint speaks TLS.
 fn idle_keys(section: &Section<'_>, settings: &Settings) {
-    let is_tls =
-        |endpoint: &Endpoint| matches!(endpoint, Endpoint::Url(url) if url.starts_with("https://"));
+    let is_tls = |endpoint: &EndpointAddress| matches!(endpoint, EndpointAddress::Url(url) if url.starts_with("https://"));
     if settings.endpoints.iter().any(is_tls) {
         return;
     }

@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use super::problem::Complaint;
+use super::problem::ValueError;
 
 const SIZES: [(&str, u64); 9] = [
     ("TiB", 1 << 40),
@@ -25,10 +25,10 @@ const DURATIONS_MS: [(&str, u64); 5] = [
 ];
 
 /// Reads a size in bytes: `10GiB`, or `10GB` for the decimal one.
-pub(super) fn size(text: &str, bounds: &RangeInclusive<u64>) -> Result<u64, Complaint> {
+pub(super) fn size(text: &str, bounds: &RangeInclusive<u64>) -> Result<u64, ValueError> {
     let Some(bytes) = measure(text, &SIZES) else {
         let (number, unit) = split(text);
-        let complaint = Complaint::new(
+        let complaint = ValueError::new(
             "not a size: a whole number and one of B, KB, KiB, MB, MiB, GB, GiB, TB, TiB",
         );
         let guess =
@@ -47,16 +47,19 @@ pub(super) fn size(text: &str, bounds: &RangeInclusive<u64>) -> Result<u64, Comp
         return Ok(bytes);
     }
     let (from, to) = (show(*bounds.start(), &SIZES), show(*bounds.end(), &SIZES));
-    Err(Complaint::new(format!(
+    Err(ValueError::new(format!(
         "it must lie between {from} and {to}"
     )))
 }
 
 /// Reads a duration: `250ms`, `5s`, `2m`, `1h`, `30d`.
-pub(super) fn duration(text: &str, bounds_ms: &RangeInclusive<u64>) -> Result<Duration, Complaint> {
+pub(super) fn duration(
+    text: &str,
+    bounds_ms: &RangeInclusive<u64>,
+) -> Result<Duration, ValueError> {
     let Some(milliseconds) = measure(text, &DURATIONS_MS) else {
         let (number, unit) = split(text);
-        let complaint = Complaint::new("not a duration: a whole number and one of ms, s, m, h, d");
+        let complaint = ValueError::new("not a duration: a whole number and one of ms, s, m, h, d");
         let unit = match unit.to_ascii_lowercase().as_str() {
             _ if number.is_empty() => return Err(complaint),
             "" | "s" | "sec" | "secs" | "second" | "seconds" => "s",
@@ -73,7 +76,7 @@ pub(super) fn duration(text: &str, bounds_ms: &RangeInclusive<u64>) -> Result<Du
     }
     let (start, end) = (*bounds_ms.start(), *bounds_ms.end());
     let (from, to) = (show(start, &DURATIONS_MS), show(end, &DURATIONS_MS));
-    Err(Complaint::new(format!(
+    Err(ValueError::new(format!(
         "it must lie between {from} and {to}"
     )))
 }

@@ -4,22 +4,22 @@ use std::ops::RangeInclusive;
 
 use super::{
     address,
-    credential::{self, Credentials},
-    import::Found,
-    limits::{Limits, Timeouts},
-    load_context::Surroundings,
+    credential::{self, ConfiguredCredentials},
+    import::Located,
+    limits::{LimitsTable, Timeouts},
+    load_context::LoadContext,
     pem,
-    problem::Complaint,
+    problem::ValueError,
     reader::Section,
-    report::{Report, Spot},
+    report::{KeyLocation, ProblemReport},
     transport,
-    value::Text,
+    value::ConfigText,
 };
 use crate::{
     oci::{Registry, UpstreamName},
-    platform::{self, Authority, Code},
+    platform::{self, CertificateAuthority, DiagnosticCode},
     route::Refused,
-    upstream::{Access, Defaults, Keyring, Settings},
+    upstream::{Access, Keyring, Settings, UpstreamDefaults},
 };
 
 /// Bounds of `concurrent_max`.
@@ -27,28 +27,28 @@ const CONCURRENT: RangeInclusive<usize> = 1..=1_024;
 
 /// One table and where it stands.
 #[derive(Debug)]
-pub(super) struct Configured {
+pub(super) struct ConfiguredUpstream {
     pub(super) settings: Settings,
     pub(super) refused: Refused,
-    pub(super) spot: Spot,
+    pub(super) spot: KeyLocation,
     /// Where each endpoint is written.
-    pub(super) endpoint_spots: Vec<Spot>,
+    pub(super) endpoint_spots: Vec<KeyLocation>,
 }
 
 /// What holds for every upstream, configured or not.
 pub(super) fn defaults(
-    limits: &Limits,
+    limits: &LimitsTable,
     timeouts: &Timeouts,
     keyring: Keyring,
-    around: &Surroundings<'_>,
-) -> Defaults {
-    Defaults {
+    around: &LoadContext<'_>,
+) -> UpstreamDefaults {
+    UpstreamDefaults {
         connect_max: timeouts.connect,
         progress_max: timeouts.progress,
         manifest_bytes_max: limits.manifest_bytes_max,
         keyring,
         proxy: around.environment.proxy(),
-        ..Defaults::default()
+        ..UpstreamDefaults::default()
     }
 }
 
@@ -63,27 +63,27 @@ pub(super) fn canonical(name: &str) -> Option<UpstreamName> {
 /// Reads every table.
 pub(super) fn read(
     root: &mut Section<'_>,
-    defaults: &Defaults,
-    credentials: &Credentials,
-    around: &Surroundings<'_>,
-) -> Vec<Configured> {
+    defaults: &UpstreamDefaults,
+    credentials: &ConfiguredCredentials,
+    around: &LoadContext<'_>,
+) -> Vec<ConfiguredUpstream> {
     let report = root.report;
-    let mut read: Vec<Configured> = Vec::new();
+    let mut read: Vec<ConfiguredUpstream> = Vec::new();
     for (name, section) in root.section("upstream").named_sections() {
         if let Some(rest) = section.cut_name() {
-            let complaint = Complaint::new("a name with dots stands in quotes");
+            let complaint = ValueError::new("a name with dots stands in quotes");
             let hint = format!("write [upstream.\"{name}{rest}\"]");
             report.problem(&section.spot, complaint.hint(hint));
             continue;
         }
         let Some(name) = canonical(&name) else {
             let invalid = crate::oci::InvalidUpstreamName;
-            report.problem(&section.spot, Complaint::new(invalid.to_string()));
+            report.problem(&section.spot, ValueError::new(invalid.to_string()));
             continue;
         };
         if let Some(other) = read.iter().find(|other| other.settings.name == name) {
             let other = &other.spot.key;
-            let complaint = Complaint::new(format!("{other} names the same registry, {name}"));
+            let complaint = ValueError::new(format!("{other} names the same registry, {name}"));
             report.problem(&section.spot, complaint);
         }
         read.push(one(section, defaults.for_host(&name), credentials, around));
@@ -94,32 +94,33 @@ pub(super) fn read(
 /// Adds the registries of other programs' files; a table that is written by hand replaces those of
 /// its name.
 pub(super) fn import(
-    report: &Report<'_>,
-    read: &mut Vec<Configured>,
-    imported: &[Found<platform::Upstream>],
-    defaults: &Defaults,
-    around: &Surroundings<'_>,
+    report: &ProblemReport<'_>,
+    read: &mut Vec<ConfiguredUpstream>,
+    imported: &[Located<platform::ImportedUpstream>],
+    defaults: &UpstreamDefaults,
+    around: &LoadContext<'_>,
 ) {
-    let mut known: Vec<(UpstreamName, &Found<platform::Upstream>)> = Vec::new();
+    let mut known: Vec<(UpstreamName, &Located<platform::ImportedUpstream>)> = Vec::new();
     for found in imported {
         let (one, spot) = found;
         let name = canonical(one.name.as_str()).unwrap_or_else(|| one.name.clone());
-        let by_hand =
-            |other: &&Configured| other.settings.name == name && other.spot.imported.is_none();
+        let by_hand = |other: &&ConfiguredUpstream| {
+            other.settings.name == name && other.spot.imported.is_none()
+        };
         if let Some(other) = read.iter().find(by_hand) {
             let (place, key) = (spot.name(), &other.spot.key);
             report.note(format!(
                 "{place}: {key} is written by hand and replaces this"
             ));
         } else if let Some((_, (other, place))) = known.iter().find(|(other, _)| *other == name) {
-            let is_same = platform::Upstream {
+            let is_same = platform::ImportedUpstream {
                 spot: one.spot.clone(),
                 ..other.clone()
             } == *one;
             if !is_same {
                 let place = place.name();
                 let reason = format!("{name} is another registry here than in {place}");
-                let complaint = Complaint::new(reason).code(Code::Duplicate);
+                let complaint = ValueError::new(reason).code(DiagnosticCode::Duplicate);
                 let hint = format!("write [upstream.\"{name}\"], which replaces both");
                 report.problem(spot, complaint.hint(hint));
             }
@@ -137,13 +138,13 @@ pub(super) fn import(
 }
 
 fn equipped(
-    report: &Report<'_>,
+    report: &ProblemReport<'_>,
     mut settings: Settings,
-    (one, spot): &Found<platform::Upstream>,
-    defaults: &Defaults,
-    around: &Surroundings<'_>,
-) -> Configured {
-    let text = |text: &String| Text {
+    (one, spot): &Located<platform::ImportedUpstream>,
+    defaults: &UpstreamDefaults,
+    around: &LoadContext<'_>,
+) -> ConfiguredUpstream {
+    let text = |text: &String| ConfigText {
         text: text.clone(),
         spot: spot.clone(),
     };
@@ -158,14 +159,14 @@ fn equipped(
     if let Some(path) = &one.api_path {
         match api_path(path) {
             Ok(path) => settings.api_path = path,
-            Err(complaint) => report.problem(spot, complaint.code(Code::Value)),
+            Err(complaint) => report.problem(spot, complaint.code(DiagnosticCode::Value)),
         }
     }
     settings.send_ns = one.send_ns;
     let authorities = match &one.authority {
         None => None,
-        Some(Authority::File(path)) => pem::authorities(report, around, &text(path)),
-        Some(Authority::Pem(pem)) => pem::trusted(report, pem, spot),
+        Some(CertificateAuthority::File(path)) => pem::authorities(report, around, &text(path)),
+        Some(CertificateAuthority::Pem(pem)) => pem::trusted(report, pem, spot),
     };
     settings.transport.authorities = authorities.unwrap_or_default();
     if let Some((certificate, key)) = &one.client {
@@ -176,7 +177,7 @@ fn equipped(
     transport::note_unverified(report, &settings, spot);
     settings.equip(&defaults.keyring, None);
     settings.access = usual_access(&settings);
-    Configured {
+    ConfiguredUpstream {
         settings,
         refused: Refused::default(),
         spot: spot.clone(),
@@ -187,9 +188,9 @@ fn equipped(
 fn one(
     mut section: Section<'_>,
     mut settings: Settings,
-    credentials: &Credentials,
-    around: &Surroundings<'_>,
-) -> Configured {
+    credentials: &ConfiguredCredentials,
+    around: &LoadContext<'_>,
+) -> ConfiguredUpstream {
     let report = section.report;
     let endpoint_spots = endpoints(&mut section, &mut settings);
     settings.api_path = section
@@ -210,7 +211,7 @@ fn one(
     settings.concurrent_max = concurrent_max.unwrap_or(settings.concurrent_max);
     let spot = section.spot.clone();
     section.finish();
-    Configured {
+    ConfiguredUpstream {
         settings,
         refused,
         spot,
@@ -225,7 +226,7 @@ pub(super) const REFUSED: [(&str, Refused); 3] = [
     ("stop", Refused::Stop),
 ];
 
-fn endpoints(section: &mut Section<'_>, settings: &mut Settings) -> Vec<Spot> {
+fn endpoints(section: &mut Section<'_>, settings: &mut Settings) -> Vec<KeyLocation> {
     let report = section.report;
     let Some(texts) = section.strings("url") else {
         if !section.has("url") {
@@ -234,34 +235,38 @@ fn endpoints(section: &mut Section<'_>, settings: &mut Settings) -> Vec<Spot> {
         return vec![section.spot.clone()];
     };
     if texts.is_empty() {
-        let complaint = Complaint::new("at least one address is needed");
+        let complaint = ValueError::new("at least one address is needed");
         report.problem(&section.spot_of("url", None), complaint);
     }
     addresses(report, settings, texts)
 }
 
-fn require_host(report: &Report<'_>, spot: &Spot, name: &UpstreamName) {
+fn require_host(report: &ProblemReport<'_>, spot: &KeyLocation, name: &UpstreamName) {
     if !Registry::looks_like(name.as_str()) {
-        let complaint = Complaint::new(format!("\"{name}\" is no host, so it needs a url"));
+        let complaint = ValueError::new(format!("\"{name}\" is no host, so it needs a url"));
         let complaint = complaint.hint("add url = \"https://HOST\"");
-        report.problem(spot, complaint.code(Code::Value));
+        report.problem(spot, complaint.code(DiagnosticCode::Value));
     }
 }
 
 /// Where each of the addresses is written that hold.
-fn addresses(report: &Report<'_>, settings: &mut Settings, texts: Vec<Text>) -> Vec<Spot> {
+fn addresses(
+    report: &ProblemReport<'_>,
+    settings: &mut Settings,
+    texts: Vec<ConfigText>,
+) -> Vec<KeyLocation> {
     let mut spots = Vec::new();
     settings.endpoints.clear();
     for text in texts {
         match address::endpoint(&text.text) {
             Ok(endpoint) if settings.endpoints.contains(&endpoint) => {
-                report.problem(&text.spot, Complaint::new("this address is listed twice"));
+                report.problem(&text.spot, ValueError::new("this address is listed twice"));
             }
             Ok(endpoint) => {
                 settings.endpoints.push(endpoint);
                 spots.push(text.spot);
             }
-            Err(complaint) => report.problem(&text.spot, complaint.code(Code::Value)),
+            Err(complaint) => report.problem(&text.spot, complaint.code(DiagnosticCode::Value)),
         }
     }
     spots
@@ -286,7 +291,7 @@ fn access(section: &mut Section<'_>, settings: &Settings) -> Access {
             access
         }
         Some(None) => {
-            let complaint = Complaint::new("\"per-client\" is not built yet");
+            let complaint = ValueError::new("\"per-client\" is not built yet");
             let complaint = complaint.hint("\"shared\" admits whoever the listener admits");
             section
                 .report
@@ -305,16 +310,16 @@ fn usual_access(settings: &Settings) -> Access {
     }
 }
 
-fn redirect(report: &Report<'_>, text: &Text) -> Option<String> {
+fn redirect(report: &ProblemReport<'_>, text: &ConfigText) -> Option<String> {
     if text.text.parse::<Registry>().is_err() {
-        let complaint = Complaint::new("a host is written HOST or HOST:PORT");
+        let complaint = ValueError::new("a host is written HOST or HOST:PORT");
         report.problem(&text.spot, complaint);
         return None;
     }
     Some(text.text.to_ascii_lowercase())
 }
 
-fn api_path(text: &str) -> Result<String, Complaint> {
+fn api_path(text: &str) -> Result<String, ValueError> {
     let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"/._~-".contains(&byte);
     let elements = text.strip_prefix('/').map(|rest| rest.split('/'));
     let named = |element: &str| !element.is_empty() && element != "." && element != "..";
@@ -323,7 +328,7 @@ fn api_path(text: &str) -> Result<String, Complaint> {
     if is_path || text == "/" {
         return Ok(text.to_owned());
     }
-    Err(Complaint::new(
+    Err(ValueError::new(
         "a path begins with / and has no / at its end, such as /v2",
     ))
 }

@@ -5,21 +5,21 @@ use std::ops::RangeInclusive;
 use toml::{Spanned, de::DeValue};
 
 use super::{
-    problem::Complaint,
-    report::{Report, Spot},
+    problem::ValueError,
+    report::{KeyLocation, ProblemReport},
 };
 
 /// A value of the document with its place in the text.
-pub(super) type Value<'t> = Spanned<DeValue<'t>>;
+pub(super) type TomlValue<'t> = Spanned<DeValue<'t>>;
 
 /// A string and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Text {
+pub(super) struct ConfigText {
     pub(super) text: String,
-    pub(super) spot: Spot,
+    pub(super) spot: KeyLocation,
 }
 
-impl Spot {
+impl KeyLocation {
     pub(super) fn below<T>(&self, key: &str, value: &Spanned<T>) -> Self {
         Self {
             key: self.join(key),
@@ -56,9 +56,13 @@ impl Spot {
 }
 
 /// A string.
-pub(super) fn text(report: &Report<'_>, value: &Value<'_>, spot: Spot) -> Option<Text> {
+pub(super) fn text(
+    report: &ProblemReport<'_>,
+    value: &TomlValue<'_>,
+    spot: KeyLocation,
+) -> Option<ConfigText> {
     match value.get_ref() {
-        DeValue::String(text) => Some(Text {
+        DeValue::String(text) => Some(ConfigText {
             text: text.as_ref().to_owned(),
             spot,
         }),
@@ -80,7 +84,11 @@ pub(super) fn text(report: &Report<'_>, value: &Value<'_>, spot: Spot) -> Option
 }
 
 /// One string or a list of them.
-pub(super) fn strings(report: &Report<'_>, value: &Value<'_>, spot: &Spot) -> Option<Vec<Text>> {
+pub(super) fn strings(
+    report: &ProblemReport<'_>,
+    value: &TomlValue<'_>,
+    spot: &KeyLocation,
+) -> Option<Vec<ConfigText>> {
     match value.get_ref() {
         DeValue::Array(list) => {
             let element = |(index, value)| text(report, value, spot.element(index, value));
@@ -102,10 +110,10 @@ pub(super) fn strings(report: &Report<'_>, value: &Value<'_>, spot: &Spot) -> Op
 
 /// A whole number within bounds.
 pub(super) fn integer(
-    value: &Value<'_>,
+    value: &TomlValue<'_>,
     bounds: &RangeInclusive<usize>,
     wanted: &str,
-) -> Result<usize, Complaint> {
+) -> Result<usize, ValueError> {
     let DeValue::Integer(number) = value.get_ref() else {
         return Err(wrong_type(wanted, value));
     };
@@ -113,12 +121,12 @@ pub(super) fn integer(
     read.filter(|number| bounds.contains(number))
         .ok_or_else(|| {
             let (from, to) = (bounds.start(), bounds.end());
-            Complaint::new(format!("it must lie between {from} and {to}"))
+            ValueError::new(format!("it must lie between {from} and {to}"))
         })
 }
 
 /// Another kind of value stands where `wanted` should.
-pub(super) fn wrong_type(wanted: &str, value: &Value<'_>) -> Complaint {
+pub(super) fn wrong_type(wanted: &str, value: &TomlValue<'_>) -> ValueError {
     let found = match value.get_ref() {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "a whole number",
@@ -128,5 +136,5 @@ pub(super) fn wrong_type(wanted: &str, value: &Value<'_>) -> Complaint {
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
     };
-    Complaint::new(format!("this is {found}; {wanted} is wanted"))
+    ValueError::new(format!("this is {found}; {wanted} is wanted"))
 }

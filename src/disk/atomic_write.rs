@@ -10,7 +10,7 @@ use std::{
 
 /// Who may read what is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Audience {
+pub enum ReadableBy {
     /// Its owner only.
     Owner,
     /// Whom the process's umask admits.
@@ -19,7 +19,7 @@ pub enum Audience {
 
 /// What a path leads to, compared with what is to stand there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum ExistingFile {
     /// Nothing.
     Absent,
     /// The same.
@@ -32,11 +32,11 @@ pub enum Standing {
 ///
 /// # Errors
 /// The system's.
-pub fn standing(path: &Path, text: &str) -> io::Result<Standing> {
+pub fn standing(path: &Path, text: &str) -> io::Result<ExistingFile> {
     match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Standing::Absent),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ExistingFile::Absent),
         Err(error) => return Err(error),
-        Ok(found) if !found.is_file() => return Ok(Standing::Other),
+        Ok(found) if !found.is_file() => return Ok(ExistingFile::Other),
         Ok(_) => {}
     }
     let mut there = Vec::new();
@@ -45,9 +45,9 @@ pub fn standing(path: &Path, text: &str) -> io::Result<Standing> {
         .take(length.saturating_add(1))
         .read_to_end(&mut there)?;
     Ok(if there == text.as_bytes() {
-        Standing::Same
+        ExistingFile::Same
     } else {
-        Standing::Other
+        ExistingFile::Other
     })
 }
 
@@ -56,10 +56,10 @@ pub fn standing(path: &Path, text: &str) -> io::Result<Standing> {
 ///
 /// # Errors
 /// The system's; then what stood there still does.
-pub fn put(path: &Path, text: &str, audience: Audience) -> io::Result<()> {
+pub fn put(path: &Path, text: &str, audience: ReadableBy) -> io::Result<()> {
     let (folder_mode, mode) = match audience {
-        Audience::Owner => (0o700, 0o600),
-        Audience::Everyone => (0o777, 0o666),
+        ReadableBy::Owner => (0o700, 0o600),
+        ReadableBy::Everyone => (0o777, 0o666),
     };
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -106,15 +106,19 @@ mod tests {
     fn what_is_put_is_whole_private_and_alone() {
         let house = tempfile::tempdir().unwrap();
         let path = house.path().join("a/b/file");
-        assert_eq!(standing(&path, "one").unwrap(), Standing::Absent);
-        put(&path, "one", Audience::Owner).unwrap();
+        assert_eq!(standing(&path, "one").unwrap(), ExistingFile::Absent);
+        put(&path, "one", ReadableBy::Owner).unwrap();
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
-        assert_eq!(standing(&path, "one").unwrap(), Standing::Same);
+        assert_eq!(standing(&path, "one").unwrap(), ExistingFile::Same);
         for other in ["", "on", "one more"] {
-            assert_eq!(standing(&path, other).unwrap(), Standing::Other, "{other}");
+            assert_eq!(
+                standing(&path, other).unwrap(),
+                ExistingFile::Other,
+                "{other}"
+            );
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        put(&path, "two", Audience::Owner).unwrap();
+        put(&path, "two", ReadableBy::Owner).unwrap();
         assert_eq!(
             (mode(&path), fs::read_to_string(&path).unwrap().as_str()),
             (0o600, "two")
@@ -128,13 +132,13 @@ mod tests {
         let (target, path) = (house.path().join("target"), house.path().join("file"));
         fs::write(&target, "far").unwrap();
         std::os::unix::fs::symlink(&target, &path).unwrap();
-        assert_eq!(standing(&path, "far").unwrap(), Standing::Other);
-        put(&path, "near", Audience::Everyone).unwrap();
+        assert_eq!(standing(&path, "far").unwrap(), ExistingFile::Other);
+        put(&path, "near", ReadableBy::Everyone).unwrap();
         assert_eq!(fs::read_to_string(&target).unwrap(), "far");
         let folder = house.path().join("folder");
         fs::create_dir(&folder).unwrap();
-        assert_eq!(standing(&folder, "").unwrap(), Standing::Other);
-        put(&folder, "", Audience::Everyone).unwrap_err();
+        assert_eq!(standing(&folder, "").unwrap(), ExistingFile::Other);
+        put(&folder, "", ReadableBy::Everyone).unwrap_err();
         assert_eq!(
             fs::read_dir(house.path()).unwrap().count(),
             3,

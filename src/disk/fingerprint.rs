@@ -9,10 +9,10 @@ use std::{
 /// What a path led to at one moment. Two that are equal mean, as far as can be told without
 /// reading, that the file there has not changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fingerprint(Option<Found>);
+pub struct Fingerprint(Option<ResolvedFile>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Found {
+struct ResolvedFile {
     /// Where the links lead. Kubernetes exchanges a whole folder by turning a link on the way.
     target: PathBuf,
     device: u64,
@@ -30,7 +30,7 @@ pub fn fingerprint(path: &Path) -> Fingerprint {
     let found = || {
         let target = fs::canonicalize(path)?;
         let stat = fs::metadata(&target)?;
-        Ok::<_, std::io::Error>(Found {
+        Ok::<_, std::io::Error>(ResolvedFile {
             target,
             device: stat.dev(),
             inode: stat.ino(),

@@ -13,8 +13,8 @@ use rustix::fs::{FlockOperation, OFlags};
 use rustix::{fd::BorrowedFd, io::ReadWriteFlags};
 
 #[cfg(target_os = "linux")]
-use super::Direct;
-use super::{Disk, Entry, File, Lock, Space, Stat};
+use super::SendFile;
+use super::{Disk, File, FileLock, FolderEntry, Stat, VolumeSpace};
 
 /// Most bytes of one write. For more the kernel takes memory in larger pieces, and on a virtual
 /// machine that gives back what is free those are the ones that it gave back: to get them again may
@@ -92,7 +92,11 @@ impl Disk for RealDisk {
         fs::File::open(path)?.sync_all()
     }
 
-    fn visit(&self, path: &Path, show: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> io::Result<()> {
+    fn visit(
+        &self,
+        path: &Path,
+        show: &mut dyn FnMut(FolderEntry) -> ControlFlow<()>,
+    ) -> io::Result<()> {
         let folder = match fs::read_dir(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             folder => folder?,
@@ -104,22 +108,22 @@ impl Disk for RealDisk {
                 continue;
             };
             let is_folder = kind.is_dir();
-            if (is_folder || kind.is_file()) && show(Entry { name, is_folder }).is_break() {
+            if (is_folder || kind.is_file()) && show(FolderEntry { name, is_folder }).is_break() {
                 break;
             }
         }
         Ok(())
     }
 
-    fn space(&self, path: &Path) -> io::Result<Space> {
+    fn space(&self, path: &Path) -> io::Result<VolumeSpace> {
         let found = rustix::fs::statvfs(path)?;
-        Ok(Space {
+        Ok(VolumeSpace {
             free: found.f_bavail.saturating_mul(found.f_frsize),
             total: found.f_blocks.saturating_mul(found.f_frsize),
         })
     }
 
-    fn lock(&self, path: &Path) -> io::Result<Lock> {
+    fn lock(&self, path: &Path) -> io::Result<FileLock> {
         let file = fs::OpenOptions::new()
             .write(true)
             .create(true)
@@ -128,7 +132,7 @@ impl Disk for RealDisk {
             .custom_flags(no_follow())
             .open(path)?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Lock { _file: file })
+        Ok(FileLock { _file: file })
     }
 }
 
@@ -204,7 +208,7 @@ impl File for RealFile {
     }
 
     #[cfg(target_os = "linux")]
-    fn direct(&self) -> Option<&dyn Direct> {
+    fn direct(&self) -> Option<&dyn SendFile> {
         Some(self)
     }
 
@@ -242,7 +246,7 @@ impl File for RealFile {
 const NEARING_BYTES: usize = 64 * 1024;
 
 #[cfg(target_os = "linux")]
-impl Direct for RealFile {
+impl SendFile for RealFile {
     fn is_near(&self, offset: u64, length: usize) -> bool {
         let last = offset + u64::try_from(length.saturating_sub(1)).unwrap_or_default();
         // The device's read-ahead brings pages in order, so both ends speak for the rest. Where

@@ -53,21 +53,21 @@ pub enum InvalidManifest {
 /// What of a manifest's JSON decides. Descriptors that we cannot verify are an error, for what
 /// they name could never be pulled.
 #[derive(Deserialize)]
-struct Document {
+struct ManifestJson {
     #[serde(rename = "schemaVersion")]
     schema_version: Option<u64>,
     #[serde(rename = "mediaType")]
     media_type: Option<String>,
-    manifests: Option<Vec<Descriptor>>,
-    config: Option<Descriptor>,
-    layers: Option<Vec<Descriptor>>,
-    blobs: Option<Vec<Descriptor>>,
+    manifests: Option<Vec<DescriptorJson>>,
+    config: Option<DescriptorJson>,
+    layers: Option<Vec<DescriptorJson>>,
+    blobs: Option<Vec<DescriptorJson>>,
     #[serde(rename = "fsLayers")]
     fs_layers: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
-struct Descriptor {
+struct DescriptorJson {
     digest: String,
     size: u64,
 }
@@ -93,7 +93,7 @@ impl Manifest {
         bytes: Bytes,
         declared: Option<&MediaType>,
     ) -> Result<Self, InvalidManifest> {
-        let document: Document = serde_json::from_slice(&bytes)
+        let document: ManifestJson = serde_json::from_slice(&bytes)
             .map_err(|error| InvalidManifest::Shape(error.to_string()))?;
         let media_type = document.media_type(declared)?;
         let children = document.children()?;
@@ -126,7 +126,7 @@ impl Manifest {
     }
 }
 
-impl Document {
+impl ManifestJson {
     fn media_type(&self, declared: Option<&MediaType>) -> Result<MediaType, InvalidManifest> {
         if self.fs_layers.is_some() || self.schema_version == Some(1) {
             return Err(InvalidManifest::Schema1);

@@ -8,10 +8,10 @@ const PARTS_MAX: usize = 64;
 
 /// What a `Range` header asks for, before the size is known. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RangeRequest(Vec<Spec>);
+pub struct RangeRequest(Vec<RangeSpec>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Spec {
+enum RangeSpec {
     From(u64),
     Between(u64, u64),
     Last(u64),
@@ -26,7 +26,7 @@ pub struct ByteRange {
 
 /// What a request for ranges comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cut {
+pub enum RangeOutcome {
     /// One part: 206.
     Part(ByteRange),
     /// Several parts that do not touch, in the order asked: 206 multipart.
@@ -53,25 +53,25 @@ impl RangeRequest {
 
     /// Cuts the request to a size: parts outside are dropped, ends are clamped, parts that touch
     /// or overlap are merged where they stand next to each other.
-    pub fn within(&self, size: u64) -> Cut {
+    pub fn within(&self, size: u64) -> RangeOutcome {
         let mut parts: Vec<ByteRange> = Vec::new();
         for part in self.0.iter().filter_map(|spec| spec.within(size)) {
             let full = parts.len() == PARTS_MAX;
             match parts.last_mut() {
                 Some(last) if last.touches(part) => *last = last.join(part),
-                _ if full => return Cut::TooMany,
+                _ if full => return RangeOutcome::TooMany,
                 _ => parts.push(part),
             }
         }
         match *parts.as_slice() {
-            [] => Cut::Outside,
-            [part] => Cut::Part(part),
-            _ => Cut::Parts(parts),
+            [] => RangeOutcome::Outside,
+            [part] => RangeOutcome::Part(part),
+            _ => RangeOutcome::Parts(parts),
         }
     }
 }
 
-impl Spec {
+impl RangeSpec {
     fn within(self, size: u64) -> Option<ByteRange> {
         match self {
             Self::From(first) => ByteRange::between(first, size.checked_sub(1)?),
@@ -116,18 +116,18 @@ impl ByteRange {
 }
 
 /// `A-`, `A-B` with A <= B, or `-N` with N > 0; digits only, no sign.
-fn spec(text: &str) -> Option<Spec> {
+fn spec(text: &str) -> Option<RangeSpec> {
     let number = |digits: &str| {
         let numeric = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         numeric.then(|| digits.parse::<u64>().ok()).flatten()
     };
     let (first, last) = text.split_once('-')?;
     match (first.trim(), last.trim()) {
-        ("", length) => number(length).map(Spec::Last),
-        (first, "") => number(first).map(Spec::From),
+        ("", length) => number(length).map(RangeSpec::Last),
+        (first, "") => number(first).map(RangeSpec::From),
         (first, last) => {
             let (first, last) = (number(first)?, number(last)?);
-            (first <= last).then_some(Spec::Between(first, last))
+            (first <= last).then_some(RangeSpec::Between(first, last))
         }
     }
 }
@@ -141,9 +141,9 @@ mod tests {
     fn cut(value: &str, size: u64) -> Option<Vec<(u64, u64)>> {
         let pairs = |parts: &[ByteRange]| parts.iter().map(|p| (p.first(), p.last())).collect();
         match RangeRequest::from_header(value)?.within(size) {
-            Cut::Part(part) => Some(pairs(&[part])),
-            Cut::Parts(parts) => Some(pairs(&parts)),
-            Cut::Outside | Cut::TooMany => Some(vec![]),
+            RangeOutcome::Part(part) => Some(pairs(&[part])),
+            RangeOutcome::Parts(parts) => Some(pairs(&parts)),
+            RangeOutcome::Outside | RangeOutcome::TooMany => Some(vec![]),
         }
     }
 
@@ -182,8 +182,8 @@ mod tests {
                 .unwrap()
                 .within(1_000_000)
         };
-        assert!(matches!(within(64), Cut::Parts(parts) if parts.len() == 64));
-        assert_eq!(within(65), Cut::TooMany);
+        assert!(matches!(within(64), RangeOutcome::Parts(parts) if parts.len() == 64));
+        assert_eq!(within(65), RangeOutcome::TooMany);
     }
 
     proptest! {

@@ -9,12 +9,12 @@ use super::{Algorithm, Digest};
 #[derive(Clone, Debug)]
 pub struct Verifier {
     want: Digest,
-    state: State,
+    state: HashState,
     seen: u64,
 }
 
 #[derive(Clone, Debug)]
-enum State {
+enum HashState {
     Sha256(Sha256),
     Sha512(Sha512),
 }
@@ -39,8 +39,8 @@ impl Verifier {
     /// Starts at the first byte.
     pub fn new(want: Digest) -> Self {
         let state = match want.algorithm() {
-            Algorithm::Sha256 => State::Sha256(Sha256::new()),
-            Algorithm::Sha512 => State::Sha512(Sha512::new()),
+            Algorithm::Sha256 => HashState::Sha256(Sha256::new()),
+            Algorithm::Sha512 => HashState::Sha512(Sha512::new()),
         };
         Self {
             want,
@@ -52,8 +52,8 @@ impl Verifier {
     /// Takes the next bytes, in order.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.state {
-            State::Sha256(hash) => hash.update(bytes),
-            State::Sha512(hash) => hash.update(bytes),
+            HashState::Sha256(hash) => hash.update(bytes),
+            HashState::Sha512(hash) => hash.update(bytes),
         }
         self.seen += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     }
@@ -66,8 +66,8 @@ impl Verifier {
     /// Compares what passed with what was wanted.
     pub fn finish(self) -> Result<Verified, Mismatch> {
         let got = match self.state {
-            State::Sha256(hash) => Digest::Sha256(hash.finalize().into()),
-            State::Sha512(hash) => Digest::Sha512(hash.finalize().into()),
+            HashState::Sha256(hash) => Digest::Sha256(hash.finalize().into()),
+            HashState::Sha512(hash) => Digest::Sha512(hash.finalize().into()),
         };
         if got == self.want {
             Ok(Verified {

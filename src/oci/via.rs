@@ -24,7 +24,7 @@ pub struct Via(Arc<[Instance]>);
 /// A request that has been here before, or at too many mirrors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("this request goes in a circle: mirrors point at each other, or one at itself")]
-pub struct Circle;
+pub struct ForwardingLoop;
 
 impl Instance {
     /// The process that drew this number.
@@ -53,8 +53,11 @@ impl Via {
     /// say of ourselves, and comes last.
     ///
     /// # Errors
-    /// [`Circle`], if we are among those before us, or these are more than eight.
-    pub fn behind<'a>(&self, values: impl Iterator<Item = &'a [u8]>) -> Result<Self, Circle> {
+    /// [`ForwardingLoop`], if we are among those before us, or these are more than eight.
+    pub fn behind<'a>(
+        &self,
+        values: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<Self, ForwardingLoop> {
         let entries = values.flat_map(|value| value.split(|byte| *byte == b','));
         let before = entries.filter_map(Instance::of).take(MIRRORS_MAX + 1);
         let mut all: Vec<_> = before.collect();
@@ -62,7 +65,7 @@ impl Via {
             return Ok(self.clone());
         }
         if all.len() > MIRRORS_MAX || all.iter().any(|instance| self.0.contains(instance)) {
-            return Err(Circle);
+            return Err(ForwardingLoop);
         }
         all.extend_from_slice(&self.0);
         Ok(Self(all.into()))
@@ -101,7 +104,7 @@ impl fmt::Display for Via {
 mod tests {
     use super::*;
 
-    fn behind(values: &[&str]) -> Result<String, Circle> {
+    fn behind(values: &[&str]) -> Result<String, ForwardingLoop> {
         let own = Via::own(Instance::new(0xa));
         let values = values.iter().map(|value| value.as_bytes());
         own.behind(values).map(|via| via.to_string())
@@ -168,7 +171,7 @@ mod tests {
             vec![&others(5), &others(4)],
             vec![&others(1000)],
         ] {
-            assert_eq!(behind(&values), Err(Circle), "{values:?}");
+            assert_eq!(behind(&values), Err(ForwardingLoop), "{values:?}");
         }
         assert!(behind(&[&others(8)]).is_ok());
         assert!(Via::default().is_empty() && !Via::own(Instance::new(0)).is_empty());

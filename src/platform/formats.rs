@@ -17,11 +17,11 @@ pub(super) mod talos;
 
 use std::str::FromStr;
 
-use super::reading::{kube, location::Text, node::Node};
+use super::reading::{kube, location::SourceText, node::Node};
 
 /// A format that can be imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Format {
+pub enum ImportFormat {
     /// The map of the imageswap webhook.
     Imageswap,
     /// Palette's registry override.
@@ -62,7 +62,7 @@ pub(super) enum Syntax {
     Map,
 }
 
-impl Format {
+impl ImportFormat {
     /// Every format and its name.
     pub const ALL: [(&'static str, Self); 14] = [
         ("imageswap", Self::Imageswap),
@@ -88,7 +88,7 @@ impl Format {
     }
 
     /// What a text is written in, if it is in this format.
-    pub(super) fn syntax(self, text: &Text<'_>, file: &str) -> Syntax {
+    pub(super) fn syntax(self, text: &SourceText<'_>, file: &str) -> Syntax {
         let guess = Syntax::of(text, file);
         match self {
             Self::HostsToml | Self::Containerd | Self::RegistriesConf => Syntax::Toml,
@@ -186,7 +186,7 @@ impl Format {
     }
 }
 
-impl FromStr for Format {
+impl FromStr for ImportFormat {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -197,7 +197,7 @@ impl FromStr for Format {
 
 impl Syntax {
     /// What a text looks like.
-    pub(super) fn of(text: &Text<'_>, file: &str) -> Self {
+    pub(super) fn of(text: &SourceText<'_>, file: &str) -> Self {
         let text = &*text.text;
         let extension = file.rsplit_once('.').map_or("", |(_, extension)| extension);
         let is_yaml = ["yaml", "yml"].contains(&extension);

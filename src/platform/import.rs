@@ -1,21 +1,21 @@
 //! From files to what they say: each document goes to its format, then the whole is checked.
 
 use super::{
-    Fallback, Imported, Options,
+    ImportOptions, Imported, SourceFallback,
     formats::{
-        Format, Syntax, astronomer, calico, containerd, docker, enmasse, hosts_toml, imageswap,
-        k3s, k8ssandra, openshift, palette, registries_conf, talos,
+        ImportFormat, Syntax, astronomer, calico, containerd, docker, enmasse, hosts_toml,
+        imageswap, k3s, k8ssandra, openshift, palette, registries_conf, talos,
     },
     model::{
         docker_auth::{self, REFRESH_USERNAME},
         finish,
     },
     reading::{
-        diagnostic::{Code, Remark},
+        diagnostic::{Diagnostic, DiagnosticCode},
         json,
-        kube::{self, Secrets},
-        location::{Spot, Text},
-        node::{Kind, Node},
+        kube::{self, PullSecrets},
+        location::{Location, SourceText},
+        node::{Node, NodeKind},
         toml, yaml,
     },
 };
@@ -36,52 +36,57 @@ pub struct Input<'t> {
 
 /// What importers are given: one of these for each document.
 #[derive(Clone, Debug)]
-pub(super) enum Piece<'t> {
+pub(super) enum InputDocument<'t> {
     /// A YAML, JSON or TOML document, or one object of a Kubernetes list.
     Node(Node),
     /// A map of `SOURCE::TARGET`.
-    Map(Text<'t>),
+    Map(SourceText<'t>),
 }
 
 /// The documents among pieces, for a format that has no maps.
-pub(super) fn nodes<'p>(pieces: &'p [Piece<'_>]) -> impl Iterator<Item = &'p Node> + Clone {
+pub(super) fn nodes<'p>(pieces: &'p [InputDocument<'_>]) -> impl Iterator<Item = &'p Node> + Clone {
     pieces.iter().filter_map(|piece| match piece {
-        Piece::Node(node) => Some(node),
-        Piece::Map(_) => None,
+        InputDocument::Node(node) => Some(node),
+        InputDocument::Map(_) => None,
     })
 }
 
 /// What importers may ask beyond their own documents.
 #[derive(Debug)]
-pub(super) struct Context<'c> {
-    pub(super) options: &'c Options<'c>,
+pub(super) struct ImportContext<'c> {
+    pub(super) options: &'c ImportOptions<'c>,
     /// The pull Secrets among all files.
-    pub(super) secrets: &'c Secrets,
+    pub(super) secrets: &'c PullSecrets,
 }
 
-impl Context<'_> {
+impl ImportContext<'_> {
     /// Whether names may be had from their own registry although the file says nothing of it.
     pub(super) fn adds_source(&self) -> bool {
-        self.options.fallback == Fallback::Source
+        self.options.fallback == SourceFallback::Source
     }
 
     /// Whether names may be had from their own registry where the file says so.
     pub(super) fn keeps_source(&self) -> bool {
-        self.options.fallback != Fallback::Deny
+        self.options.fallback != SourceFallback::Deny
     }
 }
 
 /// Reads files of one format; `None`: of the format that each says it is in.
-pub fn import(format: Option<Format>, inputs: &[Input<'_>], options: &Options<'_>) -> Imported {
+pub fn import(
+    format: Option<ImportFormat>,
+    inputs: &[Input<'_>],
+    options: &ImportOptions<'_>,
+) -> Imported {
     let mut into = Imported::default();
     let mut other = None;
-    let mut secrets = Secrets::default();
-    let mut sorted: Vec<(Format, Vec<Piece<'_>>)> =
-        Format::ALL.map(|(_, format)| (format, Vec::new())).into();
+    let mut secrets = PullSecrets::default();
+    let mut sorted: Vec<(ImportFormat, Vec<InputDocument<'_>>)> = ImportFormat::ALL
+        .map(|(_, format)| (format, Vec::new()))
+        .into();
     for input in inputs {
         for piece in pieces(format, input, &mut into.remarks) {
-            if let (Some(named), Piece::Node(node)) = (format, &piece) {
-                other = other.or_else(|| Format::of(node).filter(|found| *found != named));
+            if let (Some(named), InputDocument::Node(node)) = (format, &piece) {
+                other = other.or_else(|| ImportFormat::of(node).filter(|found| *found != named));
             }
             let Some(format) = assign(format, &piece, &mut secrets, &mut into.remarks) else {
                 continue;
@@ -92,7 +97,7 @@ pub fn import(format: Option<Format>, inputs: &[Input<'_>], options: &Options<'_
             }
         }
     }
-    let context = Context {
+    let context = ImportContext {
         options,
         secrets: &secrets,
     };
@@ -104,75 +109,83 @@ pub fn import(format: Option<Format>, inputs: &[Input<'_>], options: &Options<'_
     into
 }
 
-fn run(format: Format, pieces: &[Piece<'_>], context: &Context<'_>, into: &mut Imported) {
+fn run(
+    format: ImportFormat,
+    pieces: &[InputDocument<'_>],
+    context: &ImportContext<'_>,
+    into: &mut Imported,
+) {
     let import = match format {
-        Format::Imageswap => imageswap::import::import,
-        Format::Palette => palette::import::import,
-        Format::K8ssandra => k8ssandra::import::import,
-        Format::Calico => calico::import::import,
-        Format::Openshift => openshift::import::import,
-        Format::Enmasse => enmasse::import::import,
-        Format::Astronomer => astronomer::import::import,
-        Format::HostsToml => hosts_toml::import::import,
-        Format::Containerd => containerd::import::import,
-        Format::K3s => k3s::import::import,
-        Format::Talos => talos::import::import,
-        Format::RegistriesConf => registries_conf::import::import,
-        Format::Docker => docker::import::import,
-        Format::DockerConfig => docker_auth::import,
+        ImportFormat::Imageswap => imageswap::import::import,
+        ImportFormat::Palette => palette::import::import,
+        ImportFormat::K8ssandra => k8ssandra::import::import,
+        ImportFormat::Calico => calico::import::import,
+        ImportFormat::Openshift => openshift::import::import,
+        ImportFormat::Enmasse => enmasse::import::import,
+        ImportFormat::Astronomer => astronomer::import::import,
+        ImportFormat::HostsToml => hosts_toml::import::import,
+        ImportFormat::Containerd => containerd::import::import,
+        ImportFormat::K3s => k3s::import::import,
+        ImportFormat::Talos => talos::import::import,
+        ImportFormat::RegistriesConf => registries_conf::import::import,
+        ImportFormat::Docker => docker::import::import,
+        ImportFormat::DockerConfig => docker_auth::import,
     };
     import(pieces, context, into);
 }
 
 /// The text of a file that can be read at all.
-pub(super) fn text<'t>(input: &Input<'t>) -> Result<Text<'t>, Remark> {
+pub(super) fn text<'t>(input: &Input<'t>) -> Result<SourceText<'t>, Diagnostic> {
     let Input { name, bytes, .. } = *input;
-    let start = Spot::start(name);
+    let start = Location::start(name);
     if bytes.len() > INPUT_BYTES_MAX {
         let message = format!("the file is longer than {INPUT_BYTES_MAX} bytes");
-        return Err(Remark::new(Code::File, &start, message).fix("split it"));
+        return Err(Diagnostic::new(DiagnosticCode::File, &start, message).fix("split it"));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let (sound, _) = bytes
             .split_at_checked(error.valid_up_to())
             .unwrap_or_default();
         let sound = String::from_utf8_lossy(sound);
-        let spot = Text::file(name, &sound).at_byte(sound.len());
-        Remark::new(Code::File, &spot, "this is no UTF-8").fix("save the file as UTF-8")
+        let spot = SourceText::file(name, &sound).at_byte(sound.len());
+        Diagnostic::new(DiagnosticCode::File, &spot, "this is no UTF-8")
+            .fix("save the file as UTF-8")
     })?;
-    let text = Text::file(name, text);
+    let text = SourceText::file(name, text);
     match text.text.find('\0') {
         Some(byte) => {
             let spot = text.at_byte(byte);
-            Err(Remark::new(
-                Code::File,
+            Err(Diagnostic::new(
+                DiagnosticCode::File,
                 &spot,
                 "there is a NUL: this is no text",
             ))
         }
-        None if text.text.trim().is_empty() => {
-            Err(Remark::new(Code::File, &start, "the file is empty"))
-        }
+        None if text.text.trim().is_empty() => Err(Diagnostic::new(
+            DiagnosticCode::File,
+            &start,
+            "the file is empty",
+        )),
         None => Ok(text),
     }
 }
 
 /// The documents of a text in some syntax.
 pub(super) fn parse<'t>(
-    text: Text<'t>,
+    text: SourceText<'t>,
     syntax: Syntax,
-    remarks: &mut Vec<Remark>,
-) -> Vec<Piece<'t>> {
+    remarks: &mut Vec<Diagnostic>,
+) -> Vec<InputDocument<'t>> {
     let read = match syntax {
         Syntax::Yaml => yaml::documents(&text).map_err(|remark| vec![remark]),
         Syntax::Json => json::document(&text).map_err(|remark| vec![remark]),
         Syntax::Toml => toml::document(&text).map(|node| vec![node]),
-        Syntax::Map => return vec![Piece::Map(text)],
+        Syntax::Map => return vec![InputDocument::Map(text)],
     };
     match read {
         Ok(documents) => kube::objects(documents, remarks)
             .into_iter()
-            .map(Piece::Node)
+            .map(InputDocument::Node)
             .collect(),
         Err(found) => {
             remarks.extend(found);
@@ -182,10 +195,10 @@ pub(super) fn parse<'t>(
 }
 
 fn pieces<'t>(
-    format: Option<Format>,
+    format: Option<ImportFormat>,
     input: &Input<'t>,
-    remarks: &mut Vec<Remark>,
-) -> Vec<Piece<'t>> {
+    remarks: &mut Vec<Diagnostic>,
+) -> Vec<InputDocument<'t>> {
     let text = match text(input) {
         Ok(text) if is_pem(&text) => Err(other_than_text(input)),
         Err(_) if !input.is_named && is_binary(input.bytes) => Err(other_than_text(input)),
@@ -204,7 +217,7 @@ fn pieces<'t>(
     };
     let pieces = parse(text, syntax, remarks);
     for piece in &pieces {
-        if let Piece::Node(node) = piece {
+        if let InputDocument::Node(node) = piece {
             placeholders(node, remarks);
         }
     }
@@ -212,13 +225,17 @@ fn pieces<'t>(
 }
 
 /// Certificates lie beside what names them, in folders that are given as a whole.
-fn other_than_text(input: &Input<'_>) -> Remark {
+fn other_than_text(input: &Input<'_>) -> Diagnostic {
     let message = "a certificate or a key says nothing about images: it is not read";
-    Remark::new(Code::Skipped, &Spot::start(input.name), message)
+    Diagnostic::new(
+        DiagnosticCode::Skipped,
+        &Location::start(input.name),
+        message,
+    )
 }
 
 /// Whether a text has PEM at its margin, where no format has it.
-fn is_pem(text: &Text<'_>) -> bool {
+fn is_pem(text: &SourceText<'_>) -> bool {
     let mut lines = text.lines();
     lines.any(|(_, line)| line.starts_with("-----BEGIN "))
 }
@@ -231,85 +248,85 @@ fn is_binary(bytes: &[u8]) -> bool {
 
 /// The format of a piece. Pull Secrets go to the others, whatever the format.
 fn assign(
-    format: Option<Format>,
-    piece: &Piece<'_>,
-    secrets: &mut Secrets,
-    remarks: &mut Vec<Remark>,
-) -> Option<Format> {
+    format: Option<ImportFormat>,
+    piece: &InputDocument<'_>,
+    secrets: &mut PullSecrets,
+    remarks: &mut Vec<Diagnostic>,
+) -> Option<ImportFormat> {
     let node = match piece {
-        Piece::Map(text) => {
+        InputDocument::Map(text) => {
             // What Palette has in one line, imageswap has in many.
             let is_list = text.lines().filter(|(_, line)| line.contains("::")).count() == 1
                 && text.text.contains(',');
             let usual = if is_list {
-                Format::Palette
+                ImportFormat::Palette
             } else {
-                Format::Imageswap
+                ImportFormat::Imageswap
             };
             return Some(format.unwrap_or(usual));
         }
-        Piece::Node(node) => node,
+        InputDocument::Node(node) => node,
     };
     if secrets.admit(node, remarks) {
         return None;
     }
-    let found = format.or_else(|| Format::of(node));
+    let found = format.or_else(|| ImportFormat::of(node));
     if found.is_none() {
         remarks.push(if let Some(kind) = kube::kind(node) {
             let message = "objects of this kind are not read";
-            Remark::new(Code::Skipped, &node.spot, message).shown(kind)
+            Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).shown(kind)
         } else {
             let message = "the file does not say which format it is in";
-            let known = Format::ALL.map(|(name, _)| name).join(", ");
+            let known = ImportFormat::ALL.map(|(name, _)| name).join(", ");
             let fix = format!("name the format, `roadstead import FORMAT FILE`: {known}");
-            Remark::new(Code::Kind, &node.spot, message).fix(fix)
+            Diagnostic::new(DiagnosticCode::Kind, &node.spot, message).fix(fix)
         });
     }
     found
 }
 
 /// `E-PLACEHOLDER` for every value that a document's author meant to be replaced.
-pub(super) fn placeholders(node: &Node, remarks: &mut Vec<Remark>) {
+pub(super) fn placeholders(node: &Node, remarks: &mut Vec<Diagnostic>) {
     placeholders_at("", node, remarks);
 }
 
-fn placeholders_at(key: &str, node: &Node, remarks: &mut Vec<Remark>) {
+fn placeholders_at(key: &str, node: &Node, remarks: &mut Vec<Diagnostic>) {
     match &node.kind {
         // This is what Docker calls whoever has a token.
-        Kind::Scalar(scalar) if key == "username" && scalar.text == REFRESH_USERNAME => {}
-        Kind::Scalar(scalar) => {
+        NodeKind::Scalar(scalar) if key == "username" && scalar.text == REFRESH_USERNAME => {}
+        NodeKind::Scalar(scalar) => {
             remarks.extend(placeholder_of(key, &scalar.text, &scalar.start));
         }
-        Kind::Sequence(items) => {
+        NodeKind::Sequence(items) => {
             for item in items {
                 placeholders_at(key, item, remarks);
             }
         }
-        Kind::Mapping(entries) => {
+        NodeKind::Mapping(entries) => {
             for (key, value) in entries {
                 placeholders_at(&key.text, value, remarks);
             }
         }
-        Kind::Null => {}
+        NodeKind::Null => {}
     }
 }
 
 /// `E-PLACEHOLDER`, if a key's text is one. It might be none, but an odd password: such a key's is
 /// not shown.
-pub(super) fn placeholder_of(key: &str, text: &str, spot: &Spot) -> Option<Remark> {
+pub(super) fn placeholder_of(key: &str, text: &str, spot: &Location) -> Option<Diagnostic> {
     let remark = placeholder(text, spot)?;
     let key = key.to_ascii_lowercase();
     let secrets = ["password", "token", "auth"];
     let is_secret = secrets.iter().any(|word| key.ends_with(word));
-    Some(Remark {
+    Some(Diagnostic {
         shown: remark.shown.filter(|_| !is_secret),
         ..remark
     })
 }
 
 /// `E-PLACEHOLDER`, if the text is one.
-pub(super) fn placeholder(text: &str, spot: &Spot) -> Option<Remark> {
-    let remark = || Remark::new(Code::Placeholder, spot, "this is a placeholder");
+pub(super) fn placeholder(text: &str, spot: &Location) -> Option<Diagnostic> {
+    let remark = || Diagnostic::new(DiagnosticCode::Placeholder, spot, "this is a placeholder");
     is_placeholder(text).then(|| remark().shown(text).fix("write the real value"))
 }
 

@@ -6,7 +6,7 @@ use crate::oci::{Digest, Registry, RepositoryName};
 
 /// What can be rendered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Target {
+pub enum RenderFormat {
     /// containerd's `certs.d` folder: `_default`, and one for each registry.
     HostsToml,
     /// containerd's older `config.toml`.
@@ -55,12 +55,12 @@ pub struct Mirror {
     /// The mirror's path prefixes, and the equal registries that each stands for.
     pub aliases: Vec<(String, Vec<Registry>)>,
     /// Digests that the mirror keeps, for formats that pin: `REGISTRY/REPOSITORY`, tag, digest.
-    pub pins: Vec<Pin>,
+    pub pins: Vec<DigestPin>,
 }
 
 /// A tag and what the mirror keeps for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pin {
+pub struct DigestPin {
     /// The canonical name without the tag.
     pub repository: crate::oci::Repository,
     /// The tag.
@@ -71,7 +71,7 @@ pub struct Pin {
 
 /// One file of what was rendered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rendered {
+pub struct RenderedFile {
     /// Below the folder that all of it goes to; plain elements with slashes.
     pub path: String,
     /// What stands in it. Never holds a login of an upstream.
@@ -82,31 +82,31 @@ pub struct Rendered {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rendering {
     /// At least one file.
-    pub files: Vec<Rendered>,
+    pub files: Vec<RenderedFile>,
     /// Sentences: what must be so at the mirror, or cannot be said in this format.
     pub notes: Vec<String>,
 }
 
 /// Writes the configuration.
-pub fn render(target: Target, mirror: &Mirror) -> Rendering {
+pub fn render(target: RenderFormat, mirror: &Mirror) -> Rendering {
     match target {
-        Target::HostsToml => super::formats::hosts_toml::render::render(mirror),
-        Target::ContainerdLegacy => super::formats::containerd::render::render(mirror),
-        Target::K3s => super::formats::k3s::render::render(mirror),
-        Target::Talos => super::formats::talos::render::render(mirror),
-        Target::RegistriesConf => super::formats::registries_conf::render::render(mirror),
-        Target::Docker => super::formats::docker::render::render(mirror),
-        Target::Idms => super::formats::openshift::render::render(mirror),
-        Target::Imageswap => super::formats::imageswap::render::render(mirror),
-        Target::Palette => super::formats::palette::render::render(mirror),
-        Target::K8ssandra => super::formats::k8ssandra::render::render(mirror),
-        Target::Calico => super::formats::calico::render::render(mirror),
-        Target::Enmasse => super::formats::enmasse::render::render(mirror),
-        Target::Astronomer => super::formats::astronomer::render::render(mirror),
+        RenderFormat::HostsToml => super::formats::hosts_toml::render::render(mirror),
+        RenderFormat::ContainerdLegacy => super::formats::containerd::render::render(mirror),
+        RenderFormat::K3s => super::formats::k3s::render::render(mirror),
+        RenderFormat::Talos => super::formats::talos::render::render(mirror),
+        RenderFormat::RegistriesConf => super::formats::registries_conf::render::render(mirror),
+        RenderFormat::Docker => super::formats::docker::render::render(mirror),
+        RenderFormat::Idms => super::formats::openshift::render::render(mirror),
+        RenderFormat::Imageswap => super::formats::imageswap::render::render(mirror),
+        RenderFormat::Palette => super::formats::palette::render::render(mirror),
+        RenderFormat::K8ssandra => super::formats::k8ssandra::render::render(mirror),
+        RenderFormat::Calico => super::formats::calico::render::render(mirror),
+        RenderFormat::Enmasse => super::formats::enmasse::render::render(mirror),
+        RenderFormat::Astronomer => super::formats::astronomer::render::render(mirror),
     }
 }
 
-impl Target {
+impl RenderFormat {
     /// Everything that can be rendered, by its name.
     pub const ALL: [(&'static str, Self); 13] = [
         ("hosts-toml", Self::HostsToml),
@@ -125,7 +125,7 @@ impl Target {
     ];
 }
 
-impl FromStr for Target {
+impl FromStr for RenderFormat {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -168,7 +168,7 @@ impl Rendering {
     pub(super) fn one(path: &str, text: String) -> Self {
         let path = path.to_owned();
         Self {
-            files: vec![Rendered { path, text }],
+            files: vec![RenderedFile { path, text }],
             notes: Vec::new(),
         }
     }

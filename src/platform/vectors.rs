@@ -10,16 +10,20 @@ use super::*;
 pub(super) use super::formats::k8ssandra::vectors::BASE as K8SSANDRA_BASE;
 
 /// Options as most tests have them: nothing is given, and nobody is the mirror.
-pub(super) const OPTIONS: Options<'static> = Options {
+pub(super) const OPTIONS: ImportOptions<'static> = ImportOptions {
     baseline: None,
     internal_registry: None,
-    fallback: Fallback::Auto,
+    fallback: SourceFallback::Auto,
     own: &|_registry| false,
     is_own_guessed: false,
 };
 
 /// Imports texts under their names.
-pub(super) fn read(format: Format, files: &[(&str, &str)], options: &Options<'_>) -> Imported {
+pub(super) fn read(
+    format: ImportFormat,
+    files: &[(&str, &str)],
+    options: &ImportOptions<'_>,
+) -> Imported {
     let inputs: Vec<_> = files
         .iter()
         .map(|(name, text)| Input {
@@ -52,11 +56,11 @@ pub(super) fn outcome(table: &Table, image: &str) -> Vec<String> {
 }
 
 /// A row: its id, the name that a node asks for, and where it leads.
-pub(super) type Row = (&'static str, &'static str, &'static [&'static str]);
+pub(super) type ExpectedRoute = (&'static str, &'static str, &'static [&'static str]);
 
 /// Checks rows one by one.
 #[track_caller]
-pub(super) fn check(imported: &Imported, rows: &[Row]) {
+pub(super) fn check(imported: &Imported, rows: &[ExpectedRoute]) {
     let table = table(imported);
     for (id, image, want) in rows {
         assert_eq!(outcome(&table, image), *want, "{id}: {image}");
@@ -65,13 +69,13 @@ pub(super) fn check(imported: &Imported, rows: &[Row]) {
 
 /// The remarks as they are printed.
 pub(super) fn lines(imported: &Imported) -> Vec<String> {
-    imported.remarks.iter().map(Remark::to_string).collect()
+    imported.remarks.iter().map(Diagnostic::to_string).collect()
 }
 
 /// The remarks as `LINE:COLUMN CODE`.
 pub(super) fn codes(imported: &Imported) -> Vec<String> {
-    let line = |remark: &Remark| {
-        let Spot { line, column, .. } = remark.spot;
+    let line = |remark: &Diagnostic| {
+        let Location { line, column, .. } = remark.spot;
         format!("{line}:{column} {}", remark.code.as_str())
     };
     imported.remarks.iter().map(line).collect()
@@ -125,8 +129,11 @@ fn files_of_programs_that_are_not_read_are_refused_by_name() {
             is_named: true,
         };
         let imported = import(None, &[input], &OPTIONS);
-        let found = imported.remarks.iter().find(|one| one.code == Code::Kind);
-        let line = found.map(Remark::to_string).unwrap_or_default();
+        let found = imported
+            .remarks
+            .iter()
+            .find(|one| one.code == DiagnosticCode::Kind);
+        let line = found.map(Diagnostic::to_string).unwrap_or_default();
         assert!(
             imported.is_refused() && line.contains("hosts-toml"),
             "{line}"
@@ -150,7 +157,7 @@ fn certificates_in_a_folder_do_not_matter_and_are_errors_by_name() {
             bytes,
             is_named,
         });
-        let imported = import(Some(Format::HostsToml), &inputs, &OPTIONS);
+        let imported = import(Some(ImportFormat::HostsToml), &inputs, &OPTIONS);
         let last = if is_named { "E-FILE" } else { "I-SKIPPED" };
         let found = imported.remarks.iter().map(|one| one.code.as_str());
         assert_eq!(found.collect::<Vec<_>>(), ["I-SKIPPED", last]);
@@ -161,6 +168,6 @@ fn certificates_in_a_folder_do_not_matter_and_are_errors_by_name() {
         bytes: b"# \xe4\n",
         is_named: false,
     };
-    let imported = import(Some(Format::HostsToml), &[latin], &OPTIONS);
+    let imported = import(Some(ImportFormat::HostsToml), &[latin], &OPTIONS);
     assert_eq!(codes(&imported), ["1:3 E-FILE"]);
 }

@@ -5,8 +5,8 @@ mod toml;
 
 use std::{collections::HashSet, path::Path};
 
-use self::toml::{Toml, duration, list, string};
-use super::{Alias, Authority, Imported, Upstream};
+use self::toml::{TomlWriter, duration, list, string};
+use super::{CertificateAuthority, Imported, ImportedUpstream, RegistryAlias};
 use crate::{
     route::{
         Action, Library, MatchText, RefKind, Refused, RewriteText, RuleText, TargetText, Unmatched,
@@ -16,7 +16,7 @@ use crate::{
 
 /// A configuration, and the files that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
+pub struct WrittenConfig {
     /// TOML that `serve` accepts as it is.
     pub toml: String,
     /// What belongs into the folder that was given, if one was.
@@ -38,9 +38,9 @@ pub struct SecretFile {
 
 /// Writes the configuration. Logins and certificates go to files in `secrets_folder`, which the
 /// configuration names as it is given here; without one they stand in comments, without secrets.
-pub fn write(imported: &Imported, secrets_folder: Option<&str>) -> Written {
-    let mut toml = Toml::default();
-    let mut folder = Folder {
+pub fn write(imported: &Imported, secrets_folder: Option<&str>) -> WrittenConfig {
+    let mut toml = TomlWriter::default();
+    let mut folder = SecretsFolder {
         path: secrets_folder,
         files: Vec::new(),
         names: HashSet::new(),
@@ -56,13 +56,14 @@ pub fn write(imported: &Imported, secrets_folder: Option<&str>) -> Written {
     aliases(&mut toml, &imported.aliases);
     let mut authorities_left_out = 0;
     for one in &imported.upstreams {
-        authorities_left_out += usize::from(upstream(&mut toml, one, &mut folder) == CaFile::None);
+        authorities_left_out +=
+            usize::from(upstream(&mut toml, one, &mut folder) == CaFileState::None);
     }
     let logins_left_out = credentials::write(&mut toml, &imported.logins, &mut folder);
     for one in &imported.routes {
         route(&mut toml, one);
     }
-    Written {
+    WrittenConfig {
         toml: toml.into_text(),
         files: folder.files,
         logins_left_out,
@@ -71,7 +72,7 @@ pub fn write(imported: &Imported, secrets_folder: Option<&str>) -> Written {
 }
 
 /// Where secrets go.
-struct Folder<'f> {
+struct SecretsFolder<'f> {
     path: Option<&'f str>,
     files: Vec<SecretFile>,
     names: HashSet<String>,
@@ -80,7 +81,7 @@ struct Folder<'f> {
 /// Longest name of a file before its ending, in characters; file systems end at 255 bytes.
 const STEM_CHARS_MAX: usize = 200;
 
-impl Folder<'_> {
+impl SecretsFolder<'_> {
     /// Adds a file that is called after what it is for; its path, if there is a folder.
     fn add(&mut self, subject: &str, ending: &str, text: &str) -> Option<String> {
         let path = self.path?;
@@ -104,12 +105,12 @@ impl Folder<'_> {
 
 /// Whether an upstream's authorities, if it has some, have a file.
 #[derive(PartialEq, Eq)]
-enum CaFile {
+enum CaFileState {
     Fine,
     None,
 }
 
-fn aliases(toml: &mut Toml, aliases: &[Alias]) {
+fn aliases(toml: &mut TomlWriter, aliases: &[RegistryAlias]) {
     if !aliases.is_empty() {
         toml.gap();
         toml.line("[aliases]");
@@ -122,8 +123,12 @@ fn aliases(toml: &mut Toml, aliases: &[Alias]) {
     }
 }
 
-fn upstream(toml: &mut Toml, upstream: &Upstream, folder: &mut Folder<'_>) -> CaFile {
-    let Upstream {
+fn upstream(
+    toml: &mut TomlWriter,
+    upstream: &ImportedUpstream,
+    folder: &mut SecretsFolder<'_>,
+) -> CaFileState {
+    let ImportedUpstream {
         name,
         urls,
         api_path,
@@ -146,10 +151,10 @@ fn upstream(toml: &mut Toml, upstream: &Upstream, folder: &mut Folder<'_>) -> Ca
     }
     let ca_file = match authority {
         None => Ok(None),
-        Some(Authority::File(path)) => Ok(Some(path.clone())),
-        Some(Authority::Pem(pem)) => {
+        Some(CertificateAuthority::File(path)) => Ok(Some(path.clone())),
+        Some(CertificateAuthority::Pem(pem)) => {
             let path = folder.add(name.as_str(), "-ca.pem", pem);
-            path.map(Some).ok_or(CaFile::None)
+            path.map(Some).ok_or(CaFileState::None)
         }
     };
     match &ca_file {
@@ -164,10 +169,10 @@ fn upstream(toml: &mut Toml, upstream: &Upstream, folder: &mut Folder<'_>) -> Ca
     if !is_verified {
         toml.entry("tls_verify", "false");
     }
-    ca_file.map_or_else(|none| none, |_path| CaFile::Fine)
+    ca_file.map_or_else(|none| none, |_path| CaFileState::Fine)
 }
 
-fn route(toml: &mut Toml, route: &RuleText) {
+fn route(toml: &mut TomlWriter, route: &RuleText) {
     let RuleText {
         matches,
         ref_kind,
@@ -277,18 +282,18 @@ fn one_or_list(values: Vec<String>) -> String {
 mod tests {
     use super::*;
     use crate::{
-        platform::{Spot, reading::location::Text},
-        upstream::{Credential, Source},
+        platform::{Location, reading::location::SourceText},
+        upstream::{Credential, CredentialSource},
     };
 
     fn imported() -> Imported {
         let mut imported = Imported::default();
-        let at = |line| Text::file("a.yaml", "").at(line, 3);
+        let at = |line| SourceText::file("a.yaml", "").at(line, 3);
         let hub = "docker.io".parse().unwrap();
         imported.alias(&at(1), "airgap/docker.io", &hub);
         let upstream = imported.upstream(&at(2), "r.example:5000").unwrap();
         upstream.urls = vec!["http://r.example:5000".to_owned()];
-        upstream.authority = Some(Authority::Pem("PEM".to_owned()));
+        upstream.authority = Some(CertificateAuthority::Pem("PEM".to_owned()));
         let secret = || Secret::new("canary");
         let password = Credential::Password {
             username: "robot$a".to_owned(),
@@ -299,12 +304,12 @@ mod tests {
         let helper = "t.example".parse().unwrap();
         imported.entry(
             &at(5),
-            crate::upstream::Entry {
+            crate::upstream::KeyringEntry {
                 place: helper,
-                source: Source::helper("ecr-login", "t.example"),
+                source: CredentialSource::helper("ecr-login", "t.example"),
             },
         );
-        let odd = Spot::start("odd\n[server]");
+        let odd = Location::start("odd\n[server]");
         let to = ["r.example:5000/a/{repository}", "source"];
         imported.route(&odd, "docker.io", &to).library = Library::Keep;
         imported.route_by(&at(7), MatchText::Regex(r"a\.b/(c)".to_owned()), &[]);
@@ -313,7 +318,7 @@ mod tests {
 
     #[test]
     fn it_reads_well() {
-        let Written { toml, files, .. } = write(&imported(), Some("/s"));
+        let WrittenConfig { toml, files, .. } = write(&imported(), Some("/s"));
         let want = r#"
 [aliases]
 # a.yaml:1:3
@@ -376,7 +381,7 @@ action = "deny"
 
     #[test]
     fn files_have_names_of_their_own() {
-        let mut folder = Folder {
+        let mut folder = SecretsFolder {
             path: Some("s"),
             files: Vec::new(),
             names: HashSet::new(),

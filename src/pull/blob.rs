@@ -12,9 +12,9 @@ use super::{
 use crate::{
     oci::{Digest, Origin, Reference},
     route::{Candidate, Named},
-    store::Kept,
+    store::KeptBlob,
     upstream::Upstream,
-    wire::{Growing, State},
+    wire::{GrowingFile, GrowthState},
 };
 
 /// Most flights one request joins before it gives up: each one is somebody else's that failed for
@@ -36,11 +36,11 @@ pub struct BlobAnswer {
 #[derive(Clone, Debug)]
 pub enum BlobBody {
     /// In the store.
-    Kept(Kept),
+    Kept(KeptBlob),
     /// On their way.
     Arriving {
         /// The file they are written to.
-        file: Growing,
+        file: GrowingFile,
         /// The whole size, if upstream or a manifest told.
         size: Option<u64>,
     },
@@ -231,7 +231,7 @@ async fn measured(mut found: BlobAnswer, wait_max: Duration) -> BlobAnswer {
     if let BlobBody::Arriving { file, size } = &mut found.body
         && size.is_none()
         && let Ok(level) = timeout(wait_max, file.reach(u64::MAX)).await
-        && level.state == State::Whole
+        && level.state == GrowthState::Whole
     {
         *size = Some(level.readable);
     }

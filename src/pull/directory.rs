@@ -8,7 +8,7 @@ use crate::{
     oci::UpstreamName,
     route::{Refused, Table},
     telemetry::Metrics,
-    upstream::{Access, BuildError, Defaults, NamedBy, Settings, Transport, Upstream},
+    upstream::{Access, BuildError, NamedBy, Settings, Transport, Upstream, UpstreamDefaults},
 };
 
 /// Most upstreams without an `[upstream]` table. Only a route from `*` to `source` can lead to
@@ -22,7 +22,7 @@ const OTHER: &str = "other";
 pub struct Directory {
     configured: HashMap<UpstreamName, Known>,
     others: Mutex<Others>,
-    defaults: Defaults,
+    defaults: UpstreamDefaults,
     metrics: Arc<Metrics>,
 }
 
@@ -52,7 +52,7 @@ impl Directory {
     /// An upstream whose client cannot be built.
     pub fn new(
         configured: Vec<(Settings, Refused)>,
-        defaults: Defaults,
+        defaults: UpstreamDefaults,
         metrics: Arc<Metrics>,
         previous: Option<&Self>,
     ) -> Result<Self, BuildError> {
@@ -221,7 +221,7 @@ mod tests {
     use crate::{
         route::Unmatched,
         tls::Identity,
-        upstream::{Endpoint, Proxy},
+        upstream::{EndpointAddress, ProxySettings},
     };
 
     fn metrics() -> Arc<Metrics> {
@@ -238,14 +238,14 @@ mod tests {
 
     /// A configured upstream, changed.
     fn one(text: &str, change: impl FnOnce(&mut Settings)) -> (Settings, Refused) {
-        let mut settings = Defaults::default().for_host(&name(text));
+        let mut settings = UpstreamDefaults::default().for_host(&name(text));
         change(&mut settings);
         (settings, Refused::Auto)
     }
 
     fn next(
         configured: Vec<(Settings, Refused)>,
-        defaults: Defaults,
+        defaults: UpstreamDefaults,
         previous: &Directory,
     ) -> Directory {
         let metrics = Arc::clone(&previous.metrics);
@@ -262,7 +262,8 @@ mod tests {
     fn upstreams_that_did_not_change_go_on() {
         let patient = |settings: &mut Settings| settings.concurrent_max = 3;
         let configured = vec![one("a.example", |_| {}), one("b.example", |_| {})];
-        let first = Directory::new(configured, Defaults::default(), metrics(), None).unwrap();
+        let first =
+            Directory::new(configured, UpstreamDefaults::default(), metrics(), None).unwrap();
         for host in ["quay.io", "ghcr.io", "c.example"] {
             assert!(shares(&first, &first, host));
         }
@@ -272,7 +273,7 @@ mod tests {
             one("quay.io", |_| {}),
             one("ghcr.io", patient),
         ];
-        let second = next(configured, Defaults::default(), &first);
+        let second = next(configured, UpstreamDefaults::default(), &first);
         for (host, want) in [
             ("a.example", true),
             ("b.example", false),
@@ -294,21 +295,22 @@ mod tests {
             (Refused::Auto, Refused::Stop)
         );
         // What nobody asked for in between is not lost.
-        let third = next(Vec::new(), Defaults::default(), &first);
-        let fourth = next(Vec::new(), Defaults::default(), &third);
+        let third = next(Vec::new(), UpstreamDefaults::default(), &first);
+        let fourth = next(Vec::new(), UpstreamDefaults::default(), &third);
         assert!(shares(&first, &fourth, "c.example"));
     }
 
     #[test]
     fn other_defaults_make_other_upstreams() {
-        let first = Directory::new(Vec::new(), Defaults::default(), metrics(), None).unwrap();
+        let first =
+            Directory::new(Vec::new(), UpstreamDefaults::default(), metrics(), None).unwrap();
         assert!(shares(&first, &first, "quay.io"));
-        let proxied = Defaults {
-            proxy: Proxy {
+        let proxied = UpstreamDefaults {
+            proxy: ProxySettings {
                 direct: Some("corp".into()),
-                ..Proxy::default()
+                ..ProxySettings::default()
             },
-            ..Defaults::default()
+            ..UpstreamDefaults::default()
         };
         let second = next(Vec::new(), proxied, &first);
         assert!(!shares(&first, &second, "quay.io"));
@@ -331,20 +333,25 @@ mod tests {
         let made = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
         let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
         let weak = one("a.example", |settings| {
-            settings.endpoints = vec![Endpoint::Url("https://a.example".into())];
+            settings.endpoints = vec![EndpointAddress::Url("https://a.example".into())];
             settings.transport.is_verified = false;
             settings.transport.identity = Some(Identity::from_pem(&chain, &key).unwrap());
         });
         let plain = one("b.example", |_| {});
         let metrics = metrics();
         let configured = vec![weak, plain];
-        let first =
-            Directory::new(configured, Defaults::default(), Arc::clone(&metrics), None).unwrap();
+        let first = Directory::new(
+            configured,
+            UpstreamDefaults::default(),
+            Arc::clone(&metrics),
+            None,
+        )
+        .unwrap();
         let seen = |what: &str| metrics.render().contains(what);
         assert!(seen("tls_unverified{upstream=\"a.example\"} 1"));
         assert!(seen("expires_seconds{owner=\"upstream a.example\"}"));
         assert!(!seen("tls_unverified{upstream=\"b.example\"}"));
-        let second = next(Vec::new(), Defaults::default(), &first);
+        let second = next(Vec::new(), UpstreamDefaults::default(), &first);
         assert!(!seen("tls_unverified") && !seen("expires_seconds"));
         assert!(second.configured.is_empty());
     }

@@ -11,7 +11,7 @@ use crate::{
     oci::{Digest, Origin, Reference, Tag},
     route::{Candidate, Decision, Named, Table},
     store::Store,
-    upstream::Source,
+    upstream::CredentialSource,
 };
 
 /// What a reference comes to; `explain --json` prints this.
@@ -229,8 +229,8 @@ fn line(
     };
     let entry = known.upstream.entry(&candidate.name);
     let credential = entry.map(|entry| match &entry.source {
-        Source::Given(credential) => credential.username().to_owned(),
-        Source::Helper { name, .. } => format!("docker-credential-{name}"),
+        CredentialSource::Given(credential) => credential.username().to_owned(),
+        CredentialSource::Helper { name, .. } => format!("docker-credential-{name}"),
     });
     Some(CandidateLine {
         upstream: known.upstream.authority(),

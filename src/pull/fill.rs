@@ -19,7 +19,7 @@ use crate::{
     store::Store,
     tasks::Tasks,
     telemetry::Metrics,
-    wire::State,
+    wire::GrowthState,
 };
 
 /// Blobs up to this size are verified before their first byte leaves, in bytes.
@@ -152,7 +152,7 @@ impl Fill {
         let said = said.ok().and_then(|said| said.clone());
         let mut arrival = said.unwrap_or(Err(PullError::Abandoned))?;
         if let BlobBody::Arriving { file, size } = &mut arrival.body
-            && file.level().state == State::Whole
+            && file.level().state == GrowthState::Whole
         {
             // What is proven knows better than what upstream announced.
             *size = Some(file.level().readable);

@@ -11,8 +11,8 @@ use super::{Item, PullError, Puller, freshness::Policy, memo::Memo};
 use crate::{
     oci::{Digest, Origin, Reference, Tag, Via},
     route::{Candidate, Decision, Named},
-    store::Standing,
-    upstream::Ask,
+    store::Provenance,
+    upstream::RequestContext,
 };
 
 /// What the routes decided of a name's tags, and of its digests, which all go one way.
@@ -183,7 +183,7 @@ impl Puller {
         for candidate in order {
             let origin = origin(&candidate);
             let absent = self.0.absent.contains_key(&(origin.clone(), item.clone()));
-            if !absent || self.0.store.standing(digest, &origin).await? != Standing::Stranger {
+            if !absent || self.0.store.standing(digest, &origin).await? != Provenance::Stranger {
                 reachable.push(candidate);
             }
         }
@@ -205,7 +205,7 @@ impl Puller {
         for candidate in self.0.table.origins(named) {
             // A disk that cannot be read knows nobody.
             let standing = self.0.store.standing(digest, &origin(&candidate)).await;
-            if standing.is_ok_and(|standing| standing != Standing::Stranger) {
+            if standing.is_ok_and(|standing| standing != Provenance::Stranger) {
                 order.push(candidate);
             }
         }
@@ -232,8 +232,12 @@ pub(super) fn there<'a>(candidate: &'a Candidate, tag: &'a Tag) -> &'a Tag {
 }
 
 /// What to ask a candidate for.
-pub(super) fn ask<'a>(candidate: &'a Candidate, via: &'a Via, deadline: Instant) -> Ask<'a> {
-    Ask {
+pub(super) fn ask<'a>(
+    candidate: &'a Candidate,
+    via: &'a Via,
+    deadline: Instant,
+) -> RequestContext<'a> {
+    RequestContext {
         name: &candidate.name,
         registry: &candidate.registry,
         via,

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     oci::{Digest, Manifest, Origin, Reference, Tag},
     route::Named,
-    upstream::{Referrers, TagPage, Upstream},
+    upstream::{Referrers, TagPageRequest, Upstream},
 };
 
 /// Most tags of one answer.
@@ -67,7 +67,7 @@ impl Puller {
             return self.kept_tags(named, page, &lead).await;
         }
         let deadline = Instant::now() + self.0.settings.manifest_max;
-        let wanted = &TagPage {
+        let wanted = &TagPageRequest {
             n: Some(page.count),
             last: page.after.clone(),
         };

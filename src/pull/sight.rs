@@ -3,7 +3,7 @@
 use super::{PullError, Puller};
 use crate::{
     oci::{Digest, Origin, UpstreamName},
-    store::Standing,
+    store::Provenance,
 };
 
 impl Puller {
@@ -17,8 +17,8 @@ impl Puller {
         for origin in origins {
             let standing = store.standing(digest, origin).await?;
             let confirmed_by = match standing {
-                Standing::Named => store.confirmed_by(digest).await?,
-                Standing::Confirmed | Standing::Stranger => Vec::new(),
+                Provenance::Named => store.confirmed_by(digest).await?,
+                Provenance::Confirmed | Provenance::Stranger => Vec::new(),
             };
             let is_public = |name: &UpstreamName| self.0.directory.is_public(name);
             if opens(standing, origin, &confirmed_by, is_public) {
@@ -33,15 +33,15 @@ impl Puller {
 /// merely name it may do so if the bytes came from a public upstream or from its own, because a
 /// forged manifest in one upstream must not open what another keeps private.
 fn opens(
-    standing: Standing,
+    standing: Provenance,
     origin: &Origin,
     confirmed_by: &[Origin],
     is_public: impl Fn(&UpstreamName) -> bool,
 ) -> bool {
     match standing {
-        Standing::Confirmed => true,
-        Standing::Stranger => false,
-        Standing::Named => confirmed_by.iter().any(|source| match (source, origin) {
+        Provenance::Confirmed => true,
+        Provenance::Stranger => false,
+        Provenance::Named => confirmed_by.iter().any(|source| match (source, origin) {
             (Origin::Upstream { upstream, .. }, Origin::Upstream { upstream: own, .. }) => {
                 upstream == own || is_public(upstream)
             }
@@ -62,13 +62,13 @@ mod tests {
             name: "a/b".parse().unwrap(),
         };
         let public = |name: &UpstreamName| name.as_str() == "public";
-        let named = |by: &str| opens(Standing::Named, &of("mine"), &[of(by)], public);
+        let named = |by: &str| opens(Provenance::Named, &of("mine"), &[of(by)], public);
         assert!(!named("private"));
         assert!(named("public"));
         assert!(named("mine"));
-        assert!(opens(Standing::Confirmed, &of("mine"), &[], public));
+        assert!(opens(Provenance::Confirmed, &of("mine"), &[], public));
         assert!(!opens(
-            Standing::Stranger,
+            Provenance::Stranger,
             &of("mine"),
             &[of("public")],
             public

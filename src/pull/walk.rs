@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::PullError;
 use crate::{
     route::Refused,
-    upstream::{Breach, UpstreamError},
+    upstream::{ProtocolViolation, UpstreamError},
 };
 
 /// Registries that answer 401 or 403 for what does not exist.
@@ -120,7 +120,7 @@ impl Walk {
             },
             (None, Some(source), _) => match &*source {
                 UpstreamError::Breach {
-                    breach: Breach::Schema1,
+                    breach: ProtocolViolation::Schema1,
                     ..
                 } => PullError::Schema1,
                 _ => PullError::Breach(source),

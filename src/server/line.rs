@@ -14,7 +14,7 @@ use super::{
     deadline::{Pulse, Way},
     stream::Stream,
 };
-use crate::wire::Lane;
+use crate::wire::SendfileQueue;
 
 /// What reads along with a protocol's parser, to know where it is.
 pub(super) trait Scan {
@@ -36,7 +36,7 @@ pub(super) trait Scan {
 pub(super) struct Line<R> {
     /// Some until the drop.
     stream: Option<Stream>,
-    lane: Option<Lane>,
+    lane: Option<SendfileQueue>,
     scanner: R,
     pulse: Arc<Pulse>,
 }
@@ -52,7 +52,7 @@ impl<R: Scan> Line<R> {
     }
 
     /// Where stretches of files may leave by.
-    pub(super) fn lane(&self) -> Option<Lane> {
+    pub(super) fn lane(&self) -> Option<SendfileQueue> {
         self.lane.clone()
     }
 

@@ -29,7 +29,7 @@ use crate::{
     disk::{Disk, File, RealDisk},
     tasks::Tasks,
     telemetry::{Metrics, log::Remote},
-    wire::{Body, Lane, Part, Tide},
+    wire::{Body, BodyPart, FileProgress, SendfileQueue},
 };
 
 /// The one deadline of all scenes; only a failing test reaches it.
@@ -64,9 +64,9 @@ struct Stage {
     /// Ten digits.
     file: Arc<dyn File>,
     /// The lane of another connection.
-    stray: Mutex<Option<Lane>>,
+    stray: Mutex<Option<SendfileQueue>>,
     /// How many of them `/growing` may read.
-    tide: Mutex<Option<Tide>>,
+    tide: Mutex<Option<FileProgress>>,
     /// `/wait` answers once for each permit.
     gate: Semaphore,
     /// A permit for each `/wait` that has begun.
@@ -130,7 +130,7 @@ impl Stage {
         Self {
             file,
             stray: Mutex::default(),
-            tide: Mutex::new(Some(Tide::new())),
+            tide: Mutex::new(Some(FileProgress::new())),
             gate: Semaphore::new(0),
             waiting: Semaphore::new(0),
         }
@@ -138,7 +138,7 @@ impl Stage {
 }
 
 async fn play(stage: Arc<Stage>, head: Parts) -> Response<Body> {
-    let window = |length| Part::Window {
+    let window = |length| BodyPart::Window {
         file: Arc::clone(&stage.file),
         offset: 0,
         length,
@@ -157,19 +157,19 @@ async fn play(stage: Arc<Stage>, head: Parts) -> Response<Body> {
         }
         "/huge" => {
             let chunk = Bytes::from(vec![0; 256 * 1024]);
-            let parts: VecDeque<_> = std::iter::repeat_n(Part::Bytes(chunk), 400).collect();
+            let parts: VecDeque<_> = std::iter::repeat_n(BodyPart::Bytes(chunk), 400).collect();
             Response::new(Body::of(parts))
         }
         "/broken" => Response::new(Body::of([window(20)].into())),
         "/huge-broken" => {
-            let chunk = Part::Bytes(Bytes::from(vec![b'-'; 256 * 1024]));
+            let chunk = BodyPart::Bytes(Bytes::from(vec![b'-'; 256 * 1024]));
             let mut parts: VecDeque<_> = std::iter::repeat_n(chunk, 100).collect();
             parts.push_back(window(20));
             Response::new(Body::of(parts))
         }
         "/growing" => {
             let file = Arc::clone(&stage.file);
-            let growing = Part::Growing {
+            let growing = BodyPart::Growing {
                 file: stage.tide.lock().as_ref().unwrap().reader(file),
                 offset: 0,
                 end: Some(10),

@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use crate::wire::{Lane, is_window, stray};
+use crate::wire::{SendfileQueue, is_window, stray};
 
 /// An accepted connection.
 #[derive(Debug)]
@@ -27,9 +27,9 @@ pub(super) enum Stream {
 
 impl Stream {
     /// A new lane, where the kernel can send files: on a TCP connection in plain text.
-    pub(super) fn lane(&self) -> Option<Lane> {
+    pub(super) fn lane(&self) -> Option<SendfileQueue> {
         match self {
-            Self::Tcp(stream) => Some(Lane::of(stream)),
+            Self::Tcp(stream) => Some(SendfileQueue::of(stream)),
             Self::Unix(_) | Self::Tls(_) => None,
         }
     }
@@ -39,7 +39,7 @@ impl Stream {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
-        lane: Option<&Lane>,
+        lane: Option<&SendfileQueue>,
     ) -> Poll<io::Result<usize>> {
         match (&*self, lane) {
             (Self::Tcp(stream), Some(lane)) => poll_lane(stream, lane, slices, context),
@@ -51,7 +51,7 @@ impl Stream {
 
 fn poll_lane(
     stream: &TcpStream,
-    lane: &Lane,
+    lane: &SendfileQueue,
     slices: &[IoSlice<'_>],
     context: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {

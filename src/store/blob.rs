@@ -5,13 +5,13 @@ use std::{io, sync::Arc};
 use bytes::Bytes;
 
 use super::{
-    Kept, StoreError, rehash,
-    state::{SMALL_BYTES_MAX, Shelf},
+    KeptBlob, StoreError, rehash,
+    state::{SMALL_BYTES_MAX, StoreState},
 };
 use crate::{
     disk::{File, Stat},
     oci::{Digest, Verified},
-    wire::{Growing, State},
+    wire::{GrowingFile, GrowthState},
 };
 
 /// Blobs up to this size are proven before any byte leaves, so that damage is a miss and not a
@@ -19,31 +19,37 @@ use crate::{
 const PROVEN_FIRST_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// What lies under a blob's name.
-enum Found {
+enum BlobLookup {
     Nothing,
-    Ready(Kept),
+    Ready(KeptBlob),
     Unproven(Arc<dyn File>, Stat),
 }
 
-pub(super) async fn find(shelf: &Arc<Shelf>, digest: Digest) -> Result<Option<Kept>, StoreError> {
+pub(super) async fn find(
+    shelf: &Arc<StoreState>,
+    digest: Digest,
+) -> Result<Option<KeptBlob>, StoreError> {
     if let Some(bytes) = shelf.small.get(&digest) {
         shelf.uses.note(&digest);
-        return Ok(Some(Kept::Small(bytes)));
+        return Ok(Some(KeptBlob::Small(bytes)));
     }
     // Boxed, or every hit in memory would have room for a look at the disk.
     Box::pin(find_on_disk(shelf, digest)).await
 }
 
-async fn find_on_disk(shelf: &Arc<Shelf>, digest: Digest) -> Result<Option<Kept>, StoreError> {
+async fn find_on_disk(
+    shelf: &Arc<StoreState>,
+    digest: Digest,
+) -> Result<Option<KeptBlob>, StoreError> {
     let found = shelf.blocking(move |shelf| look(shelf, &digest)).await?;
     let kept = match found {
-        Found::Nothing => return Ok(None),
-        Found::Ready(kept) => Some(kept),
-        Found::Unproven(file, stat) => {
+        BlobLookup::Nothing => return Ok(None),
+        BlobLookup::Ready(kept) => Some(kept),
+        BlobLookup::Unproven(file, stat) => {
             let growing = rehash::join(shelf, digest, &file, stat);
             let size = stat.length;
             if size > PROVEN_FIRST_BYTES_MAX {
-                Some(Kept::Unproven {
+                Some(KeptBlob::Unproven {
                     file: growing,
                     size,
                 })
@@ -58,19 +64,19 @@ async fn find_on_disk(shelf: &Arc<Shelf>, digest: Digest) -> Result<Option<Kept>
     Ok(kept)
 }
 
-async fn proven(mut growing: Growing, size: u64) -> Option<Kept> {
+async fn proven(mut growing: GrowingFile, size: u64) -> Option<KeptBlob> {
     let level = growing.reach(u64::MAX).await;
     let file = Arc::clone(growing.file());
-    (level.state == State::Whole).then_some(Kept::Trusted { file, size })
+    (level.state == GrowthState::Whole).then_some(KeptBlob::Trusted { file, size })
 }
 
-fn look(shelf: &Shelf, digest: &Digest) -> Result<Found, StoreError> {
+fn look(shelf: &StoreState, digest: &Digest) -> Result<BlobLookup, StoreError> {
     let path = shelf.layout.blob(digest);
     let row = shelf.index.blob(digest);
     let file = match shelf.disk.open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound && row.is_none() => {
-            return Ok(Found::Nothing);
+            return Ok(BlobLookup::Nothing);
         }
         // Gone behind our back, or a link or folder in its place.
         Err(error) if is_foreign(&error) => return discard_found(shelf, digest, None),
@@ -84,7 +90,7 @@ fn look(shelf: &Shelf, digest: &Digest) -> Result<Found, StoreError> {
         return match read_small(&*file, stat.length, digest) {
             Some(bytes) => {
                 shelf.small.insert(*digest, bytes.clone());
-                Ok(Found::Ready(Kept::Small(bytes)))
+                Ok(BlobLookup::Ready(KeptBlob::Small(bytes)))
             }
             None => discard_found(shelf, digest, Some(&stat)),
         };
@@ -92,9 +98,9 @@ fn look(shelf: &Shelf, digest: &Digest) -> Result<Found, StoreError> {
     let mark = row.and_then(|row| row.mark);
     if mark.is_some_and(|mark| shelf.trusts(&mark, digest, &stat)) {
         let size = stat.length;
-        return Ok(Found::Ready(Kept::Trusted { file, size }));
+        return Ok(BlobLookup::Ready(KeptBlob::Trusted { file, size }));
     }
-    Ok(Found::Unproven(file, stat))
+    Ok(BlobLookup::Unproven(file, stat))
 }
 
 /// The bytes of a small file, if they can be read and are what the digest says.
@@ -109,7 +115,7 @@ pub(super) fn read_small(file: &dyn File, length: u64, digest: &Digest) -> Optio
 /// Removes a damaged or lost blob, whose file was `seen` if there was one. Left alone if its name
 /// leads to another file by now, or if it was evicted meanwhile.
 pub(super) fn discard(
-    shelf: &Shelf,
+    shelf: &StoreState,
     digest: &Digest,
     seen: Option<&Stat>,
 ) -> Result<(), StoreError> {
@@ -127,9 +133,13 @@ pub(super) fn discard(
     shelf.take_out(digest)
 }
 
-fn discard_found(shelf: &Shelf, digest: &Digest, seen: Option<&Stat>) -> Result<Found, StoreError> {
+fn discard_found(
+    shelf: &StoreState,
+    digest: &Digest,
+    seen: Option<&Stat>,
+) -> Result<BlobLookup, StoreError> {
     discard(shelf, digest, seen)?;
-    Ok(Found::Nothing)
+    Ok(BlobLookup::Nothing)
 }
 
 fn is_foreign(error: &io::Error) -> bool {

@@ -4,8 +4,8 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     StoreError,
-    index::{Candidate, Row},
-    state::{Ledger, Shelf},
+    index::{BlobRow, EvictionCandidate},
+    state::{Ledger, StoreState},
 };
 use crate::oci::Digest;
 
@@ -17,8 +17,8 @@ const STEP_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// Room that a blob being written needs; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Claim {
-    shelf: Arc<Shelf>,
+pub(super) struct Reservation {
+    shelf: Arc<StoreState>,
     size: u64,
     written: u64,
     /// Above this it is too large to be kept. Nobody can tell how large a blob of unknown size
@@ -28,11 +28,11 @@ pub(super) struct Claim {
     passing: bool,
 }
 
-impl Claim {
+impl Reservation {
     /// Claims room and makes it; `Full` if the volume has none. Claims that fail are never seen by
     /// others.
     pub(super) fn new(
-        shelf: &Arc<Shelf>,
+        shelf: &Arc<StoreState>,
         size: Option<u64>,
         path: &Path,
     ) -> Result<Self, StoreError> {
@@ -87,7 +87,7 @@ impl Claim {
 
     /// Notes the blob as kept, no longer as promised: in one step, or whoever weighs between the
     /// two would let the store grow too large. The caller holds `door`.
-    pub(super) fn redeem(&mut self, digest: &Digest, row: Row) {
+    pub(super) fn redeem(&mut self, digest: &Digest, row: BlobRow) {
         let replaced = self.shelf.index.put_blobs(&[(*digest, row)]);
         let mut ledger = self.shelf.ledger.lock();
         self.give_back(&mut ledger);
@@ -125,14 +125,14 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.give_back(&mut self.shelf.ledger.lock());
     }
 }
 
 /// Evicts what the limits no longer allow; claims look after themselves.
-pub(super) fn trim(shelf: &Shelf) {
+pub(super) fn trim(shelf: &StoreState) {
     let _turn = shelf.evicting.lock();
     let (mut ledger, limits) = weigh(shelf);
     ledger.claimed = 0;
@@ -143,13 +143,13 @@ pub(super) fn trim(shelf: &Shelf) {
 }
 
 /// Makes some room although the limits hold: the volume is full in a way that we cannot see.
-pub(super) fn make_emergency_room(shelf: &Shelf) {
+pub(super) fn make_emergency_room(shelf: &StoreState) {
     let _turn = shelf.evicting.lock();
     let unwritten = shelf.ledger.lock().unwritten;
     evict(shelf, unwritten.max(EMERGENCY_BYTES_MIN));
 }
 
-fn evict(shelf: &Shelf, excess: u64) {
+fn evict(shelf: &StoreState, excess: u64) {
     if excess == 0 {
         return;
     }
@@ -171,10 +171,10 @@ fn evict(shelf: &Shelf, excess: u64) {
     }
 }
 
-fn weigh(shelf: &Shelf) -> (Ledger, Limits) {
+fn weigh(shelf: &StoreState) -> (Ledger, EvictionLimits) {
     let space = shelf.disk.space(shelf.layout.root());
     let bounds = shelf.bounds();
-    let limits = Limits {
+    let limits = EvictionLimits {
         size_max: bounds.size_max,
         free_min: bounds.free_min,
         // Where the volume does not tell, only `size_max` counts.
@@ -185,14 +185,14 @@ fn weigh(shelf: &Shelf) -> (Ledger, Limits) {
 
 /// What eviction has to keep to, and the free space there is.
 #[derive(Clone, Copy, Debug)]
-struct Limits {
+struct EvictionLimits {
     size_max: u64,
     free_min: u64,
     free: u64,
 }
 
 /// How many bytes of blobs must go.
-fn excess(ledger: &Ledger, limits: &Limits) -> u64 {
+fn excess(ledger: &Ledger, limits: &EvictionLimits) -> u64 {
     let over = ledger
         .bytes
         .saturating_add(ledger.claimed)
@@ -201,7 +201,7 @@ fn excess(ledger: &Ledger, limits: &Limits) -> u64 {
 }
 
 /// How many bytes the volume lacks.
-fn shortage(ledger: &Ledger, limits: &Limits) -> u64 {
+fn shortage(ledger: &Ledger, limits: &EvictionLimits) -> u64 {
     limits
         .free_min
         .saturating_add(ledger.unwritten)
@@ -209,7 +209,7 @@ fn shortage(ledger: &Ledger, limits: &Limits) -> u64 {
 }
 
 /// The first candidates that together free `excess` bytes; all, if all do not suffice.
-fn victims(candidates: &mut dyn Iterator<Item = Candidate>, excess: u64) -> Vec<Digest> {
+fn victims(candidates: &mut dyn Iterator<Item = EvictionCandidate>, excess: u64) -> Vec<Digest> {
     let mut freed: u64 = 0;
     let mut victims = Vec::new();
     while freed < excess
@@ -241,7 +241,7 @@ mod tests {
             unwritten: 20,
         };
         let check = |size_max, free_min, free, want| {
-            let limits = Limits {
+            let limits = EvictionLimits {
                 size_max,
                 free_min,
                 free,
@@ -265,7 +265,7 @@ mod tests {
             let candidates: Vec<_> = sizes
                 .iter()
                 .enumerate()
-                .map(|(number, size)| Candidate {
+                .map(|(number, size)| EvictionCandidate {
                     digest: Digest::of(Algorithm::Sha256, &number.to_be_bytes()),
                     size: *size,
                 })

@@ -20,7 +20,7 @@ use redb::{
     WriteTransaction,
 };
 
-use super::stamp::{Mark, MarkKey};
+use super::stamp::{FileStamp, StampKey};
 use crate::{disk::Disk, oci::Digest};
 
 /// Changes whenever a table does; another format is thrown away.
@@ -42,7 +42,7 @@ const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 /// The database, while it works.
 #[derive(Debug)]
-pub(super) struct Index {
+pub(super) struct StoreIndex {
     path: PathBuf,
     database: RwLock<Option<Arc<Database>>>,
     complete: AtomicBool,
@@ -52,22 +52,22 @@ pub(super) struct Index {
 
 /// What is known of one blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Row {
+pub(super) struct BlobRow {
     pub(super) size: u64,
     pub(super) used: u64,
-    pub(super) mark: Option<Mark>,
+    pub(super) mark: Option<FileStamp>,
 }
 
 /// One blob in the order of use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Candidate {
+pub(super) struct EvictionCandidate {
     pub(super) digest: Digest,
     pub(super) size: u64,
 }
 
 /// All rows of blobs together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Totals {
+pub(super) struct IndexTotals {
     pub(super) blobs: u64,
     pub(super) bytes: u64,
     pub(super) used_last: u64,
@@ -75,7 +75,7 @@ pub(super) struct Totals {
 
 /// How an index was left by who used it before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Left {
+pub(super) enum IndexCondition {
     /// Closed in order.
     Clean,
     /// Not closed: the last lazy rows may be missing.
@@ -84,8 +84,8 @@ pub(super) enum Left {
     Empty,
 }
 
-impl Index {
-    /// An index that knows nothing until [`Index::start`] works.
+impl StoreIndex {
+    /// An index that knows nothing until [`StoreIndex::start`] works.
     pub(super) fn closed(path: PathBuf) -> Self {
         Self {
             path,
@@ -102,15 +102,16 @@ impl Index {
         &self,
         disk: &dyn Disk,
         boot: &[u8],
-        key: Option<&MarkKey>,
-    ) -> (Left, Option<MarkKey>) {
+        key: Option<&StampKey>,
+    ) -> (IndexCondition, Option<StampKey>) {
         for _attempt in 0..2 {
             // A damaged file may also show as a panic of the library; the file is then as bad.
             let opened = catch_unwind(AssertUnwindSafe(|| self.open(disk, boot, key)));
             match opened {
                 Ok(Ok((database, left, key))) => {
                     *self.database.write() = Some(Arc::new(database));
-                    self.complete.store(left != Left::Empty, Ordering::Release);
+                    self.complete
+                        .store(left != IndexCondition::Empty, Ordering::Release);
                     return (left, Some(key));
                 }
                 Ok(Err(error)) if is_passing(&error) => {
@@ -129,15 +130,18 @@ impl Index {
                 break;
             }
         }
-        (Left::Empty, key.cloned().or_else(MarkKey::random))
+        (
+            IndexCondition::Empty,
+            key.cloned().or_else(StampKey::random),
+        )
     }
 
     fn open(
         &self,
         disk: &dyn Disk,
         boot: &[u8],
-        key: Option<&MarkKey>,
-    ) -> Result<(Database, Left, MarkKey), Error> {
+        key: Option<&StampKey>,
+    ) -> Result<(Database, IndexCondition, StampKey), Error> {
         // The library would follow a link and make the file readable for all.
         drop(disk.resume(&self.path)?);
         let database = Database::builder()
@@ -161,20 +165,20 @@ impl Index {
             let complete = get("complete")?.is_some();
             let same_boot = !boot.is_empty() && get("boot")?.as_deref() == Some(boot);
             let kept = get("key")?.filter(|_| clean || same_boot);
-            let kept = kept.and_then(|bytes| bytes.try_into().ok().map(MarkKey::new));
+            let kept = kept.and_then(|bytes| bytes.try_into().ok().map(StampKey::new));
             let key = key
                 .cloned()
                 .or(kept)
-                .or_else(MarkKey::random)
+                .or_else(StampKey::random)
                 .ok_or_else(|| Error::Corrupted("there is no randomness for a key".into()))?;
             meta.insert("format", FORMAT)?;
             meta.insert("boot", boot)?;
             meta.insert("key", key.as_bytes().as_slice())?;
             meta.remove("clean")?;
             let left = match (complete, clean) {
-                (true, true) => Left::Clean,
-                (true, false) => Left::Unclean,
-                (false, _) => Left::Empty,
+                (true, true) => IndexCondition::Clean,
+                (true, false) => IndexCondition::Unclean,
+                (false, _) => IndexCondition::Empty,
             };
             (left, key)
         };

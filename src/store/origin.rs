@@ -5,12 +5,12 @@ use std::{io, ops::ControlFlow, path::Path, sync::Arc};
 use bytes::Bytes;
 
 use super::{
-    Standing, StoreError,
+    Provenance, StoreError,
     layout::{belongs_to_origin, origin_from_text},
-    state::{Of, Shelf},
+    state::{OriginKeyRef, StoreState},
 };
 use crate::{
-    disk::{Disk, Entry, read_whole},
+    disk::{Disk, FolderEntry, read_whole},
     oci::{Algorithm, Digest, Manifest, Origin},
 };
 
@@ -22,11 +22,11 @@ const SCAN_COUNT_MAX: usize = 10_000;
 const DEPTH_MAX: usize = 130;
 
 pub(super) async fn manifest(
-    shelf: &Arc<Shelf>,
+    shelf: &Arc<StoreState>,
     origin: &Origin,
     digest: Digest,
 ) -> Result<Option<Arc<Manifest>>, StoreError> {
-    if let Some(manifest) = shelf.manifests.get(&Of(origin, &digest)) {
+    if let Some(manifest) = shelf.manifests.get(&OriginKeyRef(origin, &digest)) {
         return Ok(Some(manifest));
     }
     let key = (origin.clone(), digest);
@@ -42,7 +42,7 @@ pub(super) async fn manifest(
 }
 
 pub(super) async fn keep_manifest(
-    shelf: &Arc<Shelf>,
+    shelf: &Arc<StoreState>,
     origin: &Origin,
     manifest: &Arc<Manifest>,
 ) -> Result<(), StoreError> {
@@ -64,7 +64,7 @@ pub(super) async fn keep_manifest(
 
 /// Reads from disk, past the cache: a list of all must not push out what is asked for.
 pub(super) fn manifests(
-    shelf: &Shelf,
+    shelf: &StoreState,
     origin: &Origin,
     count_max: usize,
 ) -> Result<Vec<Arc<Manifest>>, StoreError> {
@@ -86,7 +86,7 @@ pub(super) fn manifests(
 }
 
 pub(super) fn read_manifest(
-    shelf: &Shelf,
+    shelf: &StoreState,
     origin: &Origin,
     digest: &Digest,
 ) -> Result<Option<Arc<Manifest>>, StoreError> {
@@ -104,11 +104,11 @@ pub(super) fn read_manifest(
 }
 
 pub(super) async fn standing(
-    shelf: &Arc<Shelf>,
+    shelf: &Arc<StoreState>,
     digest: Digest,
     origin: &Origin,
-) -> Result<Standing, StoreError> {
-    if let Some(standing) = shelf.standing.get(&Of(origin, &digest)) {
+) -> Result<Provenance, StoreError> {
+    if let Some(standing) = shelf.standing.get(&OriginKeyRef(origin, &digest)) {
         return Ok(standing);
     }
     let key = (origin.clone(), digest);
@@ -117,7 +117,7 @@ pub(super) async fn standing(
             // So that *named* never replaces a *confirmed* that came meanwhile.
             let _stripe = shelf.stripe(&key).map(parking_lot::Mutex::lock);
             let standing = look_up(shelf, &key.0, &key.1)?;
-            if standing != Standing::Stranger {
+            if standing != Provenance::Stranger {
                 shelf.standing.insert(key, standing);
             }
             Ok(standing)
@@ -126,12 +126,12 @@ pub(super) async fn standing(
 }
 
 pub(super) async fn confirm(
-    shelf: &Arc<Shelf>,
+    shelf: &Arc<StoreState>,
     digest: Digest,
     origin: &Origin,
 ) -> Result<(), StoreError> {
     let key = (origin.clone(), digest);
-    if shelf.standing.get(&key) == Some(Standing::Confirmed) {
+    if shelf.standing.get(&key) == Some(Provenance::Confirmed) {
         return Ok(());
     }
     shelf
@@ -139,13 +139,13 @@ pub(super) async fn confirm(
             let _stripe = shelf.stripe(&key).map(parking_lot::Mutex::lock);
             shelf.put_file(&shelf.layout.marker(&key.0, &key.1), &[])?;
             shelf.index.confirm(&[key.1], &key.0);
-            shelf.standing.insert(key, Standing::Confirmed);
+            shelf.standing.insert(key, Provenance::Confirmed);
             Ok(())
         })
         .await
 }
 
-pub(super) fn confirmed_by(shelf: &Shelf, digest: &Digest) -> Result<Vec<Origin>, StoreError> {
+pub(super) fn confirmed_by(shelf: &StoreState, digest: &Digest) -> Result<Vec<Origin>, StoreError> {
     if shelf.index.is_complete() {
         return Ok(shelf.index.confirmed_by(digest));
     }
@@ -159,7 +159,7 @@ pub(super) fn confirmed_by(shelf: &Shelf, digest: &Digest) -> Result<Vec<Origin>
 }
 
 /// Every origin that has a folder.
-pub(super) fn origins(shelf: &Shelf) -> Result<Vec<Origin>, StoreError> {
+pub(super) fn origins(shelf: &StoreState) -> Result<Vec<Origin>, StoreError> {
     let mut found = Vec::new();
     let mut rest = vec![(String::new(), 0)];
     while let Some((text, depth)) = rest.pop() {
@@ -183,7 +183,7 @@ pub(super) fn origins(shelf: &Shelf) -> Result<Vec<Origin>, StoreError> {
 
 /// The digests that files of a folder are named by.
 pub(super) fn digests(
-    shelf: &Shelf,
+    shelf: &StoreState,
     folder: &Path,
     algorithm: Algorithm,
 ) -> Result<Vec<Digest>, StoreError> {
@@ -197,7 +197,7 @@ pub(super) fn digests(
 
 /// Shows the same one by one, until told to stop by `false` or an error; whether all were shown.
 pub(super) fn each_digest(
-    shelf: &Shelf,
+    shelf: &StoreState,
     folder: &Path,
     algorithm: Algorithm,
     mut show: impl FnMut(Digest) -> Result<bool, StoreError>,
@@ -218,27 +218,27 @@ pub(super) fn each_digest(
     outcome
 }
 
-fn look_up(shelf: &Shelf, origin: &Origin, digest: &Digest) -> Result<Standing, StoreError> {
+fn look_up(shelf: &StoreState, origin: &Origin, digest: &Digest) -> Result<Provenance, StoreError> {
     if is_confirmed(shelf, origin, digest)? {
-        return Ok(Standing::Confirmed);
+        return Ok(Provenance::Confirmed);
     }
     if shelf.index.member_size(digest, origin).is_some() {
-        return Ok(Standing::Named);
+        return Ok(Provenance::Named);
     }
     if shelf.index.is_complete() {
-        return Ok(Standing::Stranger);
+        return Ok(Provenance::Stranger);
     }
     let found = manifests(shelf, origin, SCAN_COUNT_MAX)?;
     let mut children = found.iter().flat_map(|manifest| manifest.children());
     Ok(if children.any(|child| child.digest == *digest) {
-        Standing::Named
+        Provenance::Named
     } else {
-        Standing::Stranger
+        Provenance::Stranger
     })
 }
 
 /// The marker's file is the truth; the index only knows where to look for all of them.
-fn is_confirmed(shelf: &Shelf, origin: &Origin, digest: &Digest) -> Result<bool, StoreError> {
+fn is_confirmed(shelf: &StoreState, origin: &Origin, digest: &Digest) -> Result<bool, StoreError> {
     let path = shelf.layout.marker(origin, digest);
     match shelf.disk.open(&path) {
         Ok(_marker) => Ok(true),
@@ -249,7 +249,7 @@ fn is_confirmed(shelf: &Shelf, origin: &Origin, digest: &Digest) -> Result<bool,
 
 /// A whole small file; none if it is absent, or was no file we could have written.
 pub(super) fn read(
-    shelf: &Shelf,
+    shelf: &StoreState,
     path: &Path,
     bytes_max: usize,
 ) -> Result<Option<Vec<u8>>, StoreError> {
@@ -265,7 +265,7 @@ pub(super) fn read(
 }
 
 pub(super) fn remove_damaged(
-    shelf: &Shelf,
+    shelf: &StoreState,
     path: &Path,
     why: &dyn std::fmt::Display,
 ) -> Result<(), StoreError> {
@@ -274,7 +274,7 @@ pub(super) fn remove_damaged(
     shelf.disk.remove(path).map_err(StoreError::at(path))
 }
 
-pub(super) fn list(disk: &dyn Disk, folder: &Path) -> Result<Vec<Entry>, StoreError> {
+pub(super) fn list(disk: &dyn Disk, folder: &Path) -> Result<Vec<FolderEntry>, StoreError> {
     disk.list(folder).map_err(StoreError::at(folder))
 }
 

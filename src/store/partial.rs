@@ -7,11 +7,11 @@ use std::{io, mem, path::PathBuf, sync::Arc};
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use super::{CommitError, Kept, StoreError, state::Shelf};
-use crate::{oci::Digest, wire::Growing};
-use writer::{End, Pen};
+use super::{CommitError, KeptBlob, StoreError, state::StoreState};
+use crate::{oci::Digest, wire::GrowingFile};
+use writer::{BlobWriter, FileDisposition};
 
-pub(super) use writer::Ticket;
+pub(super) use writer::WriteLock;
 
 /// How much is gathered before it goes to the blocking pool; as much again may be on its way.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -20,33 +20,33 @@ const BATCH_BYTES: usize = 256 * 1024;
 /// the file stays for a later resume if it holds more than 1 MiB.
 #[derive(Debug)]
 pub struct Partial {
-    shelf: Arc<Shelf>,
+    shelf: Arc<StoreState>,
     digest: Digest,
     path: PathBuf,
-    reader: Growing,
+    reader: GrowingFile,
     accepted: u64,
     batch: Vec<Bytes>,
     batch_bytes: usize,
-    seat: Seat,
+    seat: WriterState,
 }
 
 /// Where the writing part is now.
 #[derive(Debug)]
-enum Seat {
-    Here(Box<Pen>),
-    Away(JoinHandle<(Box<Pen>, Result<(), StoreError>)>),
+enum WriterState {
+    Here(Box<BlobWriter>),
+    Away(JoinHandle<(Box<BlobWriter>, Result<(), StoreError>)>),
     /// A write failed; what was accepted is not all there.
     Gone,
 }
 
 pub(super) async fn begin(
-    shelf: &Arc<Shelf>,
+    shelf: &Arc<StoreState>,
     digest: Digest,
     size: Option<u64>,
 ) -> Result<Partial, StoreError> {
-    let ticket = Ticket::take(shelf, digest).await?;
+    let ticket = WriteLock::take(shelf, digest).await?;
     let pen = shelf
-        .blocking(move |_shelf| Pen::open(ticket, size))
+        .blocking(move |_shelf| BlobWriter::open(ticket, size))
         .await?;
     Ok(Partial {
         shelf: Arc::clone(shelf),
@@ -56,7 +56,7 @@ pub(super) async fn begin(
         accepted: pen.verifier.seen(),
         batch: Vec::new(),
         batch_bytes: 0,
-        seat: Seat::Here(Box::new(pen)),
+        seat: WriterState::Here(Box::new(pen)),
     })
 }
 
@@ -72,7 +72,7 @@ impl Partial {
     }
 
     /// A reader of what is written; it stays good after the commit.
-    pub fn reader(&self) -> Growing {
+    pub fn reader(&self) -> GrowingFile {
         self.reader.clone()
     }
 
@@ -107,7 +107,7 @@ impl Partial {
                 digest: self.digest,
             });
         }
-        self.dispatch(Pen::restart)?;
+        self.dispatch(BlobWriter::restart)?;
         self.rest().await?;
         self.accepted = 0;
         Ok(())
@@ -116,9 +116,9 @@ impl Partial {
     /// Proves the bytes and gives the file its name. Readers get the rest as soon as the bytes are
     /// proven, even if the file cannot be kept. A blob larger than the store is not kept, but the
     /// answer is good for this flight.
-    pub async fn commit(mut self) -> Result<Kept, CommitError> {
+    pub async fn commit(mut self) -> Result<KeptBlob, CommitError> {
         self.flush().await?;
-        let Seat::Here(pen) = mem::replace(&mut self.seat, Seat::Gone) else {
+        let WriterState::Here(pen) = mem::replace(&mut self.seat, WriterState::Gone) else {
             return Err(self.failed().into());
         };
         let done = self.shelf.blocking(move |_shelf| Ok(pen.commit()));
@@ -135,15 +135,15 @@ impl Partial {
 
     fn dispatch(
         &mut self,
-        work: impl FnOnce(&mut Pen) -> Result<(), StoreError> + Send + 'static,
+        work: impl FnOnce(&mut BlobWriter) -> Result<(), StoreError> + Send + 'static,
     ) -> Result<(), StoreError> {
-        let Seat::Here(mut pen) = mem::replace(&mut self.seat, Seat::Gone) else {
+        let WriterState::Here(mut pen) = mem::replace(&mut self.seat, WriterState::Gone) else {
             return Err(self.failed());
         };
-        self.seat = Seat::Away(tokio::task::spawn_blocking(move || {
+        self.seat = WriterState::Away(tokio::task::spawn_blocking(move || {
             let done = work(&mut pen);
             if done.is_err() {
-                pen.end = End::Remove;
+                pen.end = FileDisposition::Remove;
             }
             (pen, done)
         }));
@@ -152,9 +152,9 @@ impl Partial {
 
     /// Waits until nothing is away.
     async fn rest(&mut self) -> Result<(), StoreError> {
-        if let Seat::Away(away) = &mut self.seat {
+        if let WriterState::Away(away) = &mut self.seat {
             let done = away.await;
-            self.seat = Seat::Gone;
+            self.seat = WriterState::Gone;
             let (pen, done) = done.map_err(|error| StoreError::Io {
                 path: self.path.clone(),
                 source: io::Error::other(error),
@@ -163,11 +163,11 @@ impl Partial {
                 let_go(pen);
                 return Err(error);
             }
-            self.seat = Seat::Here(pen);
+            self.seat = WriterState::Here(pen);
         }
         match self.seat {
-            Seat::Here(_) => Ok(()),
-            Seat::Away(_) | Seat::Gone => Err(self.failed()),
+            WriterState::Here(_) => Ok(()),
+            WriterState::Away(_) | WriterState::Gone => Err(self.failed()),
         }
     }
 
@@ -182,14 +182,14 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         // A pen that is away is dropped where it is, when it is done.
-        if let Seat::Here(pen) = mem::replace(&mut self.seat, Seat::Gone) {
+        if let WriterState::Here(pen) = mem::replace(&mut self.seat, WriterState::Gone) {
             let_go(pen);
         }
     }
 }
 
 /// Drops a pen, which may remove a file, where blocking is allowed.
-fn let_go(pen: Box<Pen>) {
+fn let_go(pen: Box<BlobWriter>) {
     match tokio::runtime::Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn_blocking(move || drop(pen))),
         Err(_no_runtime) => drop(pen),

@@ -11,10 +11,10 @@ use tokio::{sync::watch, time::timeout};
 
 use super::{
     Settings, StoreError, evict,
-    index::{Left, Row},
+    index::{BlobRow, IndexCondition},
     origin,
-    partial::Ticket,
-    state::{Ledger, Shelf},
+    partial::WriteLock,
+    state::{Ledger, StoreState},
 };
 use crate::{
     disk::Disk,
@@ -43,7 +43,7 @@ pub(super) async fn open(
     disk: Arc<dyn Disk>,
     tasks: Tasks,
     metrics: Arc<Metrics>,
-) -> Result<Arc<Shelf>, StoreError> {
+) -> Result<Arc<StoreState>, StoreError> {
     let path = settings.path.clone();
     let spawner = tasks.clone();
     let work = move || {
@@ -64,7 +64,7 @@ pub(super) async fn open(
     })??;
     shelf
         .caught_up
-        .store(left == Left::Clean, Ordering::Release);
+        .store(left == IndexCondition::Clean, Ordering::Release);
     let closing = shelf.closing.subscribe();
     let keeping = keep(Arc::downgrade(&shelf), closing, left);
     let keeper = spawner.spawn("keeping the store", keeping);
@@ -78,7 +78,7 @@ fn take(
     disk: Arc<dyn Disk>,
     tasks: Tasks,
     metrics: Arc<Metrics>,
-) -> Result<Arc<Shelf>, StoreError> {
+) -> Result<Arc<StoreState>, StoreError> {
     let root = settings.path.clone();
     disk.create_folder(&root).map_err(StoreError::at(&root))?;
     let lock = disk.lock(&super::layout::Layout::new(root.clone()).lock());
@@ -86,7 +86,7 @@ fn take(
         io::ErrorKind::WouldBlock => StoreError::Locked { path: root.clone() },
         _ => StoreError::at(&root)(error),
     })?;
-    let shelf = Shelf::new(settings, disk, tasks, metrics, lock);
+    let shelf = StoreState::new(settings, disk, tasks, metrics, lock);
     let mut folders = vec![shelf.layout.temporary(), shelf.layout.origins()];
     for algorithm in Algorithm::ALL {
         folders.extend([
@@ -101,7 +101,7 @@ fn take(
     Ok(Arc::new(shelf))
 }
 
-fn start_index(shelf: &Shelf) -> Left {
+fn start_index(shelf: &StoreState) -> IndexCondition {
     let boot = boot_id(&*shelf.disk);
     let key = shelf.key.read().clone();
     let (left, key) = shelf.index.start(&*shelf.disk, &boot, key.as_ref());
@@ -111,7 +111,7 @@ fn start_index(shelf: &Shelf) -> Left {
 }
 
 /// Takes the ledger's totals from the index.
-fn count(shelf: &Shelf) {
+fn count(shelf: &StoreState) {
     let _door = shelf.door.lock();
     let totals = shelf.index.totals();
     shelf.uses.after(totals.used_last);
@@ -135,7 +135,11 @@ fn boot_id(disk: &dyn Disk) -> Vec<u8> {
 }
 
 /// Works beside the requests until the store ends.
-async fn keep(shelf: Weak<Shelf>, mut closing: watch::Receiver<bool>, mut left: Left) {
+async fn keep(
+    shelf: Weak<StoreState>,
+    mut closing: watch::Receiver<bool>,
+    mut left: IndexCondition,
+) {
     let mut round: u64 = 0;
     loop {
         let Some(shelf) = shelf.upgrade() else {
@@ -158,16 +162,20 @@ async fn keep(shelf: Weak<Shelf>, mut closing: watch::Receiver<bool>, mut left: 
 }
 
 /// One round; how the index stands after it.
-fn keep_once(shelf: &Arc<Shelf>, round: u64, mut left: Left) -> Result<Left, StoreError> {
+fn keep_once(
+    shelf: &Arc<StoreState>,
+    round: u64,
+    mut left: IndexCondition,
+) -> Result<IndexCondition, StoreError> {
     shelf.write_uses();
     shelf.index.settle();
     if shelf.index.is_closed() {
         shelf.caught_up.store(false, Ordering::Release);
         left = start_index(shelf);
     }
-    if left != Left::Clean && !shelf.index.is_closed() && catch_up(shelf, left)? {
+    if left != IndexCondition::Clean && !shelf.index.is_closed() && catch_up(shelf, left)? {
         shelf.caught_up.store(true, Ordering::Release);
-        left = Left::Clean;
+        left = IndexCondition::Clean;
     }
     if round % SWEEP_EVERY_ROUNDS == SWEEP_EVERY_ROUNDS - 1 {
         sweep_partials(shelf)?;
@@ -177,7 +185,7 @@ fn keep_once(shelf: &Arc<Shelf>, round: u64, mut left: Left) -> Result<Left, Sto
 
 /// Brings the index up to what the files say. After an unclean end names suffice: manifests are
 /// noted durably. From nothing, every manifest is read. Whether it came to its end.
-fn catch_up(shelf: &Shelf, left: Left) -> Result<bool, StoreError> {
+fn catch_up(shelf: &StoreState, left: IndexCondition) -> Result<bool, StoreError> {
     for algorithm in Algorithm::ALL {
         if !match_blobs(shelf, algorithm)? {
             return Ok(false);
@@ -197,7 +205,7 @@ fn catch_up(shelf: &Shelf, left: Left) -> Result<bool, StoreError> {
                 return Ok(false);
             }
         }
-        if left == Left::Empty {
+        if left == IndexCondition::Empty {
             for manifest in origin::manifests(shelf, &origin, usize::MAX)? {
                 shelf.index.add_members(&origin, &manifest);
             }
@@ -211,7 +219,7 @@ fn catch_up(shelf: &Shelf, left: Left) -> Result<bool, StoreError> {
 
 /// Makes the rows of blobs what the files say, a few bytes of memory a blob; whether it came to its
 /// end.
-fn match_blobs(shelf: &Shelf, algorithm: Algorithm) -> Result<bool, StoreError> {
+fn match_blobs(shelf: &StoreState, algorithm: Algorithm) -> Result<bool, StoreError> {
     let rows: Vec<_> = shelf
         .index
         .digests(algorithm, |rows| rows.map(|row| start(&row)).collect());
@@ -248,7 +256,7 @@ fn start(digest: &Digest) -> u64 {
 /// Shows all digests of a folder, some at a time, and writes what was made of them; whether it came
 /// to its end.
 fn in_batches(
-    shelf: &Shelf,
+    shelf: &StoreState,
     folder: &Path,
     algorithm: Algorithm,
     mut show: impl FnMut(&[Digest]) -> Result<(), StoreError>,
@@ -270,7 +278,7 @@ fn in_batches(
     Ok(all)
 }
 
-fn enter_missing(shelf: &Shelf, digests: &[Digest]) -> Result<(), StoreError> {
+fn enter_missing(shelf: &StoreState, digests: &[Digest]) -> Result<(), StoreError> {
     let _door = shelf.door.lock();
     let mut rows = Vec::with_capacity(digests.len());
     for digest in digests {
@@ -285,7 +293,7 @@ fn enter_missing(shelf: &Shelf, digests: &[Digest]) -> Result<(), StoreError> {
         };
         // The best guess at its last use; never later than now.
         let written = u64::try_from(stat.modified_ns / 1_000_000).unwrap_or_default();
-        let row = Row {
+        let row = BlobRow {
             size: stat.length,
             used: written.min(shelf.uses.now()),
             mark: None,
@@ -298,7 +306,7 @@ fn enter_missing(shelf: &Shelf, digests: &[Digest]) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn remove_if_gone(shelf: &Shelf, digest: &Digest) -> Result<(), StoreError> {
+fn remove_if_gone(shelf: &StoreState, digest: &Digest) -> Result<(), StoreError> {
     let _door = shelf.door.lock();
     let opened = shelf.disk.open(&shelf.layout.blob(digest));
     match opened {
@@ -307,7 +315,7 @@ fn remove_if_gone(shelf: &Shelf, digest: &Digest) -> Result<(), StoreError> {
     }
 }
 
-fn sweep_temporary(shelf: &Shelf) -> Result<(), StoreError> {
+fn sweep_temporary(shelf: &StoreState) -> Result<(), StoreError> {
     let folder = shelf.layout.temporary();
     let entries = shelf.disk.list(&folder).map_err(StoreError::at(&folder))?;
     for entry in entries.iter().filter(|entry| !entry.is_folder) {
@@ -319,14 +327,14 @@ fn sweep_temporary(shelf: &Shelf) -> Result<(), StoreError> {
 
 /// A partial blob that nobody writes now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Waiting {
+struct IdlePartial {
     digest: Digest,
     path: PathBuf,
     length: u64,
     modified_ns: i128,
 }
 
-fn sweep_partials(shelf: &Arc<Shelf>) -> Result<(), StoreError> {
+fn sweep_partials(shelf: &Arc<StoreState>) -> Result<(), StoreError> {
     let mut waiting = Vec::new();
     for algorithm in Algorithm::ALL {
         let folder = shelf.layout.partials(algorithm);
@@ -336,7 +344,7 @@ fn sweep_partials(shelf: &Arc<Shelf>) -> Result<(), StoreError> {
             let Ok(stat) = shelf.disk.open(&path).and_then(|file| file.stat()) else {
                 continue;
             };
-            waiting.push(Waiting {
+            waiting.push(IdlePartial {
                 digest,
                 path,
                 length: stat.length,
@@ -348,7 +356,7 @@ fn sweep_partials(shelf: &Arc<Shelf>) -> Result<(), StoreError> {
     let bytes_max = shelf.bounds().size_max / PARTIAL_SHARE;
     for expired in expired(waiting, now_ns, bytes_max) {
         // Nobody begins to write what is being removed; nobody else waits meanwhile.
-        if let Some(_ticket) = Ticket::try_take(shelf, expired.digest) {
+        if let Some(_ticket) = WriteLock::try_take(shelf, expired.digest) {
             let removed = shelf.disk.remove(&expired.path);
             removed.map_err(StoreError::at(&expired.path))?;
         }
@@ -357,7 +365,7 @@ fn sweep_partials(shelf: &Arc<Shelf>) -> Result<(), StoreError> {
 }
 
 /// Those older than a day, and of the rest the oldest, so that at most `bytes_max` stay.
-fn expired(mut waiting: Vec<Waiting>, now_ns: i128, bytes_max: u64) -> Vec<Waiting> {
+fn expired(mut waiting: Vec<IdlePartial>, now_ns: i128, bytes_max: u64) -> Vec<IdlePartial> {
     let mut stays: u64 = 0;
     waiting.sort_by_key(|found| std::cmp::Reverse(found.modified_ns));
     waiting.retain(|found| {
@@ -379,7 +387,7 @@ mod tests {
     #[test]
     fn old_partials_and_then_the_oldest_go() {
         const DAY: i128 = 24 * 60 * 60 * 1_000_000_000;
-        let waiting = |name: u8, length, modified_ns| Waiting {
+        let waiting = |name: u8, length, modified_ns| IdlePartial {
             digest: Digest::Sha256([name; 32]),
             path: PathBuf::new(),
             length,

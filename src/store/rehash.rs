@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{blob, index::Row, state::Shelf};
+use super::{blob, index::BlobRow, state::StoreState};
 use crate::{
     disk::{File, Stat},
     oci::{Digest, Mismatch, Verified, Verifier},
-    wire::{Growing, HELD_BACK_BYTES, Tide},
+    wire::{FileProgress, GrowingFile, HELD_BACK_BYTES},
 };
 
 /// Bytes per read.
@@ -14,19 +14,19 @@ const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// A reader of the pass over this blob, which starts if none is under way.
 pub(super) fn join(
-    shelf: &Arc<Shelf>,
+    shelf: &Arc<StoreState>,
     digest: Digest,
     file: &Arc<dyn File>,
     stat: Stat,
-) -> Growing {
+) -> GrowingFile {
     let mut proving = shelf.proving.lock();
     if let Some(growing) = proving.get(&digest) {
         return growing.clone();
     }
-    let tide = Tide::new();
+    let tide = FileProgress::new();
     let growing = tide.reader(Arc::clone(file));
     proving.insert(digest, growing.clone());
-    let pass = Pass {
+    let pass = Rehash {
         shelf: Arc::clone(shelf),
         digest,
         file: Arc::clone(file),
@@ -38,15 +38,15 @@ pub(super) fn join(
 }
 
 /// One pass over one file. However it ends, it leaves the list of passes, and then its tide drops.
-struct Pass {
-    shelf: Arc<Shelf>,
+struct Rehash {
+    shelf: Arc<StoreState>,
     digest: Digest,
     file: Arc<dyn File>,
     stat: Stat,
-    tide: Tide,
+    tide: FileProgress,
 }
 
-impl Pass {
+impl Rehash {
     async fn run(self) {
         let store = Arc::clone(&self.shelf);
         // Never closed, so this only waits.
@@ -96,7 +96,7 @@ impl Pass {
         let named = store.disk.open(&store.layout.blob(&self.digest));
         let now = named.and_then(|file| file.stat());
         if now.is_ok_and(|now| now == self.stat) {
-            let row = Row {
+            let row = BlobRow {
                 size: proof.size(),
                 used: store.uses.now(),
                 mark: store.mark(&self.digest, &self.stat),
@@ -106,7 +106,7 @@ impl Pass {
     }
 }
 
-impl Drop for Pass {
+impl Drop for Rehash {
     fn drop(&mut self) {
         self.shelf.proving.lock().remove(&self.digest);
     }

@@ -20,13 +20,13 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 
-use super::{CommitError, Kept, Settings, Store, StoreError, blob};
+use super::{CommitError, KeptBlob, Settings, Store, StoreError, blob};
 use crate::{
-    disk::{Disk, Entry, File, Lock, RealDisk, Space, Stat},
+    disk::{Disk, File, FileLock, FolderEntry, RealDisk, Stat, VolumeSpace},
     oci::{Algorithm, Digest},
     tasks::Tasks,
     telemetry::Metrics,
-    wire::{Body, Part},
+    wire::{Body, BodyPart},
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -116,7 +116,7 @@ impl Scene {
         digest(bytes)
     }
 
-    async fn try_put(&self, bytes: &[u8]) -> Result<Kept, CommitError> {
+    async fn try_put(&self, bytes: &[u8]) -> Result<KeptBlob, CommitError> {
         let size = u64::try_from(bytes.len()).unwrap();
         let mut partial = self.store.begin(&digest(bytes), Some(size)).await?;
         let rest = usize::try_from(partial.written()).unwrap();
@@ -161,19 +161,19 @@ fn noise(seed: u8, length: u64) -> Vec<u8> {
 }
 
 /// All bytes of a kept blob as a client would get them; none if the body breaks.
-async fn read(kept: Kept) -> Option<Vec<u8>> {
+async fn read(kept: KeptBlob) -> Option<Vec<u8>> {
     let body = match kept {
-        Kept::Small(bytes) => Body::bytes(bytes),
-        Kept::Trusted { file, size } => Body::of(
-            [Part::Window {
+        KeptBlob::Small(bytes) => Body::bytes(bytes),
+        KeptBlob::Trusted { file, size } => Body::of(
+            [BodyPart::Window {
                 file,
                 offset: 0,
                 length: size,
             }]
             .into(),
         ),
-        Kept::Unproven { file, size } => Body::of(
-            [Part::Growing {
+        KeptBlob::Unproven { file, size } => Body::of(
+            [BodyPart::Growing {
                 file,
                 offset: 0,
                 end: Some(size),
@@ -313,18 +313,22 @@ impl Disk for Scripted {
         RealDisk.sync_folder(path)
     }
 
-    fn visit(&self, path: &Path, show: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> io::Result<()> {
+    fn visit(
+        &self,
+        path: &Path,
+        show: &mut dyn FnMut(FolderEntry) -> ControlFlow<()>,
+    ) -> io::Result<()> {
         self.step()?;
         RealDisk.visit(path, show)
     }
 
-    fn space(&self, path: &Path) -> io::Result<Space> {
+    fn space(&self, path: &Path) -> io::Result<VolumeSpace> {
         let real = RealDisk.space(path)?;
         let free = self.free.lock().unwrap_or(real.free);
-        Ok(Space { free, ..real })
+        Ok(VolumeSpace { free, ..real })
     }
 
-    fn lock(&self, path: &Path) -> io::Result<Lock> {
+    fn lock(&self, path: &Path) -> io::Result<FileLock> {
         RealDisk.lock(path)
     }
 }

@@ -9,12 +9,12 @@ use crate::{disk::Stat, oci::Digest};
 
 /// The key of all marks. A new key makes every mark invalid at once.
 #[derive(Clone)]
-pub(super) struct MarkKey([u8; 32]);
+pub(super) struct StampKey([u8; 32]);
 
 /// A keyed hash over what the file system says of a proven file.
-pub(super) type Mark = [u8; 32];
+pub(super) type FileStamp = [u8; 32];
 
-impl MarkKey {
+impl StampKey {
     pub(super) fn new(key: [u8; 32]) -> Self {
         Self(key)
     }
@@ -31,12 +31,12 @@ impl MarkKey {
     }
 
     /// The mark of a file that was just proven to be `digest`.
-    pub(super) fn mark(&self, digest: &Digest, stat: &Stat) -> Option<Mark> {
+    pub(super) fn mark(&self, digest: &Digest, stat: &Stat) -> Option<FileStamp> {
         Some(self.hash(digest, stat)?.finalize().into_bytes().into())
     }
 
     /// Whether `mark` was made for this digest and this very state of the file.
-    pub(super) fn proves(&self, mark: &Mark, digest: &Digest, stat: &Stat) -> bool {
+    pub(super) fn proves(&self, mark: &FileStamp, digest: &Digest, stat: &Stat) -> bool {
         self.hash(digest, stat)
             .is_some_and(|hash| hash.verify_slice(mark).is_ok())
     }
@@ -53,7 +53,7 @@ impl MarkKey {
     }
 }
 
-impl fmt::Debug for MarkKey {
+impl fmt::Debug for StampKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("MarkKey")
     }
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_mark_proves_only_what_it_was_made_for() {
-        let key = MarkKey::new([1; 32]);
+        let key = StampKey::new([1; 32]);
         let digest = Digest::of(Algorithm::Sha256, b"a");
         let stat = Stat {
             length: 1,
@@ -91,7 +91,7 @@ mod tests {
             assert!(!key.proves(&mark, &digest, &other));
         }
         assert!(!key.proves(&mark, &Digest::of(Algorithm::Sha256, b"b"), &stat));
-        assert!(!MarkKey::new([2; 32]).proves(&mark, &digest, &stat));
+        assert!(!StampKey::new([2; 32]).proves(&mark, &digest, &stat));
         assert!(!key.proves(&[0; 32], &digest, &stat));
     }
 }

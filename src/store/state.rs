@@ -18,18 +18,18 @@ use tokio::{
 };
 
 use super::{
-    Settings, Standing, StoreError, TagRecord, Usage,
-    index::{Index, Row},
+    Provenance, Settings, StoreError, TagRecord, Usage,
+    index::{BlobRow, StoreIndex},
     layout::Layout,
-    stamp::{Mark, MarkKey},
+    stamp::{FileStamp, StampKey},
     uses::Uses,
 };
 use crate::{
-    disk::{Disk, Lock, Stat},
+    disk::{Disk, FileLock, Stat},
     oci::{Digest, Manifest, Origin, Tag},
     tasks::Tasks,
     telemetry::Metrics,
-    wire::Growing,
+    wire::GrowingFile,
 };
 
 /// Blobs up to this size are kept in memory.
@@ -47,25 +47,25 @@ const STRIPES: usize = 64;
 
 /// Everything behind [`super::Store`].
 #[derive(Debug)]
-pub(super) struct Shelf {
+pub(super) struct StoreState {
     /// What eviction keeps to; a reload may change it.
-    pub(super) bounds: RwLock<Bounds>,
+    pub(super) bounds: RwLock<StoreBounds>,
     pub(super) layout: Layout,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) tasks: Tasks,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) index: Index,
-    pub(super) key: RwLock<Option<MarkKey>>,
+    pub(super) index: StoreIndex,
+    pub(super) key: RwLock<Option<StampKey>>,
     pub(super) uses: Uses,
     /// Small blobs; half of `small_bodies_max`.
     pub(super) small: Cache<Digest, Bytes, RandomState>,
     /// Manifests; the other half.
     pub(super) manifests: Cache<(Origin, Digest), Arc<Manifest>, RandomState>,
-    pub(super) tags: Cache<(Origin, Tag), KeptTag, RandomState>,
+    pub(super) tags: Cache<(Origin, Tag), CachedTag, RandomState>,
     /// Never `Stranger`, which may change with the next manifest.
-    pub(super) standing: Cache<(Origin, Digest), Standing, RandomState>,
+    pub(super) standing: Cache<(Origin, Digest), Provenance, RandomState>,
     /// Blobs that are being hashed, each once for all its readers.
-    pub(super) proving: Mutex<BTreeMap<Digest, Growing>>,
+    pub(super) proving: Mutex<BTreeMap<Digest, GrowingFile>>,
     pub(super) provers: Semaphore,
     /// Blobs that are being written, each by one writer.
     pub(super) writing: Mutex<BTreeSet<Digest>>,
@@ -86,21 +86,21 @@ pub(super) struct Shelf {
     pub(super) keeper: Mutex<Option<JoinHandle<Option<()>>>>,
     stripes: [Mutex<()>; STRIPES],
     hasher: RandomState,
-    _lock: Lock,
+    _lock: FileLock,
 }
 
 /// How much may be kept.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub(super) struct StoreBounds {
     pub(super) size_max: u64,
     pub(super) free_min: u64,
 }
 
 /// A key of what belongs to an origin, borrowed: a look must not cost a copy.
 #[derive(Hash)]
-pub(super) struct Of<'a, T>(pub(super) &'a Origin, pub(super) &'a T);
+pub(super) struct OriginKeyRef<'a, T>(pub(super) &'a Origin, pub(super) &'a T);
 
-impl<T: Eq> Equivalent<(Origin, T)> for Of<'_, T> {
+impl<T: Eq> Equivalent<(Origin, T)> for OriginKeyRef<'_, T> {
     fn equivalent(&self, (origin, of_it): &(Origin, T)) -> bool {
         self.0 == origin && self.1 == of_it
     }
@@ -108,7 +108,7 @@ impl<T: Eq> Equivalent<(Origin, T)> for Of<'_, T> {
 
 /// A tag record and the `checked` that its file has.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct KeptTag {
+pub(super) struct CachedTag {
     pub(super) record: TagRecord,
     pub(super) written: jiff::Timestamp,
 }
@@ -124,7 +124,7 @@ pub(super) struct Ledger {
     pub(super) unwritten: u64,
 }
 
-impl Bounds {
+impl StoreBounds {
     pub(super) fn of(settings: &Settings) -> Self {
         Self {
             size_max: settings.size_max,
@@ -133,18 +133,18 @@ impl Bounds {
     }
 }
 
-impl Shelf {
+impl StoreState {
     pub(super) fn new(
         settings: &Settings,
         disk: Arc<dyn Disk>,
         tasks: Tasks,
         metrics: Arc<Metrics>,
-        lock: Lock,
+        lock: FileLock,
     ) -> Self {
         let layout = Layout::new(settings.path.clone());
         let half = settings.small_bodies_max / 2;
         Self {
-            index: Index::closed(layout.index()),
+            index: StoreIndex::closed(layout.index()),
             layout,
             disk,
             tasks,
@@ -181,7 +181,7 @@ impl Shelf {
             stripes: [const { Mutex::new(()) }; STRIPES],
             hasher: RandomState::default(),
             _lock: lock,
-            bounds: RwLock::new(Bounds::of(settings)),
+            bounds: RwLock::new(StoreBounds::of(settings)),
         }
     }
 
@@ -200,7 +200,7 @@ impl Shelf {
         })
     }
 
-    pub(super) fn bounds(&self) -> Bounds {
+    pub(super) fn bounds(&self) -> StoreBounds {
         *self.bounds.read()
     }
 
@@ -249,19 +249,19 @@ impl Shelf {
     }
 
     /// The mark of a file that was just proven.
-    pub(super) fn mark(&self, digest: &Digest, stat: &Stat) -> Option<Mark> {
+    pub(super) fn mark(&self, digest: &Digest, stat: &Stat) -> Option<FileStamp> {
         self.key.read().as_ref()?.mark(digest, stat)
     }
 
     /// Whether a mark still proves a file.
-    pub(super) fn trusts(&self, mark: &Mark, digest: &Digest, stat: &Stat) -> bool {
+    pub(super) fn trusts(&self, mark: &FileStamp, digest: &Digest, stat: &Stat) -> bool {
         let key = self.key.read();
         key.as_ref()
             .is_some_and(|key| key.proves(mark, digest, stat))
     }
 
     /// Notes blobs in index and ledger; the caller holds `door`.
-    pub(super) fn enter(&self, rows: &[(Digest, Row)]) {
+    pub(super) fn enter(&self, rows: &[(Digest, BlobRow)]) {
         let replaced = self.index.put_blobs(rows);
         let mut ledger = self.ledger.lock();
         for (at, (_digest, row)) in rows.iter().enumerate() {
@@ -270,7 +270,7 @@ impl Shelf {
     }
 
     /// Counts a row that was put in the index over an old one.
-    pub(super) fn count(&self, ledger: &mut Ledger, old: Option<Row>, row: Row) {
+    pub(super) fn count(&self, ledger: &mut Ledger, old: Option<BlobRow>, row: BlobRow) {
         match old {
             Some(old) => ledger.bytes = ledger.bytes.saturating_sub(old.size),
             None => ledger.blobs += 1,
@@ -322,8 +322,8 @@ mod tests {
         let digest = Digest::of(Algorithm::Sha256, b"x");
         let cache = Cache::new(1);
         cache.insert((origin.clone(), digest), ());
-        assert!(cache.contains_key(&Of(&origin, &digest)));
+        assert!(cache.contains_key(&OriginKeyRef(&origin, &digest)));
         let other = Digest::of(Algorithm::Sha256, b"y");
-        assert!(!cache.contains_key(&Of(&origin, &other)));
+        assert!(!cache.contains_key(&OriginKeyRef(&origin, &other)));
     }
 }

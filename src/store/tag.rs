@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     StoreError, TagRecord,
     origin::{list, read, remove_damaged},
-    state::{KeptTag, Of, Shelf},
+    state::{CachedTag, OriginKeyRef, StoreState},
 };
 use crate::oci::{Origin, Tag};
 
@@ -19,17 +19,17 @@ const CHECKED_LAG_SECONDS_MAX: i64 = 60;
 
 /// A tag record as its file has it.
 #[derive(Serialize, Deserialize)]
-struct Record {
+struct TagFile {
     digest: String,
     checked: String,
 }
 
 pub(super) async fn find(
-    shelf: &Arc<Shelf>,
+    shelf: &Arc<StoreState>,
     origin: &Origin,
     tag: &Tag,
 ) -> Result<Option<TagRecord>, StoreError> {
-    if let Some(kept) = shelf.tags.get(&Of(origin, tag)) {
+    if let Some(kept) = shelf.tags.get(&OriginKeyRef(origin, tag)) {
         return Ok(Some(kept.record));
     }
     let key = (origin.clone(), tag.clone());
@@ -39,7 +39,7 @@ pub(super) async fn find(
             let record = read_tag(shelf, &shelf.layout.tag(&key.0, &key.1))?;
             if let Some(record) = record {
                 let written = record.checked;
-                shelf.tags.insert(key, KeptTag { record, written });
+                shelf.tags.insert(key, CachedTag { record, written });
             }
             Ok(record)
         })
@@ -47,7 +47,7 @@ pub(super) async fn find(
 }
 
 pub(super) async fn keep(
-    shelf: &Arc<Shelf>,
+    shelf: &Arc<StoreState>,
     origin: &Origin,
     tag: &Tag,
     record: TagRecord,
@@ -68,14 +68,14 @@ pub(super) async fn keep(
                 write_tag(shelf, &shelf.layout.tag(&key.0, &key.1), record)?;
                 record.checked
             };
-            shelf.tags.insert(key, KeptTag { record, written });
+            shelf.tags.insert(key, CachedTag { record, written });
             Ok(())
         })
         .await
 }
 
 pub(super) async fn forget(
-    shelf: &Arc<Shelf>,
+    shelf: &Arc<StoreState>,
     origin: &Origin,
     tag: &Tag,
 ) -> Result<(), StoreError> {
@@ -99,7 +99,7 @@ pub(super) async fn forget(
         .await
 }
 
-pub(super) fn all(shelf: &Shelf, origin: &Origin) -> Result<Vec<Tag>, StoreError> {
+pub(super) fn all(shelf: &StoreState, origin: &Origin) -> Result<Vec<Tag>, StoreError> {
     let folder = shelf.layout.tags(origin);
     let entries = list(&*shelf.disk, &folder)?;
     let files = entries.iter().filter(|entry| !entry.is_folder);
@@ -108,11 +108,11 @@ pub(super) fn all(shelf: &Shelf, origin: &Origin) -> Result<Vec<Tag>, StoreError
     Ok(tags)
 }
 
-fn read_tag(shelf: &Shelf, path: &Path) -> Result<Option<TagRecord>, StoreError> {
+fn read_tag(shelf: &StoreState, path: &Path) -> Result<Option<TagRecord>, StoreError> {
     let Some(bytes) = read(shelf, path, TAG_BYTES_MAX)? else {
         return Ok(None);
     };
-    let parsed = serde_json::from_slice::<Record>(&bytes).ok();
+    let parsed = serde_json::from_slice::<TagFile>(&bytes).ok();
     let parsed = parsed.and_then(|record| {
         Some(TagRecord {
             digest: record.digest.parse().ok()?,
@@ -125,8 +125,8 @@ fn read_tag(shelf: &Shelf, path: &Path) -> Result<Option<TagRecord>, StoreError>
     Ok(parsed)
 }
 
-fn write_tag(shelf: &Shelf, path: &Path, record: TagRecord) -> Result<(), StoreError> {
-    let record = Record {
+fn write_tag(shelf: &StoreState, path: &Path, record: TagRecord) -> Result<(), StoreError> {
+    let record = TagFile {
         digest: record.digest.to_string(),
         checked: record.checked.to_string(),
     };

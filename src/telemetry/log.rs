@@ -22,7 +22,7 @@ use tracing_subscriber::{
     Layer, filter::filter_fn, fmt::MakeWriter, layer::SubscriberExt, registry::Registry,
 };
 
-use entry::Entry;
+use entry::EntryFormat;
 use sink::Sink;
 
 /// The target of the one entry a request.
@@ -36,17 +36,17 @@ const USER_AGENT_CHARS_MAX: usize = 200;
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// How an entry looks.
-    pub format: Format,
+    pub format: LogFormat,
     /// The least important entries of ours that are written. Libraries are heard from `WARN` on,
     /// fully at `TRACE`; requests have their own setting.
     pub level: Level,
     /// Which requests get an entry, whatever `level` says.
-    pub requests: Requests,
+    pub requests: LoggedRequests,
 }
 
 /// How an entry looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
+pub enum LogFormat {
     /// Text if stderr is a terminal, else JSON.
     #[default]
     Auto,
@@ -58,7 +58,7 @@ pub enum Format {
 
 /// Which requests get an entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Requests {
+pub enum LoggedRequests {
     /// Each one.
     #[default]
     All,
@@ -132,14 +132,14 @@ impl Drop for Log {
 }
 
 /// What the process's own log lets through now; there is one log a process.
-static DIAL: OnceLock<Dial> = OnceLock::new();
+static DIAL: OnceLock<LogFilter> = OnceLock::new();
 
 /// Starts logging for the whole process.
 ///
 /// # Errors
 /// See [`LogError`].
 pub fn init(settings: &Settings) -> Result<Log, LogError> {
-    let dial = Dial::new(settings);
+    let dial = LogFilter::new(settings);
     let sink = Sink::open(io::stderr()).map_err(LogError::Thread)?;
     tracing::subscriber::set_global_default(subscriber(settings.format, &dial, sink.clone()))
         .map_err(|_already_set| LogError::Already)?;
@@ -157,9 +157,9 @@ pub fn tune(settings: &Settings) {
 
 /// What is let through, as it may change while we run.
 #[derive(Clone, Debug)]
-struct Dial(Arc<ArcSwap<(Level, Requests)>>);
+struct LogFilter(Arc<ArcSwap<(Level, LoggedRequests)>>);
 
-impl Dial {
+impl LogFilter {
     fn new(settings: &Settings) -> Self {
         let wanted = (settings.level, settings.requests);
         Self(Arc::new(ArcSwap::from_pointee(wanted)))
@@ -177,7 +177,7 @@ pub fn hears(outcome: &str) -> bool {
     DIAL.get().is_none_or(|dial| dial.0.load().1.want(outcome))
 }
 
-impl Requests {
+impl LoggedRequests {
     /// By the request's outcome, or by its event's name.
     fn want(self, outcome: &str) -> bool {
         match self {
@@ -228,18 +228,26 @@ fn capped(text: &str, chars_max: usize) -> &str {
         .unwrap_or(text)
 }
 
-fn subscriber<W>(format: Format, dial: &Dial, writer: W) -> impl Subscriber + Send + Sync + use<W>
+fn subscriber<W>(
+    format: LogFormat,
+    dial: &LogFilter,
+    writer: W,
+) -> impl Subscriber + Send + Sync + use<W>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let json = match format {
-        Format::Auto => !io::stderr().is_terminal(),
-        Format::Json => true,
-        Format::Text => false,
+        LogFormat::Auto => !io::stderr().is_terminal(),
+        LogFormat::Json => true,
+        LogFormat::Text => false,
     };
     let dial = dial.clone();
     let layer = tracing_subscriber::fmt::layer()
-        .event_format(if json { Entry::Json } else { Entry::Text })
+        .event_format(if json {
+            EntryFormat::Json
+        } else {
+            EntryFormat::Text
+        })
         .with_writer(writer)
         .with_filter(filter_fn(move |event| {
             let (level, requests) = **dial.0.load();
@@ -248,7 +256,7 @@ where
     Registry::default().with(layer)
 }
 
-fn wanted(event: &Metadata<'_>, level: Level, requests: Requests) -> bool {
+fn wanted(event: &Metadata<'_>, level: Level, requests: LoggedRequests) -> bool {
     if event.target() == REQUEST {
         return requests.want(event.name());
     }
@@ -298,14 +306,19 @@ mod tests {
         }
     }
 
-    fn written(format: Format, requests: Requests, level: Level, work: impl FnOnce()) -> String {
+    fn written(
+        format: LogFormat,
+        requests: LoggedRequests,
+        level: Level,
+        work: impl FnOnce(),
+    ) -> String {
         logged(format, (requests, level), |_dial| work())
     }
 
     fn logged(
-        format: Format,
-        (requests, level): (Requests, Level),
-        work: impl FnOnce(&Dial),
+        format: LogFormat,
+        (requests, level): (LoggedRequests, Level),
+        work: impl FnOnce(&LogFilter),
     ) -> String {
         let page = Page::default();
         let settings = Settings {
@@ -314,7 +327,7 @@ mod tests {
             requests,
         };
         let copy = page.clone();
-        let dial = Dial::new(&settings);
+        let dial = LogFilter::new(&settings);
         let subscriber = subscriber(format, &dial, move || copy.clone());
         tracing::subscriber::with_default(subscriber, || work(&dial));
         let bytes = page.0.lock().clone();
@@ -347,7 +360,7 @@ mod tests {
 
     #[test]
     fn json_entries_parse_whatever_a_client_sends() {
-        let log = written(Format::Json, Requests::All, Level::INFO, || {
+        let log = written(LogFormat::Json, LoggedRequests::All, Level::INFO, || {
             request(&line("miss", EVIL));
             tracing::info!(value = EVIL, "said {EVIL}");
         });
@@ -375,7 +388,7 @@ mod tests {
 
     #[test]
     fn text_entries_stay_one_line_and_harmless() {
-        let log = written(Format::Text, Requests::All, Level::INFO, || {
+        let log = written(LogFormat::Text, LoggedRequests::All, Level::INFO, || {
             request(&line("miss", EVIL));
             tracing::warn!(value = EVIL, "said {EVIL}");
         });
@@ -391,7 +404,7 @@ mod tests {
     #[test]
     fn requests_and_levels_are_chosen_apart() {
         let count = |requests, level| {
-            written(Format::Json, requests, level, || {
+            written(LogFormat::Json, requests, level, || {
                 request(&line("hit", ""));
                 request(&line("stale", ""));
                 tracing::info!(target: "hyper", "noise");
@@ -400,34 +413,38 @@ mod tests {
             .lines()
             .count()
         };
-        assert_eq!(count(Requests::All, Level::ERROR), 2);
-        assert_eq!(count(Requests::Misses, Level::ERROR), 1);
-        assert_eq!(count(Requests::None, Level::ERROR), 0);
-        assert_eq!(count(Requests::None, Level::DEBUG), 1);
-        assert_eq!(count(Requests::None, Level::TRACE), 2);
+        assert_eq!(count(LoggedRequests::All, Level::ERROR), 2);
+        assert_eq!(count(LoggedRequests::Misses, Level::ERROR), 1);
+        assert_eq!(count(LoggedRequests::None, Level::ERROR), 0);
+        assert_eq!(count(LoggedRequests::None, Level::DEBUG), 1);
+        assert_eq!(count(LoggedRequests::None, Level::TRACE), 2);
     }
 
     #[test]
     fn what_is_heard_changes_while_it_runs() {
-        let log = logged(Format::Json, (Requests::All, Level::WARN), |dial| {
-            let set = |level, requests| {
-                let format = Format::Auto;
-                dial.turn(&Settings {
-                    format,
-                    level,
-                    requests,
-                });
-            };
-            for (level, requests) in [
-                (Level::WARN, Requests::All),
-                (Level::DEBUG, Requests::None),
-                (Level::WARN, Requests::None),
-            ] {
-                set(level, requests);
-                tracing::debug!("a word");
-                request(&line("miss", ""));
-            }
-        });
+        let log = logged(
+            LogFormat::Json,
+            (LoggedRequests::All, Level::WARN),
+            |dial| {
+                let set = |level, requests| {
+                    let format = LogFormat::Auto;
+                    dial.turn(&Settings {
+                        format,
+                        level,
+                        requests,
+                    });
+                };
+                for (level, requests) in [
+                    (Level::WARN, LoggedRequests::All),
+                    (Level::DEBUG, LoggedRequests::None),
+                    (Level::WARN, LoggedRequests::None),
+                ] {
+                    set(level, requests);
+                    tracing::debug!("a word");
+                    request(&line("miss", ""));
+                }
+            },
+        );
         assert_eq!(log.matches("a word").count(), 1, "{log}");
         assert_eq!(log.matches(REQUEST).count(), 1, "{log}");
     }

@@ -14,9 +14,9 @@ use prometheus::{
     IntGaugeVec, Registry, TextEncoder,
 };
 
-use configuration::Configured;
-use registrar::{List, forget};
-use server::Served;
+use configuration::ConfigurationMetrics;
+use registrar::{MetricRegistrar, forget};
+use server::ServerMetrics;
 
 pub use self::configuration::Reload;
 
@@ -26,16 +26,16 @@ const FILL_SECONDS: &[f64] = &[0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800
 /// All metrics of one process. Tests make their own, so there is no global registry.
 pub struct Metrics {
     registry: Registry,
-    served: Served,
-    asked: Asked,
-    kept: Kept,
-    configured: Configured,
+    served: ServerMetrics,
+    asked: UpstreamMetrics,
+    kept: StoreMetrics,
+    configured: ConfigurationMetrics,
     expiry: IntGaugeVec,
     panicked: IntCounter,
 }
 
 /// What upstreams were asked.
-struct Asked {
+struct UpstreamMetrics {
     requests: IntCounterVec,
     seconds: HistogramVec,
     bytes: IntCounterVec,
@@ -47,7 +47,7 @@ struct Asked {
 }
 
 /// What is being kept.
-struct Kept {
+struct StoreMetrics {
     fills: IntGauge,
     fill_seconds: Histogram,
     bytes: IntGauge,
@@ -59,7 +59,7 @@ struct Kept {
 
 /// What is counted of one answered request.
 #[derive(Clone, Copy, Debug)]
-pub struct Request {
+pub struct AnsweredRequest {
     /// `ping`, `manifest`, `blob`, `tags`, `referrers` or `other`.
     pub kind: &'static str,
     /// `hit`, `miss`, `stale`, `revalidated`, `absent`, `refused`, `client`, `upstream` or `self`.
@@ -72,7 +72,7 @@ pub struct Request {
 
 /// Whether an upstream gets requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum UpstreamHealth {
     /// It is asked whenever it is needed.
     Asked,
     /// It failed too often and is left alone for a while.
@@ -86,7 +86,7 @@ impl Metrics {
     /// Only if two of the names below were equal.
     pub fn new() -> Result<Self, Error> {
         let registry = Registry::new();
-        let list = List(&registry);
+        let list = MetricRegistrar(&registry);
         list.gauges(
             "roadstead_build_info",
             "Always 1; the label is the version.",
@@ -95,10 +95,10 @@ impl Metrics {
         .with_label_values(&[env!("CARGO_PKG_VERSION")])
         .set(1);
         Ok(Self {
-            served: Served::register(list)?,
-            asked: Asked::register(list)?,
-            kept: Kept::register(list)?,
-            configured: Configured::register(list)?,
+            served: ServerMetrics::register(list)?,
+            asked: UpstreamMetrics::register(list)?,
+            kept: StoreMetrics::register(list)?,
+            configured: ConfigurationMetrics::register(list)?,
             expiry: list.gauges(
                 "roadstead_certificate_expires_seconds",
                 "When a certificate of ours ends, in Unix time.",
@@ -120,7 +120,7 @@ impl Metrics {
     }
 
     /// Counts an answered request.
-    pub fn answered(&self, request: Request) {
+    pub fn answered(&self, request: AnsweredRequest) {
         self.served.answered(request);
     }
 
@@ -169,8 +169,8 @@ impl Metrics {
     }
 
     /// Whether an upstream is being asked or left alone.
-    pub fn upstream_up(&self, upstream: &str, standing: Standing) {
-        let up = i64::from(standing == Standing::Asked);
+    pub fn upstream_up(&self, upstream: &str, standing: UpstreamHealth) {
+        let up = i64::from(standing == UpstreamHealth::Asked);
         self.asked.up.with_label_values(&[upstream]).set(up);
     }
 
@@ -265,8 +265,8 @@ impl fmt::Debug for Metrics {
     }
 }
 
-impl Asked {
-    fn register(list: List<'_>) -> Result<Self, Error> {
+impl UpstreamMetrics {
+    fn register(list: MetricRegistrar<'_>) -> Result<Self, Error> {
         Ok(Self {
             requests: list.counters(
                 "roadstead_upstream_requests_total",
@@ -312,8 +312,8 @@ impl Asked {
     }
 }
 
-impl Kept {
-    fn register(list: List<'_>) -> Result<Self, Error> {
+impl StoreMetrics {
+    fn register(list: MetricRegistrar<'_>) -> Result<Self, Error> {
         let fill_seconds =
             HistogramOpts::new("roadstead_fill_seconds", "Time to fetch and keep one blob.")
                 .buckets(FILL_SECONDS.to_vec());
@@ -347,7 +347,7 @@ mod tests {
     /// Every metric with every label set once: a family without values is not gathered.
     fn all_touched() -> Metrics {
         let metrics = Metrics::new().unwrap();
-        metrics.answered(Request {
+        metrics.answered(AnsweredRequest {
             kind: "blob",
             outcome: "hit",
             status: 200,
@@ -357,7 +357,7 @@ mod tests {
         metrics.asked("hub", "blob", "ok");
         metrics.upstream_answered("hub", Duration::from_millis(1));
         metrics.received("hub", 1);
-        metrics.upstream_up("hub", Standing::Asked);
+        metrics.upstream_up("hub", UpstreamHealth::Asked);
         metrics.upstream_unverified("hub");
         metrics.upstream_budget("hub", 1);
         metrics.reloaded(Reload::Taken);
@@ -408,7 +408,7 @@ mod tests {
             ("blob", "miss", 200),
             ("blob", "hit", 200),
         ] {
-            metrics.answered(Request {
+            metrics.answered(AnsweredRequest {
                 kind,
                 outcome,
                 status,
@@ -450,7 +450,7 @@ mod tests {
     #[test]
     fn an_upstream_left_alone_reads_zero() {
         let metrics = Metrics::new().unwrap();
-        metrics.upstream_up("hub", Standing::LeftAlone);
+        metrics.upstream_up("hub", UpstreamHealth::LeftAlone);
         let text = metrics.render();
         assert!(
             text.contains("roadstead_upstream_up{upstream=\"hub\"} 0"),

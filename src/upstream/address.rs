@@ -33,7 +33,7 @@ const METADATA_V6: [Ipv6Addr; 2] = [
 
 /// How near an address is; a nearer one may lead to farther ones, never the other way round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Reach {
+pub(super) enum NetworkZone {
     /// Anywhere on the Internet.
     Public,
     /// Inside a site.
@@ -44,11 +44,11 @@ pub(super) enum Reach {
 
 /// Who of an upstream stands where.
 #[derive(Debug)]
-pub(super) struct Bounds {
+pub(super) struct GuardPolicy {
     /// The endpoints' own hosts, as they stand in URLs.
     pub(super) own: Vec<String>,
     /// How near the upstream is at least; a Unix socket is on this machine.
-    pub(super) least: Reach,
+    pub(super) least: NetworkZone,
     /// Who named the endpoints.
     pub(super) named_by: NamedBy,
     /// Hosts that may be private although the upstream is not, `HOST` or `HOST:PORT`.
@@ -61,10 +61,10 @@ pub(super) struct Bounds {
 /// as they are written, whether a proxy will be asked for them or not, and, in the resolver, by what
 /// their names stand for. Names that a proxy resolves are the proxy's to judge.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub(super) struct AddressGuard {
     /// The endpoints' own hosts, and where they were found last. The keys never change.
     own: Mutex<BTreeMap<String, Vec<IpAddr>>>,
-    least: Reach,
+    least: NetworkZone,
     named_by: NamedBy,
     listed: Vec<String>,
     proxies: Vec<String>,
@@ -73,11 +73,11 @@ pub(super) struct Guard {
 /// Every address of a name is forbidden.
 #[derive(Clone, Copy, Debug, Error)]
 #[error("the name stands for addresses that must not be contacted")]
-pub(super) struct Forbidden;
+pub(super) struct ForbiddenAddress;
 
-impl Guard {
+impl AddressGuard {
     /// Knows no address yet but those that are written.
-    pub(super) fn new(bounds: Bounds) -> Self {
+    pub(super) fn new(bounds: GuardPolicy) -> Self {
         let found = |host: String| {
             let literal = literal(&host).into_iter().collect();
             (host, literal)
@@ -110,9 +110,11 @@ impl Guard {
         match reach(address) {
             None => false,
             Some(_) if self.is_own(host) => true,
-            Some(Reach::Public) => true,
-            Some(Reach::Private) => self.reach() >= Reach::Private || self.is_listed(host),
-            Some(Reach::Loopback) => self.reach() == Reach::Loopback,
+            Some(NetworkZone::Public) => true,
+            Some(NetworkZone::Private) => {
+                self.reach() >= NetworkZone::Private || self.is_listed(host)
+            }
+            Some(NetworkZone::Loopback) => self.reach() == NetworkZone::Loopback,
         }
     }
 
@@ -127,19 +129,19 @@ impl Guard {
     }
 
     /// How near the upstream itself was found.
-    fn reach(&self) -> Reach {
+    fn reach(&self) -> NetworkZone {
         let own = self.own.lock();
         let found = own.values().flatten().copied().filter_map(reach);
-        found.fold(self.least, Reach::max)
+        found.fold(self.least, NetworkZone::max)
     }
 
     /// Keeps what may be contacted of a name's addresses, and remembers it of our own names.
-    fn sift(&self, host: &str, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, Forbidden> {
+    fn sift(&self, host: &str, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, ForbiddenAddress> {
         let is_proxy = self.proxies.iter().any(|proxy| proxy == host);
         let fit = |address: &IpAddr| is_proxy || self.admits(host, *address);
         let good: Vec<_> = found.into_iter().filter(fit).take(ADDRESSES_MAX).collect();
         if good.is_empty() {
-            return Err(Forbidden);
+            return Err(ForbiddenAddress);
         }
         if let Some(last) = self.own.lock().get_mut(host) {
             last.clone_from(&good);
@@ -156,11 +158,11 @@ impl Guard {
 }
 
 /// Where names are looked up.
-pub(super) type Lookup =
+pub(super) type DnsLookup =
     Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
 
 /// The system's resolver.
-pub(super) fn system() -> Lookup {
+pub(super) fn system() -> DnsLookup {
     Arc::new(|host| {
         Box::pin(async move {
             let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
@@ -171,12 +173,12 @@ pub(super) fn system() -> Lookup {
 
 /// The resolver that a client is built with. It is asked for each new connection.
 #[derive(Clone)]
-pub(super) struct Guarded {
-    pub(super) guard: Arc<Guard>,
-    pub(super) lookup: Lookup,
+pub(super) struct GuardedResolver {
+    pub(super) guard: Arc<AddressGuard>,
+    pub(super) lookup: DnsLookup,
 }
 
-impl Resolve for Guarded {
+impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let guard = Arc::clone(&self.guard);
         let host = name.as_str().to_ascii_lowercase();
@@ -194,7 +196,7 @@ impl Resolve for Guarded {
     }
 }
 
-impl fmt::Debug for Guarded {
+impl fmt::Debug for GuardedResolver {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_tuple("Guarded").field(&self.guard).finish()
     }
@@ -203,30 +205,30 @@ impl fmt::Debug for Guarded {
 /// Whether a URL leads to one of these hosts: `HOST` is meant with any port, `HOST:PORT` with that
 /// one alone.
 pub(super) fn listed(hosts: &[String], url: &Url) -> bool {
-    let matches = |listed: Listed| {
+    let matches = |listed: AllowedHost| {
         let port = listed.port;
         url.host_str() == Some(&listed.host)
             && port.is_none_or(|port| url.port_or_known_default() == Some(port))
     };
     hosts
         .iter()
-        .filter_map(|host| Listed::parse(host))
+        .filter_map(|host| AllowedHost::parse(host))
         .any(matches)
 }
 
 /// The host of such an entry, as it stands in URLs.
 pub(super) fn host(listed: &str) -> Option<String> {
-    Some(Listed::parse(listed)?.host)
+    Some(AllowedHost::parse(listed)?.host)
 }
 
 /// An entry of `redirects` or `realms`.
-struct Listed {
+struct AllowedHost {
     /// As it stands in URLs.
     host: String,
     port: Option<u16>,
 }
 
-impl Listed {
+impl AllowedHost {
     fn parse(text: &str) -> Option<Self> {
         let port = match text.rsplit_once(':') {
             Some((_, port)) if !port.contains(']') => Some(port.parse().ok()?),
@@ -239,33 +241,33 @@ impl Listed {
 }
 
 /// How near an address is; none: it must never be contacted.
-fn reach(address: IpAddr) -> Option<Reach> {
+fn reach(address: IpAddr) -> Option<NetworkZone> {
     match address {
         IpAddr::V4(address) => reach_v4(address),
         IpAddr::V6(address) => reach_v6(address),
     }
 }
 
-fn reach_v4(address: Ipv4Addr) -> Option<Reach> {
+fn reach_v4(address: Ipv4Addr) -> Option<NetworkZone> {
     match address.octets() {
         _ if METADATA_V4.contains(&address) => None,
         // "This network", link-local, protocol assignments, multicast and reserved.
         [0 | 224..=255, ..] | [169, 254, ..] | [192, 0, 0, _] => None,
-        [127, ..] => Some(Reach::Loopback),
-        [100, 64..=127, ..] | [198, 18..=19, ..] => Some(Reach::Private),
-        _ if address.is_private() => Some(Reach::Private),
-        _ => Some(Reach::Public),
+        [127, ..] => Some(NetworkZone::Loopback),
+        [100, 64..=127, ..] | [198, 18..=19, ..] => Some(NetworkZone::Private),
+        _ if address.is_private() => Some(NetworkZone::Private),
+        _ => Some(NetworkZone::Public),
     }
 }
 
-fn reach_v6(address: Ipv6Addr) -> Option<Reach> {
+fn reach_v6(address: Ipv6Addr) -> Option<NetworkZone> {
     let embedded = |high: u16, low: u16| {
         let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
         reach_v4(Ipv4Addr::new(a, b, c, d))
     };
     match address.segments() {
         _ if METADATA_V6.contains(&address) => None,
-        [0, 0, 0, 0, 0, 0, 0, 1] => Some(Reach::Loopback),
+        [0, 0, 0, 0, 0, 0, 0, 1] => Some(NetworkZone::Loopback),
         // IPv4 in its several disguises: mapped, compatible, translated, NAT64, 6to4 and Teredo.
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]
@@ -274,8 +276,10 @@ fn reach_v6(address: Ipv6Addr) -> Option<Reach> {
         [0x2001, 0, .., high, low] => embedded(!high, !low),
         // Link-local and multicast.
         [0xfe80..=0xfebf | 0xff00..=0xffff, ..] => None,
-        [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] | [0x64, 0xff9b, 1, ..] => Some(Reach::Private),
-        _ => Some(Reach::Public),
+        [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] | [0x64, 0xff9b, 1, ..] => {
+            Some(NetworkZone::Private)
+        }
+        _ => Some(NetworkZone::Public),
     }
 }
 
@@ -296,10 +300,10 @@ pub(super) fn literal(host: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn guard(own: &str, listed: &[&str]) -> Guard {
-        Guard::new(Bounds {
+    fn guard(own: &str, listed: &[&str]) -> AddressGuard {
+        AddressGuard::new(GuardPolicy {
             own: vec![own.to_owned()],
-            least: Reach::Public,
+            least: NetworkZone::Public,
             named_by: NamedBy::Configuration,
             listed: listed.iter().map(|host| (*host).to_owned()).collect(),
             proxies: vec!["proxy.corp".to_owned()],
@@ -308,7 +312,7 @@ mod tests {
 
     #[test]
     fn addresses_are_as_near_as_they_are() {
-        let check = |address: &str, want: Option<Reach>| {
+        let check = |address: &str, want: Option<NetworkZone>| {
             assert_eq!(reach(address.parse().unwrap()), want, "{address}");
         };
         for public in [
@@ -317,7 +321,7 @@ mod tests {
             "2606:4700::1111",
             "64:ff9b::8.8.8.8",
         ] {
-            check(public, Some(Reach::Public));
+            check(public, Some(NetworkZone::Public));
         }
         for private in [
             "10.0.0.1",
@@ -331,10 +335,10 @@ mod tests {
             "2001::f5ff:fffe",
             "::ffff:0:10.0.0.1",
         ] {
-            check(private, Some(Reach::Private));
+            check(private, Some(NetworkZone::Private));
         }
         for loopback in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
-            check(loopback, Some(Reach::Loopback));
+            check(loopback, Some(NetworkZone::Loopback));
         }
         for never in [
             "169.254.169.254",
@@ -398,7 +402,7 @@ mod tests {
 
     #[test]
     fn t05_what_a_client_names_is_on_the_internet() {
-        let guard = |own: &str| Guard {
+        let guard = |own: &str| AddressGuard {
             named_by: NamedBy::Client,
             ..guard(own, &[])
         };
@@ -456,7 +460,7 @@ mod tests {
     }
 
     /// Answers in turn, the last one again and again.
-    fn turns(answers: &[&[&str]]) -> Lookup {
+    fn turns(answers: &[&[&str]]) -> DnsLookup {
         let parse = |addresses: &&[&str]| -> Vec<IpAddr> {
             addresses.iter().map(|text| text.parse().unwrap()).collect()
         };
@@ -474,7 +478,7 @@ mod tests {
 
     #[tokio::test]
     async fn t38_each_lookup_is_judged_anew() {
-        let guarded = Guarded {
+        let guarded = GuardedResolver {
             guard: Arc::new(guard("r.example", &[])),
             lookup: turns(&[
                 &["93.184.216.34"],
@@ -486,7 +490,7 @@ mod tests {
         let ask = async |host: &str| match guarded.resolve(host.parse().unwrap()).await {
             Ok(found) => found.map(|address| address.ip().to_string()).collect(),
             Err(error) => {
-                assert!(error.is::<Forbidden>(), "{error}");
+                assert!(error.is::<ForbiddenAddress>(), "{error}");
                 Vec::new()
             }
         };

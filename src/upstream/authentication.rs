@@ -21,19 +21,19 @@ use reqwest::RequestBuilder;
 use tokio::time::Instant;
 
 use super::{
-    Breach, Credential, UpstreamError,
+    Credential, ProtocolViolation, UpstreamError,
     call::{
-        caller::Shared,
-        endpoint::Station,
-        exchange::{Failure, Trail},
-        judge::{Giver, Verdict},
-        request::Request,
+        caller::Caller,
+        endpoint::Endpoint,
+        exchange::{AttemptFailure, ExchangeState},
+        judge::{Responder, Verdict},
+        request::UpstreamRequest,
     },
 };
 use crate::{oci::RepositoryName, secret::Secret};
-use plan::{Next, Plan, Trick, Tried};
+use plan::{AuthAttempts, AuthFallback, AuthPlan, RefusalAction};
 use realm::Realm;
-use token::Token;
+use token::BearerToken;
 
 pub(super) use challenge::Challenge;
 pub(super) use tokens::Tokens;
@@ -45,7 +45,7 @@ const SILENT_MAX: Duration = Duration::from_mins(1);
 
 /// What an endpoint's refusals taught us, so that later requests need no refusal first.
 #[derive(Debug)]
-pub(super) struct Lessons {
+pub(super) struct KnownChallenges {
     /// For repositories that nobody asked for yet.
     last: Mutex<Challenge>,
     each: Cache<RepositoryName, Challenge>,
@@ -68,7 +68,7 @@ pub(super) enum Authorization {
     /// A token from the configuration.
     Own(HeaderValue),
     /// A token from a service.
-    Token(TokenKey, Arc<Token>),
+    Token(TokenKey, Arc<BearerToken>),
 }
 
 /// What decides who may use a token, and for what.
@@ -82,9 +82,9 @@ pub(super) struct TokenKey {
 
 /// How far one request has come with logging in.
 #[derive(Debug)]
-pub(super) struct Visit {
+pub(super) struct AuthState {
     began: Instant,
-    pub(in crate::upstream) tried: Tried,
+    pub(in crate::upstream) tried: AuthAttempts,
     /// What we have to log in with.
     pub(super) credential: Option<Credential>,
     /// Whether the next request shall carry nothing, to hear the whole challenge.
@@ -93,7 +93,7 @@ pub(super) struct Visit {
     pub(super) sent: Authorization,
 }
 
-impl Default for Lessons {
+impl Default for KnownChallenges {
     fn default() -> Self {
         Self {
             last: Mutex::default(),
@@ -103,7 +103,7 @@ impl Default for Lessons {
     }
 }
 
-impl Lessons {
+impl KnownChallenges {
     fn of(&self, name: Option<&RepositoryName>) -> Challenge {
         let own = name.and_then(|name| self.each.get(name));
         own.unwrap_or_else(|| self.last.lock().clone().without_scope())
@@ -132,11 +132,11 @@ impl Lessons {
     }
 }
 
-impl Visit {
+impl AuthState {
     pub(super) fn new() -> Self {
         Self {
             began: Instant::now(),
-            tried: Tried::default(),
+            tried: AuthAttempts::default(),
             credential: None,
             bare: false,
             sent: Authorization::None,
@@ -146,7 +146,7 @@ impl Visit {
     /// Whether a 400 may mean that the token was too old (some say so), which is believed once.
     pub(super) fn blames_token(&mut self) -> bool {
         let is_token = matches!(self.sent, Authorization::Token(..));
-        is_token && self.tried.once(Trick::OtherToken)
+        is_token && self.tried.once(AuthFallback::OtherToken)
     }
 }
 
@@ -164,14 +164,14 @@ impl Authorization {
     }
 }
 
-impl Shared {
+impl Caller {
     /// What the next request to the endpoint carries. A token that must be fetched is fetched.
     pub(super) async fn log_in(
         &self,
-        station: &Station,
-        request: &Request,
-        trail: &mut Trail,
-    ) -> Result<Authorization, Failure> {
+        station: &Endpoint,
+        request: &UpstreamRequest,
+        trail: &mut ExchangeState,
+    ) -> Result<Authorization, AttemptFailure> {
         trail.beside = self.helper(request);
         trail.visit.credential = self.credential(station, request).await?;
         trail.beside = None;
@@ -181,9 +181,9 @@ impl Shared {
         let challenge = station.lessons.of(request.name.as_ref());
         let key = match self.plan(station, request, &challenge, &trail.visit) {
             // Learnt with another login, maybe: the endpoint shall say it again.
-            Plan::Stop(_) | Plan::Nothing(_) => return Ok(Authorization::None),
-            Plan::Send(authorization) => return Ok(authorization),
-            Plan::Fetch(key) => key,
+            AuthPlan::Stop(_) | AuthPlan::Nothing(_) => return Ok(Authorization::None),
+            AuthPlan::Send(authorization) => return Ok(authorization),
+            AuthPlan::Fetch(key) => key,
         };
         trail.beside = Some(key.realm.origin().into());
         let failure = match self.token(station, &key).await {
@@ -207,11 +207,11 @@ impl Shared {
     /// Takes a refusal in: either there is something new to send, or it is the last word.
     pub(super) async fn challenged(
         &self,
-        station: &Station,
-        request: &Request,
+        station: &Endpoint,
+        request: &UpstreamRequest,
         headers: &HeaderMap,
-        trail: &mut Trail,
-    ) -> Result<(), Failure> {
+        trail: &mut ExchangeState,
+    ) -> Result<(), AttemptFailure> {
         self.drop_token(&trail.visit.sent);
         let visit = &mut trail.visit;
         let mut challenge = Challenge::read(headers);
@@ -219,7 +219,7 @@ impl Shared {
         if challenge.is_empty()
             && is_bare
             && station.lessons.may_ping(Instant::now())
-            && visit.tried.once(Trick::Ping)
+            && visit.tried.once(AuthFallback::Ping)
         {
             // The scope that a root names, if it names one, is about no repository of ours.
             challenge = self.ping(station, request).await?.without_scope();
@@ -230,15 +230,18 @@ impl Shared {
             .tried
             .next(&visit.sent, &challenge, &plan, visit.began)
         {
-            Next::Bare => visit.bare = true,
-            Next::Again => station.lessons.learn(request.name.as_ref(), &challenge),
-            Next::Stop(breach) => {
+            RefusalAction::Bare => visit.bare = true,
+            RefusalAction::Again => station.lessons.learn(request.name.as_ref(), &challenge),
+            RefusalAction::Stop(breach) => {
                 let endpoint = trail.host(station);
-                return Err(Failure::last(UpstreamError::Breach { endpoint, breach }));
+                return Err(AttemptFailure::last(UpstreamError::Breach {
+                    endpoint,
+                    breach,
+                }));
             }
-            Next::Refused(_) if self.renew_login(request, visit) => {}
-            Next::Refused(detail) => {
-                return Err(Failure::last(UpstreamError::Refused {
+            RefusalAction::Refused(_) if self.renew_login(request, visit) => {}
+            RefusalAction::Refused(detail) => {
+                return Err(AttemptFailure::last(UpstreamError::Refused {
                     with_credentials: visit.credential.is_some(),
                     endpoint: trail.host(station),
                     detail,
@@ -257,12 +260,12 @@ impl Shared {
 
     fn plan(
         &self,
-        station: &Station,
-        request: &Request,
+        station: &Endpoint,
+        request: &UpstreamRequest,
         challenge: &Challenge,
-        visit: &Visit,
-    ) -> Plan {
-        let place = plan::Place {
+        visit: &AuthState,
+    ) -> AuthPlan {
+        let place = plan::AuthContext {
             base: &station.base,
             guard: &self.guard,
             listed: &self.settings.realms,
@@ -272,14 +275,18 @@ impl Shared {
     }
 
     /// What the endpoint says at its root, for one that says nothing at a resource.
-    async fn ping(&self, station: &Station, request: &Request) -> Result<Challenge, Failure> {
-        let ping = Request::ping(None, request.deadline);
-        for url in Request::roots(&station.base, &self.settings) {
-            let mut aside = Trail::new(url);
+    async fn ping(
+        &self,
+        station: &Endpoint,
+        request: &UpstreamRequest,
+    ) -> Result<Challenge, AttemptFailure> {
+        let ping = UpstreamRequest::ping(None, request.deadline);
+        for url in UpstreamRequest::roots(&station.base, &self.settings) {
+            let mut aside = ExchangeState::new(url);
             let answer = self.send(station, &ping, &mut aside).await?;
             self.count(
                 &ping,
-                Verdict::of(answer.status(), ping.kind, Giver::Endpoint).label(),
+                Verdict::of(answer.status(), ping.kind, Responder::Endpoint).label(),
             );
             if answer.status().as_u16() == 401 {
                 return Ok(Challenge::read(answer.headers()));
@@ -293,8 +300,8 @@ impl Shared {
     }
 }
 
-impl From<realm::Unusable> for Breach {
-    fn from(why: realm::Unusable) -> Self {
+impl From<realm::UnusableRealm> for ProtocolViolation {
+    fn from(why: realm::UnusableRealm) -> Self {
         Self::Realm(why.to_string())
     }
 }

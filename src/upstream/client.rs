@@ -6,10 +6,10 @@ use reqwest::{Client, ClientBuilder, Url, redirect::Policy};
 use rustls::ClientConfig;
 
 use super::{
-    Breach, BuildError, Endpoint, NamedBy, Settings, Transport,
-    address::{self, Bounds, Guard, Guarded, Lookup, Reach},
-    call::endpoint::Station,
-    proxy::{Passed, Ways},
+    BuildError, EndpointAddress, NamedBy, ProtocolViolation, Settings, Transport,
+    address::{self, AddressGuard, DnsLookup, GuardPolicy, GuardedResolver, NetworkZone},
+    call::endpoint::Endpoint,
+    proxy::{ProxyHop, ProxyMatcher},
     tls,
 };
 
@@ -19,73 +19,73 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 const HEADERS_MAX: usize = 256;
 
 /// What settings become.
-pub(super) struct Built {
+pub(super) struct BuiltClients {
     /// The clients for everything but sockets.
-    pub(super) clients: Clients,
+    pub(super) clients: HttpClients,
     /// What their resolver enforces.
-    pub(super) guard: Arc<Guard>,
+    pub(super) guard: Arc<AddressGuard>,
     /// The endpoints, as they are written.
-    pub(super) stations: Vec<Station>,
+    pub(super) stations: Vec<Endpoint>,
 }
 
 /// Who is contacted how. An upstream's own hosts, and those that its table lists, see our
 /// certificate, and theirs are not checked if the table says so; everyone else is met without a
 /// certificate of ours and is always checked. Both trust `ca_file` and use the proxy.
 #[derive(Debug)]
-pub(super) struct Clients {
+pub(super) struct HttpClients {
     near: Client,
     far: Client,
     /// The upstream's own hosts, whatever the port.
     own: Vec<String>,
     /// `redirects` and `realms`.
     listed: Vec<String>,
-    ways: Ways,
-    guard: Arc<Guard>,
+    ways: ProxyMatcher,
+    guard: Arc<AddressGuard>,
 }
 
-impl Clients {
+impl HttpClients {
     /// The client that a URL is asked with, if it may be asked at all: the resolver never sees a
     /// host that is written as an address.
-    pub(super) fn of(&self, url: &Url) -> Result<&Client, Breach> {
+    pub(super) fn of(&self, url: &Url) -> Result<&Client, ProtocolViolation> {
         let host = url.host_str().unwrap_or_default();
         if !self.guard.admits_literal(host) {
-            return Err(Breach::Address);
+            return Err(ProtocolViolation::Address);
         }
         let is_near = self.own.iter().any(|own| own == host) || address::listed(&self.listed, url);
         Ok(if is_near { &self.near } else { &self.far })
     }
 
     /// The proxy that a URL is asked through.
-    pub(super) fn proxy(&self, url: &Url) -> Option<Passed> {
+    pub(super) fn proxy(&self, url: &Url) -> Option<ProxyHop> {
         self.ways.through(url)
     }
 }
 
 /// Builds clients and endpoints; contacts nothing.
-pub(super) fn build(settings: &Settings) -> Result<Built, BuildError> {
+pub(super) fn build(settings: &Settings) -> Result<BuiltClients, BuildError> {
     build_with(settings, address::system())
 }
 
-fn build_with(settings: &Settings, lookup: Lookup) -> Result<Built, BuildError> {
+fn build_with(settings: &Settings, lookup: DnsLookup) -> Result<BuiltClients, BuildError> {
     let bases: Vec<_> = settings
         .endpoints
         .iter()
         .zip(1..)
         .map(|(endpoint, number)| base(endpoint, number))
         .collect::<Result<_, _>>()?;
-    let is_socket = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Unix(_));
+    let is_socket = |endpoint: &EndpointAddress| matches!(endpoint, EndpointAddress::Unix(_));
     let hosts = settings.endpoints.iter().zip(&bases);
     let hosts = hosts.filter(|(endpoint, _)| !is_socket(endpoint));
     let own: Vec<_> = hosts
         .filter_map(|(_, base)| base.host_str().map(str::to_owned))
         .collect();
     let least = if settings.endpoints.iter().any(is_socket) {
-        Reach::Loopback
+        NetworkZone::Loopback
     } else {
-        Reach::Public
+        NetworkZone::Public
     };
     let listed = [settings.redirects.as_slice(), &settings.realms].concat();
-    let guard = Arc::new(Guard::new(Bounds {
+    let guard = Arc::new(AddressGuard::new(GuardPolicy {
         own: own.clone(),
         least,
         named_by: settings.named_by,
@@ -106,20 +106,20 @@ fn build_with(settings: &Settings, lookup: Lookup) -> Result<Built, BuildError> 
             return Err(BuildError::Endpoint { number, reason });
         }
         let (label, socket) = match endpoint {
-            Endpoint::Url(_) => (base.origin().ascii_serialization(), None),
-            Endpoint::Unix(path) => (
+            EndpointAddress::Url(_) => (base.origin().ascii_serialization(), None),
+            EndpointAddress::Unix(path) => (
                 format!("unix:{}", path.display()),
                 Some(socket(settings, path)?),
             ),
         };
-        stations.push(Station::new(label, base, socket));
+        stations.push(Endpoint::new(label, base, socket));
     }
-    let guarded = Guarded {
+    let guarded = GuardedResolver {
         guard: Arc::clone(&guard),
         lookup,
     };
     let clients = clients(settings, own, listed, &guarded)?;
-    Ok(Built {
+    Ok(BuiltClients {
         clients,
         guard,
         stations,
@@ -130,8 +130,8 @@ fn clients(
     settings: &Settings,
     own: Vec<String>,
     listed: Vec<String>,
-    guarded: &Guarded,
-) -> Result<Clients, BuildError> {
+    guarded: &GuardedResolver,
+) -> Result<HttpClients, BuildError> {
     let transport = &settings.transport;
     let over = |tls: ClientConfig| {
         let builder = plain(settings, tls).dns_resolver(guarded.clone());
@@ -145,7 +145,7 @@ fn clients(
     } else {
         far.clone()
     };
-    Ok(Clients {
+    Ok(HttpClients {
         near,
         far,
         own,
@@ -194,12 +194,12 @@ fn finish(builder: ClientBuilder) -> Result<Client, BuildError> {
 }
 
 /// What requests to an endpoint are built on.
-fn base(endpoint: &Endpoint, number: usize) -> Result<Url, BuildError> {
+fn base(endpoint: &EndpointAddress, number: usize) -> Result<Url, BuildError> {
     let bad = |reason| BuildError::Endpoint { number, reason };
     let text = match endpoint {
-        Endpoint::Url(text) => text,
+        EndpointAddress::Url(text) => text,
         // The host only fills the `Host` header.
-        Endpoint::Unix(_) => "http://localhost",
+        EndpointAddress::Unix(_) => "http://localhost",
     };
     let url: Url = text
         .parse()

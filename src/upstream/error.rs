@@ -68,13 +68,13 @@ pub enum UpstreamError {
         /// Who.
         endpoint: Arc<str>,
         /// How.
-        breach: Breach,
+        breach: ProtocolViolation,
     },
 }
 
 /// What is wrong with an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Breach {
+pub enum ProtocolViolation {
     /// The bytes do not have the digest they were asked for, or were said to have.
     #[error("the bytes have another digest")]
     Digest,
@@ -164,7 +164,10 @@ impl UpstreamError {
     pub(super) fn is_worth_another_try(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
-            Self::Breach { breach, .. } => matches!(breach, Breach::Digest | Breach::Encoding),
+            Self::Breach { breach, .. } => matches!(
+                breach,
+                ProtocolViolation::Digest | ProtocolViolation::Encoding
+            ),
             _ => false,
         }
     }

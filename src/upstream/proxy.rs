@@ -7,7 +7,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{ClientBuilder, NoProxy, Url};
 use thiserror::Error;
 
-use super::{BuildError, Proxy, tls};
+use super::{BuildError, ProxySettings, tls};
 use crate::secret::Secret;
 
 /// What no proxy of the environment is meant for, as every program has it.
@@ -18,7 +18,7 @@ const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
 #[error("a proxy is written http://HOST:PORT or https://HOST:PORT")]
 pub struct InvalidProxy;
 
-impl Proxy {
+impl ProxySettings {
     /// Reads a proxy's address, with its login if it has one; without a scheme it is `http://`.
     pub fn address(text: &str) -> Result<Url, InvalidProxy> {
         let text = text.trim();
@@ -88,7 +88,7 @@ impl Proxy {
     }
 
     /// Which of them a request will pass, by the rules of the library itself.
-    pub(super) fn ways(&self) -> Ways {
+    pub(super) fn ways(&self) -> ProxyMatcher {
         let text = |secret: &Option<Secret>| {
             let url = Self::address(secret.as_ref()?.reveal()).ok()?;
             Some(String::from(url))
@@ -97,17 +97,17 @@ impl Proxy {
             .http(text(&self.http).unwrap_or_default())
             .https(text(&self.https).unwrap_or_default())
             .no(self.direct().unwrap_or_default());
-        Ways(builder.build())
+        ProxyMatcher(builder.build())
     }
 }
 
 /// Which requests pass which proxy.
 #[derive(Debug)]
-pub(super) struct Ways(Matcher);
+pub(super) struct ProxyMatcher(Matcher);
 
-impl Ways {
+impl ProxyMatcher {
     /// The proxy that a URL is asked through.
-    pub(super) fn through(&self, url: &Url) -> Option<Passed> {
+    pub(super) fn through(&self, url: &Url) -> Option<ProxyHop> {
         let taken = self.0.intercept(&url.as_str().parse().ok()?)?;
         let standard = if taken.uri().scheme_str() == Some("https") {
             443
@@ -115,7 +115,7 @@ impl Ways {
             80
         };
         let port = taken.uri().port_u16().unwrap_or(standard);
-        Some(Passed {
+        Some(ProxyHop {
             name: format!("{}:{port}", taken.uri().host()?),
             is_tunnel: url.scheme() == "https",
         })
@@ -124,14 +124,14 @@ impl Ways {
 
 /// A proxy that a request passes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Passed {
+pub(super) struct ProxyHop {
     /// `HOST:PORT`, for people; never its login.
     name: String,
     /// Whether it only carries bytes; otherwise its own answers look like the upstream's.
     is_tunnel: bool,
 }
 
-impl Passed {
+impl ProxyHop {
     /// What an answer says that is the proxy's own word and not the upstream's, for people.
     pub(super) fn refusal(&self, status: StatusCode, headers: &HeaderMap) -> Option<String> {
         let is_its_own = match status.as_u16() {
@@ -180,12 +180,12 @@ mod tests {
     use super::*;
 
     /// Whether a request to this URL passes a proxy.
-    fn takes(proxy: &Proxy, url: &str) -> bool {
+    fn takes(proxy: &ProxySettings, url: &str) -> bool {
         proxy.ways().through(&url.parse().unwrap()).is_some()
     }
 
-    fn proxy(direct: Option<&str>) -> Proxy {
-        Proxy {
+    fn proxy(direct: Option<&str>) -> ProxySettings {
+        ProxySettings {
             http: Some(Secret::new("http://user:canary@proxy.corp:3128")),
             https: Some(Secret::new("proxy.corp:3129")),
             direct: direct.map(str::to_owned),
@@ -202,7 +202,7 @@ mod tests {
             "10.0.0.1:8080",
             "[::1]:1",
         ] {
-            assert!(Proxy::address(good).is_ok(), "{good}");
+            assert!(ProxySettings::address(good).is_ok(), "{good}");
         }
         for bad in [
             "",
@@ -212,7 +212,7 @@ mod tests {
             "http://p?x",
             "p q",
         ] {
-            assert_eq!(Proxy::address(bad), Err(InvalidProxy), "{bad}");
+            assert_eq!(ProxySettings::address(bad), Err(InvalidProxy), "{bad}");
         }
         assert_eq!(proxy(None).hosts(), ["proxy.corp", "proxy.corp"]);
         assert!(!format!("{:?}", proxy(None)).contains("canary"));
@@ -272,9 +272,9 @@ mod tests {
             let told = way.refusal(StatusCode::from_u16(status).unwrap(), headers);
             assert_eq!(told.is_some(), want, "{way:?} {status}");
         }
-        let standard = Proxy {
+        let standard = ProxySettings {
             http: Some(Secret::new("https://p")),
-            ..Proxy::default()
+            ..ProxySettings::default()
         };
         let way = standard.ways().through(&"http://a".parse().unwrap());
         assert_eq!(way.unwrap().name, "p:443");

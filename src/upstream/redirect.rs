@@ -3,31 +3,35 @@
 
 use reqwest::Url;
 
-use super::{Breach, address::Guard};
+use super::{ProtocolViolation, address::AddressGuard};
 
 /// Most redirects of one request.
 pub(super) const HOPS_MAX: usize = 5;
 
 /// The next address to ask.
-pub(super) fn target(from: &Url, location: Option<&[u8]>, guard: &Guard) -> Result<Url, Breach> {
+pub(super) fn target(
+    from: &Url,
+    location: Option<&[u8]>,
+    guard: &AddressGuard,
+) -> Result<Url, ProtocolViolation> {
     let location = location.and_then(|value| std::str::from_utf8(value).ok());
-    let location = location.ok_or(Breach::Redirect("it names no target"))?;
+    let location = location.ok_or(ProtocolViolation::Redirect("it names no target"))?;
     let mut url = from
         .join(location)
-        .map_err(|_error| Breach::Redirect("its target is no address"))?;
+        .map_err(|_error| ProtocolViolation::Redirect("its target is no address"))?;
     url.set_fragment(None);
     match (from.scheme(), url.scheme()) {
         (_, "https") | ("http", "http") => {}
-        ("https", "http") => return Err(Breach::Redirect("from https to http")),
-        _ => return Err(Breach::Redirect("neither http nor https")),
+        ("https", "http") => return Err(ProtocolViolation::Redirect("from https to http")),
+        _ => return Err(ProtocolViolation::Redirect("neither http nor https")),
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Breach::Redirect("its target carries a login"));
+        return Err(ProtocolViolation::Redirect("its target carries a login"));
     }
     match url.host_str() {
         Some(host) if guard.admits_literal(host) => Ok(url),
-        Some(_) => Err(Breach::Address),
-        None => Err(Breach::Redirect("its target has no host")),
+        Some(_) => Err(ProtocolViolation::Address),
+        None => Err(ProtocolViolation::Redirect("its target has no host")),
     }
 }
 
@@ -36,20 +40,20 @@ mod tests {
     use super::*;
     use crate::upstream::{
         NamedBy,
-        address::{Bounds, Reach},
+        address::{GuardPolicy, NetworkZone},
     };
 
-    fn guard(own: &str) -> Guard {
-        Guard::new(Bounds {
+    fn guard(own: &str) -> AddressGuard {
+        AddressGuard::new(GuardPolicy {
             own: vec![own.to_owned()],
-            least: Reach::Public,
+            least: NetworkZone::Public,
             named_by: NamedBy::Configuration,
             listed: Vec::new(),
             proxies: Vec::new(),
         })
     }
 
-    fn follow(from: &str, location: &str) -> Result<String, Breach> {
+    fn follow(from: &str, location: &str) -> Result<String, ProtocolViolation> {
         let from: Url = from.parse().unwrap();
         let guard = guard(from.host_str().unwrap());
         target(&from, Some(location.as_bytes()), &guard).map(|url| url.to_string())

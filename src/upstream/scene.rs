@@ -10,7 +10,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Ask, Defaults, Endpoint, Settings, Upstream};
+use super::{EndpointAddress, RequestContext, Settings, Upstream, UpstreamDefaults};
 use crate::{
     oci::{Digest, Instance, Via},
     telemetry::Metrics,
@@ -90,8 +90,8 @@ impl Scene {
         format!("http://{}{path}", self.address)
     }
 
-    pub(super) fn endpoint(&self) -> Endpoint {
-        Endpoint::Url(self.url(""))
+    pub(super) fn endpoint(&self) -> EndpointAddress {
+        EndpointAddress::Url(self.url(""))
     }
 
     async fn serve<S: AsyncRead + AsyncWrite + Unpin>(self, mut stream: S) {
@@ -141,22 +141,28 @@ fn spawn(work: impl Future<Output = ()> + Send + 'static) {
 }
 
 /// An upstream with these endpoints; `change` has the last word on its settings.
-pub(super) fn upstream(endpoints: Vec<Endpoint>, change: impl FnOnce(&mut Settings)) -> Upstream {
-    let mut settings = Defaults::default().for_host(&"test".parse().unwrap());
+pub(super) fn upstream(
+    endpoints: Vec<EndpointAddress>,
+    change: impl FnOnce(&mut Settings),
+) -> Upstream {
+    let mut settings = UpstreamDefaults::default().for_host(&"test".parse().unwrap());
     settings.endpoints = endpoints;
     change(&mut settings);
     Upstream::new(settings, Arc::new(Metrics::new().unwrap())).unwrap()
 }
 
 /// Asks about [`NAME`] with ten seconds of patience.
-pub(super) async fn with<T>(question: impl AsyncFnOnce(Ask<'_>) -> T) -> T {
+pub(super) async fn with<T>(question: impl AsyncFnOnce(RequestContext<'_>) -> T) -> T {
     within(Duration::from_secs(10), question).await
 }
 
-pub(super) async fn within<T>(time: Duration, question: impl AsyncFnOnce(Ask<'_>) -> T) -> T {
+pub(super) async fn within<T>(
+    time: Duration,
+    question: impl AsyncFnOnce(RequestContext<'_>) -> T,
+) -> T {
     let (name, registry) = (NAME.parse().unwrap(), "docker.io".parse().unwrap());
     let deadline = Instant::now() + time;
-    question(Ask {
+    question(RequestContext {
         name: &name,
         registry: &registry,
         via: &Via::own(Instance::new(0xff)),

@@ -39,7 +39,7 @@ pub(super) fn near(transport: &Transport, hosts: &[String]) -> Result<ClientConf
     let builder = if transport.is_verified {
         builder.with_root_certificates(roots)
     } else {
-        let unchecked = Unchecked {
+        let unchecked = InsecureHostsVerifier {
             hosts: hosts.iter().filter_map(|host| server_name(host)).collect(),
             others: WebPkiServerVerifier::builder_with_provider(roots, provider())
                 .build()
@@ -157,12 +157,12 @@ fn certificate_told(error: &CertificateError) -> String {
 
 /// Takes any certificate of some hosts, and only of those.
 #[derive(Debug)]
-struct Unchecked {
+struct InsecureHostsVerifier {
     hosts: Vec<ServerName<'static>>,
     others: Arc<WebPkiServerVerifier>,
 }
 
-impl ServerCertVerifier for Unchecked {
+impl ServerCertVerifier for InsecureHostsVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

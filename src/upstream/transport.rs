@@ -15,12 +15,12 @@ pub struct Transport {
     /// Whether certificates are checked at all.
     pub is_verified: bool,
     /// The proxies.
-    pub proxy: Proxy,
+    pub proxy: ProxySettings,
 }
 
 /// Forward proxies by the scheme of what is asked. Their addresses may hold a login.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Proxy {
+pub struct ProxySettings {
     /// For `http://`.
     pub http: Option<Secret>,
     /// For `https://`, through CONNECT.
@@ -37,7 +37,7 @@ impl Default for Transport {
             authorities: Authorities::default(),
             identity: None,
             is_verified: true,
-            proxy: Proxy::default(),
+            proxy: ProxySettings::default(),
         }
     }
 }

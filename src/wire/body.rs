@@ -13,24 +13,24 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use thiserror::Error;
 
-use super::{Growing, Lane, Level, State, buffer_pool};
+use super::{GrowingFile, GrowthState, SendfileQueue, Watermark, buffer_pool};
 use crate::disk::File;
 
 /// An answer's body: parts, one after the other.
 pub struct Body {
-    parts: VecDeque<Part>,
+    parts: VecDeque<BodyPart>,
     /// What is still to come; none while a part's end is not known yet.
     left: Option<u64>,
-    reading: Option<Reading>,
+    reading: Option<PendingRead>,
     /// Where it leaves by, if the kernel can send stretches of files there.
-    lane: Option<Lane>,
+    lane: Option<SendfileQueue>,
     sent: u64,
     on_end: Option<OnEnd>,
 }
 
 /// One stretch of a body.
 #[derive(Clone, Debug)]
-pub enum Part {
+pub enum BodyPart {
     /// Bytes in memory.
     Bytes(Bytes),
     /// A stretch of a file that is whole.
@@ -45,7 +45,7 @@ pub enum Part {
     /// A stretch of a file that may still grow.
     Growing {
         /// The file and how far it may be read.
-        file: Growing,
+        file: GrowingFile,
         /// Where the stretch starts.
         offset: u64,
         /// Where it ends (exclusive); none: where the file will end.
@@ -56,22 +56,22 @@ pub enum Part {
 /// The body cannot be finished: the connection must end short of the announced length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the body broke off")]
-pub struct Broken;
+pub struct IncompleteBody;
 
-type Reading = Pin<Box<dyn Future<Output = Result<Step, Broken>> + Send>>;
+type PendingRead = Pin<Box<dyn Future<Output = Result<ReadStep, IncompleteBody>> + Send>>;
 type OnEnd = Box<dyn FnOnce(u64, bool) + Send>;
 
 /// What one read gave: a chunk, the end of a growing file, or another file that goes on.
-enum Step {
+enum ReadStep {
     Chunk(Bytes),
     End,
-    Moved(Growing),
+    Moved(GrowingFile),
 }
 
 /// What the front part has.
-enum Front {
+enum NextChunk {
     Now(Bytes),
-    Later(Reading),
+    Later(PendingRead),
 }
 
 impl Body {
@@ -82,12 +82,12 @@ impl Body {
 
     /// Bytes in memory.
     pub fn bytes(bytes: Bytes) -> Self {
-        Self::of(VecDeque::from([Part::Bytes(bytes)]))
+        Self::of(VecDeque::from([BodyPart::Bytes(bytes)]))
     }
 
     /// Several stretches, one after the other.
-    pub fn of(parts: VecDeque<Part>) -> Self {
-        let left = parts.iter().map(Part::length).sum();
+    pub fn of(parts: VecDeque<BodyPart>) -> Self {
+        let left = parts.iter().map(BodyPart::length).sum();
         Self {
             parts,
             left,
@@ -110,7 +110,7 @@ impl Body {
     /// lane's own connection can send them; without one it is bytes in memory. Each connection says
     /// this of every body that it sends, whatever was said before.
     #[must_use]
-    pub fn by(mut self, lane: Option<Lane>) -> Self {
+    pub fn by(mut self, lane: Option<SendfileQueue>) -> Self {
         self.lane = lane;
         self
     }
@@ -121,41 +121,44 @@ impl Body {
     }
 
     /// Takes the next chunk off the front part, or starts reading for it.
-    fn front(&mut self) -> Option<Front> {
+    fn front(&mut self) -> Option<NextChunk> {
         loop {
             match self.parts.front_mut()? {
-                Part::Bytes(bytes) if bytes.is_empty() => drop(self.parts.pop_front()),
-                Part::Bytes(bytes) => return Some(Front::Now(bytes.clone())),
-                Part::Window { length: 0, .. } => drop(self.parts.pop_front()),
-                Part::Window {
+                BodyPart::Bytes(bytes) if bytes.is_empty() => drop(self.parts.pop_front()),
+                BodyPart::Bytes(bytes) => return Some(NextChunk::Now(bytes.clone())),
+                BodyPart::Window { length: 0, .. } => drop(self.parts.pop_front()),
+                BodyPart::Window {
                     file,
                     offset,
                     length,
                 } => {
                     let (file, offset, length) = (Arc::clone(file), *offset, *length);
                     return Some(match near(self.lane.as_ref(), &file, offset, length) {
-                        Some(chunk) => Front::Now(chunk),
+                        Some(chunk) => NextChunk::Now(chunk),
                         None => {
-                            Front::Later(Box::pin(far(self.lane.clone(), file, offset, length)))
+                            NextChunk::Later(Box::pin(far(self.lane.clone(), file, offset, length)))
                         }
                     });
                 }
-                Part::Growing {
+                BodyPart::Growing {
                     offset,
                     end: Some(end),
                     ..
                 } if *offset >= *end => {
                     drop(self.parts.pop_front());
                 }
-                Part::Growing { file, offset, end } => {
+                BodyPart::Growing { file, offset, end } => {
                     let (offset, end, lane) = (*offset, *end, self.lane.as_ref());
                     let there = there(file.level(), offset, end);
                     let chunk = there.and_then(|length| near(lane, file.file(), offset, length));
                     return Some(match chunk {
-                        Some(chunk) => Front::Now(chunk),
-                        None => {
-                            Front::Later(Box::pin(follow(lane.cloned(), file.clone(), offset, end)))
-                        }
+                        Some(chunk) => NextChunk::Now(chunk),
+                        None => NextChunk::Later(Box::pin(follow(
+                            lane.cloned(),
+                            file.clone(),
+                            offset,
+                            end,
+                        ))),
                     });
                 }
             }
@@ -163,16 +166,16 @@ impl Body {
     }
 
     /// Notes that a chunk of the front part is on its way.
-    fn advance(&mut self, step: &Step) {
+    fn advance(&mut self, step: &ReadStep) {
         let chunk = match step {
-            Step::Chunk(chunk) => chunk,
-            Step::End => {
+            ReadStep::Chunk(chunk) => chunk,
+            ReadStep::End => {
                 self.parts.pop_front();
-                self.left = self.parts.iter().map(Part::length).sum();
+                self.left = self.parts.iter().map(BodyPart::length).sum();
                 return;
             }
-            Step::Moved(to) => {
-                if let Some(Part::Growing { file, .. }) = self.parts.front_mut() {
+            ReadStep::Moved(to) => {
+                if let Some(BodyPart::Growing { file, .. }) = self.parts.front_mut() {
                     *file = to.clone();
                 }
                 return;
@@ -182,18 +185,18 @@ impl Body {
         self.sent += taken;
         self.left = self.left.map(|left| left.saturating_sub(taken));
         match self.parts.front_mut() {
-            Some(Part::Window { offset, length, .. }) => {
+            Some(BodyPart::Window { offset, length, .. }) => {
                 *offset += taken;
                 *length = length.saturating_sub(taken);
             }
-            Some(Part::Growing { offset, .. }) => *offset += taken,
-            Some(Part::Bytes(_)) => drop(self.parts.pop_front()),
+            Some(BodyPart::Growing { offset, .. }) => *offset += taken,
+            Some(BodyPart::Bytes(_)) => drop(self.parts.pop_front()),
             None => {}
         }
     }
 }
 
-impl Part {
+impl BodyPart {
     fn length(&self) -> Option<u64> {
         match self {
             Self::Bytes(bytes) => u64::try_from(bytes.len()).ok(),
@@ -205,12 +208,12 @@ impl Part {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = Broken;
+    type Error = IncompleteBody;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, IncompleteBody>>> {
         let body = self.get_mut();
         loop {
             let step = if let Some(reading) = &mut body.reading {
@@ -219,8 +222,8 @@ impl http_body::Body for Body {
                 step
             } else {
                 match body.front() {
-                    Some(Front::Now(chunk)) => Ok(Step::Chunk(chunk)),
-                    Some(Front::Later(reading)) => {
+                    Some(NextChunk::Now(chunk)) => Ok(ReadStep::Chunk(chunk)),
+                    Some(NextChunk::Later(reading)) => {
                         body.reading = Some(reading);
                         continue;
                     }
@@ -230,10 +233,10 @@ impl http_body::Body for Body {
             let Ok(step) = step else {
                 body.parts.clear();
                 body.left = None;
-                return Poll::Ready(Some(Err(Broken)));
+                return Poll::Ready(Some(Err(IncompleteBody)));
             };
             body.advance(&step);
-            if let Step::Chunk(chunk) = step {
+            if let ReadStep::Chunk(chunk) = step {
                 return Poll::Ready(Some(Ok(Frame::data(chunk))));
             }
         }
@@ -267,7 +270,12 @@ impl fmt::Debug for Body {
 }
 
 /// At most one chunk of a stretch that is there, or a window on it, if that takes no waiting.
-fn near(lane: Option<&Lane>, file: &Arc<dyn File>, offset: u64, length: u64) -> Option<Bytes> {
+fn near(
+    lane: Option<&SendfileQueue>,
+    file: &Arc<dyn File>,
+    offset: u64,
+    length: u64,
+) -> Option<Bytes> {
     match lane {
         Some(lane) if file.direct().is_some() => lane.window_near(file, offset, length),
         _ => buffer_pool::read_near(&**file, offset, length),
@@ -276,50 +284,54 @@ fn near(lane: Option<&Lane>, file: &Arc<dyn File>, offset: u64, length: u64) -> 
 
 /// The same with waiting.
 async fn far(
-    lane: Option<Lane>,
+    lane: Option<SendfileQueue>,
     file: Arc<dyn File>,
     offset: u64,
     length: u64,
-) -> Result<Step, Broken> {
+) -> Result<ReadStep, IncompleteBody> {
     if let Some(lane) = lane
         && let Some(window) = lane
             .window_far(&file, offset, length)
             .await
-            .or(Err(Broken))?
+            .or(Err(IncompleteBody))?
     {
-        return Ok(Step::Chunk(window));
+        return Ok(ReadStep::Chunk(window));
     }
     match tokio::task::spawn_blocking(move || buffer_pool::read(&*file, offset, length)).await {
-        Ok(Ok(chunk)) if !chunk.is_empty() => Ok(Step::Chunk(chunk)),
+        Ok(Ok(chunk)) if !chunk.is_empty() => Ok(ReadStep::Chunk(chunk)),
         // Shorter than it was when the answer's head was made, unreadable, or the pool is gone.
-        _ => Err(Broken),
+        _ => Err(IncompleteBody),
     }
 }
 
 /// How many bytes a growing file has now of a stretch; none if it has to be waited for.
-fn there(level: Level, offset: u64, end: Option<u64>) -> Option<u64> {
+fn there(level: Watermark, offset: u64, end: Option<u64>) -> Option<u64> {
     let until = end.unwrap_or(u64::MAX).min(level.readable);
     until.checked_sub(offset).filter(|length| *length > 0)
 }
 
 /// Waits for a stretch of a growing file, then reads it.
 async fn follow(
-    lane: Option<Lane>,
-    mut file: Growing,
+    lane: Option<SendfileQueue>,
+    mut file: GrowingFile,
     offset: u64,
     end: Option<u64>,
-) -> Result<Step, Broken> {
+) -> Result<ReadStep, IncompleteBody> {
     let level = file.reach(offset).await;
     if let Some(length) = there(level, offset, end) {
         return match near(lane.as_ref(), file.file(), offset, length) {
-            Some(chunk) => Ok(Step::Chunk(chunk)),
+            Some(chunk) => Ok(ReadStep::Chunk(chunk)),
             None => far(lane, Arc::clone(file.file()), offset, length).await,
         };
     }
     match level.state {
-        State::Whole if end.is_none() => Ok(Step::End),
-        State::Broken => file.relieved(offset).await.map(Step::Moved).ok_or(Broken),
-        State::Whole | State::Growing => Err(Broken),
+        GrowthState::Whole if end.is_none() => Ok(ReadStep::End),
+        GrowthState::Broken => file
+            .relieved(offset)
+            .await
+            .map(ReadStep::Moved)
+            .ok_or(IncompleteBody),
+        GrowthState::Whole | GrowthState::Growing => Err(IncompleteBody),
     }
 }
 
@@ -330,7 +342,7 @@ mod tests {
     use super::*;
     use crate::{
         disk::{Disk, RealDisk},
-        wire::Tide,
+        wire::FileProgress,
     };
 
     fn file(bytes: &[u8]) -> (tempfile::TempDir, Arc<dyn File>) {
@@ -347,14 +359,14 @@ mod tests {
     #[tokio::test]
     async fn parts_follow_each_other() {
         let (_folder, file) = file(b"0123456789");
-        let window = |offset, length| Part::Window {
+        let window = |offset, length| BodyPart::Window {
             file: Arc::clone(&file),
             offset,
             length,
         };
         let parts = [
             window(1, 2),
-            Part::Bytes(Bytes::from_static(b"-")),
+            BodyPart::Bytes(Bytes::from_static(b"-")),
             window(8, 2),
         ];
         let body = Body::of(parts.into());
@@ -365,7 +377,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_shorter_than_promised_breaks_the_body() {
         let (_folder, file) = file(b"0123");
-        let parts = [Part::Window {
+        let parts = [BodyPart::Window {
             file,
             offset: 0,
             length: 5,
@@ -376,10 +388,10 @@ mod tests {
     #[tokio::test]
     async fn readers_of_a_growing_file_get_all_of_it() {
         let (_folder, file) = file(b"0123456789");
-        let tide = Tide::new();
+        let tide = FileProgress::new();
         let read = |offset, end| {
             let file = tide.reader(Arc::clone(&file));
-            whole(Body::of([Part::Growing { file, offset, end }].into()))
+            whole(Body::of([BodyPart::Growing { file, offset, end }].into()))
         };
         let readers = async { tokio::join!(read(0, Some(10)), read(0, None), read(2, Some(4))) };
         let writer = async {
@@ -396,8 +408,8 @@ mod tests {
     #[tokio::test]
     async fn a_writer_that_gives_up_breaks_the_body() {
         let (_folder, file) = file(b"0123456789");
-        let tide = Tide::new();
-        let parts = [Part::Growing {
+        let tide = FileProgress::new();
+        let parts = [BodyPart::Growing {
             file: tide.reader(file),
             offset: 0,
             end: Some(10),

@@ -26,26 +26,26 @@ static OUT_BYTES: AtomicUsize = AtomicUsize::new(0);
 static SPARE: [Mutex<Vec<Vec<u8>>>; SIZES] = [const { Mutex::new(Vec::new()) }; SIZES];
 
 /// A piece of memory, counted until the last slice of it is gone.
-struct Lent {
+struct PooledBuffer {
     piece: Vec<u8>,
     size: usize,
 }
 
 /// Reads at most one piece from `offset`; empty only where the file ends.
 pub(super) fn read(file: &dyn File, offset: u64, length_max: u64) -> io::Result<Bytes> {
-    let mut lent = Lent::new(length_max);
+    let mut lent = PooledBuffer::new(length_max);
     let read = file.read_at(lent.room(length_max), offset)?;
     Ok(lent.filled(read))
 }
 
 /// The same without waiting, if that is possible.
 pub(super) fn read_near(file: &dyn File, offset: u64, length_max: u64) -> Option<Bytes> {
-    let mut lent = Lent::new(length_max);
+    let mut lent = PooledBuffer::new(length_max);
     let read = file.read_near(lent.room(length_max), offset)?;
     Some(lent.filled(read))
 }
 
-impl Lent {
+impl PooledBuffer {
     fn new(length_max: u64) -> Self {
         let size = size(OUT_BYTES.load(Ordering::Relaxed), length_max);
         let spare = SPARE.get(size).and_then(|spare| spare.lock().pop());
@@ -76,13 +76,13 @@ fn size(out: usize, length_max: u64) -> usize {
     (out / STEP_BYTES).clamp(needed, SIZES - 1)
 }
 
-impl AsRef<[u8]> for Lent {
+impl AsRef<[u8]> for PooledBuffer {
     fn as_ref(&self) -> &[u8] {
         &self.piece
     }
 }
 
-impl Drop for Lent {
+impl Drop for PooledBuffer {
     fn drop(&mut self) {
         let piece = mem::take(&mut self.piece);
         OUT_BYTES.fetch_sub(piece.len(), Ordering::Relaxed);

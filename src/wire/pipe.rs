@@ -14,24 +14,24 @@ const HELD_BYTES_MAX: usize = 128 * 1024;
 
 /// Bytes in memory between one writer and one reader, who both go forward only.
 #[derive(Debug)]
-pub struct Ring {
-    held: Mutex<Held>,
+pub struct Pipe {
+    held: Mutex<PipeContents>,
     room: Notify,
 }
 
 #[derive(Debug)]
-struct Held {
+struct PipeContents {
     /// The offset of the first byte that is held.
     first: u64,
     chunks: VecDeque<Bytes>,
     bytes: usize,
 }
 
-impl Ring {
+impl Pipe {
     /// Nothing held yet; the first byte will have this offset.
     pub fn new(first: u64) -> Self {
         Self {
-            held: Mutex::new(Held {
+            held: Mutex::new(PipeContents {
                 first,
                 chunks: VecDeque::new(),
                 bytes: 0,
@@ -52,7 +52,7 @@ impl Ring {
     }
 }
 
-impl Held {
+impl PipeContents {
     /// Lets go of what lies before `offset`.
     fn forget(&mut self, offset: u64) {
         while let Some(chunk) = self.chunks.front_mut()
@@ -70,7 +70,7 @@ impl Held {
     }
 }
 
-impl File for Ring {
+impl File for Pipe {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut held = self.held.lock();
         held.forget(offset);
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_reader_gets_what_is_pushed_and_makes_room() {
-        let ring = Ring::new(7);
+        let ring = Pipe::new(7);
         ring.push(Bytes::from_static(b"abc"))
             .now_or_never()
             .unwrap();
@@ -138,7 +138,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_writer_waits_for_its_reader() {
-        let ring = Ring::new(0);
+        let ring = Pipe::new(0);
         ring.push(vec![1; HELD_BYTES_MAX].into()).await;
         let mut next = Box::pin(ring.push(Bytes::from_static(b"x")));
         assert!(next.as_mut().now_or_never().is_none());

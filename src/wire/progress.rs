@@ -4,7 +4,7 @@ use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::Ring;
+use super::Pipe;
 use crate::disk::File;
 
 /// How much of an unproven body is held back until its digest is right, in bytes: without its tail
@@ -13,16 +13,16 @@ pub const HELD_BACK_BYTES: u64 = 64 * 1024;
 
 /// How far a growing file may be read now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Level {
+pub struct Watermark {
     /// Bytes from the start that readers may have; it never falls.
     pub readable: u64,
     /// Whether more will come.
-    pub state: State,
+    pub state: GrowthState,
 }
 
 /// Whether a file still grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum GrowthState {
     /// More may come.
     Growing,
     /// It is whole and proven; `readable` is its size.
@@ -31,36 +31,36 @@ pub enum State {
     Broken,
 }
 
-/// The writer's end. Dropped before [`Tide::whole`], it leaves the file broken.
+/// The writer's end. Dropped before [`FileProgress::whole`], it leaves the file broken.
 #[derive(Debug)]
-pub struct Tide {
-    level: watch::Sender<Level>,
+pub struct FileProgress {
+    level: watch::Sender<Watermark>,
 }
 
 /// A reader's end; cheap to clone, at any time, at any speed.
 #[derive(Clone, Debug)]
-pub struct Growing {
+pub struct GrowingFile {
     file: Arc<dyn File>,
-    level: watch::Receiver<Level>,
-    relief: Option<Arc<dyn Relief>>,
+    level: watch::Receiver<Watermark>,
+    relief: Option<Arc<dyn ReaderFallback>>,
 }
 
 /// Whoever brings the bytes to a reader whose file broke off although they can still be had.
-pub trait Relief: Debug + Send + Sync {
+pub trait ReaderFallback: Debug + Send + Sync {
     /// A reader, for this reader alone, that goes on at `offset`; none if it really is over.
-    fn take_over(self: Arc<Self>, broken: Growing, offset: u64) -> Relieved;
+    fn take_over(self: Arc<Self>, broken: GrowingFile, offset: u64) -> FallbackFuture;
 }
 
-/// What a [`Relief`] comes to.
-pub type Relieved = Pin<Box<dyn Future<Output = Option<Growing>> + Send>>;
+/// What a [`ReaderFallback`] comes to.
+pub type FallbackFuture = Pin<Box<dyn Future<Output = Option<GrowingFile>> + Send>>;
 
-impl Tide {
+impl FileProgress {
     /// Nothing readable yet.
     pub fn new() -> Self {
         Self {
-            level: watch::Sender::new(Level {
+            level: watch::Sender::new(Watermark {
                 readable: 0,
-                state: State::Growing,
+                state: GrowthState::Growing,
             }),
         }
     }
@@ -68,7 +68,7 @@ impl Tide {
     /// Lets readers have the first `readable` bytes.
     pub fn rise(&self, readable: u64) {
         self.level.send_if_modified(|level| {
-            let rises = level.state == State::Growing && readable > level.readable;
+            let rises = level.state == GrowthState::Growing && readable > level.readable;
             if rises {
                 level.readable = readable;
             }
@@ -78,15 +78,15 @@ impl Tide {
 
     /// All `size` bytes are there and proven.
     pub fn whole(&self, size: u64) {
-        self.level.send_replace(Level {
+        self.level.send_replace(Watermark {
             readable: size,
-            state: State::Whole,
+            state: GrowthState::Whole,
         });
     }
 
     /// A reader of `file`, which this tide speaks of.
-    pub fn reader(&self, file: Arc<dyn File>) -> Growing {
-        Growing {
+    pub fn reader(&self, file: Arc<dyn File>) -> GrowingFile {
+        GrowingFile {
             file,
             level: self.level.subscribe(),
             relief: None,
@@ -94,8 +94,8 @@ impl Tide {
     }
 
     /// A reader of bytes in memory, which this tide speaks of.
-    pub fn ring_reader(&self, ring: &Arc<Ring>) -> Growing {
-        let file: Arc<dyn File> = Arc::<Ring>::clone(ring);
+    pub fn ring_reader(&self, ring: &Arc<Pipe>) -> GrowingFile {
+        let file: Arc<dyn File> = Arc::<Pipe>::clone(ring);
         self.reader(file)
     }
 
@@ -105,27 +105,27 @@ impl Tide {
     }
 }
 
-impl Default for Tide {
+impl Default for FileProgress {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Drop for Tide {
+impl Drop for FileProgress {
     fn drop(&mut self) {
         self.level.send_modify(|level| {
-            if level.state == State::Growing {
-                level.state = State::Broken;
+            if level.state == GrowthState::Growing {
+                level.state = GrowthState::Broken;
             }
         });
     }
 }
 
-impl Growing {
+impl GrowingFile {
     /// The same reader; if its file breaks off, `relief` is asked to go on.
     #[must_use]
-    pub fn with_relief<R: Relief + 'static>(self, relief: Arc<R>) -> Self {
-        let relief: Arc<dyn Relief> = relief;
+    pub fn with_relief<R: ReaderFallback + 'static>(self, relief: Arc<R>) -> Self {
+        let relief: Arc<dyn ReaderFallback> = relief;
         Self {
             relief: Some(relief),
             ..self
@@ -133,9 +133,9 @@ impl Growing {
     }
 
     /// A reader of a file that never was: `relief` brings it all.
-    pub fn broken<R: Relief + 'static>(relief: Arc<R>) -> Self {
-        let file: Arc<dyn File> = Arc::new(Ring::new(0));
-        Tide::new().reader(file).with_relief(relief)
+    pub fn broken<R: ReaderFallback + 'static>(relief: Arc<R>) -> Self {
+        let file: Arc<dyn File> = Arc::new(Pipe::new(0));
+        FileProgress::new().reader(file).with_relief(relief)
     }
 
     /// A reader that goes on at `offset`, now that this one's file is broken.
@@ -144,19 +144,20 @@ impl Growing {
         relief.take_over(self, offset).await
     }
 
-    /// The file; only bytes below [`Level::readable`] may be read from it.
+    /// The file; only bytes below [`Watermark::readable`] may be read from it.
     pub fn file(&self) -> &Arc<dyn File> {
         &self.file
     }
 
     /// How far it may be read now.
-    pub fn level(&self) -> Level {
+    pub fn level(&self) -> Watermark {
         *self.level.borrow()
     }
 
     /// Waits until `offset` may be read or the file ended; the level then.
-    pub async fn reach(&mut self, offset: u64) -> Level {
-        let reached = |level: &Level| level.readable > offset || level.state != State::Growing;
+    pub async fn reach(&mut self, offset: u64) -> Watermark {
+        let reached =
+            |level: &Watermark| level.readable > offset || level.state != GrowthState::Growing;
         // An error means that the writer is gone; its last word stands.
         let _writer_gone = self.level.wait_for(reached).await.is_err();
         self.level()

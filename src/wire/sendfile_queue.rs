@@ -39,18 +39,18 @@ static NOWHERE: LazyLock<&'static [u8]> =
 
 /// What one connection's bodies and its socket share. Clones are the same lane.
 #[derive(Clone, Debug)]
-pub struct Lane(Arc<Mutex<Row>>);
+pub struct SendfileQueue(Arc<Mutex<QueuedFiles>>);
 
 /// The windows on their way, in order.
 #[derive(Debug, Default)]
-struct Row {
-    windows: VecDeque<Window>,
+struct QueuedFiles {
+    windows: VecDeque<Placeholder>,
     place: usize,
 }
 
 /// What is left of a stretch, and the addresses that stand for it.
 #[derive(Debug)]
-struct Window {
+struct Placeholder {
     file: Arc<dyn File>,
     offset: u64,
     addresses: &'static [u8],
@@ -61,8 +61,8 @@ pub fn is_window(slice: &[u8]) -> bool {
     NOWHERE.as_ptr_range().contains(&slice.as_ptr())
 }
 
-impl Lane {
-    /// The lane of one connection, which has to send all it writes by [`Lane::send`]. It takes a
+impl SendfileQueue {
+    /// The lane of one connection, which has to send all it writes by [`SendfileQueue::send`]. It takes a
     /// bare TCP stream to make one: what is encrypted, or framed by a protocol of its own, has none.
     pub fn of(_stream: &TcpStream) -> Self {
         Self(Arc::default())
@@ -109,7 +109,7 @@ impl Lane {
             return None;
         }
         row.place = (row.place + 1) % PLACES;
-        row.windows.push_back(Window {
+        row.windows.push_back(Placeholder {
             file: Arc::clone(file),
             offset,
             addresses,
@@ -158,7 +158,7 @@ impl Lane {
     }
 }
 
-impl Window {
+impl Placeholder {
     /// Whether it is what these addresses mean.
     fn stands_in(&self, slice: &[u8]) -> bool {
         ptr::eq(self.addresses.as_ptr(), slice.as_ptr()) && slice.len() <= self.addresses.len()
@@ -184,16 +184,16 @@ mod tests {
     use super::*;
     use crate::{
         disk::{Disk, RealDisk},
-        wire::{Body, Part},
+        wire::{Body, BodyPart},
     };
 
     /// A lane, and the two ends of its connection.
-    async fn lane() -> (Lane, TcpStream, TcpStream) {
+    async fn lane() -> (SendfileQueue, TcpStream, TcpStream) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let near = TcpStream::connect(address).await.unwrap();
         let (far, _) = listener.accept().await.unwrap();
-        (Lane::of(&near), near, far)
+        (SendfileQueue::of(&near), near, far)
     }
 
     fn file(bytes: &[u8]) -> Arc<dyn File> {
@@ -203,8 +203,8 @@ mod tests {
         file
     }
 
-    fn body(lane: &Lane, file: &Arc<dyn File>, length: u64) -> Body {
-        let part = Part::Window {
+    fn body(lane: &SendfileQueue, file: &Arc<dyn File>, length: u64) -> Body {
+        let part = BodyPart::Window {
             file: Arc::clone(file),
             offset: 0,
             length,

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use roadstead::disk::{Disk, Entry, File, Lock, RealDisk, Space, Stat};
+use roadstead::disk::{Disk, File, FileLock, FolderEntry, RealDisk, Stat, VolumeSpace};
 
 /// The real disk with a lid on it; clones are the same disk.
 #[derive(Clone, Debug)]
@@ -126,17 +126,21 @@ impl Disk for LiddedDisk {
         RealDisk.sync_folder(path)
     }
 
-    fn visit(&self, path: &Path, show: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> io::Result<()> {
+    fn visit(
+        &self,
+        path: &Path,
+        show: &mut dyn FnMut(FolderEntry) -> ControlFlow<()>,
+    ) -> io::Result<()> {
         RealDisk.visit(path, show)
     }
 
-    fn space(&self, path: &Path) -> io::Result<Space> {
+    fn space(&self, path: &Path) -> io::Result<VolumeSpace> {
         let real = RealDisk.space(path)?;
         let free = real.free.min(self.0.free.load(Ordering::SeqCst));
-        Ok(Space { free, ..real })
+        Ok(VolumeSpace { free, ..real })
     }
 
-    fn lock(&self, path: &Path) -> io::Result<Lock> {
+    fn lock(&self, path: &Path) -> io::Result<FileLock> {
         RealDisk.lock(path)
     }
 }

@@ -12,7 +12,7 @@ use fake_registry::{
 };
 use roadstead::{
     app::{self, Change, Reloader, Running, StartError},
-    config::{self, Environment, Overrides, Surroundings},
+    config::{self, Environment, LoadContext, Overrides},
     disk::{self, Disk, RealDisk},
     server::Address,
     store::StoreError,
@@ -94,7 +94,7 @@ impl Builder {
             let written = std::fs::read_to_string(path).ok();
             Ok(written.unwrap_or_else(|| PASSWORD.to_owned()).into_bytes())
         };
-        let around = Surroundings {
+        let around = LoadContext {
             files: &files,
             gather: &|path| disk::gather(path, &|_looked| ()),
             environment: &Environment::default(),

@@ -18,7 +18,7 @@ use crate::{
     pull::Directory,
     route::{Candidate, Decision, Table},
     telemetry::{Metrics, chain},
-    upstream::{Ask, Greeting, Upstream, UpstreamError},
+    upstream::{PingOutcome, RequestContext, Upstream, UpstreamError},
 };
 
 /// Most questions at once.
@@ -141,8 +141,8 @@ async fn login(upstream: &Upstream, path: Option<RepositoryName>) -> Finding {
         None => upstream.name().to_string(),
     };
     let (user, reason) = match outcome {
-        Ok(Greeting::As(user)) => (Some(user), None),
-        Ok(Greeting::Open | Greeting::Anonymous) => (None, None),
+        Ok(PingOutcome::As(user)) => (Some(user), None),
+        Ok(PingOutcome::Open | PingOutcome::Anonymous) => (None, None),
         Err(error) => (None, Some(told(upstream, &error))),
     };
     Finding::Login {
@@ -189,7 +189,7 @@ async fn meant(
         let Some(upstream) = upstreams.get(&candidate.upstream) else {
             continue;
         };
-        let ask = Ask {
+        let ask = RequestContext {
             name: &candidate.name,
             registry: &candidate.registry,
             via: &Via::default(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     control::KeptTag,
     oci::{Origin, Reference, Registry, Repository, Tag},
-    platform::Pin,
+    platform::DigestPin,
     pull::places,
     route::{Named, Table},
 };
@@ -18,7 +18,7 @@ const FOLDERS: [&str; 2] = ["calico", "tigera"];
 const OPERATOR: &str = "operator";
 
 /// What of the kept tags is one of Calico's: each image and tag once.
-pub(super) fn calico(table: &Table, kept: &[KeptTag]) -> Vec<Pin> {
+pub(super) fn calico(table: &Table, kept: &[KeptTag]) -> Vec<DigestPin> {
     let mut pins = BTreeMap::new();
     for (origin, reference, digest) in kept {
         let Reference::Tag(tag) = reference else {
@@ -26,7 +26,7 @@ pub(super) fn calico(table: &Table, kept: &[KeptTag]) -> Vec<Pin> {
         };
         if let Some(repository) = logical(table, origin, tag) {
             let key = (repository.name.to_string(), tag.to_string());
-            pins.entry(key).or_insert_with(|| Pin {
+            pins.entry(key).or_insert_with(|| DigestPin {
                 repository,
                 tag: tag.clone(),
                 digest: *digest,

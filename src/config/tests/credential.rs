@@ -16,8 +16,8 @@ const DOCKER_CONFIG: &str = r#"{
     "credsStore": "desktop"
 }"#;
 
-fn secrets(path: &Path, content: Content) -> io::Result<Vec<u8>> {
-    assert_eq!(content, Content::Secret, "{path:?}");
+fn secrets(path: &Path, content: FileSensitivity) -> io::Result<Vec<u8>> {
+    assert_eq!(content, FileSensitivity::Secret, "{path:?}");
     match path.to_str().unwrap_or_default() {
         "docker.json" => Ok(DOCKER_CONFIG.into()),
         "broken.json" => Ok("{\"auths\": {\"a.b\": {\"auth\": \"canary\"}}}".into()),
@@ -28,8 +28,8 @@ fn secrets(path: &Path, content: Content) -> io::Result<Vec<u8>> {
     }
 }
 
-fn try_read(text: &str) -> Result<Loaded, Problems> {
-    let around = Surroundings {
+fn try_read(text: &str) -> Result<Loaded, ConfigProblems> {
+    let around = LoadContext {
         files: &secrets,
         ..AROUND
     };
@@ -65,8 +65,8 @@ fn login(loaded: &Loaded, upstream: &str, name: &str) -> Option<String> {
     table
         .entry(&name.parse().unwrap())
         .map(|entry| match &entry.source {
-            Source::Given(credential) => credential.username().to_owned(),
-            Source::Helper { name, server } => format!("{name} {server}"),
+            CredentialSource::Given(credential) => credential.username().to_owned(),
+            CredentialSource::Helper { name, server } => format!("{name} {server}"),
         })
 }
 

@@ -47,7 +47,7 @@ fn the_examples_hold() {
 fn the_example_has_every_key() {
     let text = everything();
     let (document, _) = DeTable::parse_recoverable(&text);
-    let report = report::Report::new(&text);
+    let report = report::ProblemReport::new(&text);
     let read = settings(
         &report,
         document.get_ref(),

@@ -19,11 +19,11 @@ stringData:
 
 /// What comes of a configuration among these files. One with `open` in its name is readable by all,
 /// and `*` means all whose names begin as it does.
-fn load_among(files: &[(&str, &str)], text: &str) -> Result<Loaded, Problems> {
+fn load_among(files: &[(&str, &str)], text: &str) -> Result<Loaded, ConfigProblems> {
     let open = |path: &Path, content| {
         let found = files.iter().find(|(name, _)| Path::new(name) == path);
         let (name, text) = found.ok_or(io::ErrorKind::NotFound)?;
-        if content == Content::Secret && name.contains("open") {
+        if content == FileSensitivity::Secret && name.contains("open") {
             admit_secret_mode(0o100_644)?;
         }
         Ok(text.as_bytes().to_vec())
@@ -41,7 +41,7 @@ fn load_among(files: &[(&str, &str)], text: &str) -> Result<Loaded, Problems> {
         }
         Ok(found)
     };
-    let around = Surroundings {
+    let around = LoadContext {
         files: &open,
         gather: &gather,
         ..AROUND
@@ -61,7 +61,7 @@ fn settings_among(files: &[(&str, &str)], text: &str) -> Settings {
     loaded.settings
 }
 
-fn one_among(files: &[(&str, &str)], text: &str) -> Problem {
+fn one_among(files: &[(&str, &str)], text: &str) -> ConfigProblem {
     let mut problems = load_among(files, text).expect_err(text).problems;
     assert_eq!(problems.len(), 1, "{text}: {problems:#?}");
     problems.remove(0)
@@ -117,10 +117,10 @@ fn logins_alone_leave_the_built_in_list_on_and_any_route_switches_it_off() {
         ("map", &*map("quay.io", "h.example")),
         ("without", with_source),
     ];
-    let options = platform::Options {
+    let options = platform::ImportOptions {
         baseline: None,
         internal_registry: None,
-        fallback: platform::Fallback::Auto,
+        fallback: platform::SourceFallback::Auto,
         own: &|_registry| false,
         is_own_guessed: false,
     };
@@ -174,7 +174,7 @@ fn what_is_written_by_hand_wins_and_two_imports_that_differ_are_refused() {
     );
     let reason = "two:2:1: E-DUP: \"quay.io:*\" leads to different places in one:2:1 and two:2:1";
     assert_eq!(problem.reason, reason);
-    let place = ImportedAt {
+    let place = ImportedLocation {
         file: "two".to_owned(),
         line: 2,
         column: 1,
@@ -208,7 +208,7 @@ fn a_problem_names_the_key_the_file_and_the_place_in_it() {
     let place = serde_json::json!({"file": "maps/b", "line": 2, "column": 1, "code": "E-SEP"});
     assert_eq!(line["imported"], place);
     let bytes = |_path: &Path, _content| Ok(b"default::\n\xff".to_vec());
-    let around = Surroundings {
+    let around = LoadContext {
         files: &bytes,
         ..AROUND
     };
@@ -315,7 +315,7 @@ fn logins_come_after_those_written_by_hand_and_before_other_files() {
         let defaults = settings.upstream_defaults;
         let upstream = defaults.for_host(&"registry.example.org".parse().unwrap());
         let entry = upstream.entry(&"a/b".parse().unwrap()).unwrap();
-        let Source::Given(Credential::Password { username, .. }) = &entry.source else {
+        let CredentialSource::Given(Credential::Password { username, .. }) = &entry.source else {
             panic!("no password")
         };
         username.clone()

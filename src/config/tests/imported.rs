@@ -7,13 +7,16 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use super::*;
 use crate::{
     oci::{ImageReference, UpstreamName},
-    platform::{self, Alias, Authority, Imported, Login, Spot, Upstream},
+    platform::{
+        self, CertificateAuthority, Imported, ImportedCredentials, ImportedUpstream, Location,
+        RegistryAlias,
+    },
     route::{
         Action, Decision, Library, MatchText, Named, Place, RefKind, RewriteText, Rule, RuleText,
         TargetText,
     },
     secret::Secret,
-    upstream::Entry,
+    upstream::KeyringEntry,
 };
 
 const NAMES: [&str; 9] = [
@@ -131,7 +134,7 @@ fn route() -> impl Strategy<Value = RuleText> {
     )
 }
 
-fn upstream(name: &str, pem: &str) -> impl Strategy<Value = Upstream> {
+fn upstream(name: &str, pem: &str) -> impl Strategy<Value = ImportedUpstream> {
     let name: UpstreamName = name.parse().unwrap();
     let urls = select(vec![
         vec![],
@@ -139,13 +142,13 @@ fn upstream(name: &str, pem: &str) -> impl Strategy<Value = Upstream> {
         vec!["http://h.example:5000", "https://[::1]:5000"],
     ]);
     let authority = option::of(select(vec![
-        Authority::Pem(pem.to_owned()),
-        Authority::File("/etc/it's \"a\".pem".to_owned()),
+        CertificateAuthority::Pem(pem.to_owned()),
+        CertificateAuthority::File("/etc/it's \"a\".pem".to_owned()),
     ]));
     let path = option::of(Just("/artifactory/v2".to_owned()));
     let client = option::of(Just(("c.pem".to_owned(), "c.key".to_owned())));
     (urls, path, any::<[bool; 2]>(), authority, client).prop_map(
-        move |(urls, api_path, [send_ns, is_verified], authority, client)| Upstream {
+        move |(urls, api_path, [send_ns, is_verified], authority, client)| ImportedUpstream {
             name: name.clone(),
             urls: urls.into_iter().map(str::to_owned).collect(),
             api_path,
@@ -153,12 +156,12 @@ fn upstream(name: &str, pem: &str) -> impl Strategy<Value = Upstream> {
             authority,
             client,
             is_verified,
-            spot: Spot::start("a\u{1b}b"),
+            spot: Location::start("a\u{1b}b"),
         },
     )
 }
 
-fn login() -> impl Strategy<Value = Login> {
+fn login() -> impl Strategy<Value = ImportedCredentials> {
     let place = select(vec![
         "h.example",
         "h.example:5000/a/b",
@@ -170,21 +173,21 @@ fn login() -> impl Strategy<Value = Login> {
     let source = prop_oneof![
         secret
             .clone()
-            .prop_map(|password| Source::Given(Credential::Password {
+            .prop_map(|password| CredentialSource::Given(Credential::Password {
                 username: "robot$\"a'".to_owned(),
                 password,
             })),
         secret
             .clone()
-            .prop_map(|token| Source::Given(Credential::Token(token))),
-        secret.prop_map(|token| Source::Given(Credential::Refresh(token))),
+            .prop_map(|token| CredentialSource::Given(Credential::Token(token))),
+        secret.prop_map(|token| CredentialSource::Given(Credential::Refresh(token))),
     ];
-    (place, source).prop_map(|(place, source)| Login {
-        entry: Entry {
+    (place, source).prop_map(|(place, source)| ImportedCredentials {
+        entry: KeyringEntry {
             place: place.parse().unwrap(),
             source,
         },
-        spot: Spot::start("logins.json"),
+        spot: Location::start("logins.json"),
     })
 }
 
@@ -229,7 +232,7 @@ fn decisions(table: &Table) -> Vec<Decision> {
 }
 
 /// What the configuration says of an upstream, in the importers' words.
-fn seen(settings: &crate::upstream::Settings) -> (Vec<Endpoint>, String, [bool; 4]) {
+fn seen(settings: &crate::upstream::Settings) -> (Vec<EndpointAddress>, String, [bool; 4]) {
     let transport = &settings.transport;
     let flags = [
         settings.send_ns,
@@ -256,10 +259,10 @@ proptest! {
         let table = Table::new(rules, unmatched.unwrap_or_default());
         let imported = Imported {
             routes,
-            aliases: vec![Alias {
+            aliases: vec![RegistryAlias {
                 prefix: alias.to_owned(),
                 registries: vec!["docker.io".parse().unwrap(), "quay.io".parse().unwrap()],
-                spot: Spot::start("f"),
+                spot: Location::start("f"),
             }],
             upstreams: vec![upstreams.0, upstreams.1],
             logins,
@@ -280,7 +283,7 @@ proptest! {
             Some(text) => Ok(text.as_bytes().to_owned()),
             None => files(path, content),
         };
-        let around = Surroundings { files: &find, ..AROUND };
+        let around = LoadContext { files: &find, ..AROUND };
         let read = |toml: &str| read(toml, "i.toml", &Overrides::default(), &around);
         let (Ok(table), loaded) = (table, read(&written.toml)) else {
             prop_assert!(read(&written.toml).is_err(), "a conflict is one in both");
@@ -294,7 +297,7 @@ proptest! {
             let there = settings.upstreams.iter().find(|(there, _)| there.name == one.name);
             let (urls, path, flags) = seen(&there.unwrap().0);
             if !one.urls.is_empty() {
-                let want: Vec<_> = one.urls.iter().cloned().map(Endpoint::Url).collect();
+                let want: Vec<_> = one.urls.iter().cloned().map(EndpointAddress::Url).collect();
                 prop_assert_eq!(urls, want);
             }
             prop_assert_eq!(path, one.api_path.clone().unwrap_or_else(|| "/v2".to_owned()));

@@ -9,7 +9,10 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 
 use self::samples::{SAMPLES, WORDS};
 use super::*;
-use crate::platform::{self, Authority, Fallback, Format, Imported, Input, Options, Written};
+use crate::platform::{
+    self, CertificateAuthority, ImportFormat, ImportOptions, Imported, Input, SourceFallback,
+    WrittenConfig,
+};
 
 /// Something that happens to a text.
 #[derive(Clone, Debug)]
@@ -33,7 +36,7 @@ enum Change {
 }
 
 /// A sample by its number; those that other tests have as well get a registry.
-fn sample(at: usize) -> (Format, &'static str, String) {
+fn sample(at: usize) -> (ImportFormat, &'static str, String) {
     let (format, name, text) = SAMPLES[at % SAMPLES.len()];
     (format, name, text.replace("REGISTRY", "r.corp:5000"))
 }
@@ -145,8 +148,8 @@ impl Change {
     }
 }
 
-fn options(fallback: Fallback) -> Options<'static> {
-    Options {
+fn options(fallback: SourceFallback) -> ImportOptions<'static> {
+    ImportOptions {
         baseline: None,
         internal_registry: Some("image-registry.example:5000"),
         fallback,
@@ -160,11 +163,11 @@ fn accepted(imported: &Imported, folder: Option<&str>) -> Result<(), String> {
     let mut imported = imported.clone();
     for upstream in &mut imported.upstreams {
         upstream.client = None;
-        if let Some(Authority::File(_)) = upstream.authority {
+        if let Some(CertificateAuthority::File(_)) = upstream.authority {
             upstream.authority = None;
         }
     }
-    let Written { toml, files, .. } = platform::write(&imported, folder);
+    let WrittenConfig { toml, files, .. } = platform::write(&imported, folder);
     let find = |path: &Path, _content| {
         let file = files
             .iter()
@@ -172,7 +175,7 @@ fn accepted(imported: &Imported, folder: Option<&str>) -> Result<(), String> {
         let bytes = file.map(|file| file.text.reveal().as_bytes().to_owned());
         bytes.ok_or_else(|| io::ErrorKind::NotFound.into())
     };
-    let around = Surroundings {
+    let around = LoadContext {
         files: &find,
         ..AROUND
     };
@@ -187,10 +190,10 @@ fn accepted(imported: &Imported, folder: Option<&str>) -> Result<(), String> {
 
 /// What must hold of any file in any format.
 fn holds(
-    format: Option<Format>,
+    format: Option<ImportFormat>,
     name: &str,
     bytes: &[u8],
-    fallback: Fallback,
+    fallback: SourceFallback,
 ) -> Result<(), TestCaseError> {
     let imported = platform::import(
         format,
@@ -232,13 +235,13 @@ fn the_samples_are_good() {
                 bytes: text.as_bytes(),
                 is_named: true,
             };
-            let imported = platform::import(format, &[input], &options(Fallback::Auto));
+            let imported = platform::import(format, &[input], &options(SourceFallback::Auto));
             let lines: Vec<_> = imported.remarks.iter().map(ToString::to_string).collect();
             assert!(!imported.is_refused(), "{name}: {lines:#?}");
             accepted(&imported, Some("s")).unwrap();
         }
     }
-    for (name, format) in Format::ALL {
+    for (name, format) in ImportFormat::ALL {
         assert!(
             SAMPLES.iter().any(|(known, _, _)| *known == format),
             "{name}"
@@ -251,7 +254,7 @@ fn a_file_may_end_anywhere() {
     for (format, name, text) in (0..SAMPLES.len()).map(sample) {
         for end in 0..text.len() {
             for format in [Some(format), None] {
-                let held = holds(format, name, &text.as_bytes()[..end], Fallback::Auto);
+                let held = holds(format, name, &text.as_bytes()[..end], SourceFallback::Auto);
                 held.unwrap_or_else(|error| panic!("{name} up to {end}: {error}"));
             }
         }
@@ -264,7 +267,7 @@ proptest! {
         sample in any::<Index>(),
         changes in vec(change(), 1..7),
         format in proptest::option::weighted(0.5, any::<Index>()),
-        fallback in proptest::sample::select(vec![Fallback::Auto, Fallback::Deny, Fallback::Source]),
+        fallback in proptest::sample::select(vec![SourceFallback::Auto, SourceFallback::Deny, SourceFallback::Source]),
     ) {
         let (own, name, text) = self::sample(sample.index(SAMPLES.len()));
         let text = changes.iter().fold(text, |text, change| change.of(&text));
@@ -273,7 +276,7 @@ proptest! {
             change.of_bytes(&mut bytes);
         }
         holds(Some(own), name, &bytes, fallback)?;
-        let other = format.map(|at| Format::ALL[at.index(Format::ALL.len())].1);
+        let other = format.map(|at| ImportFormat::ALL[at.index(ImportFormat::ALL.len())].1);
         holds(other, name, &bytes, fallback)?;
     }
 }

@@ -36,11 +36,11 @@ fn load_with(
     files: &BTreeMap<&str, String>,
     overrides: &Overrides,
     text: &str,
-) -> Result<Loaded, Problems> {
-    let files = |path: &Path, content: Content| {
+) -> Result<Loaded, ConfigProblems> {
+    let files = |path: &Path, content: FileSensitivity| {
         let name = path.to_str().unwrap();
         assert_eq!(
-            content == Content::Secret,
+            content == FileSensitivity::Secret,
             name.contains("key") || name == "sealed"
         );
         if name == "open_key" {
@@ -49,7 +49,7 @@ fn load_with(
         let text = files.get(name).map(|text| text.clone().into_bytes());
         text.ok_or_else(|| io::ErrorKind::NotFound.into())
     };
-    let around = Surroundings {
+    let around = LoadContext {
         files: &files,
         ..AROUND
     };

@@ -18,13 +18,13 @@ fn settings(keys: &str) -> Settings {
 }
 
 /// What is said about files whose content is this.
-fn told(keys: &str, files: &[(&str, &str)]) -> Result<Vec<String>, Vec<Problem>> {
+fn told(keys: &str, files: &[(&str, &str)]) -> Result<Vec<String>, Vec<ConfigProblem>> {
     let open = |path: &Path, _content| {
         let found = files.iter().find(|(name, _)| Path::new(name) == path);
         let found = found.map(|(_, text)| (*text).into());
         found.ok_or_else(|| io::ErrorKind::NotFound.into())
     };
-    let around = Surroundings {
+    let around = LoadContext {
         files: &open,
         ..AROUND
     };
@@ -61,7 +61,7 @@ fn the_environments_proxies_are_used_unless_the_table_says_otherwise() {
         https_proxy: Some(Secret::new("http://user:canary@proxy.corp:3128")),
         no_proxy: Some("corp".into()),
     };
-    let around = Surroundings {
+    let around = LoadContext {
         environment: &environment,
         ..AROUND
     };
@@ -75,13 +75,16 @@ fn the_environments_proxies_are_used_unless_the_table_says_otherwise() {
     assert_eq!(proxy("proxy = \"env\"").direct, environment.no_proxy);
     let own = proxy("proxy = \"http://10.0.0.1:3128\"");
     assert_eq!(own.direct, None, "NO_PROXY is about the environment's");
-    assert_eq!(proxy("proxy = \"none\""), crate::upstream::Proxy::default());
+    assert_eq!(
+        proxy("proxy = \"none\""),
+        crate::upstream::ProxySettings::default()
+    );
     for bad in ["socks5://me:canary@p:1080", "http://me:canary@p/x", "a b"] {
         let environment = Environment {
             https_proxy: Some(Secret::new(bad)),
             ..Environment::default()
         };
-        let around = Surroundings {
+        let around = LoadContext {
             environment: &environment,
             ..AROUND
         };

@@ -3,8 +3,8 @@
 use super::docker_auth;
 use crate::{
     platform::reading::{
-        diagnostic::{Code, Remark},
-        location::Spot,
+        diagnostic::{Diagnostic, DiagnosticCode},
+        location::Location,
         node::Node,
     },
     secret::Secret,
@@ -16,7 +16,7 @@ use crate::{
 pub(in crate::platform) fn credential(
     node: &Node,
     token_key: &str,
-    remarks: &mut Vec<Remark>,
+    remarks: &mut Vec<Diagnostic>,
 ) -> Option<Credential> {
     let mut field = |key: &str| {
         let scalar = node.string(key, remarks)?;
@@ -27,7 +27,7 @@ pub(in crate::platform) fn credential(
     let read = if let Some(username) = username {
         let password = password.map_or("", |password| &password.text);
         let found = docker_auth::pair(&username.text, password);
-        found.map_err(|(_, reason)| Remark::new(Code::Value, &username.start, reason))
+        found.map_err(|(_, reason)| Diagnostic::new(DiagnosticCode::Value, &username.start, reason))
     } else if let Some(token) = token {
         Ok(Credential::Refresh(Secret::new(&*token.text)))
     } else if let Some(auth) = auth {
@@ -39,8 +39,8 @@ pub(in crate::platform) fn credential(
 }
 
 /// The login in a base64 of `USER:PASSWORD`.
-pub(in crate::platform) fn basic(coded: &str, spot: &Spot) -> Result<Credential, Remark> {
+pub(in crate::platform) fn basic(coded: &str, spot: &Location) -> Result<Credential, Diagnostic> {
     let fix = "write the base64 of USER:PASSWORD";
-    let remark = |reason| Remark::new(Code::AuthBase64, spot, reason).fix(fix);
+    let remark = |reason| Diagnostic::new(DiagnosticCode::AuthBase64, spot, reason).fix(fix);
     docker_auth::decoded(coded).map_err(remark)
 }

@@ -9,26 +9,26 @@ use base64::{
 };
 use thiserror::Error;
 
-use super::imported::{Imported, Login};
+use super::imported::{Imported, ImportedCredentials};
 use crate::{
     platform::{
-        import::{self, Context, Piece, nodes},
+        import::{self, ImportContext, InputDocument, nodes},
         reading::{
-            diagnostic::{Code, Level, Remark},
+            diagnostic::{Diagnostic, DiagnosticCode, Severity},
             json, kube,
-            location::{Spot, Text},
+            location::{Location, SourceText},
             node::{Node, Scalar},
         },
     },
     secret::Secret,
-    upstream::{Credential, Entry, Place, Source},
+    upstream::{Credential, CredentialScope, CredentialSource, KeyringEntry},
 };
 use key::{bare, host, path, sorted};
 
 /// One thing that is wrong with such a file: where, and why. Repeats no value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("line {line}, column {column}: {reason}")]
-pub struct Flaw {
+pub struct DockerConfigError {
     /// Counted from 1.
     pub line: usize,
     /// Counted from 1.
@@ -50,25 +50,28 @@ const NO_CONFIG: &str = "this is no object with auths, credHelpers or credsStore
 
 /// The logins of files that hold nothing else.
 pub(in crate::platform) fn import(
-    pieces: &[Piece<'_>],
-    _context: &Context<'_>,
+    pieces: &[InputDocument<'_>],
+    _context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
     for node in nodes(pieces) {
         if let Some(kind) = kube::kind(node) {
             let message = "this kind of object holds no logins";
-            into.remark(Remark::new(Code::Skipped, &node.spot, message).shown(kind));
+            into.remark(Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).shown(kind));
             continue;
         }
         let logins = read(node, &mut into.remarks);
-        for Login { entry, spot } in first_of_each(logins, &mut into.remarks) {
+        for ImportedCredentials { entry, spot } in first_of_each(logins, &mut into.remarks) {
             into.entry(&spot, entry);
         }
     }
 }
 
 /// The logins of a text within a file, one for each place.
-pub(in crate::platform) fn entries(text: &Text<'_>, remarks: &mut Vec<Remark>) -> Vec<Entry> {
+pub(in crate::platform) fn entries(
+    text: &SourceText<'_>,
+    remarks: &mut Vec<Diagnostic>,
+) -> Vec<KeyringEntry> {
     let Some(node) = document(text, remarks) else {
         return Vec::new();
     };
@@ -83,16 +86,17 @@ pub(in crate::platform) fn entries(text: &Text<'_>, remarks: &mut Vec<Remark>) -
 ///
 /// # Errors
 /// Everything that is wrong, as far as the text can be read.
-pub fn docker_config(text: &str) -> Result<Vec<Entry>, Vec<Flaw>> {
+pub fn docker_config(text: &str) -> Result<Vec<KeyringEntry>, Vec<DockerConfigError>> {
     let mut remarks = Vec::new();
-    let document = document(&Text::file("", text), &mut remarks);
+    let document = document(&SourceText::file("", text), &mut remarks);
     let logins = document.map(|node| read(&node, &mut remarks));
-    let is_flaw =
-        |remark: &Remark| remark.level == Level::Error || remark.code == Code::StringPrefix;
+    let is_flaw = |remark: &Diagnostic| {
+        remark.level == Severity::Error || remark.code == DiagnosticCode::StringPrefix
+    };
     let flaws: Vec<_> = remarks
         .into_iter()
         .filter(is_flaw)
-        .map(Flaw::from)
+        .map(DockerConfigError::from)
         .collect();
     if flaws.is_empty() {
         let logins = logins.unwrap_or_default().into_iter();
@@ -102,8 +106,8 @@ pub fn docker_config(text: &str) -> Result<Vec<Entry>, Vec<Flaw>> {
     }
 }
 
-impl From<Remark> for Flaw {
-    fn from(remark: Remark) -> Self {
+impl From<Diagnostic> for DockerConfigError {
+    fn from(remark: Diagnostic) -> Self {
         Self {
             line: remark.spot.line,
             column: remark.spot.column,
@@ -112,35 +116,42 @@ impl From<Remark> for Flaw {
     }
 }
 
-fn document(text: &Text<'_>, remarks: &mut Vec<Remark>) -> Option<Node> {
+fn document(text: &SourceText<'_>, remarks: &mut Vec<Diagnostic>) -> Option<Node> {
     match json::document(text) {
         Ok(mut documents) if !documents.is_empty() => return documents.pop(),
-        Ok(_) => remarks.push(Remark::new(Code::Value, &text.start(), NO_CONFIG)),
+        Ok(_) => remarks.push(Diagnostic::new(
+            DiagnosticCode::Value,
+            &text.start(),
+            NO_CONFIG,
+        )),
         Err(remark) => remarks.push(remark),
     }
     None
 }
 
 /// A file may name one registry twice; what counts is what its own programs take first.
-fn first_of_each(logins: Vec<Login>, remarks: &mut Vec<Remark>) -> Vec<Login> {
-    let mut firsts: Vec<Login> = Vec::new();
-    let mut sources = std::collections::HashMap::<Place, Source>::new();
+fn first_of_each(
+    logins: Vec<ImportedCredentials>,
+    remarks: &mut Vec<Diagnostic>,
+) -> Vec<ImportedCredentials> {
+    let mut firsts: Vec<ImportedCredentials> = Vec::new();
+    let mut sources = std::collections::HashMap::<CredentialScope, CredentialSource>::new();
     for login in logins {
-        let Login { entry, spot } = &login;
+        let ImportedCredentials { entry, spot } = &login;
         match sources.get(&entry.place) {
             None => {
                 sources.insert(entry.place.clone(), entry.source.clone());
                 firsts.push(login);
             }
             // A helper has the login; what stands in the file is left over.
-            Some(Source::Helper { .. }) => {}
+            Some(CredentialSource::Helper { .. }) => {}
             Some(source) if *source == entry.source => {}
             Some(_) => {
                 let message = format!(
                     "{} has another login in this file, which is used",
                     entry.place
                 );
-                let remark = Remark::new(Code::Ignored, spot, message);
+                let remark = Diagnostic::new(DiagnosticCode::Ignored, spot, message);
                 remarks.push(remark.fix("remove one of them"));
             }
         }
@@ -148,13 +159,13 @@ fn first_of_each(logins: Vec<Login>, remarks: &mut Vec<Remark>) -> Vec<Login> {
     firsts
 }
 
-fn read(document: &Node, remarks: &mut Vec<Remark>) -> Vec<Login> {
-    let mut reading = Reading {
+fn read(document: &Node, remarks: &mut Vec<Diagnostic>) -> Vec<ImportedCredentials> {
+    let mut reading = DockerConfigReader {
         logins: Vec::new(),
         remarks,
     };
     if !document.is_mapping() {
-        reading.wrong(Code::Value, &document.spot, NO_CONFIG.to_owned());
+        reading.wrong(DiagnosticCode::Value, &document.spot, NO_CONFIG.to_owned());
     } else if is_dockercfg(document) {
         reading.auths("", document);
     } else {
@@ -168,9 +179,11 @@ fn read(document: &Node, remarks: &mut Vec<Remark>) -> Vec<Login> {
             .filter(|node| node.entries().next().is_some())
         {
             let message = "HttpHeaders: the mirror sends its own headers";
-            reading
-                .remarks
-                .push(Remark::new(Code::Ignored, &headers.spot, message));
+            reading.remarks.push(Diagnostic::new(
+                DiagnosticCode::Ignored,
+                &headers.spot,
+                message,
+            ));
         }
     }
     reading.logins
@@ -183,14 +196,14 @@ fn is_dockercfg(document: &Node) -> bool {
     !new.iter().any(|key| document.has(key)) && document.entries().any(|(_, value)| is_login(value))
 }
 
-struct Reading<'r> {
-    logins: Vec<Login>,
-    remarks: &'r mut Vec<Remark>,
+struct DockerConfigReader<'r> {
+    logins: Vec<ImportedCredentials>,
+    remarks: &'r mut Vec<Diagnostic>,
 }
 
-impl Reading<'_> {
-    fn wrong(&mut self, code: Code, spot: &Spot, message: String) {
-        self.remarks.push(Remark::new(code, spot, message));
+impl DockerConfigReader<'_> {
+    fn wrong(&mut self, code: DiagnosticCode, spot: &Location, message: String) {
+        self.remarks.push(Diagnostic::new(code, spot, message));
     }
 
     fn object<'n>(&mut self, document: &'n Node, key: &str) -> Option<&'n Node> {
@@ -199,7 +212,7 @@ impl Reading<'_> {
             return Some(object);
         }
         self.wrong(
-            Code::Value,
+            DiagnosticCode::Value,
             &object.spot,
             format!("{key}: this is no object"),
         );
@@ -220,15 +233,19 @@ impl Reading<'_> {
                 Ok("") => {}
                 Ok(name) => {
                     let source = match place.host() {
-                        Some(_) => Source::helper(name, host(&key.text)),
-                        None => Source::Helper {
+                        Some(_) => CredentialSource::helper(name, host(&key.text)),
+                        None => CredentialSource::Helper {
                             name: name.to_owned(),
                             server: String::new(),
                         },
                     };
                     self.login(&key.start, place, source);
                 }
-                Err(reason) => self.wrong(Code::Value, &value.spot, format!("{path}: {reason}")),
+                Err(reason) => self.wrong(
+                    DiagnosticCode::Value,
+                    &value.spot,
+                    format!("{path}: {reason}"),
+                ),
             }
         }
     }
@@ -238,7 +255,7 @@ impl Reading<'_> {
             let path = path(prefix, &key.text);
             if !value.is_mapping() {
                 self.wrong(
-                    Code::Value,
+                    DiagnosticCode::Value,
                     &value.spot,
                     format!("{path}: this is no object"),
                 );
@@ -249,14 +266,14 @@ impl Reading<'_> {
                 Ok(None) => {}
                 Ok(Some(credential)) => {
                     if let Some(place) = self.place(&path, key) {
-                        self.login(&key.start, place, Source::Given(credential));
+                        self.login(&key.start, place, CredentialSource::Given(credential));
                     }
                 }
                 Err((field, reason)) => {
                     let found = value.get(field);
                     let code = match found.and_then(string) {
-                        Some(_) if field == "auth" => Code::AuthBase64,
-                        _ => Code::Value,
+                        Some(_) if field == "auth" => DiagnosticCode::AuthBase64,
+                        _ => DiagnosticCode::Value,
                     };
                     let spot = &found.unwrap_or(value).spot;
                     self.wrong(code, spot, format!("{path}.{field}: {reason}"));
@@ -272,36 +289,40 @@ impl Reading<'_> {
         match helper_name(value) {
             Ok("") => {}
             Ok(name) => {
-                let source = Source::Helper {
+                let source = CredentialSource::Helper {
                     name: name.to_owned(),
                     server: String::new(),
                 };
-                self.login(&value.spot, Place::anywhere(), source);
+                self.login(&value.spot, CredentialScope::anywhere(), source);
             }
-            Err(reason) => self.wrong(Code::Value, &value.spot, format!("credsStore: {reason}")),
+            Err(reason) => self.wrong(
+                DiagnosticCode::Value,
+                &value.spot,
+                format!("credsStore: {reason}"),
+            ),
         }
     }
 
-    fn login(&mut self, spot: &Spot, place: Place, source: Source) {
-        let entry = Entry { place, source };
+    fn login(&mut self, spot: &Location, place: CredentialScope, source: CredentialSource) {
+        let entry = KeyringEntry { place, source };
         let spot = spot.clone();
-        self.logins.push(Login { entry, spot });
+        self.logins.push(ImportedCredentials { entry, spot });
     }
 
-    fn place(&mut self, path: &str, key: &Scalar) -> Option<Place> {
+    fn place(&mut self, path: &str, key: &Scalar) -> Option<CredentialScope> {
         let bare = bare(&key.text);
-        let place: Option<Place> = bare.parse().ok();
+        let place: Option<CredentialScope> = bare.parse().ok();
         if place.is_some() {
             return place;
         }
         let whole = bare.trim_end_matches(['-', '_', '.']);
-        let remark = if whole.contains('/') && whole.parse::<Place>().is_ok() {
+        let remark = if whole.contains('/') && whole.parse::<CredentialScope>().is_ok() {
             let message = format!("{path}: the key ends within an element, and is not used");
-            Remark::new(Code::StringPrefix, &key.start, message)
+            Diagnostic::new(DiagnosticCode::StringPrefix, &key.start, message)
                 .fix("write a key for each repository; only whole elements are compared here")
         } else {
             let message = format!("{path}: the key is no registry, written HOST[:PORT][/PATH]");
-            Remark::new(Code::Reference, &key.start, message)
+            Diagnostic::new(DiagnosticCode::Reference, &key.start, message)
         };
         self.remarks.push(remark);
         None
@@ -310,7 +331,7 @@ impl Reading<'_> {
 
 fn helper_name(value: &Node) -> Result<&str, &'static str> {
     match string(value) {
-        Some(name) if name.is_empty() || Source::is_helper_name(name) => Ok(name),
+        Some(name) if name.is_empty() || CredentialSource::is_helper_name(name) => Ok(name),
         Some(_) => Err("a helper's name has letters, digits and . _ - only"),
         None if value.is_null() => Ok(""),
         None => Err("this is no string"),
@@ -318,10 +339,10 @@ fn helper_name(value: &Node) -> Result<&str, &'static str> {
 }
 
 /// The field that is wrong, and why.
-pub(in crate::platform) type FieldFlaw = (&'static str, &'static str);
+pub(in crate::platform) type FieldError = (&'static str, &'static str);
 
 /// One login. Tokens come before passwords: beside one, the password is a left-over.
-fn credential(fields: &Node) -> Result<Option<Credential>, FieldFlaw> {
+fn credential(fields: &Node) -> Result<Option<Credential>, FieldError> {
     if let Some(token) = field(fields, "registrytoken")? {
         return Ok(Some(Credential::Token(Secret::new(token))));
     }
@@ -340,7 +361,7 @@ fn credential(fields: &Node) -> Result<Option<Credential>, FieldFlaw> {
 }
 
 /// A field's text; an empty one counts as none.
-fn field<'n>(fields: &'n Node, key: &'static str) -> Result<Option<&'n str>, FieldFlaw> {
+fn field<'n>(fields: &'n Node, key: &'static str) -> Result<Option<&'n str>, FieldError> {
     match fields.get(key).map(string) {
         None | Some(Some("")) => Ok(None),
         Some(Some(text)) if text.contains('\0') => Err((key, "there is a NUL in it")),
@@ -375,7 +396,7 @@ pub(in crate::platform) fn decoded(coded: &str) -> Result<Credential, &'static s
     pair(username, password).map_err(|(_, reason)| reason)
 }
 
-pub(in crate::platform) fn pair(username: &str, password: &str) -> Result<Credential, FieldFlaw> {
+pub(in crate::platform) fn pair(username: &str, password: &str) -> Result<Credential, FieldError> {
     if username.is_empty() {
         return Err(("username", "the user name is empty"));
     }
@@ -404,14 +425,18 @@ mod tests {
     /// Each login as `PLACE SOURCE`.
     fn read(text: &str) -> Vec<String> {
         let entries = docker_config(text).unwrap_or_else(|flaws| panic!("{text}: {flaws:?}"));
-        let shown = |entry: &Entry| {
+        let shown = |entry: &KeyringEntry| {
             let source = match &entry.source {
-                Source::Given(Credential::Password { username, password }) => {
+                CredentialSource::Given(Credential::Password { username, password }) => {
                     format!("{username}:{}", password.reveal())
                 }
-                Source::Given(Credential::Refresh(token)) => format!("refresh {}", token.reveal()),
-                Source::Given(Credential::Token(token)) => format!("token {}", token.reveal()),
-                Source::Helper { name, server } => format!("helper {name} {server}"),
+                CredentialSource::Given(Credential::Refresh(token)) => {
+                    format!("refresh {}", token.reveal())
+                }
+                CredentialSource::Given(Credential::Token(token)) => {
+                    format!("token {}", token.reveal())
+                }
+                CredentialSource::Helper { name, server } => format!("helper {name} {server}"),
             };
             format!("{} {source}", entry.place)
         };

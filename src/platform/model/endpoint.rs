@@ -2,14 +2,14 @@
 
 use std::net::IpAddr;
 
-use super::imported::{Authority, Imported, Upstream};
+use super::imported::{CertificateAuthority, Imported, ImportedUpstream};
 use crate::{
     oci::{Registry, RepositoryName, UpstreamName},
     platform::{
-        import::Context,
+        import::ImportContext,
         reading::{
-            diagnostic::{Code, Level, Remark},
-            location::Spot,
+            diagnostic::{Diagnostic, DiagnosticCode, Severity},
+            location::Location,
             node::Scalar,
         },
     },
@@ -18,7 +18,7 @@ use crate::{
 
 /// What a missing scheme means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::platform) enum Scheme {
+pub(in crate::platform) enum SchemeDefault {
     /// `https://`; `http://` for this machine.
     HttpIfLocal,
     /// `https://`.
@@ -29,7 +29,7 @@ pub(in crate::platform) enum Scheme {
 
 /// What an address's path means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::platform) enum Base {
+pub(in crate::platform) enum ApiPathRule {
     /// `/v2` is appended, unless it stands at the end.
     Append,
     /// It is all that stands before the repository's name.
@@ -42,7 +42,7 @@ pub(in crate::platform) enum Base {
 
 /// A mirror's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::platform) struct Endpoint {
+pub(in crate::platform) struct MirrorEndpoint {
     /// Without its scheme's usual port.
     pub(in crate::platform) host: Registry,
     pub(in crate::platform) is_tls: bool,
@@ -58,15 +58,15 @@ pub(in crate::platform) struct Endpoint {
     clippy::struct_excessive_bools,
     reason = "two settings that have nothing to do with each other"
 )]
-pub(in crate::platform) struct Manner {
+pub(in crate::platform) struct HostSettings {
     pub(in crate::platform) send_ns: bool,
     pub(in crate::platform) is_verified: bool,
-    pub(in crate::platform) authority: Option<Authority>,
+    pub(in crate::platform) authority: Option<CertificateAuthority>,
     /// Files of a certificate and its key.
     pub(in crate::platform) client: Option<(String, String)>,
 }
 
-impl Default for Manner {
+impl Default for HostSettings {
     fn default() -> Self {
         Self {
             send_ns: false,
@@ -77,18 +77,18 @@ impl Default for Manner {
     }
 }
 
-impl Endpoint {
+impl MirrorEndpoint {
     /// Reads `[SCHEME://]HOST[:PORT][/PATH]`.
     ///
     /// # Errors
     /// What is wrong with it; a login in it is not repeated.
     pub(in crate::platform) fn read(
         scalar: &Scalar,
-        scheme: Scheme,
-        base: Base,
-    ) -> Result<Self, Remark> {
-        let flawed = |flaw: Flaw| {
-            let remark = Remark::new(flaw.code, &scalar.start, flaw.message);
+        scheme: SchemeDefault,
+        base: ApiPathRule,
+    ) -> Result<Self, Diagnostic> {
+        let flawed = |flaw: MirrorEndpointError| {
+            let remark = Diagnostic::new(flaw.code, &scalar.start, flaw.message);
             let remark = if scalar.text.contains(['@', '?', '#']) {
                 remark
             } else {
@@ -122,7 +122,11 @@ impl Endpoint {
         self.host == *registry && self.api_path == V2 && self.prefix.is_empty()
     }
 
-    fn parse(text: &str, scheme: Scheme, base: Base) -> Result<Self, Flaw> {
+    fn parse(
+        text: &str,
+        scheme: SchemeDefault,
+        base: ApiPathRule,
+    ) -> Result<Self, MirrorEndpointError> {
         let (written, rest) = match text.split_once("://") {
             Some((written, rest)) => (Some(written.to_ascii_lowercase()), rest),
             None => (None, text),
@@ -139,11 +143,11 @@ impl Endpoint {
         }
         let host: Registry = authority.parse().map_err(|_invalid| HOST)?;
         let is_tls = match (written.as_deref(), scheme) {
-            (Some("https"), _) | (None, Scheme::Https) => true,
+            (Some("https"), _) | (None, SchemeDefault::Https) => true,
             (Some("http"), _) => false,
-            (None, Scheme::HttpIfLocal) => !is_local(&host),
+            (None, SchemeDefault::HttpIfLocal) => !is_local(&host),
             (Some(_), _) => return Err(UNKNOWN),
-            (None, Scheme::Required) => return Err(MISSING),
+            (None, SchemeDefault::Required) => return Err(MISSING),
         };
         let usual = if is_tls { ":443" } else { ":80" };
         let host = host
@@ -161,11 +165,11 @@ impl Endpoint {
             return Err(PATH);
         }
         match base {
-            Base::Append if elements.last() == Some(&"v2") => {}
-            Base::Append => elements.push("v2"),
-            Base::AsIsOrV2 if path.is_empty() => elements.push("v2"),
-            Base::AsIsBelowRoot if elements.is_empty() => elements.push("v2"),
-            Base::AsIs | Base::AsIsOrV2 | Base::AsIsBelowRoot => {}
+            ApiPathRule::Append if elements.last() == Some(&"v2") => {}
+            ApiPathRule::Append => elements.push("v2"),
+            ApiPathRule::AsIsOrV2 if path.is_empty() => elements.push("v2"),
+            ApiPathRule::AsIsBelowRoot if elements.is_empty() => elements.push("v2"),
+            ApiPathRule::AsIs | ApiPathRule::AsIsOrV2 | ApiPathRule::AsIsBelowRoot => {}
         }
         let path = format!("/{}", elements.join("/"));
         // Where the API stands in its usual place, the rest is a folder of the registry's own.
@@ -215,9 +219,9 @@ impl Imported {
     /// else get different names.
     pub(in crate::platform) fn endpoint(
         &mut self,
-        spot: &Spot,
-        endpoint: &Endpoint,
-        manner: &Manner,
+        spot: &Location,
+        endpoint: &MirrorEndpoint,
+        manner: &HostSettings,
     ) -> Option<String> {
         let target = |name: &UpstreamName| match endpoint.prefix.as_str() {
             "" => name.to_string(),
@@ -225,7 +229,11 @@ impl Imported {
         };
         for number in 1..=self.upstreams.len() + 1 {
             let Some(name) = endpoint.name(number) else {
-                self.remark(Remark::new(Code::Value, spot, "the address is too long"));
+                self.remark(Diagnostic::new(
+                    DiagnosticCode::Value,
+                    spot,
+                    "the address is too long",
+                ));
                 return None;
             };
             let is_plain = endpoint.is_tls && name.as_str() == endpoint.host.as_str();
@@ -234,7 +242,7 @@ impl Imported {
             } else {
                 vec![endpoint.url()]
             };
-            let upstream = Upstream {
+            let upstream = ImportedUpstream {
                 name,
                 urls,
                 api_path: Some(endpoint.api_path.clone()).filter(|path| path != V2),
@@ -255,8 +263,8 @@ impl Imported {
                     if !upstream.is_verified && upstream.authority.is_some() {
                         let message =
                             "certificates are not checked, so their authority says nothing";
-                        let remark = Remark::new(Code::Authority, spot, message);
-                        let remark = remark.level(Level::Warning);
+                        let remark = Diagnostic::new(DiagnosticCode::Authority, spot, message);
+                        let remark = remark.level(Severity::Warning);
                         self.remark(remark.fix("keep one of the two"));
                     }
                     let target = target(&upstream.name);
@@ -274,13 +282,13 @@ impl Imported {
     /// it is that registry; `source` where it is the whole of it.
     pub(in crate::platform) fn mirror(
         &mut self,
-        spot: &Spot,
+        spot: &Location,
         registry: Option<&Registry>,
-        endpoint: &Endpoint,
-        manner: Manner,
+        endpoint: &MirrorEndpoint,
+        manner: HostSettings,
     ) -> Option<String> {
         let send_ns = registry != Some(&endpoint.host);
-        let target = self.endpoint(spot, endpoint, &Manner { send_ns, ..manner })?;
+        let target = self.endpoint(spot, endpoint, &HostSettings { send_ns, ..manner })?;
         let is_source = registry
             .is_some_and(|registry| endpoint.is_whole(registry) && target == registry.as_str());
         Some(if is_source {
@@ -295,10 +303,10 @@ impl Imported {
     /// Adds the route for a registry's mirrors, or for those of any registry, as a node asks them.
     pub(in crate::platform) fn lead(
         &mut self,
-        spot: &Spot,
+        spot: &Location,
         registry: Option<&Registry>,
         mut to: Vec<TargetText>,
-        context: &Context<'_>,
+        context: &ImportContext<'_>,
     ) {
         if context.adds_source() {
             to.push("source".into());
@@ -313,7 +321,7 @@ impl Imported {
         if registry.is_none() && once.iter().any(|target| target.target == "source") {
             let message = "whatever is asked for is fetched, from any registry";
             let fix = "import with fallback = \"deny\", or name the registries";
-            self.remark(Remark::new(Code::Open, spot, message).fix(fix));
+            self.remark(Diagnostic::new(DiagnosticCode::Open, spot, message).fix(fix));
         }
         let from = registry.map_or("*", Registry::as_str);
         // Nodes write names out, and ask for nothing else.
@@ -331,39 +339,39 @@ const V2: &str = "/v2";
 
 /// What is wrong with an address.
 #[derive(Clone, Copy, Debug)]
-struct Flaw {
-    code: Code,
+struct MirrorEndpointError {
+    code: DiagnosticCode,
     message: &'static str,
     fix: &'static str,
 }
 
-const LOGIN: Flaw = Flaw {
-    code: Code::Value,
+const LOGIN: MirrorEndpointError = MirrorEndpointError {
+    code: DiagnosticCode::Value,
     message: "an address carries no login",
     fix: "remove what stands before the @; logins have keys of their own",
 };
-const QUERY: Flaw = Flaw {
-    code: Code::Value,
+const QUERY: MirrorEndpointError = MirrorEndpointError {
+    code: DiagnosticCode::Value,
     message: "a mirror's address has neither a query nor a fragment",
     fix: "write https://HOST[:PORT][/PATH]",
 };
-const HOST: Flaw = Flaw {
-    code: Code::Reference,
+const HOST: MirrorEndpointError = MirrorEndpointError {
+    code: DiagnosticCode::Reference,
     message: "there is no host in this address",
     fix: "write https://HOST[:PORT][/PATH]",
 };
-const UNKNOWN: Flaw = Flaw {
-    code: Code::Scheme,
+const UNKNOWN: MirrorEndpointError = MirrorEndpointError {
+    code: DiagnosticCode::Scheme,
     message: "mirrors speak http or https",
     fix: "write https://HOST[:PORT][/PATH]",
 };
-const MISSING: Flaw = Flaw {
-    code: Code::Scheme,
+const MISSING: MirrorEndpointError = MirrorEndpointError {
+    code: DiagnosticCode::Scheme,
     message: "the address has no scheme",
     fix: "write https:// or http:// before it",
 };
-const PATH: Flaw = Flaw {
-    code: Code::Value,
+const PATH: MirrorEndpointError = MirrorEndpointError {
+    code: DiagnosticCode::Value,
     message: "an address's path has letters, digits and . _ ~ - between slashes, and no ..",
     fix: "write https://HOST[:PORT][/PATH]",
 };
@@ -377,18 +385,22 @@ mod tests {
     fn scalar(text: &str) -> Scalar {
         Scalar {
             text: text.to_owned(),
-            start: Spot::start("f"),
+            start: Location::start("f"),
             is_plain: false,
             is_verbatim: true,
         }
     }
 
     /// `TARGET` and `URL API_PATH`, or the remark.
-    fn read(text: &str, scheme: Scheme, base: Base) -> Result<(String, String), String> {
-        let endpoint = Endpoint::read(&scalar(text), scheme, base);
+    fn read(
+        text: &str,
+        scheme: SchemeDefault,
+        base: ApiPathRule,
+    ) -> Result<(String, String), String> {
+        let endpoint = MirrorEndpoint::read(&scalar(text), scheme, base);
         let endpoint = endpoint.map_err(|remark| remark.to_string())?;
         let mut into = Imported::default();
-        let target = into.endpoint(&Spot::start("f"), &endpoint, &Manner::default());
+        let target = into.endpoint(&Location::start("f"), &endpoint, &HostSettings::default());
         let target = target.ok_or("too long")?;
         let known = &into.upstreams[0];
         let url = known.urls.first().map_or("", String::as_str);
@@ -398,66 +410,86 @@ mod tests {
 
     #[test]
     fn addresses_become_targets_and_upstreams() {
-        let check = |text: &str, base: Base, target: &str, upstream: &str| {
-            let found = read(text, Scheme::HttpIfLocal, base).unwrap();
+        let check = |text: &str, base: ApiPathRule, target: &str, upstream: &str| {
+            let found = read(text, SchemeDefault::HttpIfLocal, base).unwrap();
             assert_eq!(found, (target.to_owned(), upstream.to_owned()), "{text}");
         };
-        check("https://m.corp", Base::Append, "m.corp", " ");
-        check("https://M.corp:443/", Base::Append, "m.corp", " ");
-        check("m.corp", Base::AsIsOrV2, "m.corp", " ");
-        check("http://m.corp:80", Base::Append, "m.corp", "http://m.corp ");
-        check("https://mirror", Base::Append, "mirror", "https://mirror ");
+        check("https://m.corp", ApiPathRule::Append, "m.corp", " ");
+        check("https://M.corp:443/", ApiPathRule::Append, "m.corp", " ");
+        check("m.corp", ApiPathRule::AsIsOrV2, "m.corp", " ");
+        check(
+            "http://m.corp:80",
+            ApiPathRule::Append,
+            "m.corp",
+            "http://m.corp ",
+        );
+        check(
+            "https://mirror",
+            ApiPathRule::Append,
+            "mirror",
+            "https://mirror ",
+        );
         check(
             "localhost:5000",
-            Base::Append,
+            ApiPathRule::Append,
             "localhost:5000",
             "http://localhost:5000 ",
         );
         check(
             "[::1]:5000",
-            Base::Append,
+            ApiPathRule::Append,
             "[::1]:5000",
             "http://[::1]:5000 ",
         );
-        check("https://x.y/v2/a/b", Base::AsIs, "x.y/a/b", " ");
-        check("https://x.y/v2/a", Base::Append, "x.y/a/v2", " ");
+        check("https://x.y/v2/a/b", ApiPathRule::AsIs, "x.y/a/b", " ");
+        check("https://x.y/v2/a", ApiPathRule::Append, "x.y/a/v2", " ");
         check(
             "https://x.y/v2/A",
-            Base::AsIs,
+            ApiPathRule::AsIs,
             "x.y_v2_a",
             "https://x.y /v2/A",
         );
         check(
             "https://x.y/us",
-            Base::Append,
+            ApiPathRule::Append,
             "x.y_us_v2",
             "https://x.y /us/v2",
         );
         check(
             "https://x.y/us/v2/",
-            Base::Append,
+            ApiPathRule::Append,
             "x.y_us_v2",
             "https://x.y /us/v2",
         );
-        check("https://x.y/us", Base::AsIs, "x.y_us", "https://x.y /us");
         check(
             "https://x.y/us",
-            Base::AsIsOrV2,
+            ApiPathRule::AsIs,
+            "x.y_us",
+            "https://x.y /us",
+        );
+        check(
+            "https://x.y/us",
+            ApiPathRule::AsIsOrV2,
             "x.y_us",
             "https://x.y /us",
         );
         // Both leave the API out altogether.
-        check("https://x.y/", Base::AsIsOrV2, "x.y_", "https://x.y /");
-        check("https://x.y", Base::AsIs, "x.y_", "https://x.y /");
+        check(
+            "https://x.y/",
+            ApiPathRule::AsIsOrV2,
+            "x.y_",
+            "https://x.y /",
+        );
+        check("https://x.y", ApiPathRule::AsIs, "x.y_", "https://x.y /");
         check(
             "https://x.y:5000/p",
-            Base::AsIs,
+            ApiPathRule::AsIs,
             "x.y:5000_p",
             "https://x.y:5000 /p",
         );
         check(
             "https://registry-1.docker.io",
-            Base::Append,
+            ApiPathRule::Append,
             "docker.io",
             " ",
         );
@@ -466,7 +498,7 @@ mod tests {
     #[test]
     fn what_is_no_address_says_why_and_shows_no_login() {
         let check = |text: &str, want: &str| {
-            let found = read(text, Scheme::Required, Base::Append).unwrap_err();
+            let found = read(text, SchemeDefault::Required, ApiPathRule::Append).unwrap_err();
             assert!(
                 found.starts_with(&format!("f:1:1: {want}")),
                 "{text}: {found}"
@@ -493,14 +525,17 @@ mod tests {
     #[test]
     fn mirrors_at_one_host_that_differ_get_different_names() {
         let mut into = Imported::default();
-        let mut target = |text: &str, manner: &Manner| {
-            let endpoint = Endpoint::read(&scalar(text), Scheme::Https, Base::Append).unwrap();
-            into.endpoint(&Spot::start("f"), &endpoint, manner).unwrap()
+        let mut target = |text: &str, manner: &HostSettings| {
+            let endpoint =
+                MirrorEndpoint::read(&scalar(text), SchemeDefault::Https, ApiPathRule::Append)
+                    .unwrap();
+            into.endpoint(&Location::start("f"), &endpoint, manner)
+                .unwrap()
         };
-        let plain = Manner::default();
-        let careless = Manner {
+        let plain = HostSettings::default();
+        let careless = HostSettings {
             is_verified: false,
-            ..Manner::default()
+            ..HostSettings::default()
         };
         assert_eq!(target("m.corp", &plain), "m.corp");
         assert_eq!(target("m.corp/v2/a", &plain), "m.corp/a/v2");
@@ -518,8 +553,8 @@ mod tests {
         #[test]
         fn no_text_panics(text in ".{0,60}", path in "[/a-z.:v2@]{0,30}") {
             for text in [text, format!("https://m.corp{path}")] {
-                for base in [Base::Append, Base::AsIs, Base::AsIsOrV2, Base::AsIsBelowRoot] {
-                    let _found = read(&text, Scheme::HttpIfLocal, base);
+                for base in [ApiPathRule::Append, ApiPathRule::AsIs, ApiPathRule::AsIsOrV2, ApiPathRule::AsIsBelowRoot] {
+                    let _found = read(&text, SchemeDefault::HttpIfLocal, base);
                 }
             }
         }

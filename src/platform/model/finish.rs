@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::imported::Upstream;
+use super::imported::ImportedUpstream;
 use crate::{
     oci::Registry,
     platform::{
-        Imported, Input, Options,
-        formats::Format,
+        ImportOptions, Imported, Input,
+        formats::ImportFormat,
         reading::{
-            diagnostic::{Code, Level, Remark},
-            location::Spot,
+            diagnostic::{Diagnostic, DiagnosticCode, Severity},
+            location::Location,
         },
     },
     route::{InvalidRule, Place, Rule, RuleText, Table, TargetText, Unmatched},
@@ -22,8 +22,8 @@ use crate::{
 pub(in crate::platform) fn finish(
     into: &mut Imported,
     inputs: &[Input<'_>],
-    other: Option<Format>,
-    options: &Options<'_>,
+    other: Option<ImportFormat>,
+    options: &ImportOptions<'_>,
 ) {
     for route in &mut into.routes {
         route.to.iter_mut().for_each(respell);
@@ -34,10 +34,10 @@ pub(in crate::platform) fn finish(
         let spot = spots
             .get(&route.place)
             .cloned()
-            .unwrap_or_else(|| Spot::start("-"));
+            .unwrap_or_else(|| Location::start("-"));
         if let Some(rule) = compile(route, &spot, &mut into.remarks) {
             let targets = route.to.iter().map(|to| to.target.as_str()).collect();
-            let leading = Leading {
+            let leading = TargetCheck {
                 rule: &rule,
                 spot: &spot,
                 targets,
@@ -47,7 +47,7 @@ pub(in crate::platform) fn finish(
         }
     }
     into.upstreams.retain(|upstream| !upstream.is_plain());
-    for Upstream {
+    for ImportedUpstream {
         name, urls, spot, ..
     } in &into.upstreams
     {
@@ -60,27 +60,28 @@ pub(in crate::platform) fn finish(
         Err(conflicts) => {
             for conflict in conflicts {
                 let spot = spots.get(&conflict.second);
-                let spot = spot.cloned().unwrap_or_else(|| Spot::start("-"));
-                let remark = Remark::new(Code::Duplicate, &spot, conflict.to_string());
+                let spot = spot.cloned().unwrap_or_else(|| Location::start("-"));
+                let remark =
+                    Diagnostic::new(DiagnosticCode::Duplicate, &spot, conflict.to_string());
                 into.remarks.push(remark.fix("remove one of them"));
             }
         }
     }
     if is_empty(into) && !into.is_refused() {
-        let spot = Spot::start(inputs.first().map_or("-", |input| input.name));
+        let spot = Location::start(inputs.first().map_or("-", |input| input.name));
         let message = "nothing here says where images come from";
         let fix = if let Some(other) = other {
             format!("it looks like the format {}", other.as_str())
         } else {
-            let known = Format::ALL.map(|(name, _)| name).join(", ");
+            let known = ImportFormat::ALL.map(|(name, _)| name).join(", ");
             format!("`roadstead import --help` says what is read of {known}")
         };
         into.remarks
-            .push(Remark::new(Code::Kind, &spot, message).fix(fix));
+            .push(Diagnostic::new(DiagnosticCode::Kind, &spot, message).fix(fix));
     }
     let files = inputs.iter().enumerate().rev();
     let files: BTreeMap<_, _> = files.map(|(at, input)| (input.name, at)).collect();
-    let at = |remark: &Remark| {
+    let at = |remark: &Diagnostic| {
         let file = files.get(&*remark.spot.file).copied();
         (file, remark.spot.line, remark.spot.column, remark.level)
     };
@@ -90,14 +91,14 @@ pub(in crate::platform) fn finish(
 }
 
 /// Says each placeholder once, and not that it is no name.
-fn placeholders_once(remarks: &mut Vec<Remark>) {
-    let is_one = |remark: &&Remark| remark.code == Code::Placeholder;
+fn placeholders_once(remarks: &mut Vec<Diagnostic>) {
+    let is_one = |remark: &&Diagnostic| remark.code == DiagnosticCode::Placeholder;
     let spots = remarks.iter().filter(is_one);
     let spots: HashSet<_> = spots.map(|remark| remark.spot.clone()).collect();
     let mut said = HashSet::new();
     remarks.retain(|remark| match remark.code {
-        Code::Placeholder => said.insert(remark.spot.clone()),
-        Code::Reference => !spots.contains(&remark.spot),
+        DiagnosticCode::Placeholder => said.insert(remark.spot.clone()),
+        DiagnosticCode::Reference => !spots.contains(&remark.spot),
         _ => true,
     });
 }
@@ -122,7 +123,7 @@ fn is_empty(into: &Imported) -> bool {
 }
 
 /// Routes know their place as text only; these are those texts' places.
-fn spots(into: &Imported) -> BTreeMap<Place, Spot> {
+fn spots(into: &Imported) -> BTreeMap<Place, Location> {
     let spot = |place: &Place| Some((place.clone(), place.0.parse().ok()?));
     into.routes
         .iter()
@@ -130,15 +131,15 @@ fn spots(into: &Imported) -> BTreeMap<Place, Spot> {
         .collect()
 }
 
-fn compile(route: &RuleText, spot: &Spot, remarks: &mut Vec<Remark>) -> Option<Rule> {
+fn compile(route: &RuleText, spot: &Location, remarks: &mut Vec<Diagnostic>) -> Option<Rule> {
     let told = |flaw: InvalidRule| {
         let code = match flaw.key {
-            "rewrite" | "from_regex" => Code::Regex,
-            "from_glob" => Code::Glob,
-            "digest" => Code::Digest,
-            _ => Code::Reference,
+            "rewrite" | "from_regex" => DiagnosticCode::Regex,
+            "from_glob" => DiagnosticCode::Glob,
+            "digest" => DiagnosticCode::Digest,
+            _ => DiagnosticCode::Reference,
         };
-        Remark::of_rule(code, spot, &flaw).shown(&flaw.value)
+        Diagnostic::of_rule(code, spot, &flaw).shown(&flaw.value)
     };
     let compiled = route.clone().compile();
     compiled
@@ -147,22 +148,27 @@ fn compile(route: &RuleText, spot: &Spot, remarks: &mut Vec<Remark>) -> Option<R
 }
 
 /// `E-REF` for a name that may be a word as well.
-fn no_host(name: &str, spot: &Spot) -> Remark {
+fn no_host(name: &str, spot: &Location) -> Diagnostic {
     let message = "a registry is written HOST or HOST:PORT, with a dot or a port";
-    let remark = Remark::new(Code::Reference, spot, message).shown(name);
+    let remark = Diagnostic::new(DiagnosticCode::Reference, spot, message).shown(name);
     remark.fix("write the registry's full name")
 }
 
 /// A route and where it leads.
-struct Leading<'r> {
+struct TargetCheck<'r> {
     rule: &'r Rule,
-    spot: &'r Spot,
+    spot: &'r Location,
     targets: Vec<&'r str>,
 }
 
-impl Leading<'_> {
+impl TargetCheck<'_> {
     /// `E-LOOP` for every target that is the mirror itself, `E-REF` for those that lead nowhere.
-    fn check(&self, upstreams: &[Upstream], options: &Options<'_>, remarks: &mut Vec<Remark>) {
+    fn check(
+        &self,
+        upstreams: &[ImportedUpstream],
+        options: &ImportOptions<'_>,
+        remarks: &mut Vec<Diagnostic>,
+    ) {
         for target in self.rule.targets() {
             let known = upstreams.iter().find(|upstream| upstream.name == *target);
             let own = options.own;
@@ -180,18 +186,19 @@ impl Leading<'_> {
                     options.is_own_guessed && (has_api || self.is_foreign_folder(target));
                 let (level, message) = if may_be_another {
                     (
-                        Level::Warning,
+                        Severity::Warning,
                         "this is where the mirror itself listens unless told otherwise",
                     )
                 } else {
                     (
-                        Level::Error,
+                        Severity::Error,
                         "this leads back to the mirror itself, which would ask itself for ever",
                     )
                 };
                 let fix = "import the file that was in use before it pointed at the mirror, \
                            or let the mirror listen elsewhere";
-                let remark = Remark::new(Code::Loop, self.spot, message).shown(target);
+                let remark =
+                    Diagnostic::new(DiagnosticCode::Loop, self.spot, message).shown(target);
                 remarks.push(remark.level(level).fix(fix));
             }
         }

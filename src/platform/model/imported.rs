@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use crate::{
     oci::{Registry, UpstreamName},
     route::{self, Action, MatchText, RuleText, TargetText, Unmatched},
-    upstream::{Credential, Entry, Place, Source},
+    upstream::{Credential, CredentialScope, CredentialSource, KeyringEntry},
 };
 
 use crate::platform::reading::{
-    diagnostic::{Code, Level, Remark},
-    location::Spot,
+    diagnostic::{Diagnostic, DiagnosticCode, Severity},
+    location::Location,
 };
 
 /// Most errors, and most other remarks, of one import that are told one by one.
@@ -22,28 +22,28 @@ pub struct Imported {
     /// The routes; where each stands is its place.
     pub routes: Vec<RuleText>,
     /// Path prefixes that stand for registries.
-    pub aliases: Vec<Alias>,
+    pub aliases: Vec<RegistryAlias>,
     /// Registries that need more than their name.
-    pub upstreams: Vec<Upstream>,
+    pub upstreams: Vec<ImportedUpstream>,
     /// Logins for registries.
-    pub logins: Vec<Login>,
+    pub logins: Vec<ImportedCredentials>,
     /// What happens to names without a route, if the files say it.
     pub unmatched: Option<Unmatched>,
     /// Everything to be said, in the order of the files.
-    pub remarks: Vec<Remark>,
+    pub remarks: Vec<Diagnostic>,
     /// Which login is for a place.
-    pub(crate) by_place: HashMap<Place, usize>,
+    pub(crate) by_place: HashMap<CredentialScope, usize>,
 }
 
 /// A path prefix that stands for a registry, or for several equal ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Alias {
+pub struct RegistryAlias {
     /// Whole elements, without slashes at its ends.
     pub prefix: String,
     /// At least one.
     pub registries: Vec<Registry>,
     /// Where the first stands.
-    pub spot: Spot,
+    pub spot: Location,
 }
 
 /// A registry with what it needs beyond its name. The defaults are those of the configuration.
@@ -52,8 +52,8 @@ pub struct Alias {
     clippy::struct_excessive_bools,
     reason = "two settings that have nothing to do with each other"
 )]
-pub struct Upstream {
-    /// Its name in routes: the host, or a word that [`Upstream::urls`] explains.
+pub struct ImportedUpstream {
+    /// Its name in routes: the host, or a word that [`ImportedUpstream::urls`] explains.
     pub name: UpstreamName,
     /// Equal addresses; none: `https://NAME`.
     pub urls: Vec<String>,
@@ -62,18 +62,18 @@ pub struct Upstream {
     /// Whether requests carry `ns=REGISTRY`.
     pub send_ns: bool,
     /// Whom to trust beyond the public authorities.
-    pub authority: Option<Authority>,
+    pub authority: Option<CertificateAuthority>,
     /// Files of the certificate that we show, and of its key.
     pub client: Option<(String, String)>,
     /// Whether certificates are checked.
     pub is_verified: bool,
     /// Where it stands.
-    pub spot: Spot,
+    pub spot: Location,
 }
 
 /// Certificates of authorities.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Authority {
+pub enum CertificateAuthority {
     /// As text.
     Pem(String),
     /// In a file.
@@ -82,14 +82,14 @@ pub enum Authority {
 
 /// A login and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Login {
+pub struct ImportedCredentials {
     /// What it is for, and where it comes from.
-    pub entry: Entry,
+    pub entry: KeyringEntry,
     /// Where it stands.
-    pub spot: Spot,
+    pub spot: Location,
 }
 
-impl Upstream {
+impl ImportedUpstream {
     /// Whether both are met in the same way, wherever they stand.
     pub(in crate::platform) fn does_as(&self, other: &Self) -> bool {
         let spot = other.spot.clone();
@@ -126,17 +126,17 @@ impl Upstream {
 impl Imported {
     /// Whether nothing may be used, because something is wrong.
     pub fn is_refused(&self) -> bool {
-        let is_error = |remark: &Remark| remark.level == Level::Error;
+        let is_error = |remark: &Diagnostic| remark.level == Severity::Error;
         self.remarks.iter().any(is_error)
     }
 
     /// The remarks that are told one by one, in their order, and how many more errors and how many
     /// more others there are.
-    pub fn told(&self) -> (Vec<&Remark>, [usize; 2]) {
+    pub fn told(&self) -> (Vec<&Diagnostic>, [usize; 2]) {
         let mut counts = [0_usize; 2];
-        let is_told = |remark: &&Remark| {
+        let is_told = |remark: &&Diagnostic| {
             let [errors, others] = &mut counts;
-            let count = if remark.level == Level::Error {
+            let count = if remark.level == Severity::Error {
                 errors
             } else {
                 others
@@ -148,14 +148,14 @@ impl Imported {
         (told, counts.map(|count| count.saturating_sub(REMARKS_MAX)))
     }
 
-    pub(in crate::platform) fn remark(&mut self, remark: Remark) {
+    pub(in crate::platform) fn remark(&mut self, remark: Diagnostic) {
         self.remarks.push(remark);
     }
 
     /// Adds a route for one registry or a part of it, as `from` has it. Without a target it refuses.
     pub(in crate::platform) fn route(
         &mut self,
-        spot: &Spot,
+        spot: &Location,
         from: &str,
         to: &[&str],
     ) -> &mut RuleText {
@@ -165,7 +165,7 @@ impl Imported {
     /// Adds a route with any kind of match. Without a target it refuses.
     pub(in crate::platform) fn route_by(
         &mut self,
-        spot: &Spot,
+        spot: &Location,
         matches: MatchText,
         to: &[&str],
     ) -> &mut RuleText {
@@ -176,14 +176,14 @@ impl Imported {
     /// As [`Self::route`], with targets that say more than where.
     pub(in crate::platform) fn route_to(
         &mut self,
-        spot: &Spot,
+        spot: &Location,
         from: &str,
         to: Vec<TargetText>,
     ) -> &mut RuleText {
         self.add(spot, MatchText::From(vec![from.to_owned()]), to)
     }
 
-    fn add(&mut self, spot: &Spot, matches: MatchText, to: Vec<TargetText>) -> &mut RuleText {
+    fn add(&mut self, spot: &Location, matches: MatchText, to: Vec<TargetText>) -> &mut RuleText {
         let is_deny = to.is_empty();
         let mut route = RuleText::new(matches, to, place(spot));
         if is_deny {
@@ -193,12 +193,17 @@ impl Imported {
     }
 
     /// Adds a path prefix; one that is there already stands for one registry more.
-    pub(in crate::platform) fn alias(&mut self, spot: &Spot, prefix: &str, registry: &Registry) {
+    pub(in crate::platform) fn alias(
+        &mut self,
+        spot: &Location,
+        prefix: &str,
+        registry: &Registry,
+    ) {
         let known = self.aliases.iter_mut().find(|alias| alias.prefix == prefix);
         match known {
             Some(alias) if alias.registries.contains(registry) => {}
             Some(alias) => alias.registries.push(registry.clone()),
-            None => self.aliases.push(Alias {
+            None => self.aliases.push(RegistryAlias {
                 prefix: prefix.to_owned(),
                 registries: vec![registry.clone()],
                 spot: spot.clone(),
@@ -210,18 +215,18 @@ impl Imported {
     /// is no name.
     pub(in crate::platform) fn upstream(
         &mut self,
-        spot: &Spot,
+        spot: &Location,
         name: &str,
-    ) -> Option<&mut Upstream> {
+    ) -> Option<&mut ImportedUpstream> {
         let Ok(name) = name.parse::<UpstreamName>() else {
             let message = "this is no registry, written HOST or HOST:PORT";
-            self.remark(Remark::new(Code::Reference, spot, message).shown(name));
+            self.remark(Diagnostic::new(DiagnosticCode::Reference, spot, message).shown(name));
             return None;
         };
         let known = self.upstreams.iter().position(|known| known.name == name);
         match known {
             Some(at) => self.upstreams.get_mut(at),
-            None => Some(self.upstreams.push_mut(Upstream {
+            None => Some(self.upstreams.push_mut(ImportedUpstream {
                 name,
                 urls: Vec::new(),
                 api_path: None,
@@ -236,21 +241,26 @@ impl Imported {
 
     /// Adds a login for `HOST[:PORT][/PATH]`. One that is there already is not added twice;
     /// another for the same place is `E-CREDAMBIG`.
-    pub(in crate::platform) fn login(&mut self, spot: &Spot, place: &str, credential: Credential) {
-        match place.parse::<Place>() {
+    pub(in crate::platform) fn login(
+        &mut self,
+        spot: &Location,
+        place: &str,
+        credential: Credential,
+    ) {
+        match place.parse::<CredentialScope>() {
             Ok(place) => {
-                let source = Source::Given(credential);
-                self.entry(spot, Entry { place, source });
+                let source = CredentialSource::Given(credential);
+                self.entry(spot, KeyringEntry { place, source });
             }
             Err(invalid) => {
-                let remark = Remark::new(Code::Reference, spot, invalid.to_string());
+                let remark = Diagnostic::new(DiagnosticCode::Reference, spot, invalid.to_string());
                 self.remark(remark.shown(place));
             }
         }
     }
 
     /// As [`Self::login`].
-    pub(in crate::platform) fn entry(&mut self, spot: &Spot, entry: Entry) {
+    pub(in crate::platform) fn entry(&mut self, spot: &Location, entry: KeyringEntry) {
         let at = self.by_place.get(&entry.place);
         match at.and_then(|at| self.logins.get(*at)) {
             Some(login) if login.entry == entry => {}
@@ -259,13 +269,13 @@ impl Imported {
                     "two different logins for {}: the other stands in {}",
                     entry.place, login.spot
                 );
-                let remark = Remark::new(Code::CredentialAmbiguous, spot, message);
+                let remark = Diagnostic::new(DiagnosticCode::CredentialAmbiguous, spot, message);
                 self.remark(remark.fix("keep one, or give each its own repository path"));
             }
             None => {
                 let place = entry.place.clone();
                 self.by_place.insert(place, self.logins.len());
-                self.logins.push(Login {
+                self.logins.push(ImportedCredentials {
                     entry,
                     spot: spot.clone(),
                 });
@@ -275,6 +285,6 @@ impl Imported {
 }
 
 /// A spot as routes have it.
-pub(in crate::platform) fn place(spot: &Spot) -> route::Place {
+pub(in crate::platform) fn place(spot: &Location) -> route::Place {
     route::Place(spot.to_string().into())
 }

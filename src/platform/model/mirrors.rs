@@ -2,35 +2,35 @@
 
 use super::{
     auth,
-    endpoint::{Base, Endpoint, Manner, Scheme},
-    imported::{Authority, Imported},
+    endpoint::{ApiPathRule, HostSettings, MirrorEndpoint, SchemeDefault},
+    imported::{CertificateAuthority, Imported},
 };
 use crate::{
     oci::Registry,
     platform::reading::{
-        diagnostic::{Code, Remark},
+        diagnostic::{Diagnostic, DiagnosticCode},
         node::{Node, Scalar},
     },
 };
 
 /// How each host is met.
 #[derive(Default)]
-pub(in crate::platform) struct Manners<'p>(Vec<(&'p Scalar, Registry, Manner)>);
+pub(in crate::platform) struct HostSettingsMap<'p>(Vec<(&'p Scalar, Registry, HostSettings)>);
 
 /// Whose mirrors are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::platform) enum Whose {
+pub(in crate::platform) enum MirroredRegistry {
     One(Registry),
     /// Every registry that has no mirrors of its own.
     Any,
 }
 
-impl<'p> Manners<'p> {
+impl<'p> HostSettingsMap<'p> {
     /// Two that differ for one host are `E-DUP`.
     pub(in crate::platform) fn add(
         &mut self,
         name: &'p Scalar,
-        manner: Manner,
+        manner: HostSettings,
         into: &mut Imported,
     ) {
         let Some(host) = host(name, into) else {
@@ -40,16 +40,16 @@ impl<'p> Manners<'p> {
             Some((_, _, known)) if *known == manner => {}
             Some((other, ..)) => {
                 let message = format!("other settings for this host stand in {}", other.start);
-                let remark = Remark::new(Code::Duplicate, &name.start, message);
+                let remark = Diagnostic::new(DiagnosticCode::Duplicate, &name.start, message);
                 into.remark(remark.shown(&name.text).fix("keep one of them"));
             }
             None => self.0.push((name, host, manner)),
         }
     }
 
-    pub(in crate::platform) fn of(&self, host: &Registry) -> Manner {
+    pub(in crate::platform) fn of(&self, host: &Registry) -> HostSettings {
         let known = self.0.iter().find(|(_, known, _)| known == host);
-        known.map_or_else(Manner::default, |(.., manner)| manner.clone())
+        known.map_or_else(HostSettings::default, |(.., manner)| manner.clone())
     }
 
     /// Keeps what no mirror needed: it may be for a registry itself.
@@ -57,27 +57,30 @@ impl<'p> Manners<'p> {
         for (name, host, manner) in &self.0 {
             let mut known = into.upstreams.iter();
             if !known.any(|known| known.name.as_str() == host.as_str()) {
-                into.endpoint(&name.start, &Endpoint::of(host), manner);
+                into.endpoint(&name.start, &MirrorEndpoint::of(host), manner);
             }
         }
     }
 }
 
-impl Whose {
+impl MirroredRegistry {
     /// `HOST[:PORT]` or `*`.
     pub(in crate::platform) fn read(name: &Scalar, into: &mut Imported) -> Option<Self> {
         match name.text.parse::<Registry>() {
             _ if name.text == "*" => Some(Self::Any),
             Ok(registry) if registry.is_docker_hub() && name.text != "docker.io" => {
                 let message = "images on Docker Hub have their mirrors under docker.io only";
-                let remark = Remark::new(Code::Misplaced, &name.start, message);
+                let remark = Diagnostic::new(DiagnosticCode::Misplaced, &name.start, message);
                 into.remark(remark.shown(&name.text).fix("write docker.io"));
                 None
             }
             Ok(registry) if Registry::looks_like(&name.text) => Some(Self::One(registry)),
             _ => {
                 let message = "mirrors are for a registry, written HOST or HOST:PORT, or for *";
-                into.remark(Remark::new(Code::Reference, &name.start, message).shown(&name.text));
+                into.remark(
+                    Diagnostic::new(DiagnosticCode::Reference, &name.start, message)
+                        .shown(&name.text),
+                );
                 None
             }
         }
@@ -94,13 +97,18 @@ impl Whose {
     pub(in crate::platform) fn source(
         &self,
         name: &Scalar,
-        manners: &Manners<'_>,
+        manners: &HostSettingsMap<'_>,
         into: &mut Imported,
     ) -> Option<String> {
         match self {
             Self::One(registry) => {
                 let manner = manners.of(registry);
-                into.mirror(&name.start, Some(registry), &Endpoint::of(registry), manner)
+                into.mirror(
+                    &name.start,
+                    Some(registry),
+                    &MirrorEndpoint::of(registry),
+                    manner,
+                )
             }
             Self::Any => Some("source".to_owned()),
         }
@@ -110,7 +118,7 @@ impl Whose {
 /// The mappings below a mapping; null counts as an empty one, and is let through.
 pub(in crate::platform) fn mappings<'n>(
     node: &'n Node,
-    remarks: &mut Vec<Remark>,
+    remarks: &mut Vec<Diagnostic>,
 ) -> Vec<(&'n Scalar, &'n Node)> {
     if !node.is_mapping() {
         remarks.push(node.misfit("names stand here, with a mapping each"));
@@ -137,7 +145,7 @@ pub(in crate::platform) fn login(name: &Scalar, node: &Node, token_key: &str, in
 pub(in crate::platform) fn files<'p>(
     name: &'p Scalar,
     config: &'p Node,
-    manners: &mut Manners<'p>,
+    manners: &mut HostSettingsMap<'p>,
     into: &mut Imported,
 ) {
     let Some(tls) = config.mapping("tls", &mut into.remarks) else {
@@ -153,22 +161,22 @@ pub(in crate::platform) fn files<'p>(
         (None, None) => None,
         (Some(one), None) | (None, Some(one)) => {
             let message = "cert_file and key_file belong together";
-            into.remark(Remark::new(Code::Value, &one.start, message));
+            into.remark(Diagnostic::new(DiagnosticCode::Value, &one.start, message));
             None
         }
     };
-    let manner = Manner {
+    let manner = HostSettings {
         is_verified: tls.flag("insecure_skip_verify", &mut into.remarks) != Some(true),
-        authority: ca.map(|ca| Authority::File(ca.text.clone())),
+        authority: ca.map(|ca| CertificateAuthority::File(ca.text.clone())),
         client,
-        ..Manner::default()
+        ..HostSettings::default()
     };
     manners.add(name, manner, into);
 }
 
 /// The host that settings are for.
 fn host(name: &Scalar, into: &mut Imported) -> Option<Registry> {
-    let endpoint = Endpoint::read(name, Scheme::Https, Base::AsIs);
+    let endpoint = MirrorEndpoint::read(name, SchemeDefault::Https, ApiPathRule::AsIs);
     let endpoint = endpoint.map_err(|remark| into.remark(remark));
     endpoint.ok().map(|endpoint| endpoint.host)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::location::Spot;
+use super::location::Location;
 use crate::route::InvalidRule;
 
 /// Longest part of a file that a remark repeats, in characters.
@@ -10,7 +10,7 @@ const SHOWN_CHARS_MAX: usize = 60;
 
 /// What kind of thing is to be said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Level {
+pub enum Severity {
     /// Nothing is imported.
     Error,
     /// It is imported, but perhaps not what was meant.
@@ -23,11 +23,11 @@ macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)+) => {
         /// What a remark is about; the letter before the dash is its usual level.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Code {
+        pub enum DiagnosticCode {
             $($(#[$doc])* $name,)+
         }
 
-        impl Code {
+        impl DiagnosticCode {
             /// As it is printed.
             pub fn as_str(self) -> &'static str {
                 match self {
@@ -121,13 +121,13 @@ codes! {
 ///
 /// Never holds a secret: whoever makes one shows keys and addresses only.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remark {
+pub struct Diagnostic {
     /// How bad it is.
-    pub level: Level,
+    pub level: Severity,
     /// What it is about.
-    pub code: Code,
+    pub code: DiagnosticCode,
     /// Where.
-    pub spot: Spot,
+    pub spot: Location,
     /// What.
     pub message: String,
     /// What stands there, shortened.
@@ -136,9 +136,13 @@ pub struct Remark {
     pub fix: Option<String>,
 }
 
-impl Remark {
+impl Diagnostic {
     /// At the usual level of the code.
-    pub(in crate::platform) fn new(code: Code, spot: &Spot, message: impl Into<String>) -> Self {
+    pub(in crate::platform) fn new(
+        code: DiagnosticCode,
+        spot: &Location,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             level: code.level(),
             code,
@@ -150,7 +154,11 @@ impl Remark {
     }
 
     /// What the grammar of routes says is wrong.
-    pub(in crate::platform) fn of_rule(code: Code, spot: &Spot, flaw: &InvalidRule) -> Self {
+    pub(in crate::platform) fn of_rule(
+        code: DiagnosticCode,
+        spot: &Location,
+        flaw: &InvalidRule,
+    ) -> Self {
         let remark = Self::new(code, spot, &flaw.reason);
         match &flaw.hint {
             Some(hint) => remark.fix(hint),
@@ -158,7 +166,7 @@ impl Remark {
         }
     }
 
-    pub(in crate::platform) fn level(self, level: Level) -> Self {
+    pub(in crate::platform) fn level(self, level: Severity) -> Self {
         Self { level, ..self }
     }
 
@@ -243,21 +251,21 @@ pub fn printable(text: &str) -> String {
     line
 }
 
-impl Code {
-    fn level(self) -> Level {
+impl DiagnosticCode {
+    fn level(self) -> Severity {
         // A target's spelling is put right, and that is all.
         if matches!(self, Self::Dialect | Self::Slash) {
-            return Level::Note;
+            return Severity::Note;
         }
         match self.as_str().split('-').next() {
-            Some("E") => Level::Error,
-            Some("W") => Level::Warning,
-            _ => Level::Note,
+            Some("E") => Severity::Error,
+            Some("W") => Severity::Warning,
+            _ => Severity::Note,
         }
     }
 }
 
-impl fmt::Display for Remark {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             spot,
@@ -316,20 +324,21 @@ mod tests {
             ),
             (key, "…"),
         ] {
-            let remark = Remark::new(Code::Value, &Spot::start("f"), text).fix(text);
+            let remark =
+                Diagnostic::new(DiagnosticCode::Value, &Location::start("f"), text).fix(text);
             assert_eq!(
                 (&*remark.message, remark.fix.as_deref()),
                 (want, Some(want))
             );
         }
-        let shown = Remark::new(Code::Value, &Spot::start("f"), "").shown(key);
+        let shown = Diagnostic::new(DiagnosticCode::Value, &Location::start("f"), "").shown(key);
         assert_eq!(shown.shown.as_deref(), Some("…"));
     }
 
     #[test]
     fn a_line_holds_no_character_that_moves_a_terminal() {
-        let spot = Spot::start("odd\n\u{1b}[31m");
-        let remark = Remark::new(Code::Value, &spot, "a\u{9b}b").shown("\u{7}");
+        let spot = Location::start("odd\n\u{1b}[31m");
+        let remark = Diagnostic::new(DiagnosticCode::Value, &spot, "a\u{9b}b").shown("\u{7}");
         let line = remark.to_string();
         assert!(!line.contains(char::is_control), "{line:?}");
     }

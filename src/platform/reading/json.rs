@@ -6,16 +6,16 @@ use serde::de::IgnoredAny;
 use serde_json::error::Category;
 
 use super::{
-    diagnostic::{Code, Remark},
-    location::{Places, Spot, Text},
-    node::{DEPTH_MAX, Kind, Node, Scalar, VALUES_MAX},
+    diagnostic::{Diagnostic, DiagnosticCode},
+    location::{Location, LocationIndex, SourceText},
+    node::{DEPTH_MAX, Node, NodeKind, Scalar, VALUES_MAX},
 };
 
 /// Reads one value.
 ///
 /// # Errors
 /// `E-JSON` where it is none.
-pub(in crate::platform) fn document(text: &Text<'_>) -> Result<Vec<Node>, Remark> {
+pub(in crate::platform) fn document(text: &SourceText<'_>) -> Result<Vec<Node>, Diagnostic> {
     if let Err(error) = serde_json::from_str::<IgnoredAny>(&text.text) {
         let message = match error.classify() {
             Category::Eof => "the file ends in the middle",
@@ -23,11 +23,11 @@ pub(in crate::platform) fn document(text: &Text<'_>) -> Result<Vec<Node>, Remark
             _ => "this is no JSON",
         };
         let spot = text.at(error.line(), error.column());
-        return Err(Remark::new(Code::Json, &spot, message));
+        return Err(Diagnostic::new(DiagnosticCode::Json, &spot, message));
     }
-    let mut reading = Reading {
+    let mut reading = JsonReader {
         text: &text.text,
-        places: Places::new(text),
+        places: LocationIndex::new(text),
         at: 0,
         values: 0,
     };
@@ -35,14 +35,14 @@ pub(in crate::platform) fn document(text: &Text<'_>) -> Result<Vec<Node>, Remark
 }
 
 /// Walks through a text that is known to be JSON.
-struct Reading<'t> {
+struct JsonReader<'t> {
     text: &'t str,
-    places: Places<'t>,
+    places: LocationIndex<'t>,
     at: usize,
     values: usize,
 }
 
-impl<'t> Reading<'t> {
+impl<'t> JsonReader<'t> {
     /// The rest from the next token on. What separates two tokens says nothing once it is known to
     /// be right.
     fn rest(&mut self) -> &'t str {
@@ -52,29 +52,29 @@ impl<'t> Reading<'t> {
         token
     }
 
-    fn value(&mut self, depth: usize) -> Result<Node, Remark> {
+    fn value(&mut self, depth: usize) -> Result<Node, Diagnostic> {
         let rest = self.rest();
         let spot = self.places.of(self.at);
         self.values += 1;
         if self.values > VALUES_MAX {
             let message = format!("more than {VALUES_MAX} values");
-            return Err(Remark::new(Code::Json, &spot, message).fix("split the file"));
+            return Err(Diagnostic::new(DiagnosticCode::Json, &spot, message).fix("split the file"));
         }
         if depth >= DEPTH_MAX {
             let message = format!("more than {DEPTH_MAX} values within values");
-            return Err(Remark::new(Code::Json, &spot, message));
+            return Err(Diagnostic::new(DiagnosticCode::Json, &spot, message));
         }
         let kind = match rest.bytes().next() {
             Some(b'{') => self.object(depth)?,
             Some(b'[') => self.array(depth)?,
-            Some(b'"') => Kind::Scalar(self.string(&spot)?),
+            Some(b'"') => NodeKind::Scalar(self.string(&spot)?),
             _ => {
                 let end = rest.find([' ', '\t', '\n', '\r', ',', ']', '}']);
                 let word = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
                 self.at += word.len();
                 match word {
-                    "null" => Kind::Null,
-                    word => Kind::Scalar(Scalar {
+                    "null" => NodeKind::Null,
+                    word => NodeKind::Scalar(Scalar {
                         text: word.to_owned(),
                         start: spot.clone(),
                         is_plain: true,
@@ -86,7 +86,7 @@ impl<'t> Reading<'t> {
         Ok(Node { spot, kind })
     }
 
-    fn object(&mut self, depth: usize) -> Result<Kind, Remark> {
+    fn object(&mut self, depth: usize) -> Result<NodeKind, Diagnostic> {
         self.at += 1;
         let mut entries = Vec::new();
         let mut known = HashSet::new();
@@ -94,21 +94,25 @@ impl<'t> Reading<'t> {
             let spot = self.places.of(self.at);
             let key = self.string(&spot)?;
             if !known.insert(key.text.clone()) {
-                let remark = Remark::new(Code::Json, &spot, "the key stands twice in one object");
+                let remark = Diagnostic::new(
+                    DiagnosticCode::Json,
+                    &spot,
+                    "the key stands twice in one object",
+                );
                 return Err(remark.shown(&key.text).fix("remove one"));
             }
             entries.push((key, self.value(depth + 1)?));
         }
-        Ok(Kind::Mapping(entries))
+        Ok(NodeKind::Mapping(entries))
     }
 
-    fn array(&mut self, depth: usize) -> Result<Kind, Remark> {
+    fn array(&mut self, depth: usize) -> Result<NodeKind, Diagnostic> {
         self.at += 1;
         let mut items = Vec::new();
         while !self.ends(b']') {
             items.push(self.value(depth + 1)?);
         }
-        Ok(Kind::Sequence(items))
+        Ok(NodeKind::Sequence(items))
     }
 
     /// Whether the next token closes; it is taken then.
@@ -119,7 +123,7 @@ impl<'t> Reading<'t> {
         ends
     }
 
-    fn string(&mut self, spot: &Spot) -> Result<Scalar, Remark> {
+    fn string(&mut self, spot: &Location) -> Result<Scalar, Diagnostic> {
         let rest = self.rest();
         let mut is_escaped = false;
         let end = rest.bytes().skip(1).position(|byte| {
@@ -131,7 +135,11 @@ impl<'t> Reading<'t> {
         let start = self.places.of(self.at + 1);
         self.at += written.len();
         let Ok(text) = serde_json::from_str::<String>(written) else {
-            return Err(Remark::new(Code::Json, spot, "there is half a character"));
+            return Err(Diagnostic::new(
+                DiagnosticCode::Json,
+                spot,
+                "there is half a character",
+            ));
         };
         Ok(Scalar {
             is_verbatim: written.len() == text.len() + 2,
@@ -150,18 +158,20 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Node, String> {
-        let read = document(&Text::file("f", text)).map(|mut found| found.remove(0));
+        let read = document(&SourceText::file("f", text)).map(|mut found| found.remove(0));
         read.map_err(|remark| remark.to_string())
     }
 
     /// What a tree says, numbers as they are written.
     fn value(node: &Node) -> Value {
         match &node.kind {
-            Kind::Null => Value::Null,
-            Kind::Scalar(scalar) if scalar.is_plain => serde_json::from_str(&scalar.text).unwrap(),
-            Kind::Scalar(scalar) => Value::String(scalar.text.clone()),
-            Kind::Sequence(items) => items.iter().map(value).collect(),
-            Kind::Mapping(entries) => {
+            NodeKind::Null => Value::Null,
+            NodeKind::Scalar(scalar) if scalar.is_plain => {
+                serde_json::from_str(&scalar.text).unwrap()
+            }
+            NodeKind::Scalar(scalar) => Value::String(scalar.text.clone()),
+            NodeKind::Sequence(items) => items.iter().map(value).collect(),
+            NodeKind::Mapping(entries) => {
                 let entry = |(key, node): &(Scalar, Node)| (key.text.clone(), value(node));
                 entries.iter().map(entry).collect()
             }

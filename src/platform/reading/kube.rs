@@ -5,13 +5,13 @@ use std::cell::Cell;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
-    diagnostic::{Code, Remark},
-    location::{Spot, Text},
-    node::{Kind, Node, Scalar},
+    diagnostic::{Diagnostic, DiagnosticCode},
+    location::{Location, SourceText},
+    node::{Node, NodeKind, Scalar},
 };
 use crate::{
     platform::model::{docker_auth, imported::Imported},
-    upstream::{Entry, Place},
+    upstream::{CredentialScope, KeyringEntry},
 };
 
 /// An object's kind.
@@ -30,7 +30,10 @@ pub(in crate::platform) fn namespace(node: &Node) -> Option<&str> {
 }
 
 /// Every object, those in lists one by one.
-pub(in crate::platform) fn objects(documents: Vec<Node>, remarks: &mut Vec<Remark>) -> Vec<Node> {
+pub(in crate::platform) fn objects(
+    documents: Vec<Node>,
+    remarks: &mut Vec<Diagnostic>,
+) -> Vec<Node> {
     let mut objects = Vec::new();
     for document in documents {
         split(document, &mut objects, remarks);
@@ -39,7 +42,7 @@ pub(in crate::platform) fn objects(documents: Vec<Node>, remarks: &mut Vec<Remar
 }
 
 /// Lists may hold lists, as deep as a document may be.
-fn split(node: Node, objects: &mut Vec<Node>, remarks: &mut Vec<Remark>) {
+fn split(node: Node, objects: &mut Vec<Node>, remarks: &mut Vec<Diagnostic>) {
     let of = kind(&node).and_then(|kind| kind.strip_suffix("List"));
     let (Some(of), true) = (of, node.has("items")) else {
         objects.push(node);
@@ -48,7 +51,7 @@ fn split(node: Node, objects: &mut Vec<Node>, remarks: &mut Vec<Remark>) {
     let Some(items) = node.get("items") else {
         return;
     };
-    if !matches!(items.kind, Kind::Sequence(_)) {
+    if !matches!(items.kind, NodeKind::Sequence(_)) {
         remarks.push(items.misfit("items is no list of objects"));
     }
     for item in items.items() {
@@ -56,7 +59,7 @@ fn split(node: Node, objects: &mut Vec<Node>, remarks: &mut Vec<Remark>) {
         let spot = item.spot.clone();
         match &mut item.kind {
             // A `SecretList` need not say of each that it is a Secret.
-            Kind::Mapping(entries) => {
+            NodeKind::Mapping(entries) => {
                 if !of.is_empty() && entries.iter().all(|(key, _)| key.text != "kind") {
                     let scalar = |text: &str| Scalar {
                         text: text.to_owned(),
@@ -64,7 +67,7 @@ fn split(node: Node, objects: &mut Vec<Node>, remarks: &mut Vec<Remark>) {
                         is_plain: false,
                         is_verbatim: false,
                     };
-                    let kind = Kind::Scalar(scalar(of));
+                    let kind = NodeKind::Scalar(scalar(of));
                     let spot = spot.clone();
                     entries.push((scalar("kind"), Node { spot, kind }));
                 }
@@ -79,8 +82,8 @@ fn split(node: Node, objects: &mut Vec<Node>, remarks: &mut Vec<Remark>) {
 pub(in crate::platform) fn data<'n>(
     node: &'n Node,
     key: &str,
-    remarks: &mut Vec<Remark>,
-) -> Option<Text<'n>> {
+    remarks: &mut Vec<Diagnostic>,
+) -> Option<SourceText<'n>> {
     let (plain, coded) = if is_secret(node) {
         ("stringData", "data")
     } else {
@@ -110,16 +113,20 @@ pub(in crate::platform) fn data<'n>(
     None
 }
 
-fn decoded(key: &str, coded: &Text<'_>, remarks: &mut Vec<Remark>) -> Option<Text<'static>> {
+fn decoded(
+    key: &str,
+    coded: &SourceText<'_>,
+    remarks: &mut Vec<Diagnostic>,
+) -> Option<SourceText<'static>> {
     let bytes: String = coded.text.split_ascii_whitespace().collect();
     let bytes = STANDARD.decode(bytes).ok();
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
     if text.is_none() {
         let message = format!("{key} is no text in base64");
         let fix = "plain text stands under stringData in a Secret, under data in a ConfigMap";
-        remarks.push(Remark::new(Code::AuthBase64, &coded.start(), message).fix(fix));
+        remarks.push(Diagnostic::new(DiagnosticCode::AuthBase64, &coded.start(), message).fix(fix));
     }
-    Some(Text::decoded(text?, coded.start()))
+    Some(SourceText::decoded(text?, coded.start()))
 }
 
 fn is_secret(node: &Node) -> bool {
@@ -143,15 +150,15 @@ pub(in crate::platform) struct PullSecret {
     pub(in crate::platform) name: String,
     pub(in crate::platform) namespace: Option<String>,
     /// Where its logins stand.
-    pub(in crate::platform) spot: Spot,
-    pub(in crate::platform) entries: Vec<Entry>,
+    pub(in crate::platform) spot: Location,
+    pub(in crate::platform) entries: Vec<KeyringEntry>,
     /// Whether some platform's file names it, and so decided what it is for.
     is_claimed: Cell<bool>,
 }
 
 /// Every pull Secret among the files.
 #[derive(Debug, Default)]
-pub(in crate::platform) struct Secrets(Vec<PullSecret>);
+pub(in crate::platform) struct PullSecrets(Vec<PullSecret>);
 
 /// The types of pull Secrets, and the keys of their texts.
 const PULL_SECRETS: [(&str, &str); 2] = [
@@ -159,9 +166,13 @@ const PULL_SECRETS: [(&str, &str); 2] = [
     ("kubernetes.io/dockercfg", ".dockercfg"),
 ];
 
-impl Secrets {
+impl PullSecrets {
     /// Takes in an object if it is a pull Secret.
-    pub(in crate::platform) fn admit(&mut self, node: &Node, remarks: &mut Vec<Remark>) -> bool {
+    pub(in crate::platform) fn admit(
+        &mut self,
+        node: &Node,
+        remarks: &mut Vec<Diagnostic>,
+    ) -> bool {
         if !is_secret(node) {
             return false;
         }
@@ -189,7 +200,7 @@ impl Secrets {
         } else if remarks.len() == already {
             let message = format!("a Secret of this type without {key}");
             let fix = "make it by `kubectl create secret docker-registry`";
-            remarks.push(Remark::new(Code::Value, &node.spot, message).fix(fix));
+            remarks.push(Diagnostic::new(DiagnosticCode::Value, &node.spot, message).fix(fix));
         }
         true
     }
@@ -204,7 +215,7 @@ impl Secrets {
     pub(in crate::platform) fn claim(
         &self,
         name: &str,
-        named_at: &Spot,
+        named_at: &Location,
         into: &mut Imported,
     ) -> Vec<&PullSecret> {
         let found: Vec<_> = self.0.iter().filter(|secret| secret.name == name).collect();
@@ -213,7 +224,8 @@ impl Secrets {
         }
         if found.is_empty() {
             let message = "the pull Secret that is named here is not among the files";
-            let remark = Remark::new(Code::SecretReference, named_at, message).shown(name);
+            let remark =
+                Diagnostic::new(DiagnosticCode::SecretReference, named_at, message).shown(name);
             into.remark(remark.fix("give its manifest as well, or remove the name"));
         }
         found
@@ -233,7 +245,7 @@ impl Secrets {
 impl PullSecret {
     /// Kubelet compares texts, we compare elements: says so where that makes a difference for a
     /// repository that the files name.
-    fn compare(&self, place: &Place, into: &mut Imported) {
+    fn compare(&self, place: &CredentialScope, into: &mut Imported) {
         if place.path().is_none() {
             return;
         }
@@ -255,11 +267,11 @@ pub(in crate::platform) fn goes_on(text: &str, start: &str) -> bool {
 }
 
 /// That kubelet takes a key for what it is not for.
-pub(in crate::platform) fn string_prefix(spot: &Spot, key: &str) -> Remark {
+pub(in crate::platform) fn string_prefix(spot: &Location, key: &str) -> Diagnostic {
     let message =
         format!("kubelet compares texts and would use the login for {key} for this as well");
     let fix = "only whole elements count: add a key for this repository if it needs the login";
-    Remark::new(Code::StringPrefix, spot, message).fix(fix)
+    Diagnostic::new(DiagnosticCode::StringPrefix, spot, message).fix(fix)
 }
 
 #[cfg(test)]
@@ -269,9 +281,9 @@ mod tests {
 
     fn split_text(text: &str) -> (Vec<Node>, Vec<String>) {
         let mut remarks = Vec::new();
-        let documents = yaml::documents(&Text::file("f", text)).unwrap();
+        let documents = yaml::documents(&SourceText::file("f", text)).unwrap();
         let objects = objects(documents, &mut remarks);
-        (objects, remarks.iter().map(Remark::to_string).collect())
+        (objects, remarks.iter().map(Diagnostic::to_string).collect())
     }
 
     #[test]
@@ -345,7 +357,7 @@ items:
             let (objects, _) = split_text(text);
             let mut remarks = Vec::new();
             let found = data(&objects[0], "k", &mut remarks);
-            let remark = remarks.first().map(Remark::to_string);
+            let remark = remarks.first().map(Diagnostic::to_string);
             match want {
                 Ok(want) => assert_eq!(found.unwrap().text, want, "{text}"),
                 Err(None) => assert_eq!((found, remark), (None, None), "{text}"),
@@ -394,7 +406,7 @@ items:
             ),
         ] {
             let (objects, _) = split_text(&text);
-            let (mut secrets, mut remarks) = (Secrets::default(), Vec::new());
+            let (mut secrets, mut remarks) = (PullSecrets::default(), Vec::new());
             assert_eq!(secrets.admit(&objects[0], &mut remarks), is_one, "{text}");
             let entries = secrets.all().iter().map(|secret| secret.entries.len());
             assert_eq!(entries.sum::<usize>(), count, "{text}");

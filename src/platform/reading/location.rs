@@ -6,7 +6,7 @@ use thiserror::Error;
 
 /// A place in a file, as `FILE:LINE:COLUMN`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Spot {
+pub struct Location {
     /// The file, as it was named to us.
     pub file: Arc<str>,
     /// Counted from 1.
@@ -18,14 +18,14 @@ pub struct Spot {
 /// A text and where it starts: a whole file, or a value in one that is a file of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_field_names, reason = "it is one, and knows where")]
-pub(in crate::platform) struct Text<'t> {
+pub(in crate::platform) struct SourceText<'t> {
     pub(in crate::platform) text: Cow<'t, str>,
-    start: Spot,
+    start: Location,
     /// Decoded: its lines are not lines of the file.
     is_decoded: bool,
 }
 
-impl Spot {
+impl Location {
     /// The start of a file.
     pub fn start(file: impl Into<Arc<str>>) -> Self {
         Self {
@@ -36,7 +36,7 @@ impl Spot {
     }
 }
 
-impl fmt::Display for Spot {
+impl fmt::Display for Location {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, line, column } = self;
         write!(formatter, "{file}:{line}:{column}")
@@ -46,12 +46,12 @@ impl fmt::Display for Spot {
 /// Not written as a place in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a place is written FILE:LINE:COLUMN")]
-pub struct InvalidSpot;
+pub struct InvalidLocation;
 
-impl FromStr for Spot {
-    type Err = InvalidSpot;
+impl FromStr for Location {
+    type Err = InvalidLocation;
 
-    fn from_str(text: &str) -> Result<Self, InvalidSpot> {
+    fn from_str(text: &str) -> Result<Self, InvalidLocation> {
         let mut parts = text.rsplitn(3, ':');
         let mut number = || parts.next()?.parse().ok();
         let (column, line) = (number(), number());
@@ -61,21 +61,21 @@ impl FromStr for Spot {
                 line,
                 column,
             }),
-            _ => Err(InvalidSpot),
+            _ => Err(InvalidLocation),
         }
     }
 }
 
-impl<'t> Text<'t> {
+impl<'t> SourceText<'t> {
     /// A whole file; a byte order mark is not part of it.
     pub(in crate::platform) fn file(name: &str, text: &'t str) -> Self {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        Self::within(text, Spot::start(name))
+        Self::within(text, Location::start(name))
     }
 
     /// A text within a file. Of several lines each starts in the column of the first, as in a
     /// block of YAML.
-    pub(in crate::platform) fn within(text: impl Into<Cow<'t, str>>, start: Spot) -> Self {
+    pub(in crate::platform) fn within(text: impl Into<Cow<'t, str>>, start: Location) -> Self {
         let text = text.into();
         Self {
             text,
@@ -85,7 +85,7 @@ impl<'t> Text<'t> {
     }
 
     /// A text that stands in a file under some code such as base64.
-    pub(in crate::platform) fn decoded(text: impl Into<Cow<'t, str>>, start: Spot) -> Self {
+    pub(in crate::platform) fn decoded(text: impl Into<Cow<'t, str>>, start: Location) -> Self {
         Self {
             is_decoded: true,
             ..Self::within(text, start)
@@ -93,16 +93,16 @@ impl<'t> Text<'t> {
     }
 
     /// Where the text starts.
-    pub(in crate::platform) fn start(&self) -> Spot {
+    pub(in crate::platform) fn start(&self) -> Location {
         self.start.clone()
     }
 
     /// A place in it, both counted from 1.
-    pub(in crate::platform) fn at(&self, line: usize, column: usize) -> Spot {
+    pub(in crate::platform) fn at(&self, line: usize, column: usize) -> Location {
         if self.is_decoded {
             return self.start();
         }
-        Spot {
+        Location {
             file: Arc::clone(&self.start.file),
             line: self.start.line + line.saturating_sub(1),
             column: self.start.column + column.saturating_sub(1),
@@ -110,7 +110,7 @@ impl<'t> Text<'t> {
     }
 
     /// The place of a byte.
-    pub(in crate::platform) fn at_byte(&self, byte: usize) -> Spot {
+    pub(in crate::platform) fn at_byte(&self, byte: usize) -> Location {
         let before = self.text.get(..byte).unwrap_or(&self.text);
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default();
@@ -130,15 +130,15 @@ impl<'t> Text<'t> {
 const BLOCK_BYTES: usize = 64;
 
 /// Finds the places of many bytes without counting from the start each time.
-pub(in crate::platform) struct Places<'t> {
-    text: &'t Text<'t>,
+pub(in crate::platform) struct LocationIndex<'t> {
+    text: &'t SourceText<'t>,
     line_starts: Vec<usize>,
     /// How many characters start before each block.
     characters: Vec<usize>,
 }
 
-impl<'t> Places<'t> {
-    pub(in crate::platform) fn new(text: &'t Text<'t>) -> Self {
+impl<'t> LocationIndex<'t> {
+    pub(in crate::platform) fn new(text: &'t SourceText<'t>) -> Self {
         let ends = text.text.match_indices('\n').map(|(end, _)| end + 1);
         let mut before = 0;
         let blocks = text.text.as_bytes().chunks(BLOCK_BYTES).map(|block| {
@@ -154,7 +154,7 @@ impl<'t> Places<'t> {
     }
 
     /// The place of a byte.
-    pub(in crate::platform) fn of(&self, byte: usize) -> Spot {
+    pub(in crate::platform) fn of(&self, byte: usize) -> Location {
         let line = self.line_starts.partition_point(|start| *start <= byte);
         let start = line.checked_sub(1).and_then(|at| self.line_starts.get(at));
         let column = self.before(byte) - self.before(start.copied().unwrap_or(0));
@@ -184,8 +184,8 @@ mod tests {
     proptest! {
         #[test]
         fn places_are_those_of_counting(text in "([a-zü😀]{0,90}\n?){0,5}") {
-            let text = Text::within(text, Spot { line: 3, column: 5, ..Spot::start("f") });
-            let places = Places::new(&text);
+            let text = SourceText::within(text, Location { line: 3, column: 5, ..Location::start("f") });
+            let places = LocationIndex::new(&text);
             for (byte, _) in text.text.char_indices() {
                 prop_assert_eq!(places.of(byte), text.at_byte(byte));
             }
@@ -195,16 +195,19 @@ mod tests {
 
     #[test]
     fn a_text_in_a_text_starts_where_it_stands() {
-        let start = Spot {
+        let start = Location {
             line: 7,
             column: 5,
-            ..Spot::start("f")
+            ..Location::start("f")
         };
-        let text = Text::within("ab\ncd", start.clone());
+        let text = SourceText::within("ab\ncd", start.clone());
         assert_eq!(text.at_byte(4).to_string(), "f:8:6");
-        assert_eq!(Text::decoded("ab\ncd", start.clone()).at_byte(4), start);
         assert_eq!(
-            Text::file("f", "\u{feff}ab").at_byte(1).to_string(),
+            SourceText::decoded("ab\ncd", start.clone()).at_byte(4),
+            start
+        );
+        assert_eq!(
+            SourceText::file("f", "\u{feff}ab").at_byte(1).to_string(),
             "f:1:2"
         );
     }

@@ -1,16 +1,16 @@
 //! Parts of image names, as platforms' files have them: a registry, a folder.
 
 use super::{
-    diagnostic::{Code, Remark, masked},
-    location::Spot,
+    diagnostic::{Diagnostic, DiagnosticCode, masked},
+    location::Location,
 };
 use crate::oci::Registry;
 
 /// Elements between slashes; a slash too many is left out, a scheme is an error.
 pub(in crate::platform) fn part(
     text: &str,
-    spot: &Spot,
-    remarks: &mut Vec<Remark>,
+    spot: &Location,
+    remarks: &mut Vec<Diagnostic>,
 ) -> Option<String> {
     match without_scheme(text, spot) {
         Ok(()) => Some(without_slashes(text, spot, remarks)),
@@ -22,12 +22,12 @@ pub(in crate::platform) fn part(
 }
 
 /// Refuses a scheme.
-pub(in crate::platform) fn without_scheme(text: &str, spot: &Spot) -> Result<(), Remark> {
+pub(in crate::platform) fn without_scheme(text: &str, spot: &Location) -> Result<(), Diagnostic> {
     let Some((_, bare)) = text.split_once("://") else {
         return Ok(());
     };
     let message = "names of images and registries have no scheme here";
-    let remark = Remark::new(Code::Scheme, spot, message).shown(text);
+    let remark = Diagnostic::new(DiagnosticCode::Scheme, spot, message).shown(text);
     let bare = masked(bare);
     Err(remark.fix(format!("write {}", bare.trim_start_matches("…@"))))
 }
@@ -35,14 +35,14 @@ pub(in crate::platform) fn without_scheme(text: &str, spot: &Spot) -> Result<(),
 /// Leaves slashes out that are too many.
 pub(in crate::platform) fn without_slashes(
     text: &str,
-    spot: &Spot,
-    remarks: &mut Vec<Remark>,
+    spot: &Location,
+    remarks: &mut Vec<Diagnostic>,
 ) -> String {
     let elements = text.split('/').filter(|element| !element.is_empty());
     let clean = elements.collect::<Vec<_>>().join("/");
     if clean != text {
         let message = "there is a slash too many; it is left out";
-        let remark = Remark::new(Code::Slash, spot, message).shown(text);
+        let remark = Diagnostic::new(DiagnosticCode::Slash, spot, message).shown(text);
         remarks.push(remark.fix(format!("write {}", masked(&clean))));
     }
     clean
@@ -51,8 +51,8 @@ pub(in crate::platform) fn without_slashes(
 /// A registry, and perhaps folders of it; or nothing.
 pub(in crate::platform) fn registry(
     text: &str,
-    spot: &Spot,
-    remarks: &mut Vec<Remark>,
+    spot: &Location,
+    remarks: &mut Vec<Diagnostic>,
 ) -> Option<String> {
     let text = part(text, spot, remarks)?;
     let first = text.split('/').next().unwrap_or_default();
@@ -60,7 +60,7 @@ pub(in crate::platform) fn registry(
         return Some(text);
     }
     let message = "without a dot or a port this is a folder of Docker Hub to every runtime";
-    let remark = Remark::new(Code::Reference, spot, message).shown(&text);
+    let remark = Diagnostic::new(DiagnosticCode::Reference, spot, message).shown(&text);
     remarks.push(remark.fix("write HOST.DOMAIN or HOST:PORT"));
     None
 }

@@ -1,8 +1,8 @@
 //! A document as a tree with places, the same for YAML, JSON and TOML.
 
 use super::{
-    diagnostic::{Code, Remark},
-    location::{Spot, Text},
+    diagnostic::{Diagnostic, DiagnosticCode},
+    location::{Location, SourceText},
 };
 
 /// Most values in one file, those that aliases repeat included.
@@ -13,12 +13,12 @@ pub(in crate::platform) const DEPTH_MAX: usize = 64;
 /// One value and where it stands.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::platform) struct Node {
-    pub(in crate::platform) spot: Spot,
-    pub(in crate::platform) kind: Kind,
+    pub(in crate::platform) spot: Location,
+    pub(in crate::platform) kind: NodeKind,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::platform) enum Kind {
+pub(in crate::platform) enum NodeKind {
     Null,
     Scalar(Scalar),
     Sequence(Vec<Node>),
@@ -35,7 +35,7 @@ pub(in crate::platform) enum Kind {
 pub(in crate::platform) struct Scalar {
     pub(in crate::platform) text: String,
     /// Where its first character stands, behind quotes or below a block's mark.
-    pub(in crate::platform) start: Spot,
+    pub(in crate::platform) start: Location,
     /// Without quotes: it may mean a number, or yes and no.
     pub(in crate::platform) is_plain: bool,
     /// Its characters are those of the file, and so are its lines.
@@ -62,7 +62,7 @@ impl Node {
     /// A mapping's keys and values; nothing of other kinds.
     pub(in crate::platform) fn entries(&self) -> impl Iterator<Item = (&Scalar, &Self)> {
         let entries = match &self.kind {
-            Kind::Mapping(entries) => entries.as_slice(),
+            NodeKind::Mapping(entries) => entries.as_slice(),
             _ => &[],
         };
         entries.iter().map(|(key, node)| (key, node))
@@ -71,17 +71,17 @@ impl Node {
     /// A sequence's items; nothing of other kinds.
     pub(in crate::platform) fn items(&self) -> &[Self] {
         match &self.kind {
-            Kind::Sequence(items) => items,
+            NodeKind::Sequence(items) => items,
             _ => &[],
         }
     }
 
     pub(in crate::platform) fn is_null(&self) -> bool {
-        matches!(self.kind, Kind::Null)
+        matches!(self.kind, NodeKind::Null)
     }
 
     pub(in crate::platform) fn is_mapping(&self) -> bool {
-        matches!(self.kind, Kind::Mapping(_))
+        matches!(self.kind, NodeKind::Mapping(_))
     }
 
     /// A scalar's text.
@@ -91,13 +91,13 @@ impl Node {
 
     pub(in crate::platform) fn scalar(&self) -> Option<&Scalar> {
         match &self.kind {
-            Kind::Scalar(scalar) => Some(scalar),
+            NodeKind::Scalar(scalar) => Some(scalar),
             _ => None,
         }
     }
 
     /// A scalar's text as a file of its own, such as a `ConfigMap`'s value.
-    pub(in crate::platform) fn inner(&self) -> Option<Text<'_>> {
+    pub(in crate::platform) fn inner(&self) -> Option<SourceText<'_>> {
         let Scalar {
             text,
             start,
@@ -105,9 +105,9 @@ impl Node {
             ..
         } = self.scalar()?;
         Some(if *is_verbatim {
-            Text::within(text, start.clone())
+            SourceText::within(text, start.clone())
         } else {
-            Text::decoded(text, start.clone())
+            SourceText::decoded(text, start.clone())
         })
     }
 
@@ -115,7 +115,7 @@ impl Node {
     pub(in crate::platform) fn string(
         &self,
         key: &str,
-        remarks: &mut Vec<Remark>,
+        remarks: &mut Vec<Diagnostic>,
     ) -> Option<&Scalar> {
         let node = self.get(key)?;
         let scalar = node.scalar();
@@ -129,7 +129,7 @@ impl Node {
     pub(in crate::platform) fn mapping(
         &self,
         key: &str,
-        remarks: &mut Vec<Remark>,
+        remarks: &mut Vec<Diagnostic>,
     ) -> Option<&Self> {
         let node = self.get(key)?;
         if !node.is_mapping() {
@@ -140,7 +140,11 @@ impl Node {
     }
 
     /// Yes or no at a key, quoted or not. Another value there is remarked on.
-    pub(in crate::platform) fn flag(&self, key: &str, remarks: &mut Vec<Remark>) -> Option<bool> {
+    pub(in crate::platform) fn flag(
+        &self,
+        key: &str,
+        remarks: &mut Vec<Diagnostic>,
+    ) -> Option<bool> {
         let node = self.get(key)?;
         match node.text() {
             Some("true" | "True" | "TRUE") => Some(true),
@@ -159,13 +163,13 @@ impl Node {
     pub(in crate::platform) fn strings(
         &self,
         key: &str,
-        remarks: &mut Vec<Remark>,
+        remarks: &mut Vec<Diagnostic>,
     ) -> Vec<&Scalar> {
         let Some(node) = self.get(key) else {
             return Vec::new();
         };
         let items = match &node.kind {
-            Kind::Sequence(items) => items.as_slice(),
+            NodeKind::Sequence(items) => items.as_slice(),
             _ => std::slice::from_ref(node),
         };
         let mut texts = Vec::new();
@@ -179,14 +183,14 @@ impl Node {
     }
 
     /// That the value is of the wrong kind; a scalar's text is not repeated.
-    pub(in crate::platform) fn misfit(&self, message: &str) -> Remark {
+    pub(in crate::platform) fn misfit(&self, message: &str) -> Diagnostic {
         let found = match &self.kind {
-            Kind::Null => "nothing",
-            Kind::Scalar(_) => "another text",
-            Kind::Sequence(_) => "a list",
-            Kind::Mapping(_) => "a mapping",
+            NodeKind::Null => "nothing",
+            NodeKind::Scalar(_) => "another text",
+            NodeKind::Sequence(_) => "a list",
+            NodeKind::Mapping(_) => "a mapping",
         };
         let message = format!("{message}: here stands {found}");
-        Remark::new(Code::Value, &self.spot, message)
+        Diagnostic::new(DiagnosticCode::Value, &self.spot, message)
     }
 }

@@ -6,9 +6,9 @@ use toml::{
 };
 
 use super::{
-    diagnostic::{Code, Remark},
-    location::{Places, Text},
-    node::{DEPTH_MAX, Kind, Node, Scalar},
+    diagnostic::{Diagnostic, DiagnosticCode},
+    location::{LocationIndex, SourceText},
+    node::{DEPTH_MAX, Node, NodeKind, Scalar},
 };
 
 /// Longest document, in bytes. The parser takes eighty times that.
@@ -20,21 +20,21 @@ const ERRORS_MAX: usize = 20;
 ///
 /// # Errors
 /// `E-TOML` for every place that is none.
-pub(in crate::platform) fn document(text: &Text<'_>) -> Result<Node, Vec<Remark>> {
+pub(in crate::platform) fn document(text: &SourceText<'_>) -> Result<Node, Vec<Diagnostic>> {
     let spot = text.start();
     if text.text.len() > DOCUMENT_BYTES_MAX {
         let message = format!("a TOML document has at most {DOCUMENT_BYTES_MAX} bytes");
-        return Err(vec![Remark::new(Code::Toml, &spot, message)]);
+        return Err(vec![Diagnostic::new(DiagnosticCode::Toml, &spot, message)]);
     }
     let (table, errors) = DeTable::parse_recoverable(&text.text);
-    let reading = Reading {
+    let reading = TomlReader {
         text: &text.text,
-        places: Places::new(text),
+        places: LocationIndex::new(text),
     };
     let remark = |error: toml::de::Error| {
         let spot = reading.places.of(error.span().map_or(0, |span| span.start));
         let message = format!("this is no TOML: {}", error.message());
-        Remark::new(Code::Toml, &spot, message)
+        Diagnostic::new(DiagnosticCode::Toml, &spot, message)
     };
     let remarks: Vec<_> = errors.into_iter().take(ERRORS_MAX).map(remark).collect();
     if !remarks.is_empty() {
@@ -47,13 +47,13 @@ pub(in crate::platform) fn document(text: &Text<'_>) -> Result<Node, Vec<Remark>
     })
 }
 
-struct Reading<'t> {
+struct TomlReader<'t> {
     text: &'t str,
-    places: Places<'t>,
+    places: LocationIndex<'t>,
 }
 
-impl Reading<'_> {
-    fn mapping(&self, table: &DeTable<'_>, depth: usize) -> Result<Kind, Remark> {
+impl TomlReader<'_> {
+    fn mapping(&self, table: &DeTable<'_>, depth: usize) -> Result<NodeKind, Diagnostic> {
         let mut entries: Vec<_> = table.iter().collect();
         // As written, which is the order that hosts are asked in.
         entries.sort_by_key(|(key, _)| key.span().start);
@@ -66,18 +66,18 @@ impl Reading<'_> {
             };
             Ok((key, self.node(value, depth + 1)?))
         };
-        let entries: Result<_, Remark> = entries.into_iter().map(entry).collect();
-        Ok(Kind::Mapping(entries?))
+        let entries: Result<_, Diagnostic> = entries.into_iter().map(entry).collect();
+        Ok(NodeKind::Mapping(entries?))
     }
 
-    fn node(&self, value: &Spanned<DeValue<'_>>, depth: usize) -> Result<Node, Remark> {
+    fn node(&self, value: &Spanned<DeValue<'_>>, depth: usize) -> Result<Node, Diagnostic> {
         let spot = self.places.of(value.span().start);
         if depth > DEPTH_MAX {
             let message = format!("more than {DEPTH_MAX} values within values");
-            return Err(Remark::new(Code::Toml, &spot, message));
+            return Err(Diagnostic::new(DiagnosticCode::Toml, &spot, message));
         }
         let plain = |written: String| {
-            Kind::Scalar(Scalar {
+            NodeKind::Scalar(Scalar {
                 text: written,
                 start: spot.clone(),
                 is_plain: true,
@@ -85,14 +85,14 @@ impl Reading<'_> {
             })
         };
         let kind = match value.get_ref() {
-            DeValue::String(string) => Kind::Scalar(self.string(string, &value.span())),
+            DeValue::String(string) => NodeKind::Scalar(self.string(string, &value.span())),
             DeValue::Integer(number) => plain(number.to_string()),
             DeValue::Float(number) => plain(number.to_string()),
             DeValue::Boolean(flag) => plain(flag.to_string()),
             DeValue::Datetime(time) => plain(time.to_string()),
             DeValue::Array(items) => {
                 let items = items.iter().map(|item| self.node(item, depth + 1));
-                Kind::Sequence(items.collect::<Result<_, _>>()?)
+                NodeKind::Sequence(items.collect::<Result<_, _>>()?)
             }
             DeValue::Table(table) => self.mapping(table, depth)?,
         };
@@ -128,8 +128,8 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Node, Vec<String>> {
-        let read = document(&Text::file("f", text));
-        read.map_err(|remarks| remarks.iter().map(Remark::to_string).collect())
+        let read = document(&SourceText::file("f", text));
+        read.map_err(|remarks| remarks.iter().map(Diagnostic::to_string).collect())
     }
 
     #[test]

@@ -9,9 +9,9 @@ use std::{
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::{
-    diagnostic::{Code, Remark},
-    location::{Spot, Text},
-    node::{DEPTH_MAX, Kind, Node, Scalar, VALUES_MAX},
+    diagnostic::{Diagnostic, DiagnosticCode},
+    location::{Location, SourceText},
+    node::{DEPTH_MAX, Node, NodeKind, Scalar, VALUES_MAX},
 };
 
 /// Most bytes of text that aliases may repeat in one file.
@@ -23,14 +23,16 @@ const SEPARATORS_MAX: usize = 2 * VALUES_MAX;
 ///
 /// # Errors
 /// `E-YAML` at the first place that is none.
-pub(in crate::platform) fn documents(text: &Text<'_>) -> Result<Vec<Node>, Remark> {
+pub(in crate::platform) fn documents(text: &SourceText<'_>) -> Result<Vec<Node>, Diagnostic> {
     // The parser keeps a whole list or mapping in brackets before it tells of its first value.
     let separators = text.text.bytes().filter(|byte| b",[{?:&!*".contains(byte));
     if separators.count() > SEPARATORS_MAX {
         let message = format!("more than {SEPARATORS_MAX} commas, colons and brackets");
-        return Err(Remark::new(Code::Yaml, &text.start(), message).fix("split the file"));
+        return Err(
+            Diagnostic::new(DiagnosticCode::Yaml, &text.start(), message).fix("split the file"),
+        );
     }
-    let mut loading = Loading::new(text);
+    let mut loading = YamlLoader::new(text);
     for event in Parser::new_from_str(&with_marks(&text.text)) {
         let (event, span) = event.map_err(|error| {
             let spot = text.at(error.marker().line(), error.marker().col() + 1);
@@ -58,46 +60,46 @@ fn with_marks(text: &str) -> Cow<'_, str> {
 }
 
 /// A value that is not complete yet.
-enum Open {
+enum OpenCollection {
     Sequence(Vec<Node>),
-    Mapping(Entries),
+    Mapping(OpenMapping),
 }
 
 #[derive(Default)]
-struct Entries {
+struct OpenMapping {
     done: Vec<(Scalar, Node)>,
     known: HashSet<String>,
     /// Waits for its value.
     key: Option<Scalar>,
 }
 
-struct Level {
-    spot: Spot,
+struct YamlFrame {
+    spot: Location,
     anchor: usize,
-    open: Open,
+    open: OpenCollection,
     /// Values in it so far, for the bound on what aliases repeat.
     values: usize,
     bytes: usize,
 }
 
 /// A value that an alias may repeat, with what that costs.
-struct Anchored {
+struct AnchoredValue {
     node: Node,
     values: usize,
     bytes: usize,
 }
 
-struct Loading<'t> {
-    text: &'t Text<'t>,
+struct YamlLoader<'t> {
+    text: &'t SourceText<'t>,
     documents: Vec<Node>,
-    levels: Vec<Level>,
-    anchored: HashMap<usize, Anchored>,
+    levels: Vec<YamlFrame>,
+    anchored: HashMap<usize, AnchoredValue>,
     values: usize,
     repeated_bytes: usize,
 }
 
-impl<'t> Loading<'t> {
-    fn new(text: &'t Text<'t>) -> Self {
+impl<'t> YamlLoader<'t> {
+    fn new(text: &'t SourceText<'t>) -> Self {
         Self {
             text,
             documents: Vec::new(),
@@ -108,7 +110,7 @@ impl<'t> Loading<'t> {
         }
     }
 
-    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Remark> {
+    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Diagnostic> {
         let spot = self.text.at(span.start.line(), span.start.col() + 1);
         match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -122,11 +124,13 @@ impl<'t> Loading<'t> {
                 self.value(spot, scalar, anchor, bytes)
             }
             Event::SequenceStart(anchor, _tag) => {
-                self.open(spot, anchor, Open::Sequence(Vec::new()))
+                self.open(spot, anchor, OpenCollection::Sequence(Vec::new()))
             }
-            Event::MappingStart(anchor, _tag) => {
-                self.open(spot, anchor, Open::Mapping(Entries::default()))
-            }
+            Event::MappingStart(anchor, _tag) => self.open(
+                spot,
+                anchor,
+                OpenCollection::Mapping(OpenMapping::default()),
+            ),
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(anchor) => self.repeat(&spot, anchor),
             Event::DocumentEnd => {
@@ -139,7 +143,7 @@ impl<'t> Loading<'t> {
     }
 
     /// Where a scalar's text starts: behind its quote, or in the first line below a block's mark.
-    fn start(&self, text: &str, span: Span, style: ScalarStyle) -> Spot {
+    fn start(&self, text: &str, span: Span, style: ScalarStyle) -> Location {
         let (line, column) = (span.start.line(), span.start.col() + 1);
         match style {
             ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => self.text.at(line, column + 1),
@@ -154,20 +158,20 @@ impl<'t> Loading<'t> {
 
     fn value(
         &mut self,
-        spot: Spot,
+        spot: Location,
         scalar: Scalar,
         anchor: usize,
         bytes: usize,
-    ) -> Result<(), Remark> {
+    ) -> Result<(), Diagnostic> {
         self.count(&spot, 1)?;
         if self.waits_for_key() {
             return self.key(&spot, scalar);
         }
         let is_null = scalar.is_plain && ["", "~", "null", "Null", "NULL"].contains(&&*scalar.text);
         let kind = if is_null {
-            Kind::Null
+            NodeKind::Null
         } else {
-            Kind::Scalar(scalar)
+            NodeKind::Scalar(scalar)
         };
         self.put(Node { spot, kind }, anchor, 1, bytes)
     }
@@ -175,38 +179,47 @@ impl<'t> Loading<'t> {
     fn waits_for_key(&self) -> bool {
         let level = self.levels.last();
         level.is_some_and(
-            |level| matches!(&level.open, Open::Mapping(entries) if entries.key.is_none()),
+            |level| matches!(&level.open, OpenCollection::Mapping(entries) if entries.key.is_none()),
         )
     }
 
-    fn key(&mut self, spot: &Spot, scalar: Scalar) -> Result<(), Remark> {
-        let Some(Level {
-            open: Open::Mapping(entries),
+    fn key(&mut self, spot: &Location, scalar: Scalar) -> Result<(), Diagnostic> {
+        let Some(YamlFrame {
+            open: OpenCollection::Mapping(entries),
             ..
         }) = self.levels.last_mut()
         else {
             return Ok(());
         };
         if !entries.known.insert(scalar.text.clone()) {
-            let remark = Remark::new(Code::Yaml, spot, "the key stands twice in one mapping");
+            let remark = Diagnostic::new(
+                DiagnosticCode::Yaml,
+                spot,
+                "the key stands twice in one mapping",
+            );
             return Err(remark.shown(&scalar.text).fix("remove one"));
         }
         entries.key = Some(scalar);
         Ok(())
     }
 
-    fn open(&mut self, spot: Spot, anchor: usize, open: Open) -> Result<(), Remark> {
+    fn open(
+        &mut self,
+        spot: Location,
+        anchor: usize,
+        open: OpenCollection,
+    ) -> Result<(), Diagnostic> {
         self.count(&spot, 1)?;
         if self.levels.len() >= DEPTH_MAX {
             let message = format!("more than {DEPTH_MAX} values within values");
-            return Err(Remark::new(Code::Yaml, &spot, message));
+            return Err(Diagnostic::new(DiagnosticCode::Yaml, &spot, message));
         }
         if self.waits_for_key() {
             let message = "a key is no text but a list or a mapping";
             let fix = "text that starts with { or [ stands in quotes";
-            return Err(Remark::new(Code::Yaml, &spot, message).fix(fix));
+            return Err(Diagnostic::new(DiagnosticCode::Yaml, &spot, message).fix(fix));
         }
-        self.levels.push(Level {
+        self.levels.push(YamlFrame {
             spot,
             anchor,
             open,
@@ -216,8 +229,8 @@ impl<'t> Loading<'t> {
         Ok(())
     }
 
-    fn close(&mut self) -> Result<(), Remark> {
-        let Some(Level {
+    fn close(&mut self) -> Result<(), Diagnostic> {
+        let Some(YamlFrame {
             spot,
             anchor,
             open,
@@ -228,21 +241,21 @@ impl<'t> Loading<'t> {
             return Ok(());
         };
         let kind = match open {
-            Open::Sequence(items) => Kind::Sequence(items),
-            Open::Mapping(entries) => Kind::Mapping(merged(entries)?),
+            OpenCollection::Sequence(items) => NodeKind::Sequence(items),
+            OpenCollection::Mapping(entries) => NodeKind::Mapping(merged(entries)?),
         };
         self.put(Node { spot, kind }, anchor, values, bytes)
     }
 
-    fn repeat(&mut self, spot: &Spot, anchor: usize) -> Result<(), Remark> {
-        let Some(Anchored {
+    fn repeat(&mut self, spot: &Location, anchor: usize) -> Result<(), Diagnostic> {
+        let Some(AnchoredValue {
             node,
             values,
             bytes,
         }) = self.anchored.get(&anchor)
         else {
             let message = "the alias repeats what is not complete yet";
-            return Err(Remark::new(Code::Yaml, spot, message));
+            return Err(Diagnostic::new(DiagnosticCode::Yaml, spot, message));
         };
         let (node, values, bytes) = (node.clone(), *values, *bytes);
         self.repeated(spot, values, bytes)?;
@@ -259,14 +272,14 @@ impl<'t> Loading<'t> {
         anchor: usize,
         values: usize,
         bytes: usize,
-    ) -> Result<(), Remark> {
+    ) -> Result<(), Diagnostic> {
         if anchor != 0 {
             let node = node.clone();
             // A copy is kept, which costs what a repetition does.
             self.repeated(&node.spot, values, bytes)?;
             self.anchored.insert(
                 anchor,
-                Anchored {
+                AnchoredValue {
                     node,
                     values,
                     bytes,
@@ -282,11 +295,11 @@ impl<'t> Loading<'t> {
         level.values += values;
         level.bytes += bytes;
         match &mut level.open {
-            Open::Sequence(items) => items.push(node),
-            Open::Mapping(entries) => {
+            OpenCollection::Sequence(items) => items.push(node),
+            OpenCollection::Mapping(entries) => {
                 let Some(key) = entries.key.take() else {
                     let message = "a key is no text but a list or a mapping";
-                    return Err(Remark::new(Code::Yaml, &node.spot, message));
+                    return Err(Diagnostic::new(DiagnosticCode::Yaml, &node.spot, message));
                 };
                 entries.done.push((key, node));
             }
@@ -294,16 +307,16 @@ impl<'t> Loading<'t> {
         Ok(())
     }
 
-    fn repeated(&mut self, spot: &Spot, values: usize, bytes: usize) -> Result<(), Remark> {
+    fn repeated(&mut self, spot: &Location, values: usize, bytes: usize) -> Result<(), Diagnostic> {
         self.repeated_bytes += bytes;
         if self.repeated_bytes > REPEATED_BYTES_MAX {
             let message = format!("aliases repeat more than {REPEATED_BYTES_MAX} bytes");
-            return Err(Remark::new(Code::Yaml, spot, message));
+            return Err(Diagnostic::new(DiagnosticCode::Yaml, spot, message));
         }
         self.count(spot, values)
     }
 
-    fn count(&mut self, spot: &Spot, values: usize) -> Result<(), Remark> {
+    fn count(&mut self, spot: &Location, values: usize) -> Result<(), Diagnostic> {
         self.values += values;
         if self.values > VALUES_MAX {
             return Err(too_many(spot));
@@ -312,7 +325,7 @@ impl<'t> Loading<'t> {
     }
 
     /// A tab is named, since nobody sees it; the parser may stumble a line before or after it.
-    fn broken(&self, line: usize, spot: &Spot, info: &str) -> Remark {
+    fn broken(&self, line: usize, spot: &Location, info: &str) -> Diagnostic {
         let near = self.text.lines().skip(line.saturating_sub(2)).take(3);
         let mut tabs = near.filter_map(|(at, line)| {
             let indent = line.len() - line.trim_start().len();
@@ -321,10 +334,15 @@ impl<'t> Loading<'t> {
         });
         if let Some((line, column)) = tabs.next() {
             let message = "this is no YAML: a tab in the indentation";
-            let remark = Remark::new(Code::Yaml, &self.text.at(line, column), message);
+            let remark =
+                Diagnostic::new(DiagnosticCode::Yaml, &self.text.at(line, column), message);
             return remark.fix("indent with spaces");
         }
-        Remark::new(Code::Yaml, spot, format!("this is no YAML: {info}"))
+        Diagnostic::new(
+            DiagnosticCode::Yaml,
+            spot,
+            format!("this is no YAML: {info}"),
+        )
     }
 }
 
@@ -341,14 +359,14 @@ fn is_verbatim(text: &str, span: Span, style: ScalarStyle) -> bool {
     }
 }
 
-fn too_many(spot: &Spot) -> Remark {
+fn too_many(spot: &Location) -> Diagnostic {
     let message = format!("more than {VALUES_MAX} values, with those that aliases repeat");
-    Remark::new(Code::Yaml, spot, message).fix("split the file")
+    Diagnostic::new(DiagnosticCode::Yaml, spot, message).fix("split the file")
 }
 
 /// Takes in what `<<` brings: what the mapping says itself comes first.
-fn merged(entries: Entries) -> Result<Vec<(Scalar, Node)>, Remark> {
-    let Entries {
+fn merged(entries: OpenMapping) -> Result<Vec<(Scalar, Node)>, Diagnostic> {
+    let OpenMapping {
         mut done,
         mut known,
         ..
@@ -359,13 +377,13 @@ fn merged(entries: Entries) -> Result<Vec<(Scalar, Node)>, Remark> {
     };
     let (_, brought) = done.remove(at);
     let sources = match brought.kind {
-        Kind::Sequence(items) => items,
+        NodeKind::Sequence(items) => items,
         _ => vec![brought],
     };
     for source in sources {
-        let Kind::Mapping(more) = source.kind else {
+        let NodeKind::Mapping(more) = source.kind else {
             let message = "<< brings in mappings, and this is none";
-            return Err(Remark::new(Code::Yaml, &source.spot, message));
+            return Err(Diagnostic::new(DiagnosticCode::Yaml, &source.spot, message));
         };
         for (key, node) in more {
             if known.insert(key.text.clone()) {
@@ -383,7 +401,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Vec<Node>, String> {
-        documents(&Text::file("f", text)).map_err(|remark| remark.to_string())
+        documents(&SourceText::file("f", text)).map_err(|remark| remark.to_string())
     }
 
     fn error(text: &str) -> String {

@@ -3,45 +3,56 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    Folder,
-    toml::{Toml, list, string},
+    SecretsFolder,
+    toml::{TomlWriter, list, string},
 };
 use crate::{
-    platform::{Login, Spot},
+    platform::{ImportedCredentials, Location},
     secret::Secret,
-    upstream::{Credential, Entry, Source},
+    upstream::{Credential, CredentialSource, KeyringEntry},
 };
 
 /// What stands in the place of a file's name where there is no file.
 const NO_FILE: &str = "FILE";
 
 /// Writes all of them, and says how many stand in comments only.
-pub(super) fn write(toml: &mut Toml, logins: &[Login], folder: &mut Folder<'_>) -> usize {
-    let mut docker = Docker::default();
+pub(super) fn write(
+    toml: &mut TomlWriter,
+    logins: &[ImportedCredentials],
+    folder: &mut SecretsFolder<'_>,
+) -> usize {
+    let mut docker = DockerConfigFile::default();
     let mut left_out = 0;
-    for Login { entry, spot } in logins {
+    for ImportedCredentials { entry, spot } in logins {
         left_out += usize::from(!docker.takes(entry, spot) && !one(toml, entry, spot, folder));
     }
     left_out + docker.write(toml, folder)
 }
 
 /// Writes a `[[credential]]`, or only a comment, which is false.
-fn one(toml: &mut Toml, entry: &Entry, spot: &Spot, folder: &mut Folder<'_>) -> bool {
+fn one(
+    toml: &mut TomlWriter,
+    entry: &KeyringEntry,
+    spot: &Location,
+    folder: &mut SecretsFolder<'_>,
+) -> bool {
     let place = entry.place.to_string();
-    let mut table = Toml::default();
+    let mut table = TomlWriter::default();
     table.table("[[credential]]", spot);
     table.entry("for", &string(&place));
     let (key, secret) = match &entry.source {
-        Source::Helper { name, .. } => {
+        CredentialSource::Helper { name, .. } => {
             table.entry("helper", &string(name));
             toml.append(&table);
             return true;
         }
-        Source::Given(Credential::Password { username, password }) => {
+        CredentialSource::Given(Credential::Password { username, password }) => {
             table.entry("username", &string(username));
             ("password", password)
         }
-        Source::Given(Credential::Token(token) | Credential::Refresh(token)) => ("token", token),
+        CredentialSource::Given(Credential::Token(token) | Credential::Refresh(token)) => {
+            ("token", token)
+        }
     };
     let line = format!("{}\n", secret.reveal());
     let file = folder.add(&place, &format!(".{key}"), &line);
@@ -57,26 +68,30 @@ fn one(toml: &mut Toml, entry: &Entry, spot: &Spot, folder: &mut Folder<'_>) -> 
 
 /// What only a file in Docker's own form can say.
 #[derive(Default)]
-struct Docker<'l> {
+struct DockerConfigFile<'l> {
     auths: Map<String, Value>,
     helper: Option<&'l str>,
-    spots: Vec<&'l Spot>,
+    spots: Vec<&'l Location>,
 }
 
-impl<'l> Docker<'l> {
-    fn takes(&mut self, entry: &'l Entry, spot: &'l Spot) -> bool {
+impl<'l> DockerConfigFile<'l> {
+    fn takes(&mut self, entry: &'l KeyringEntry, spot: &'l Location) -> bool {
         let place = entry.place.to_string();
         let login = match &entry.source {
-            Source::Helper { name, .. } if entry.place.is_anywhere() => {
+            CredentialSource::Helper { name, .. } if entry.place.is_anywhere() => {
                 self.helper = Some(name);
                 self.spots.push(spot);
                 return true;
             }
-            Source::Given(Credential::Refresh(token)) => json!({ "identitytoken": token.reveal() }),
-            Source::Given(Credential::Token(token)) if !is_line(token) => {
+            CredentialSource::Given(Credential::Refresh(token)) => {
+                json!({ "identitytoken": token.reveal() })
+            }
+            CredentialSource::Given(Credential::Token(token)) if !is_line(token) => {
                 json!({ "registrytoken": token.reveal() })
             }
-            Source::Given(Credential::Password { username, password }) if !is_line(password) => {
+            CredentialSource::Given(Credential::Password { username, password })
+                if !is_line(password) =>
+            {
                 json!({ "username": username, "password": password.reveal() })
             }
             _ => return false,
@@ -87,7 +102,7 @@ impl<'l> Docker<'l> {
     }
 
     /// Writes the file, if there is something for it; how many logins have none.
-    fn write(self, toml: &mut Toml, folder: &mut Folder<'_>) -> usize {
+    fn write(self, toml: &mut TomlWriter, folder: &mut SecretsFolder<'_>) -> usize {
         let Self {
             auths,
             helper,
@@ -101,7 +116,7 @@ impl<'l> Docker<'l> {
             document.insert("credsStore".to_owned(), helper.into());
         }
         let file = folder.add("docker-config", ".json", &format!("{document:#}\n"));
-        let mut table = Toml::default();
+        let mut table = TomlWriter::default();
         for spot in &spots {
             table.comment(spot);
         }

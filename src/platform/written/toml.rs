@@ -9,12 +9,12 @@ use crate::platform::printable;
 
 /// A document as it grows.
 #[derive(Debug, Default)]
-pub(super) struct Toml(String);
+pub(super) struct TomlWriter(String);
 
 /// A list that would be longer, in characters, stands on several lines.
 const LINE_CHARS_MAX: usize = 90;
 
-impl Toml {
+impl TomlWriter {
     /// An empty line, if something stands before it.
     pub(super) fn gap(&mut self) {
         if !self.0.is_empty() {

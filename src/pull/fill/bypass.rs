@@ -19,11 +19,13 @@ use super::{
 };
 use crate::{
     oci::{Digest, Origin, Verified, Verifier},
-    store::{Kept, StoreError},
+    store::{KeptBlob, StoreError},
     tasks::Tasks,
     telemetry::Metrics,
     upstream::{BlobStream, UpstreamError},
-    wire::{Growing, HELD_BACK_BYTES, Level, Relief, Relieved, Ring, Tide},
+    wire::{
+        FallbackFuture, FileProgress, GrowingFile, HELD_BACK_BYTES, Pipe, ReaderFallback, Watermark,
+    },
 };
 
 /// Most failures in a row without a new byte, over all sources.
@@ -57,7 +59,7 @@ impl Work {
             self.metrics.bypassed();
             match in_memory(stream).await {
                 Ok(bytes) if Verified::of(self.job.digest, &bytes).is_ok() => {
-                    BlobBody::Kept(Kept::Small(bytes))
+                    BlobBody::Kept(KeptBlob::Small(bytes))
                 }
                 Ok(_wrong) => return Tried::Corrupt,
                 Err(error) => {
@@ -66,7 +68,7 @@ impl Work {
                 }
             }
         } else {
-            let file = Growing::broken(Arc::clone(&self.disk.bypass));
+            let file = GrowingFile::broken(Arc::clone(&self.disk.bypass));
             BlobBody::Arriving { file, size }
         };
         self.say.send_replace(Some(Ok(Arrival { body, origin })));
@@ -132,19 +134,19 @@ struct Passage {
     verifier: Verifier,
     /// The first byte that the reader wants.
     from: u64,
-    ring: Arc<Ring>,
-    tide: Tide,
+    ring: Arc<Pipe>,
+    tide: FileProgress,
 }
 
-impl Relief for Bypass {
-    fn take_over(self: Arc<Self>, broken: Growing, offset: u64) -> Relieved {
+impl ReaderFallback for Bypass {
+    fn take_over(self: Arc<Self>, broken: GrowingFile, offset: u64) -> FallbackFuture {
         Box::pin(async move {
             let mut failed = self.disk_failed.clone();
             // An error: the fill ended, and not for its disk.
             failed.wait_for(|failed| *failed).await.ok()?;
             let verifier = hashed(self.job.digest, broken).await?;
-            let ring = Arc::new(Ring::new(offset));
-            let tide = Tide::new();
+            let ring = Arc::new(Pipe::new(offset));
+            let tide = FileProgress::new();
             let growing = tide.ring_reader(&ring);
             let passage = Passage {
                 way: Arc::clone(&self),
@@ -161,9 +163,9 @@ impl Relief for Bypass {
 }
 
 /// The hash of what a broken file has for its readers; none if it cannot be read.
-async fn hashed(digest: Digest, broken: Growing) -> Option<Verifier> {
+async fn hashed(digest: Digest, broken: GrowingFile) -> Option<Verifier> {
     let work = move || {
-        let Level { readable, .. } = broken.level();
+        let Watermark { readable, .. } = broken.level();
         let mut verifier = Verifier::new(digest);
         let mut buffer = vec![0; CHUNK_BYTES];
         while verifier.seen() < readable {

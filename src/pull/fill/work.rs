@@ -22,7 +22,7 @@ use crate::{
     route::Candidate,
     store::{CommitError, Partial, Store},
     telemetry::Metrics,
-    upstream::{BlobStream, Breach, UpstreamError},
+    upstream::{BlobStream, ProtocolViolation, UpstreamError},
 };
 
 /// Most failures in a row without a single new byte, over all sources.
@@ -278,7 +278,7 @@ fn is_wrong_part(error: &UpstreamError) -> bool {
     matches!(
         error,
         UpstreamError::Breach {
-            breach: Breach::Range,
+            breach: ProtocolViolation::Range,
             ..
         }
     )
@@ -286,7 +286,7 @@ fn is_wrong_part(error: &UpstreamError) -> bool {
 
 /// An answer that contradicts a verified manifest.
 fn wrong_length(asked: &Asked, told: u64, size: u64) -> UpstreamError {
-    let breach = Breach::Content(format!("{size} bytes, where a manifest says {told}"));
+    let breach = ProtocolViolation::Content(format!("{size} bytes, where a manifest says {told}"));
     UpstreamError::Breach {
         endpoint: asked.upstream.url().into(),
         breach,

@@ -23,16 +23,16 @@ static FILE: LazyLock<Arc<dyn File>> = LazyLock::new(|| {
 
 /// Windows between bytes, one of them as short as a window can be.
 pub(super) fn large() -> Body {
-    let window = |offset, length| Part::Window {
+    let window = |offset, length| BodyPart::Window {
         file: Arc::clone(&FILE),
         offset,
         length,
     };
     let parts = [
         window(5, 1),
-        Part::Bytes(Bytes::from_static(b"between")),
+        BodyPart::Bytes(Bytes::from_static(b"between")),
         window(0, 2_800_000),
-        Part::Bytes(Bytes::from_static(b"the end")),
+        BodyPart::Bytes(Bytes::from_static(b"the end")),
     ];
     Body::of(parts.into())
 }
@@ -73,7 +73,7 @@ async fn files_leave_whole_by_every_kind_of_connection() {
     let right = vec![expected(); 3];
 
     let scene = open(settings());
-    *scene.stage.stray.lock() = Some(Lane::of(&scene.connect().await.0));
+    *scene.stage.stray.lock() = Some(SendfileQueue::of(&scene.connect().await.0));
     assert!(answers(scene.connect().await.0, &paths).await == right);
     scene.close().await;
 
@@ -81,7 +81,7 @@ async fn files_leave_whole_by_every_kind_of_connection() {
     let path = folder.path().join("socket");
     let scene = open_at(settings(), &Address::Unix(path.clone()), Door::default());
     let other = open(settings());
-    let stray = Lane::of(&other.connect().await.0);
+    let stray = SendfileQueue::of(&other.connect().await.0);
     *scene.stage.stray.lock() = Some(stray.clone());
     assert!(answers(UnixStream::connect(&path).await.unwrap(), &paths).await == right);
     scene.close().await;

@@ -2,38 +2,44 @@
 
 use redb::{Durability, Error, ReadableTable, ReadableTableMetadata, WriteTransaction};
 
-use super::{BLOBS, CONFIRMED, Candidate, Index, MEMBERS, Row, SUMS, Totals, USES};
+use super::{
+    BLOBS, BlobRow, CONFIRMED, EvictionCandidate, IndexTotals, MEMBERS, SUMS, StoreIndex, USES,
+};
 use crate::{
     oci::{Algorithm, Digest, Manifest, Origin},
     store::{
         layout::{origin_from_text, origin_text},
-        stamp::Mark,
+        stamp::FileStamp,
     },
 };
 
 /// The sum of all blobs' sizes.
 const BYTES: &str = "bytes";
 
-impl Index {
-    pub(in crate::store) fn blob(&self, digest: &Digest) -> Option<Row> {
+impl StoreIndex {
+    pub(in crate::store) fn blob(&self, digest: &Digest) -> Option<BlobRow> {
         self.read(|transaction| {
             let blobs = transaction.open_table(BLOBS)?;
             let row = blobs.get(key(digest).as_slice())?;
-            Ok(row.map(|row| Row::of(row.value())))
+            Ok(row.map(|row| BlobRow::of(row.value())))
         })?
     }
 
     /// Puts rows; for each the one that was there before.
-    pub(in crate::store) fn put_blobs(&self, rows: &[(Digest, Row)]) -> Vec<Option<Row>> {
+    pub(in crate::store) fn put_blobs(&self, rows: &[(Digest, BlobRow)]) -> Vec<Option<BlobRow>> {
         self.write(Durability::None, |transaction| {
             let mut blobs = transaction.open_table(BLOBS)?;
             let mut uses = transaction.open_table(USES)?;
             let mut replaced = Vec::new();
             for (digest, row) in rows {
                 let key = key(digest);
-                let mark = row.mark.as_ref().map(Mark::as_slice).unwrap_or_default();
+                let mark = row
+                    .mark
+                    .as_ref()
+                    .map(FileStamp::as_slice)
+                    .unwrap_or_default();
                 let old = blobs.insert(key.as_slice(), (row.size, row.used, mark))?;
-                let old = old.map(|row| Row::of(row.value()));
+                let old = old.map(|row| BlobRow::of(row.value()));
                 if let Some(old) = old {
                     uses.remove((old.used, key.as_slice()))?;
                 }
@@ -58,11 +64,17 @@ impl Index {
             let mut uses = transaction.open_table(USES)?;
             for (digest, now) in noted {
                 let key = key(digest);
-                let row = blobs.get(key.as_slice())?.map(|row| Row::of(row.value()));
+                let row = blobs
+                    .get(key.as_slice())?
+                    .map(|row| BlobRow::of(row.value()));
                 let Some(row) = row.filter(|row| row.used < *now) else {
                     continue;
                 };
-                let mark = row.mark.as_ref().map(Mark::as_slice).unwrap_or_default();
+                let mark = row
+                    .mark
+                    .as_ref()
+                    .map(FileStamp::as_slice)
+                    .unwrap_or_default();
                 blobs.insert(key.as_slice(), (row.size, *now, mark))?;
                 uses.remove((row.used, key.as_slice()))?;
                 uses.insert((*now, key.as_slice()), ())?;
@@ -72,12 +84,12 @@ impl Index {
     }
 
     /// Removes a blob's row; what it was.
-    pub(in crate::store) fn remove_blob(&self, digest: &Digest) -> Option<Row> {
+    pub(in crate::store) fn remove_blob(&self, digest: &Digest) -> Option<BlobRow> {
         let key = key(digest);
         self.write(Durability::None, |transaction| {
             let mut blobs = transaction.open_table(BLOBS)?;
             let old = blobs.remove(key.as_slice())?;
-            let old = old.map(|row| Row::of(row.value()));
+            let old = old.map(|row| BlobRow::of(row.value()));
             if let Some(old) = old {
                 let mut uses = transaction.open_table(USES)?;
                 uses.remove((old.used, key.as_slice()))?;
@@ -90,7 +102,7 @@ impl Index {
     /// Chooses among all blobs, least recently used first.
     pub(in crate::store) fn choose<T: Default>(
         &self,
-        choice: impl FnOnce(&mut dyn Iterator<Item = Candidate>) -> T,
+        choice: impl FnOnce(&mut dyn Iterator<Item = EvictionCandidate>) -> T,
     ) -> T {
         self.read(|transaction| {
             let blobs = transaction.open_table(BLOBS)?;
@@ -100,18 +112,18 @@ impl Index {
                 let (_used, key) = entry.0.value();
                 let size = blobs.get(key).ok()??.value().0;
                 let digest = from_key(key)?;
-                Some(Candidate { digest, size })
+                Some(EvictionCandidate { digest, size })
             });
             Ok(choice(&mut candidates))
         })
         .unwrap_or_default()
     }
 
-    pub(in crate::store) fn totals(&self) -> Totals {
+    pub(in crate::store) fn totals(&self) -> IndexTotals {
         self.read(|transaction| {
             let sums = transaction.open_table(SUMS)?;
             let uses = transaction.open_table(USES)?;
-            Ok(Totals {
+            Ok(IndexTotals {
                 blobs: transaction.open_table(BLOBS)?.len()?,
                 bytes: sums.get(BYTES)?.map_or(0, |bytes| bytes.value()),
                 used_last: uses.last()?.map_or(0, |(key, _)| key.value().0),
@@ -219,7 +231,7 @@ impl Index {
     }
 }
 
-impl Row {
+impl BlobRow {
     fn of((size, used, mark): (u64, u64, &[u8])) -> Self {
         let mark = mark.try_into().ok();
         Self { size, used, mark }

@@ -9,12 +9,12 @@ use crate::{
     disk::File,
     oci::{Digest, Verified, Verifier},
     store::{
-        CommitError, Kept, StoreError, blob,
-        evict::{self, Claim},
-        index::Row,
-        state::{SMALL_BYTES_MAX, Shelf},
+        CommitError, KeptBlob, StoreError, blob,
+        evict::{self, Reservation},
+        index::BlobRow,
+        state::{SMALL_BYTES_MAX, StoreState},
     },
-    wire::{HELD_BACK_BYTES, Tide},
+    wire::{FileProgress, HELD_BACK_BYTES},
 };
 
 /// What an unfinished file must hold to be worth a later resume.
@@ -26,22 +26,22 @@ const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// What moves to the blocking pool and back. Its drop lets go of file and name, wherever it is.
 #[derive(Debug)]
-pub(super) struct Pen {
-    shelf: Arc<Shelf>,
+pub(super) struct BlobWriter {
+    shelf: Arc<StoreState>,
     digest: Digest,
     pub(super) path: PathBuf,
     pub(super) file: Arc<dyn File>,
     announced: Option<u64>,
     pub(super) verifier: Verifier,
-    pub(super) tide: Tide,
-    claim: Claim,
-    pub(super) end: End,
-    _ticket: Ticket,
+    pub(super) tide: FileProgress,
+    claim: Reservation,
+    pub(super) end: FileDisposition,
+    _ticket: WriteLock,
 }
 
 /// What becomes of the file when the pen is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum FileDisposition {
     Resume,
     Remove,
     Renamed,
@@ -49,17 +49,17 @@ pub(super) enum End {
 
 /// The right to write this blob.
 #[derive(Debug)]
-pub(in crate::store) struct Ticket {
-    shelf: Arc<Shelf>,
+pub(in crate::store) struct WriteLock {
+    shelf: Arc<StoreState>,
     digest: Digest,
 }
 
-impl Pen {
-    pub(super) fn open(ticket: Ticket, announced: Option<u64>) -> Result<Self, StoreError> {
+impl BlobWriter {
+    pub(super) fn open(ticket: WriteLock, announced: Option<u64>) -> Result<Self, StoreError> {
         let shelf = Arc::clone(&ticket.shelf);
         let digest = ticket.digest;
         let path = shelf.layout.partial(&digest);
-        let claim = Claim::new(&shelf, announced, &path)?;
+        let claim = Reservation::new(&shelf, announced, &path)?;
         let opened = shelf.disk.resume(&path).or_else(|error| {
             if error.kind() != io::ErrorKind::InvalidInput {
                 return Err(error);
@@ -71,8 +71,8 @@ impl Pen {
         let mut pen = Self {
             file: opened.map_err(StoreError::at(&path))?,
             verifier: Verifier::new(digest),
-            tide: Tide::new(),
-            end: End::Resume,
+            tide: FileProgress::new(),
+            end: FileDisposition::Resume,
             _ticket: ticket,
             shelf,
             digest,
@@ -139,8 +139,8 @@ impl Pen {
         Ok(())
     }
 
-    pub(super) fn commit(mut self: Box<Self>) -> Result<Kept, CommitError> {
-        self.end = End::Remove;
+    pub(super) fn commit(mut self: Box<Self>) -> Result<KeptBlob, CommitError> {
+        self.end = FileDisposition::Remove;
         let proof = self.verifier.clone().finish()?;
         self.tide.whole(proof.size());
         if !self.claim.is_passing() {
@@ -152,12 +152,12 @@ impl Pen {
         if size <= SMALL_BYTES_MAX
             && let Some(bytes) = blob::read_small(&*self.file, size, &self.digest)
         {
-            if self.end == End::Renamed {
+            if self.end == FileDisposition::Renamed {
                 self.shelf.small.insert(self.digest, bytes.clone());
             }
-            return Ok(Kept::Small(bytes));
+            return Ok(KeptBlob::Small(bytes));
         }
-        Ok(Kept::Trusted {
+        Ok(KeptBlob::Trusted {
             file: Arc::clone(&self.file),
             size,
         })
@@ -172,13 +172,13 @@ impl Pen {
             .disk
             .rename(&self.path, &path)
             .map_err(StoreError::at(&path))?;
-        self.end = End::Renamed;
+        self.end = FileDisposition::Renamed;
         let folder = store.layout.blobs(self.digest.algorithm());
         let synced = store.disk.sync_folder(&folder);
         // From here on the blob is there. What is not marked is hashed once more when it is used.
         let stat = self.file.stat().ok();
         let mark = stat.and_then(|stat| store.mark(&self.digest, &stat));
-        let row = Row {
+        let row = BlobRow {
             size: proof.size(),
             used: store.uses.now(),
             mark: mark.filter(|_| synced.is_ok()),
@@ -188,19 +188,20 @@ impl Pen {
     }
 }
 
-impl Drop for Pen {
+impl Drop for BlobWriter {
     fn drop(&mut self) {
         let useless = self.verifier.seen() <= RESUME_BYTES_MIN || self.claim.is_passing();
-        let removes = self.end == End::Remove || self.end == End::Resume && useless;
+        let removes =
+            self.end == FileDisposition::Remove || self.end == FileDisposition::Resume && useless;
         if removes && let Err(error) = self.shelf.disk.remove(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "a partial blob stays behind");
         }
     }
 }
 
-impl Ticket {
+impl WriteLock {
     /// Waits a moment for a writer that was just dropped.
-    pub(super) async fn take(shelf: &Arc<Shelf>, digest: Digest) -> Result<Self, StoreError> {
+    pub(super) async fn take(shelf: &Arc<StoreState>, digest: Digest) -> Result<Self, StoreError> {
         let deadline = Instant::now() + BUSY_WAIT_MAX;
         loop {
             let mut written = pin!(shelf.written.notified());
@@ -215,7 +216,7 @@ impl Ticket {
     }
 
     /// None while another has it.
-    pub(in crate::store) fn try_take(shelf: &Arc<Shelf>, digest: Digest) -> Option<Self> {
+    pub(in crate::store) fn try_take(shelf: &Arc<StoreState>, digest: Digest) -> Option<Self> {
         let free = shelf.writing.lock().insert(digest);
         free.then(|| Self {
             shelf: Arc::clone(shelf),
@@ -224,7 +225,7 @@ impl Ticket {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for WriteLock {
     fn drop(&mut self) {
         self.shelf.writing.lock().remove(&self.digest);
         self.shelf.written.notify_waiters();

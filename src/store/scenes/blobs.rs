@@ -1,7 +1,7 @@
 //! Writing, reading, resuming and evicting blobs.
 
 use super::*;
-use crate::wire::State;
+use crate::wire::GrowthState;
 
 #[tokio::test]
 async fn a_committed_blob_is_exactly_its_file() {
@@ -12,7 +12,7 @@ async fn a_committed_blob_is_exactly_its_file() {
         assert_eq!(std::fs::read(scene.blob_path(&digest)).unwrap(), bytes);
         let kept = scene.store.blob(&digest).await.unwrap().unwrap();
         match (&kept, length <= 64 * 1024) {
-            (Kept::Small(_), true) | (Kept::Trusted { .. }, false) => {}
+            (KeptBlob::Small(_), true) | (KeptBlob::Trusted { .. }, false) => {}
             other => panic!("{other:?}"),
         }
         assert_eq!(read(kept).await.unwrap(), bytes);
@@ -32,13 +32,13 @@ async fn the_last_64_kib_are_held_back_until_the_bytes_are_proven() {
         partial.write(Bytes::from(bytes.clone())).await.unwrap();
         partial.flush().await.unwrap();
         assert_eq!(reader.level().readable, MIB - 64 * 1024);
-        assert_eq!(reader.level().state, State::Growing);
+        assert_eq!(reader.level().state, GrowthState::Growing);
         partial.commit().await.unwrap();
         assert_eq!(
             (reader.level().readable, reader.level().state),
-            (MIB, State::Whole)
+            (MIB, GrowthState::Whole)
         );
-        let late = Kept::Unproven {
+        let late = KeptBlob::Unproven {
             file: reader,
             size: MIB,
         };
@@ -57,7 +57,7 @@ async fn a_dropped_partial_breaks_its_readers_and_is_resumed() {
     partial.write(two).await.unwrap();
     partial.flush().await.unwrap();
     drop(partial);
-    assert_eq!(reader.reach(u64::MAX).await.state, State::Broken);
+    assert_eq!(reader.reach(u64::MAX).await.state, GrowthState::Broken);
 
     let partial = scene.store.begin(&digest, Some(3 * MIB)).await.unwrap();
     assert_eq!(partial.written(), 2_000_000);
@@ -99,7 +99,7 @@ async fn wrong_bytes_are_never_kept() {
     partial.write(Bytes::from(wrong)).await.unwrap();
     let refused = partial.commit().await;
     assert!(matches!(refused, Err(CommitError::Mismatch(_))));
-    assert_eq!(reader.level().state, State::Broken);
+    assert_eq!(reader.level().state, GrowthState::Broken);
     assert!(!scene.partial_path(&digest).exists());
     assert!(!scene.has(&digest).await);
     scene.try_put(&bytes).await.unwrap();

@@ -23,7 +23,7 @@ async fn damage_is_a_miss_or_a_broken_body_and_then_a_miss() {
         match scene.store.blob(&digest).await.unwrap() {
             None => assert!(length < 5 * MIB),
             Some(kept) => {
-                assert!(matches!(kept, Kept::Unproven { .. }));
+                assert!(matches!(kept, KeptBlob::Unproven { .. }));
                 assert_eq!(read(kept).await, None);
                 scene
                     .until(|scene| !scene.blob_path(&digest).exists())
@@ -46,7 +46,7 @@ async fn an_untouched_blob_whose_times_changed_is_proven_again() {
     tamper(&scene.blob_path(&digest), |_bytes| {});
     let first = scene.store.blob(&digest).await.unwrap().unwrap();
     let second = scene.store.blob(&digest).await.unwrap().unwrap();
-    assert!(matches!(first, Kept::Unproven { .. }));
+    assert!(matches!(first, KeptBlob::Unproven { .. }));
     assert_eq!(read(first).await.unwrap(), bytes);
     assert_eq!(read(second).await.unwrap(), bytes);
     assert!(!scene.damaged());

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     oci::{Manifest, Origin, Tag},
-    store::{Standing, TagRecord, layout::origin_from_text},
+    store::{Provenance, TagRecord, layout::origin_from_text},
 };
 
 fn origin(text: &str) -> Origin {
@@ -49,8 +49,8 @@ async fn a_manifest_belongs_to_its_origin() {
     assert_eq!(scene.store.size_named(&layer, &here).await, Some(77));
     assert_eq!(scene.store.size_named(&layer, &there).await, None);
     let standing = |of| scene.store.standing(&layer, of);
-    assert_eq!(standing(&here).await.unwrap(), Standing::Named);
-    assert_eq!(standing(&there).await.unwrap(), Standing::Stranger);
+    assert_eq!(standing(&here).await.unwrap(), Provenance::Named);
+    assert_eq!(standing(&there).await.unwrap(), Provenance::Stranger);
 }
 
 #[tokio::test]
@@ -87,23 +87,23 @@ async fn a_confirmation_stays_until_the_blob_goes() {
     store.keep_manifest(&there, &named).await.unwrap();
     assert_eq!(
         store.standing(&digest, &there).await.unwrap(),
-        Standing::Named
+        Provenance::Named
     );
     store.confirm(&digest, &here).await.unwrap();
     store.confirm(&digest, &there).await.unwrap();
     assert_eq!(
         store.standing(&digest, &there).await.unwrap(),
-        Standing::Confirmed
+        Provenance::Confirmed
     );
     let scene = scene.crash(|_| {}).await;
     let standing = |of| scene.store.standing(&digest, of);
-    assert_eq!(standing(&here).await.unwrap(), Standing::Confirmed);
-    assert_eq!(standing(&stranger).await.unwrap(), Standing::Stranger);
+    assert_eq!(standing(&here).await.unwrap(), Provenance::Confirmed);
+    assert_eq!(standing(&stranger).await.unwrap(), Provenance::Stranger);
     let confirmed = scene.store.confirmed_by(&digest).await.unwrap();
     assert_eq!(confirmed, [here.clone(), there.clone()]);
     scene.put(&noise(2, 2 * MIB)).await;
-    assert_eq!(standing(&here).await.unwrap(), Standing::Stranger);
-    assert_eq!(standing(&there).await.unwrap(), Standing::Named);
+    assert_eq!(standing(&here).await.unwrap(), Provenance::Stranger);
+    assert_eq!(standing(&there).await.unwrap(), Provenance::Named);
     assert_eq!(scene.store.confirmed_by(&digest).await.unwrap(), []);
 }
 
@@ -121,8 +121,8 @@ async fn without_an_index_the_files_answer() {
         .await;
     for _before_and_after in 0..2 {
         let standing = |digest| scene.store.standing(digest, &here);
-        assert_eq!(standing(&layer).await.unwrap(), Standing::Named);
-        assert_eq!(standing(&other).await.unwrap(), Standing::Confirmed);
+        assert_eq!(standing(&layer).await.unwrap(), Provenance::Named);
+        assert_eq!(standing(&other).await.unwrap(), Provenance::Confirmed);
         let confirmed = scene.store.confirmed_by(&other).await.unwrap();
         assert_eq!(confirmed, std::slice::from_ref(&here));
         scene.caught_up().await;

@@ -7,7 +7,7 @@ const LARGE: u64 = 5 * MIB;
 
 async fn is_trusted(scene: &Scene, digest: &Digest) -> bool {
     let kept = scene.store.blob(digest).await.unwrap().unwrap();
-    matches!(kept, Kept::Trusted { .. })
+    matches!(kept, KeptBlob::Trusted { .. })
 }
 
 fn boot(scene: &Scene, name: &str) {

@@ -12,7 +12,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use super::escape::{Json, Sentence, Text};
+use super::escape::{EscapedJson, EscapedSentence, EscapedText};
 
 /// The field that comes first, whatever its place.
 const MESSAGE: &str = "message";
@@ -22,18 +22,18 @@ const SHORT_BYTES: usize = 64;
 
 /// How entries look. Spans are not shown: an entry says all it has to say itself.
 #[derive(Clone, Copy)]
-pub(super) enum Entry {
+pub(super) enum EntryFormat {
     Json,
     Text,
 }
 
 /// Finds an event's message.
 #[derive(Default)]
-struct Message(String);
+struct MessageVisitor(String);
 
 /// Writes an event's other fields, escaped, in the order they stand in.
-struct Fields<'a, 'w> {
-    entry: Entry,
+struct FieldVisitor<'a, 'w> {
+    entry: EntryFormat,
     writer: &'a mut Writer<'w>,
     outcome: fmt::Result,
 }
@@ -43,7 +43,7 @@ thread_local! {
     static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
 }
 
-impl<S, N> FormatEvent<S, N> for Entry
+impl<S, N> FormatEvent<S, N> for EntryFormat
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -54,11 +54,11 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut message = Message::default();
+        let mut message = MessageVisitor::default();
         if event.metadata().fields().field(MESSAGE).is_some() {
             event.record(&mut message);
         }
-        let Message(message) = message;
+        let MessageVisitor(message) = message;
         let now = Timestamp::now();
         let (level, target) = (event.metadata().level(), event.metadata().target());
         match self {
@@ -67,9 +67,9 @@ where
                 write_seconds(now, &mut writer)?;
                 let micros = now.subsec_microsecond();
                 write!(writer, r#".{micros:06}Z","level":"{level}","target":"#)?;
-                write!(writer, "{}", Json(target))?;
+                write!(writer, "{}", EscapedJson(target))?;
                 if !message.is_empty() {
-                    write!(writer, r#","message":{}"#, Json(&message))?;
+                    write!(writer, r#","message":{}"#, EscapedJson(&message))?;
                 }
             }
             Self::Text => {
@@ -79,11 +79,11 @@ where
                 if message.is_empty() {
                     write!(writer, "{target}")?;
                 } else {
-                    write!(writer, "{}", Sentence(&message))?;
+                    write!(writer, "{}", EscapedSentence(&message))?;
                 }
             }
         }
-        let mut fields = Fields {
+        let mut fields = FieldVisitor {
             entry: *self,
             writer: &mut writer,
             outcome: Ok(()),
@@ -110,7 +110,7 @@ fn write_seconds(now: Timestamp, writer: &mut Writer<'_>) -> fmt::Result {
     })
 }
 
-impl Visit for Message {
+impl Visit for MessageVisitor {
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == MESSAGE {
             self.0.push_str(value);
@@ -125,7 +125,7 @@ impl Visit for Message {
     }
 }
 
-impl Fields<'_, '_> {
+impl FieldVisitor<'_, '_> {
     /// Adds a number or a truth, which needs no quotes.
     fn bare(&mut self, field: &Field, value: impl fmt::Display) {
         if self.outcome.is_err() {
@@ -133,8 +133,8 @@ impl Fields<'_, '_> {
         }
         let name = field.name();
         self.outcome = match self.entry {
-            Entry::Json => write!(self.writer, r#","{name}":{value}"#),
-            Entry::Text => write!(self.writer, " {name}={value}"),
+            EntryFormat::Json => write!(self.writer, r#","{name}":{value}"#),
+            EntryFormat::Text => write!(self.writer, " {name}={value}"),
         };
     }
 
@@ -143,8 +143,8 @@ impl Fields<'_, '_> {
             return;
         }
         match self.entry {
-            Entry::Json => self.outcome = self.quoted(field.name(), value),
-            Entry::Text => self.bare(field, Text(value)),
+            EntryFormat::Json => self.outcome = self.quoted(field.name(), value),
+            EntryFormat::Text => self.bare(field, EscapedText(value)),
         }
     }
 
@@ -152,11 +152,11 @@ impl Fields<'_, '_> {
         self.writer.write_str(",\"")?;
         self.writer.write_str(name)?;
         self.writer.write_str("\":")?;
-        Json(value).write_to(self.writer)
+        EscapedJson(value).write_to(self.writer)
     }
 }
 
-impl Visit for Fields<'_, '_> {
+impl Visit for FieldVisitor<'_, '_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.text(field, value);
     }

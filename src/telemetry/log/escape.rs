@@ -5,12 +5,12 @@ use std::fmt;
 use serde_json::to_string;
 
 /// As a JSON string.
-pub(super) struct Json<'a>(pub &'a str);
+pub(super) struct EscapedJson<'a>(pub &'a str);
 
 /// As it stands, or quoted and escaped where it would be ambiguous.
-pub(super) struct Text<'a>(pub &'a str);
+pub(super) struct EscapedText<'a>(pub &'a str);
 
-impl Json<'_> {
+impl EscapedJson<'_> {
     /// As `Display`, without its machinery: every request's entry has ten of them.
     pub(super) fn write_to(&self, writer: &mut impl fmt::Write) -> fmt::Result {
         // Nearly all text is such that nothing has to be escaped.
@@ -40,13 +40,13 @@ impl Json<'_> {
     }
 }
 
-impl fmt::Display for Json<'_> {
+impl fmt::Display for EscapedJson<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_to(formatter)
     }
 }
 
-impl fmt::Display for Text<'_> {
+impl fmt::Display for EscapedText<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plain = |c: char| !c.is_whitespace() && !obeyed(c) && !"\"\\=".contains(c);
         if !self.0.is_empty() && self.0.chars().all(plain) {
@@ -59,9 +59,9 @@ impl fmt::Display for Text<'_> {
 }
 
 /// A sentence: unquoted, but one line.
-pub(super) struct Sentence<'a>(pub &'a str);
+pub(super) struct EscapedSentence<'a>(pub &'a str);
 
-impl fmt::Display for Sentence<'_> {
+impl fmt::Display for EscapedSentence<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         escaped(self.0, "", formatter)
     }

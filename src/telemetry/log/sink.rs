@@ -29,26 +29,26 @@ const END_MAX: Duration = Duration::from_secs(1);
 
 /// Takes entries; clones are the same sink.
 #[derive(Clone)]
-pub(super) struct Sink(Arc<Inner>);
+pub(super) struct Sink(Arc<SinkState>);
 
-pub(super) struct Inner {
-    gathered: Mutex<Gathered>,
+pub(super) struct SinkState {
+    gathered: Mutex<BufferedEntries>,
     /// There is something to write.
     filled: Condvar,
     /// There is room again.
     taken: Condvar,
-    out: Mutex<Out>,
+    out: Mutex<LogOutput>,
 }
 
 #[derive(Default)]
-struct Gathered {
+struct BufferedEntries {
     entries: Vec<u8>,
-    thread: Thread,
+    thread: WriterThread,
 }
 
 /// What the thread that writes does.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Thread {
+enum WriterThread {
     /// It comes by itself.
     #[default]
     Busy,
@@ -57,15 +57,15 @@ enum Thread {
 }
 
 /// Where entries are written, by whoever holds it.
-struct Out {
+struct LogOutput {
     system: Box<dyn Write + Send>,
     batch: Vec<u8>,
 }
 
 /// What one entry is written by.
-pub(super) enum Pen<'s> {
-    Gathers(&'s Inner),
-    Writes(&'s Inner),
+pub(super) enum EntryWriter<'s> {
+    Gathers(&'s SinkState),
+    Writes(&'s SinkState),
 }
 
 impl Sink {
@@ -74,11 +74,11 @@ impl Sink {
     /// # Errors
     /// If the system has no thread for us.
     pub(super) fn open(system: impl Write + Send + 'static) -> io::Result<Self> {
-        let sink = Self(Arc::new(Inner {
+        let sink = Self(Arc::new(SinkState {
             gathered: Mutex::default(),
             filled: Condvar::new(),
             taken: Condvar::new(),
-            out: Mutex::new(Out {
+            out: Mutex::new(LogOutput {
                 system: Box::new(system),
                 batch: Vec::new(),
             }),
@@ -99,15 +99,15 @@ impl Sink {
     }
 }
 
-impl Inner {
+impl SinkState {
     fn keep_writing(&self) {
         loop {
             let mut gathered = self.gathered.lock();
             while gathered.entries.is_empty() {
-                gathered.thread = Thread::Idle;
+                gathered.thread = WriterThread::Idle;
                 self.filled.wait(&mut gathered);
             }
-            gathered.thread = Thread::Busy;
+            gathered.thread = WriterThread::Busy;
             drop(gathered);
             self.write(&mut self.out.lock(), &[]);
             thread::sleep(GATHERING);
@@ -115,7 +115,7 @@ impl Inner {
     }
 
     /// Writes what was gathered, and `last` behind it.
-    fn write(&self, out: &mut Out, last: &[u8]) {
+    fn write(&self, out: &mut LogOutput, last: &[u8]) {
         mem::swap(&mut self.gathered.lock().entries, &mut out.batch);
         self.taken.notify_all();
         out.batch.extend_from_slice(last);
@@ -130,13 +130,13 @@ impl Inner {
             self.taken.wait(&mut gathered);
         }
         gathered.entries.extend_from_slice(entry);
-        if mem::replace(&mut gathered.thread, Thread::Busy) == Thread::Idle {
+        if mem::replace(&mut gathered.thread, WriterThread::Busy) == WriterThread::Idle {
             self.filled.notify_one();
         }
     }
 }
 
-impl Write for Pen<'_> {
+impl Write for EntryWriter<'_> {
     fn write(&mut self, entry: &[u8]) -> io::Result<usize> {
         match self {
             Self::Gathers(inner) => inner.gather(entry),
@@ -151,15 +151,15 @@ impl Write for Pen<'_> {
 }
 
 impl<'a> MakeWriter<'a> for Sink {
-    type Writer = Pen<'a>;
+    type Writer = EntryWriter<'a>;
 
-    fn make_writer(&'a self) -> Pen<'a> {
-        Pen::Writes(&self.0)
+    fn make_writer(&'a self) -> EntryWriter<'a> {
+        EntryWriter::Writes(&self.0)
     }
 
-    fn make_writer_for(&'a self, event: &Metadata<'_>) -> Pen<'a> {
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> EntryWriter<'a> {
         if event.target() == REQUEST {
-            Pen::Gathers(&self.0)
+            EntryWriter::Gathers(&self.0)
         } else {
             self.make_writer()
         }

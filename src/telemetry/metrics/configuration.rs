@@ -2,10 +2,10 @@
 
 use prometheus::{Error, IntCounterVec, IntGauge};
 
-use super::{List, Metrics};
+use super::{MetricRegistrar, Metrics};
 
 /// What became of the configuration.
-pub(super) struct Configured {
+pub(super) struct ConfigurationMetrics {
     reloads: IntCounterVec,
     last_ok: IntGauge,
     loaded: IntGauge,
@@ -44,8 +44,8 @@ impl Metrics {
     }
 }
 
-impl Configured {
-    pub(super) fn register(list: List<'_>) -> Result<Self, Error> {
+impl ConfigurationMetrics {
+    pub(super) fn register(list: MetricRegistrar<'_>) -> Result<Self, Error> {
         Ok(Self {
             reloads: list.counters(
                 "roadstead_config_reloads_total",

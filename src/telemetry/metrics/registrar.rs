@@ -12,9 +12,9 @@ const ANSWER_SECONDS: &[f64] = &[
 
 /// Makes metrics and registers them in the same step, so that none is forgotten.
 #[derive(Clone, Copy)]
-pub(super) struct List<'a>(pub(super) &'a Registry);
+pub(super) struct MetricRegistrar<'a>(pub(super) &'a Registry);
 
-impl List<'_> {
+impl MetricRegistrar<'_> {
     pub(super) fn counter(self, name: &str, help: &str) -> Result<IntCounter, Error> {
         self.add(IntCounter::new(name, help)?)
     }

@@ -4,32 +4,32 @@ use std::sync::OnceLock;
 
 use prometheus::{Error, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 
-use super::{Request, registrar::List};
+use super::{AnsweredRequest, registrar::MetricRegistrar};
 
 /// What can be asked for.
 const KINDS: [&str; 6] = ["manifest", "blob", "ping", "tags", "referrers", "other"];
 
 /// What clients got.
-pub(super) struct Served {
+pub(super) struct ServerMetrics {
     requests: IntCounterVec,
     first_byte: HistogramVec,
     sent_bytes: IntCounterVec,
     pub(super) connections: IntGauge,
     pub(super) connections_refused: IntCounter,
-    ready: [Ready; KINDS.len()],
+    ready: [KindCounters; KINDS.len()],
 }
 
 /// What is counted of nearly every request of one kind, found once. Nothing is shown as zero that
 /// has not happened, so each waits for its first use.
 #[derive(Default)]
-struct Ready {
+struct KindCounters {
     hits: OnceLock<IntCounter>,
     first_byte: OnceLock<Histogram>,
     sent_bytes: OnceLock<IntCounter>,
 }
 
-impl Served {
-    pub(super) fn register(list: List<'_>) -> Result<Self, Error> {
+impl ServerMetrics {
+    pub(super) fn register(list: MetricRegistrar<'_>) -> Result<Self, Error> {
         Ok(Self {
             requests: list.counters(
                 "roadstead_requests_total",
@@ -51,12 +51,12 @@ impl Served {
                 "roadstead_connections_refused_total",
                 "Connections closed for a bad request line, a deadline or a limit.",
             )?,
-            ready: <[Ready; KINDS.len()]>::default(),
+            ready: <[KindCounters; KINDS.len()]>::default(),
         })
     }
 
     /// Counts an answered request.
-    pub(super) fn answered(&self, request: Request) {
+    pub(super) fn answered(&self, request: AnsweredRequest) {
         let ready = self.ready(request.kind);
         let by_status = || {
             let status = request.status.to_string();
@@ -84,7 +84,7 @@ impl Served {
         }
     }
 
-    fn ready(&self, kind: &str) -> Option<&Ready> {
+    fn ready(&self, kind: &str) -> Option<&KindCounters> {
         let place = KINDS.iter().position(|one| *one == kind)?;
         self.ready.get(place)
     }

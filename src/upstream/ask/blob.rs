@@ -7,11 +7,11 @@ use tokio::time::Instant;
 use crate::{
     oci::Digest,
     upstream::{
-        Ask, Breach, Upstream, UpstreamError,
+        ProtocolViolation, RequestContext, Upstream, UpstreamError,
         call::{
-            body::Answer,
+            body::UpstreamResponse,
             judge,
-            request::{Kind, Request},
+            request::{RequestKind, UpstreamRequest},
         },
     },
 };
@@ -19,7 +19,7 @@ use crate::{
 /// The bytes of a blob as they arrive, not verified yet.
 #[derive(Debug)]
 pub struct BlobStream {
-    answer: Answer,
+    answer: UpstreamResponse,
     start: u64,
     size: Option<u64>,
 }
@@ -29,10 +29,10 @@ impl Upstream {
     /// it has not. Where HEAD is refused, a GET of one byte asks the same.
     pub async fn blob_head(
         &self,
-        ask: &Ask<'_>,
+        ask: &RequestContext<'_>,
         digest: &Digest,
     ) -> Result<Option<u64>, UpstreamError> {
-        let head = Request::new(Kind::Blob, Method::HEAD, ask, &path(digest));
+        let head = UpstreamRequest::new(RequestKind::Blob, Method::HEAD, ask, &path(digest));
         match self.0.call(ask, &head).await {
             Ok(answer) => return answer.sound().map(|found| size(found.headers(), digest)),
             Err(UpstreamError::Refused { .. }) => {}
@@ -40,10 +40,10 @@ impl Upstream {
             Err(UpstreamError::Failed { status, .. }) if status < 500 || status == 501 => {}
             Err(error) => return Err(error),
         }
-        let get = Request::new(Kind::Blob, Method::GET, ask, &path(digest));
+        let get = UpstreamRequest::new(RequestKind::Blob, Method::GET, ask, &path(digest));
         match self.0.call(ask, &get.range("bytes=0-0".into())).await {
             Ok(answer) if answer.status() == StatusCode::PARTIAL_CONTENT => {
-                let part = Part::of(answer.headers());
+                let part = ContentRange::of(answer.headers());
                 Ok(part.and_then(|part| part.total))
             }
             Ok(answer) => answer.sound().map(|found| size(found.headers(), digest)),
@@ -56,15 +56,15 @@ impl Upstream {
     /// The bytes from `offset` on. A server that ignores the offset starts at 0, and says so.
     pub async fn blob(
         &self,
-        ask: &Ask<'_>,
+        ask: &RequestContext<'_>,
         digest: &Digest,
         offset: u64,
     ) -> Result<BlobStream, UpstreamError> {
-        let mut request = Request::new(Kind::Blob, Method::GET, ask, &path(digest));
+        let mut request = UpstreamRequest::new(RequestKind::Blob, Method::GET, ask, &path(digest));
         if offset > 0 {
             request = request.range(format!("bytes={offset}-"));
         }
-        let stream = |answer: Answer| BlobStream::new(answer.sound()?, offset);
+        let stream = |answer: UpstreamResponse| BlobStream::new(answer.sound()?, offset);
         let first = stream(self.blob_answer(ask, &request).await?);
         match first {
             Err(error) if error.is_worth_another_try() && Instant::now() < ask.deadline => {
@@ -74,7 +74,11 @@ impl Upstream {
         }
     }
 
-    async fn blob_answer(&self, ask: &Ask<'_>, request: &Request) -> Result<Answer, UpstreamError> {
+    async fn blob_answer(
+        &self,
+        ask: &RequestContext<'_>,
+        request: &UpstreamRequest,
+    ) -> Result<UpstreamResponse, UpstreamError> {
         self.0
             .call(ask, request)
             .await
@@ -84,7 +88,7 @@ impl Upstream {
                     status: 416,
                 } => UpstreamError::Breach {
                     endpoint,
-                    breach: Breach::Range,
+                    breach: ProtocolViolation::Range,
                 },
                 error => error,
             })
@@ -92,7 +96,7 @@ impl Upstream {
 }
 
 impl BlobStream {
-    fn new(answer: Answer, offset: u64) -> Result<Self, UpstreamError> {
+    fn new(answer: UpstreamResponse, offset: u64) -> Result<Self, UpstreamError> {
         if answer.status() == StatusCode::OK {
             let size = judge::content_length(answer.headers());
             return Ok(Self {
@@ -101,14 +105,14 @@ impl BlobStream {
                 size,
             });
         }
-        match Part::of(answer.headers()) {
+        match ContentRange::of(answer.headers()) {
             // A part of what was asked for as a whole is as wrong as another part.
             Some(part) if offset > 0 && part.first == offset => Ok(Self {
                 answer,
                 start: offset,
                 size: part.total,
             }),
-            _ => Err(answer.breach(Breach::Range)),
+            _ => Err(answer.breach(ProtocolViolation::Range)),
         }
     }
 
@@ -130,12 +134,12 @@ impl BlobStream {
 
 /// What a `Content-Range` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Part {
+struct ContentRange {
     first: u64,
     total: Option<u64>,
 }
 
-impl Part {
+impl ContentRange {
     fn of(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(CONTENT_RANGE).iter();
         let (Some(value), None) = (values.next(), values.next()) else {
@@ -234,19 +238,19 @@ mod tests {
     async fn wrong_parts_and_pages_are_breaches() {
         let part = "HTTP/1.1 206 P\ncontent-range: bytes";
         let cases = [
-            (0, format!("{part} 0-10/11"), Breach::Range),
-            (6, format!("{part} 5-10/11"), Breach::Range),
-            (6, "HTTP/1.1 206 P".into(), Breach::Range),
-            (6, "HTTP/1.1 416 R".into(), Breach::Range),
+            (0, format!("{part} 0-10/11"), ProtocolViolation::Range),
+            (6, format!("{part} 5-10/11"), ProtocolViolation::Range),
+            (6, "HTTP/1.1 206 P".into(), ProtocolViolation::Range),
+            (6, "HTTP/1.1 416 R".into(), ProtocolViolation::Range),
             (
                 0,
                 "HTTP/1.1 200 K\ncontent-type: text/html; x=y".into(),
-                Breach::WebPage,
+                ProtocolViolation::WebPage,
             ),
             (
                 0,
                 "HTTP/1.1 200 K\ncontent-encoding: gzip".into(),
-                Breach::Encoding,
+                ProtocolViolation::Encoding,
             ),
         ];
         for (offset, head, want) in cases {
@@ -256,7 +260,11 @@ mod tests {
                 panic!("{head}: {error}");
             };
             assert_eq!(breach, want, "{head}");
-            let tries = if want == Breach::Encoding { 2 } else { 1 };
+            let tries = if want == ProtocolViolation::Encoding {
+                2
+            } else {
+                1
+            };
             assert_eq!(scene.asked().len(), tries, "{head}");
         }
     }
@@ -311,8 +319,8 @@ mod tests {
 
     #[test]
     fn parts_say_where_they_are() {
-        let part = |first, total| Some(Part { first, total });
-        let check = |value, want| assert_eq!(Part::parse(value), want, "{value}");
+        let part = |first, total| Some(ContentRange { first, total });
+        let check = |value, want| assert_eq!(ContentRange::parse(value), want, "{value}");
         check("bytes 3-9/10", part(3, Some(10)));
         check("Bytes 3-9/*", part(3, None));
         for bad in [

@@ -8,17 +8,17 @@ use serde::{Deserialize, de::IgnoredAny};
 use crate::{
     oci::{Digest, MediaType, Tag},
     upstream::{
-        Ask, Breach, Upstream, UpstreamError,
+        ProtocolViolation, RequestContext, Upstream, UpstreamError,
         call::{
             judge,
-            request::{Kind, Query, Request},
+            request::{RequestKind, RequestQuery, UpstreamRequest},
         },
     },
 };
 
 /// Which page of a tag list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TagPage {
+pub struct TagPageRequest {
     /// Most names; none: as many as upstream gives.
     pub n: Option<u64>,
     /// The last name of the page before.
@@ -46,29 +46,34 @@ pub struct Referrers {
 }
 
 #[derive(Deserialize)]
-struct TagList {
+struct TagListDocument {
     /// Some registries write null for none.
     tags: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
-struct Index {
+struct ReferrersIndex {
     #[serde(rename = "manifests")]
     _manifests: Vec<IgnoredAny>,
 }
 
 impl Upstream {
     /// One page of the repository's tags.
-    pub async fn tags(&self, ask: &Ask<'_>, page: &TagPage) -> Result<Tags, UpstreamError> {
+    pub async fn tags(
+        &self,
+        ask: &RequestContext<'_>,
+        page: &TagPageRequest,
+    ) -> Result<Tags, UpstreamError> {
         let n = page.n.map(|n| ("n", n.to_string()));
         let last = page.last.clone().map(|last| ("last", last));
-        let request = Request::new(Kind::Tags, Method::GET, ask, "tags/list")
-            .query(Query::Pairs(n.into_iter().chain(last).collect()));
+        let request = UpstreamRequest::new(RequestKind::Tags, Method::GET, ask, "tags/list")
+            .query(RequestQuery::Pairs(n.into_iter().chain(last).collect()));
         let mut answer = self.0.call(ask, &request).await?.sound()?;
         let bytes_max = self.settings().manifest_bytes_max;
         let bytes = answer.whole(bytes_max, ask.deadline).await?;
-        let found: TagList = serde_json::from_slice(&bytes)
-            .map_err(|error| answer.breach(Breach::Content(format!("no tag list: {error}"))))?;
+        let found: TagListDocument = serde_json::from_slice(&bytes).map_err(|error| {
+            answer.breach(ProtocolViolation::Content(format!("no tag list: {error}")))
+        })?;
         let mut names = found.tags.unwrap_or_default();
         names.retain(|name| name.parse::<Tag>().is_ok());
         Ok(Tags {
@@ -80,34 +85,35 @@ impl Upstream {
     /// What refers to a digest, from the first page on. Absent where upstream lacks the API.
     pub async fn referrers(
         &self,
-        ask: &Ask<'_>,
+        ask: &RequestContext<'_>,
         digest: &Digest,
         artifact_type: Option<&str>,
     ) -> Result<Referrers, UpstreamError> {
         let filter = artifact_type.map(|found| ("artifactType", found.to_owned()));
-        let query = Query::Pairs(filter.into_iter().collect());
+        let query = RequestQuery::Pairs(filter.into_iter().collect());
         self.referrers_page(ask, digest, query).await
     }
 
     /// A later page; `next` is what the page before gave.
     pub async fn referrers_next(
         &self,
-        ask: &Ask<'_>,
+        ask: &RequestContext<'_>,
         digest: &Digest,
         next: &str,
     ) -> Result<Referrers, UpstreamError> {
-        let query = Query::Next(next.to_owned());
+        let query = RequestQuery::Next(next.to_owned());
         self.referrers_page(ask, digest, query).await
     }
 
     async fn referrers_page(
         &self,
-        ask: &Ask<'_>,
+        ask: &RequestContext<'_>,
         digest: &Digest,
-        query: Query,
+        query: RequestQuery,
     ) -> Result<Referrers, UpstreamError> {
         let what = format!("referrers/{digest}");
-        let request = Request::new(Kind::Referrers, Method::GET, ask, &what).query(query);
+        let request =
+            UpstreamRequest::new(RequestKind::Referrers, Method::GET, ask, &what).query(query);
         let answer = self
             .0
             .call(ask, &request)
@@ -122,12 +128,15 @@ impl Upstream {
         let mut answer = answer.sound()?;
         if judge::content_type(answer.headers()) != Some(MediaType::oci_index()) {
             // Something answers every path with 200, but it is not this API.
-            return Err(answer.breach(Breach::Content("referrers that are no OCI index".into())));
+            return Err(answer.breach(ProtocolViolation::Content(
+                "referrers that are no OCI index".into(),
+            )));
         }
         let bytes_max = self.settings().manifest_bytes_max;
         let bytes = answer.whole(bytes_max, ask.deadline).await?;
-        serde_json::from_slice::<Index>(&bytes)
-            .map_err(|error| answer.breach(Breach::Content(format!("no index: {error}"))))?;
+        serde_json::from_slice::<ReferrersIndex>(&bytes).map_err(|error| {
+            answer.breach(ProtocolViolation::Content(format!("no index: {error}")))
+        })?;
         Ok(Referrers {
             bytes,
             filtered: is_filtered(answer.headers()),
@@ -209,7 +218,7 @@ mod tests {
             br#"{"tags":null}"#,
         );
         let upstream = upstream(vec![scene.endpoint()], |_| {});
-        let page = TagPage {
+        let page = TagPageRequest {
             n: Some(2),
             last: Some("a".into()),
         };
@@ -220,7 +229,7 @@ mod tests {
             (tags.names, tags.more),
             (vec!["1".into(), "b".into()], true)
         );
-        let all = TagPage::default();
+        let all = TagPageRequest::default();
         let tags = with(async |ask| upstream.tags(&ask, &all).await)
             .await
             .unwrap();

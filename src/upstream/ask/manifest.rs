@@ -7,11 +7,11 @@ use tokio::time::Instant;
 use crate::{
     oci::{Algorithm, Digest, InvalidManifest, Manifest, MediaType, Reference},
     upstream::{
-        Ask, Breach, Upstream, UpstreamError,
+        ProtocolViolation, RequestContext, Upstream, UpstreamError,
         call::{
-            body::Answer,
+            body::UpstreamResponse,
             judge,
-            request::{Kind, Request},
+            request::{RequestKind, UpstreamRequest},
         },
     },
 };
@@ -21,7 +21,7 @@ impl Upstream {
     /// so to HEAD, and GET must be asked.
     pub async fn manifest_head(
         &self,
-        ask: &Ask<'_>,
+        ask: &RequestContext<'_>,
         reference: &Reference,
     ) -> Result<Option<Digest>, UpstreamError> {
         let answer = match self
@@ -43,7 +43,7 @@ impl Upstream {
         }
         match (reference, named_digest(headers)) {
             (Reference::Digest(want), Some(named)) if named != *want => {
-                Err(answer.breach(Breach::Digest))
+                Err(answer.breach(ProtocolViolation::Digest))
             }
             (Reference::Digest(want), _) => Ok(Some(*want)),
             (Reference::Tag(_), named) => Ok(named),
@@ -55,7 +55,7 @@ impl Upstream {
     /// name twice is not believed about the name: a tag means what comes.
     pub async fn manifest(
         &self,
-        ask: &Ask<'_>,
+        ask: &RequestContext<'_>,
         reference: &Reference,
     ) -> Result<Manifest, UpstreamError> {
         let request = request(Method::GET, ask, reference);
@@ -74,8 +74,8 @@ impl Upstream {
     /// hashed to, where that differed; a bit that flipped on the way never says the same twice.
     async fn read(
         &self,
-        ask: &Ask<'_>,
-        answer: Answer,
+        ask: &RequestContext<'_>,
+        answer: UpstreamResponse,
         reference: &Reference,
         misnamed: &mut Option<(Digest, Digest)>,
     ) -> Result<Manifest, UpstreamError> {
@@ -100,9 +100,9 @@ impl Upstream {
     }
 }
 
-fn request(method: Method, ask: &Ask<'_>, reference: &Reference) -> Request {
-    Request::new(
-        Kind::Manifest,
+fn request(method: Method, ask: &RequestContext<'_>, reference: &Reference) -> UpstreamRequest {
+    UpstreamRequest::new(
+        RequestKind::Manifest,
         method,
         ask,
         &format!("manifests/{reference}"),
@@ -113,16 +113,16 @@ fn verify(
     want: Option<Digest>,
     bytes: Bytes,
     declared: Option<&MediaType>,
-) -> Result<Manifest, Breach> {
+) -> Result<Manifest, ProtocolViolation> {
     let found = match want {
         Some(want) => Manifest::new(want, bytes, declared),
         None => Manifest::unnamed(bytes, declared),
     };
     found.map_err(|error| match error {
-        InvalidManifest::Digest(_) => Breach::Digest,
-        InvalidManifest::Schema1 => Breach::Schema1,
+        InvalidManifest::Digest(_) => ProtocolViolation::Digest,
+        InvalidManifest::Schema1 => ProtocolViolation::Schema1,
         InvalidManifest::Shape(_) | InvalidManifest::Ambiguous(_) => {
-            Breach::Content(error.to_string())
+            ProtocolViolation::Content(error.to_string())
         }
     })
 }
@@ -134,14 +134,14 @@ fn verify_named(
     bytes: Bytes,
     declared: Option<&MediaType>,
     misnamed: &mut Option<(Digest, Digest)>,
-) -> Result<Manifest, Breach> {
+) -> Result<Manifest, ProtocolViolation> {
     match verify(Some(named), bytes.clone(), declared) {
-        Err(Breach::Digest) => {
+        Err(ProtocolViolation::Digest) => {
             let came = (named, Digest::of(Algorithm::Sha256, &bytes));
             if misnamed.replace(came) == Some(came) {
                 return verify(None, bytes, declared);
             }
-            Err(Breach::Digest)
+            Err(ProtocolViolation::Digest)
         }
         found => found,
     }
@@ -181,7 +181,7 @@ mod tests {
         with(async |ask| upstream.manifest(&ask, reference).await).await
     }
 
-    async fn breach(head: &str, body: &[u8], reference: &Reference) -> (Breach, usize) {
+    async fn breach(head: &str, body: &[u8], reference: &Reference) -> (ProtocolViolation, usize) {
         let scene = Scene::new().await;
         scene.on(&on("GET", reference), head, body);
         match get(&scene, reference).await {
@@ -194,31 +194,43 @@ mod tests {
     async fn rows_75_to_82_of_the_answer_table() {
         let ok = "HTTP/1.1 200 K";
         let by_digest = Reference::Digest(digest(INDEX));
-        assert_eq!(breach(ok, OTHER, &by_digest).await, (Breach::Digest, 2));
+        assert_eq!(
+            breach(ok, OTHER, &by_digest).await,
+            (ProtocolViolation::Digest, 2)
+        );
         let lies = format!("{ok}\ndocker-content-digest: {}", digest(OTHER));
         let scene = Scene::new().await;
         scene.on(&on("GET", &tag()), &lies, INDEX);
         assert_eq!(get(&scene, &tag()).await.unwrap().digest(), digest(INDEX));
         assert_eq!(scene.asked().len(), 2);
         let html = format!("{ok}\ncontent-type: text/html");
-        assert_eq!(breach(&html, INDEX, &tag()).await, (Breach::WebPage, 1));
+        assert_eq!(
+            breach(&html, INDEX, &tag()).await,
+            (ProtocolViolation::WebPage, 1)
+        );
         let gzip = format!("{ok}\ncontent-encoding: gzip");
-        assert_eq!(breach(&gzip, INDEX, &tag()).await, (Breach::Encoding, 2));
+        assert_eq!(
+            breach(&gzip, INDEX, &tag()).await,
+            (ProtocolViolation::Encoding, 2)
+        );
         let schema1 = br#"{"schemaVersion":1,"fsLayers":[]}"#;
-        assert_eq!(breach(ok, schema1, &tag()).await, (Breach::Schema1, 1));
+        assert_eq!(
+            breach(ok, schema1, &tag()).await,
+            (ProtocolViolation::Schema1, 1)
+        );
         for bad in [
             &b"<html>"[..],
             br#"{"manifests":[],"layers":[]}"#,
             &b"[".repeat(900),
         ] {
             let (found, _) = breach(ok, bad, &tag()).await;
-            assert!(matches!(found, Breach::Content(_)), "{found}");
+            assert!(matches!(found, ProtocolViolation::Content(_)), "{found}");
         }
     }
 
     #[tokio::test]
     async fn huge_bodies_are_not_read() {
-        let too_large = (Breach::TooLarge { bytes_max: 1000 }, 1);
+        let too_large = (ProtocolViolation::TooLarge { bytes_max: 1000 }, 1);
         let declared = "HTTP/1.1 200 K\ncontent-length: 99999999999";
         assert_eq!(breach(declared, b"", &tag()).await, too_large);
         let chunked = "HTTP/1.1 200 K\ntransfer-encoding: chunked";
@@ -254,7 +266,9 @@ mod tests {
         };
         let third: &[u8] = br#"{"schemaVersion":2,"manifests":[],"a":2}"#;
         match twice([OTHER, third]).await {
-            Err(UpstreamError::Breach { breach, .. }) => assert_eq!(breach, Breach::Digest),
+            Err(UpstreamError::Breach { breach, .. }) => {
+                assert_eq!(breach, ProtocolViolation::Digest);
+            }
             accepted => panic!("{accepted:?}"),
         }
         assert_eq!(twice([OTHER, OTHER]).await.unwrap().bytes(), OTHER);

@@ -7,13 +7,13 @@ use crate::{
     upstream::{
         Credential, Upstream, UpstreamError,
         authentication::Authorization,
-        call::{exchange::Trail, request::Request},
+        call::{exchange::ExchangeState, request::UpstreamRequest},
     },
 };
 
 /// How an upstream took us in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Greeting {
+pub enum PingOutcome {
     /// It wanted no login, so that ours, if there is one, was not tried.
     Open,
     /// With a token that anyone gets.
@@ -29,28 +29,28 @@ impl Upstream {
         &self,
         name: Option<&RepositoryName>,
         deadline: Instant,
-    ) -> Result<Greeting, UpstreamError> {
-        let request = Request::ping(name.cloned(), deadline);
+    ) -> Result<PingOutcome, UpstreamError> {
+        let request = UpstreamRequest::ping(name.cloned(), deadline);
         let mut last = None;
         for station in &self.0.stations {
-            let [root, _] = Request::roots(&station.base, self.settings());
-            let mut trail = Trail::new(root);
+            let [root, _] = UpstreamRequest::roots(&station.base, self.settings());
+            let mut trail = ExchangeState::new(root);
             let began = Instant::now();
             let exchange = Box::pin(self.0.exchange(station, &request, &mut trail));
             let error = match timeout_at(deadline, exchange).await {
-                Ok(Ok(_answer)) => return Ok(Greeting::of(&trail.visit.sent)),
+                Ok(Ok(_answer)) => return Ok(PingOutcome::of(&trail.visit.sent)),
                 Ok(Err(failure)) => failure.error,
                 Err(_elapsed) => UpstreamError::TimedOut {
                     endpoint: trail.host(station),
                     waited: began.elapsed(),
                 },
             };
-            match Greeting::of(&trail.visit.sent) {
+            match PingOutcome::of(&trail.visit.sent) {
                 // Its service knows us; some roots accept only a token for some repository.
-                Greeting::As(user)
+                PingOutcome::As(user)
                     if is_from_service(&trail.visit.sent) && error.is_refused_login() =>
                 {
-                    return Ok(Greeting::As(user));
+                    return Ok(PingOutcome::As(user));
                 }
                 _ => last = Some(error),
             }
@@ -59,7 +59,7 @@ impl Upstream {
     }
 }
 
-impl Greeting {
+impl PingOutcome {
     fn of(sent: &Authorization) -> Self {
         let user = |credential: &Credential| credential.username().to_owned();
         match sent {

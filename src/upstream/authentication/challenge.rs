@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, header::WWW_AUTHENTICATE};
 
-use super::realm::{Realm, Unusable};
+use super::realm::{Realm, UnusableRealm};
 
 /// Longest service or scope that is taken from a challenge.
 const WORD_BYTES_MAX: usize = 4096;
@@ -15,14 +15,14 @@ pub(in crate::upstream) struct Challenge {
     /// With user name and password.
     pub(super) basic: bool,
     /// With a token of a service; the first that may be asked is meant.
-    pub(super) bearers: Vec<Bearer>,
+    pub(super) bearers: Vec<BearerChallenge>,
 }
 
 /// A token service, and what it is to be asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Bearer {
+pub(super) struct BearerChallenge {
     /// Where it is, if that is an address at all.
-    pub(super) realm: Result<Realm, Unusable>,
+    pub(super) realm: Result<Realm, UnusableRealm>,
     /// What it shall issue a token for.
     pub(super) service: Option<String>,
     /// What the token shall allow, sorted, if the endpoint says so.
@@ -41,7 +41,7 @@ impl Challenge {
             match spoken.scheme.to_ascii_lowercase().as_str() {
                 "basic" => challenge.basic = true,
                 "bearer" if challenge.bearers.len() < BEARERS_MAX => {
-                    challenge.bearers.extend(Bearer::of(&spoken));
+                    challenge.bearers.extend(BearerChallenge::of(&spoken));
                 }
                 _ => {}
             }
@@ -68,9 +68,9 @@ impl Challenge {
     }
 }
 
-impl Bearer {
+impl BearerChallenge {
     /// None without a realm: then there is nobody to ask.
-    fn of(spoken: &Spoken<'_>) -> Option<Self> {
+    fn of(spoken: &RawChallenge<'_>) -> Option<Self> {
         let realm = Realm::parse(spoken.parameter("realm")?.as_str());
         let word = |name| spoken.parameter(name).filter(|word| !word.is_empty());
         let word = |name| word(name).filter(|word| word.len() <= WORD_BYTES_MAX);
@@ -93,12 +93,12 @@ fn sorted(scope: &str) -> Option<String> {
 }
 
 /// One challenge as it is written.
-struct Spoken<'a> {
+struct RawChallenge<'a> {
     scheme: &'a str,
     parameters: Vec<(&'a str, String)>,
 }
 
-impl Spoken<'_> {
+impl RawChallenge<'_> {
     fn parameter(&self, name: &str) -> Option<String> {
         let mut found = self.parameters.iter();
         let found = found.find(|(other, _)| other.eq_ignore_ascii_case(name));
@@ -108,8 +108,8 @@ impl Spoken<'_> {
 
 /// The challenges of one line. An element is a parameter of the last scheme, or names a new one
 /// and may carry its first parameter.
-fn schemes(line: &str) -> Vec<Spoken<'_>> {
-    let mut spoken: Vec<Spoken<'_>> = Vec::new();
+fn schemes(line: &str) -> Vec<RawChallenge<'_>> {
+    let mut spoken: Vec<RawChallenge<'_>> = Vec::new();
     for element in elements(line) {
         let (head, value) = match element.split_once('=') {
             Some((head, value)) => (head.trim(), Some(unquoted(value.trim()))),
@@ -122,7 +122,7 @@ fn schemes(line: &str) -> Vec<Spoken<'_>> {
         };
         if let Some(scheme) = scheme.filter(|scheme| !scheme.is_empty()) {
             let parameters = Vec::new();
-            spoken.push(Spoken { scheme, parameters });
+            spoken.push(RawChallenge { scheme, parameters });
         }
         if let (Some(last), Some(value)) = (spoken.last_mut(), value) {
             last.parameters.push((name, value));
@@ -185,8 +185,8 @@ mod tests {
         Challenge::read(&headers)
     }
 
-    fn bearer(realm: &str, service: Option<&str>, scope: Option<&str>) -> Bearer {
-        Bearer {
+    fn bearer(realm: &str, service: Option<&str>, scope: Option<&str>) -> BearerChallenge {
+        BearerChallenge {
             realm: Realm::parse(realm),
             service: service.map(str::to_owned),
             scope: scope.map(str::to_owned),
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn parameters_are_read_as_they_are_written() {
-        let check = |line: &str, want: Bearer| assert_eq!(read(&[line]).bearers, [want]);
+        let check = |line: &str, want: BearerChallenge| assert_eq!(read(&[line]).bearers, [want]);
         check(
             r#"bearer Realm = "https://a/\"t\"" , SERVICE=reg , scope="b:c a:b b:c""#,
             bearer("https://a/\"t\"", Some("reg"), Some("a:b b:c")),

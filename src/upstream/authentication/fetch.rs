@@ -11,20 +11,20 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     TokenKey,
-    token::{self, ANSWER_BYTES_MAX, Issued, Token},
+    token::{self, ANSWER_BYTES_MAX, BearerToken, IssuedToken},
 };
 use crate::{
     secret::Secret,
     upstream::{
-        Breach, Credential, UpstreamError,
+        Credential, ProtocolViolation, UpstreamError,
         call::{
-            caller::Shared,
-            endpoint::Station,
-            exchange::{self, Failure},
+            caller::Caller,
+            endpoint::Endpoint,
+            exchange::{self, AttemptFailure},
             judge,
             rate_limit::jitter,
-            request::Kind,
-            retry::{self, Reserve, SPREAD_MAX, Step, Tries, Trouble},
+            request::RequestKind,
+            retry::{self, RetryAlternatives, RetryCause, RetryDecision, RetryState, SPREAD_MAX},
             retry_after,
         },
     },
@@ -37,7 +37,7 @@ const CLIENT: (&str, &str) = ("client_id", "roadstead");
 
 /// One way to ask for a token.
 #[derive(Clone, Debug)]
-enum Way {
+enum TokenRequest {
     /// GET, anonymously or with a user name and a password.
     Get(Option<(String, Secret)>),
     /// POST of these fields, as OAuth 2 has it.
@@ -45,20 +45,20 @@ enum Way {
 }
 
 /// A try that failed.
-struct Failed {
+struct TokenFetchFailure {
     error: UpstreamError,
     /// None: another try would be no better.
-    trouble: Option<Trouble>,
+    trouble: Option<RetryCause>,
     status: Option<StatusCode>,
 }
 
-impl Shared {
+impl Caller {
     /// A token for the key, held or fetched.
     pub(super) async fn token(
         &self,
-        station: &Station,
+        station: &Endpoint,
         key: &TokenKey,
-    ) -> Result<Arc<Token>, Failure> {
+    ) -> Result<Arc<BearerToken>, AttemptFailure> {
         let held = self
             .tokens
             .get(key, || self.fetch_token(station, key))
@@ -67,12 +67,16 @@ impl Shared {
             let is_throttled = matches!(error, UpstreamError::Throttled { .. });
             // It was tried often enough, and says nothing against the endpoint, which another
             // endpoint's service may replace.
-            let trouble = (error.is_transient() && !is_throttled).then_some(Trouble::Skipped);
-            Failure { error, trouble }
+            let trouble = (error.is_transient() && !is_throttled).then_some(RetryCause::Skipped);
+            AttemptFailure { error, trouble }
         })
     }
 
-    async fn fetch_token(&self, station: &Station, key: &TokenKey) -> Result<Token, UpstreamError> {
+    async fn fetch_token(
+        &self,
+        station: &Endpoint,
+        key: &TokenKey,
+    ) -> Result<BearerToken, UpstreamError> {
         let asked = timeout(FETCH_MAX, Box::pin(self.ask_service(station, key))).await;
         let outcome = asked.unwrap_or_else(|_elapsed| {
             Err(UpstreamError::TimedOut {
@@ -86,7 +90,11 @@ impl Shared {
     }
 
     /// Asks with what the key logs in with; of a refresh token, with what came in its place.
-    async fn ask_service(&self, station: &Station, key: &TokenKey) -> Result<Token, UpstreamError> {
+    async fn ask_service(
+        &self,
+        station: &Endpoint,
+        key: &TokenKey,
+    ) -> Result<BearerToken, UpstreamError> {
         let Some(Credential::Refresh(configured)) = &key.credential else {
             let issued = self.ask_each_way(station, key, ways(key)).await?;
             return Ok(issued.token);
@@ -119,13 +127,13 @@ impl Shared {
     /// The way to begin with, and the second one if the service does not know the first.
     async fn ask_each_way(
         &self,
-        station: &Station,
+        station: &Endpoint,
         key: &TokenKey,
-        (first, second): (Way, Option<Way>),
-    ) -> Result<Issued, UpstreamError> {
+        (first, second): (TokenRequest, Option<TokenRequest>),
+    ) -> Result<IssuedToken, UpstreamError> {
         let mut outcome = self.try_way(station, key, &first).await;
         if let (
-            Err(Failed {
+            Err(TokenFetchFailure {
                 status: Some(status),
                 ..
             }),
@@ -141,13 +149,13 @@ impl Shared {
     /// One way, again a few times where that may help.
     async fn try_way(
         &self,
-        station: &Station,
+        station: &Endpoint,
         key: &TokenKey,
-        way: &Way,
-    ) -> Result<Issued, Failed> {
-        let mut tries = Tries {
-            kind: Kind::Manifest,
-            reserve: Reserve::Tries,
+        way: &TokenRequest,
+    ) -> Result<IssuedToken, TokenFetchFailure> {
+        let mut tries = RetryState {
+            kind: RequestKind::Manifest,
+            reserve: RetryAlternatives::Tries,
             again: 0,
             dropped: false,
         };
@@ -160,28 +168,28 @@ impl Shared {
                 .trouble
                 .map(|trouble| retry::next(trouble, tries, jitter(SPREAD_MAX)));
             match step {
-                Some(Step::AtOnce) => tries.dropped = true,
-                Some(Step::After(pause)) => {
+                Some(RetryDecision::AtOnce) => tries.dropped = true,
+                Some(RetryDecision::After(pause)) => {
                     tries.again += 1;
                     sleep(pause).await;
                 }
-                Some(Step::Next | Step::End) | None => return Err(failed),
+                Some(RetryDecision::Next | RetryDecision::End) | None => return Err(failed),
             }
         }
     }
 
     async fn try_once(
         &self,
-        station: &Station,
+        station: &Endpoint,
         key: &TokenKey,
-        way: &Way,
-    ) -> Result<Issued, Failed> {
+        way: &TokenRequest,
+    ) -> Result<IssuedToken, TokenFetchFailure> {
         let service: Arc<str> = key.realm.origin().into();
         let url = key.realm.url();
         let (client, proxy) = match &station.socket {
             Some(socket) if url.origin() == station.base.origin() => (socket, None),
             _ => {
-                let client = self.clients.of(url).map_err(|breach| Failed {
+                let client = self.clients.of(url).map_err(|breach| TokenFetchFailure {
                     error: UpstreamError::Breach {
                         endpoint: Arc::clone(&service),
                         breach,
@@ -193,14 +201,14 @@ impl Shared {
             }
         };
         let request = match way {
-            Way::Get(login) => {
+            TokenRequest::Get(login) => {
                 let request = client.get(asking(url, key));
                 match login {
                     Some((user, password)) => request.basic_auth(user, Some(password.reveal())),
                     None => request,
                 }
             }
-            Way::Post(fields) => post(client.post(url.clone()), url, key, fields),
+            TokenRequest::Post(fields) => post(client.post(url.clone()), url, key, fields),
         };
         let request = request
             .header(header::ACCEPT, "application/json")
@@ -208,17 +216,17 @@ impl Shared {
         let born = Instant::now();
         let sent = request.send().await;
         let heard = exchange::heard(sent, Arc::clone(&service), proxy.as_ref());
-        let response = heard.map_err(|Failure { error, trouble }| Failed {
+        let response = heard.map_err(|AttemptFailure { error, trouble }| TokenFetchFailure {
             error,
             trouble,
             status: None,
         })?;
         let status = response.status();
         let issued = answered(response, key, Arc::clone(&service), born).await;
-        issued.map_err(|error| Failed {
+        issued.map_err(|error| TokenFetchFailure {
             trouble: match &error {
-                UpstreamError::Failed { .. } => Some(Trouble::Failing),
-                UpstreamError::Unreachable { .. } => Some(Trouble::Dropped),
+                UpstreamError::Failed { .. } => Some(RetryCause::Failing),
+                UpstreamError::Unreachable { .. } => Some(RetryCause::Dropped),
                 _ => None,
             },
             error,
@@ -227,7 +235,7 @@ impl Shared {
     }
 }
 
-impl Way {
+impl TokenRequest {
     /// Whether a status means that the service does not know this way at all: some know no POST,
     /// and say so with one of four statuses; few know no GET.
     fn is_unknown_by(&self, status: StatusCode) -> bool {
@@ -239,7 +247,7 @@ impl Way {
 }
 
 /// The way to begin with, and the one for a service that does not know it.
-fn ways(key: &TokenKey) -> (Way, Option<Way>) {
+fn ways(key: &TokenKey) -> (TokenRequest, Option<TokenRequest>) {
     match &key.credential {
         Some(Credential::Password { username, password }) => {
             let fields = vec![
@@ -247,22 +255,22 @@ fn ways(key: &TokenKey) -> (Way, Option<Way>) {
                 ("username", Secret::new(username.as_str())),
                 ("password", password.clone()),
             ];
-            let get = Way::Get(Some((username.clone(), password.clone())));
-            (get, Some(Way::Post(fields)))
+            let get = TokenRequest::Get(Some((username.clone(), password.clone())));
+            (get, Some(TokenRequest::Post(fields)))
         }
         Some(Credential::Refresh(token)) => refresh_ways(token),
         // A configured token is sent as it is, and asks for none.
-        Some(Credential::Token(_)) | None => (Way::Get(None), None),
+        Some(Credential::Token(_)) | None => (TokenRequest::Get(None), None),
     }
 }
 
-fn refresh_ways(token: &Secret) -> (Way, Option<Way>) {
+fn refresh_ways(token: &Secret) -> (TokenRequest, Option<TokenRequest>) {
     let fields = vec![
         ("grant_type", Secret::new("refresh_token")),
         ("refresh_token", token.clone()),
     ];
-    let get = Way::Get(Some(("<token>".into(), token.clone())));
-    (Way::Post(fields), Some(get))
+    let get = TokenRequest::Get(Some(("<token>".into(), token.clone())));
+    (TokenRequest::Post(fields), Some(get))
 }
 
 /// A realm's address with the question; what it brought along stays.
@@ -308,7 +316,7 @@ async fn answered(
     key: &TokenKey,
     endpoint: Arc<str>,
     born: Instant,
-) -> Result<Issued, UpstreamError> {
+) -> Result<IssuedToken, UpstreamError> {
     let breach = |breach| UpstreamError::Breach {
         endpoint: Arc::clone(&endpoint),
         breach,
@@ -329,7 +337,9 @@ async fn answered(
             retry_after: retry_after::of(response.headers(), SystemTime::now()),
         }),
         status @ (408 | 425 | 500..=599) => Err(UpstreamError::Failed { endpoint, status }),
-        _ => Err(breach(Breach::Token("its status is no token service's"))),
+        _ => Err(breach(ProtocolViolation::Token(
+            "its status is no token service's",
+        ))),
     }
 }
 
@@ -343,7 +353,7 @@ async fn whole(mut response: Response, endpoint: &Arc<str>) -> Result<Vec<u8>, U
             Ok(Some(_)) => {
                 return Err(UpstreamError::Breach {
                     endpoint: Arc::clone(endpoint),
-                    breach: Breach::TooLarge {
+                    breach: ProtocolViolation::TooLarge {
                         bytes_max: ANSWER_BYTES_MAX,
                     },
                 });

@@ -3,19 +3,19 @@
 use reqwest::Url;
 use tokio::time::Instant;
 
-use super::{Authorization, Challenge, TokenKey, challenge::Bearer, token};
+use super::{Authorization, Challenge, TokenKey, challenge::BearerChallenge, token};
 use crate::{
     oci::RepositoryName,
-    upstream::{Breach, Credential, address::Guard},
+    upstream::{Credential, ProtocolViolation, address::AddressGuard},
 };
 
 /// Most refusals of one request that are answered with another login.
 const ROUNDS_MAX: u32 = 2;
 
 /// Where a login is wanted.
-pub(super) struct Place<'a> {
+pub(super) struct AuthContext<'a> {
     pub(super) base: &'a Url,
-    pub(super) guard: &'a Guard,
+    pub(super) guard: &'a AddressGuard,
     /// Further hosts whose token services may have our logins.
     pub(super) listed: &'a [String],
     pub(super) name: Option<&'a RepositoryName>,
@@ -23,7 +23,7 @@ pub(super) struct Place<'a> {
 
 /// What a challenge leads to.
 #[derive(Debug)]
-pub(super) enum Plan {
+pub(super) enum AuthPlan {
     /// This can be sent at once.
     Send(Authorization),
     /// A token of this kind.
@@ -31,12 +31,12 @@ pub(super) enum Plan {
     /// We have nothing that it asks for.
     Nothing(&'static str),
     /// It sends us where we do not go.
-    Stop(Breach),
+    Stop(ProtocolViolation),
 }
 
 /// What a refusal leads to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum RefusalAction {
     /// The same request with what the plan says.
     Again,
     /// The same request without a login, to hear the whole challenge.
@@ -44,19 +44,19 @@ pub(super) enum Next {
     /// The end: our login, or its absence, is not accepted.
     Refused(&'static str),
     /// The end: we do not go where it sends us.
-    Stop(Breach),
+    Stop(ProtocolViolation),
 }
 
 /// What one request tried already.
 #[derive(Debug, Default)]
-pub(in crate::upstream) struct Tried {
+pub(in crate::upstream) struct AuthAttempts {
     rounds: u32,
-    tricks: Vec<Trick>,
+    tricks: Vec<AuthFallback>,
 }
 
 /// What helps against some registries, and is tried once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::upstream) enum Trick {
+pub(in crate::upstream) enum AuthFallback {
     /// Asking without a login what login is wanted.
     Bare,
     /// Asking the API's root what login is wanted.
@@ -67,20 +67,20 @@ pub(in crate::upstream) enum Trick {
     OtherLogin,
 }
 
-impl Place<'_> {
+impl AuthContext<'_> {
     /// What to send. Judged anew each time, so that no earlier verdict speaks for another realm.
-    pub(super) fn plan(&self, challenge: &Challenge, credential: Option<&Credential>) -> Plan {
+    pub(super) fn plan(&self, challenge: &Challenge, credential: Option<&Credential>) -> AuthPlan {
         match (credential, self.first_usable(challenge, credential)) {
             (Some(Credential::Token(token)), _) => match token::header(token.reveal()) {
-                Some(header) => Plan::Send(Authorization::Own(header)),
-                None => Plan::Nothing("the configured token cannot be sent"),
+                Some(header) => AuthPlan::Send(Authorization::Own(header)),
+                None => AuthPlan::Nothing("the configured token cannot be sent"),
             },
-            (_, Some(Ok(key))) => Plan::Fetch(key),
+            (_, Some(Ok(key))) => AuthPlan::Fetch(key),
             (Some(password), Some(Err(_))) if challenge.basic => basic(password),
-            (_, Some(Err(breach))) => Plan::Stop(breach),
+            (_, Some(Err(breach))) => AuthPlan::Stop(breach),
             (Some(credential), None) if challenge.basic => basic(credential),
-            (None, None) if challenge.basic => Plan::Nothing("it needs a login"),
-            (_, None) => Plan::Nothing("it does not say how to log in"),
+            (None, None) if challenge.basic => AuthPlan::Nothing("it needs a login"),
+            (_, None) => AuthPlan::Nothing("it does not say how to log in"),
         }
     }
 
@@ -90,20 +90,24 @@ impl Place<'_> {
         &self,
         challenge: &Challenge,
         credential: Option<&Credential>,
-    ) -> Option<Result<TokenKey, Breach>> {
+    ) -> Option<Result<TokenKey, ProtocolViolation>> {
         let bearers = challenge.bearers.iter();
         let mut keys = bearers.map(|bearer| self.key(bearer, credential));
         let first = keys.next()?;
         Some(first.or_else(|breach| keys.find_map(Result::ok).ok_or(breach)))
     }
 
-    fn key(&self, bearer: &Bearer, credential: Option<&Credential>) -> Result<TokenKey, Breach> {
+    fn key(
+        &self,
+        bearer: &BearerChallenge,
+        credential: Option<&Credential>,
+    ) -> Result<TokenKey, ProtocolViolation> {
         let realm = bearer.realm.clone()?;
         realm.admitted(self.base, self.guard)?;
         if credential.is_some() && !realm.may_have_login(self.base, self.listed) {
             let origin = realm.origin();
             let why = format!("our login is not for {origin}, unless `realms` lists it");
-            return Err(Breach::Realm(why));
+            return Err(ProtocolViolation::Realm(why));
         }
         let pull = || self.name.map(|name| format!("repository:{name}:pull"));
         Ok(TokenKey {
@@ -115,19 +119,19 @@ impl Place<'_> {
     }
 }
 
-fn basic(credential: &Credential) -> Plan {
+fn basic(credential: &Credential) -> AuthPlan {
     match credential {
-        Credential::Password { username, password } => Plan::Send(Authorization::Basic {
+        Credential::Password { username, password } => AuthPlan::Send(Authorization::Basic {
             username: username.clone(),
             password: password.clone(),
         }),
-        _ => Plan::Nothing("it takes user names and passwords only"),
+        _ => AuthPlan::Nothing("it takes user names and passwords only"),
     }
 }
 
-impl Tried {
+impl AuthAttempts {
     /// Whether this was not tried yet; now it is.
-    pub(in crate::upstream) fn once(&mut self, trick: Trick) -> bool {
+    pub(in crate::upstream) fn once(&mut self, trick: AuthFallback) -> bool {
         let is_new = !self.tricks.contains(&trick);
         if is_new {
             self.tricks.push(trick);
@@ -140,34 +144,34 @@ impl Tried {
         &mut self,
         sent: &Authorization,
         challenge: &Challenge,
-        plan: &Plan,
+        plan: &AuthPlan,
         began: Instant,
-    ) -> Next {
+    ) -> RefusalAction {
         let is_token = matches!(sent, Authorization::Token(..));
         // An expired token is answered with another scheme, or with no challenge at all, by some.
-        if is_token && challenge.bearers.is_empty() && self.once(Trick::Bare) {
-            return Next::Bare;
+        if is_token && challenge.bearers.is_empty() && self.once(AuthFallback::Bare) {
+            return RefusalAction::Bare;
         }
         let refused = match (sent, plan) {
-            (_, Plan::Stop(breach)) => return Next::Stop(breach.clone()),
-            (Authorization::Basic { .. }, Plan::Send(Authorization::Basic { .. }))
-            | (Authorization::Basic { .. }, Plan::Nothing(_)) => {
+            (_, AuthPlan::Stop(breach)) => return RefusalAction::Stop(breach.clone()),
+            (Authorization::Basic { .. }, AuthPlan::Send(Authorization::Basic { .. }))
+            | (Authorization::Basic { .. }, AuthPlan::Nothing(_)) => {
                 Some("it does not accept the login")
             }
             (Authorization::Own(_), _) => Some("it does not accept the configured token"),
-            (_, Plan::Nothing(why)) => Some(*why),
+            (_, AuthPlan::Nothing(why)) => Some(*why),
             // What the service issued just now will not be better a second time.
-            (Authorization::Token(key, token), Plan::Fetch(next)) => (key == next
+            (Authorization::Token(key, token), AuthPlan::Fetch(next)) => (key == next
                 && token.born >= began)
                 .then_some("it does not accept its own service's token"),
-            (_, Plan::Send(_) | Plan::Fetch(_)) => None,
+            (_, AuthPlan::Send(_) | AuthPlan::Fetch(_)) => None,
         };
         match refused {
-            Some(why) => Next::Refused(why),
-            None if self.rounds == ROUNDS_MAX => Next::Refused("it accepts no login"),
+            Some(why) => RefusalAction::Refused(why),
+            None if self.rounds == ROUNDS_MAX => RefusalAction::Refused("it accepts no login"),
             None => {
                 self.rounds += 1;
-                Next::Again
+                RefusalAction::Again
             }
         }
     }
@@ -184,7 +188,7 @@ mod tests {
         secret::Secret,
         upstream::{
             NamedBy,
-            address::{Bounds, Reach},
+            address::{GuardPolicy, NetworkZone},
         },
     };
 
@@ -199,12 +203,12 @@ mod tests {
         Challenge::read(&headers)
     }
 
-    fn plan(challenge: &Challenge, credential: Option<&Credential>) -> Plan {
-        let place = Place {
+    fn plan(challenge: &Challenge, credential: Option<&Credential>) -> AuthPlan {
+        let place = AuthContext {
             base: &"https://r.example".parse().unwrap(),
-            guard: &Guard::new(Bounds {
+            guard: &AddressGuard::new(GuardPolicy {
                 own: vec!["r.example".into()],
-                least: Reach::Public,
+                least: NetworkZone::Public,
                 named_by: NamedBy::Configuration,
                 listed: Vec::new(),
                 proxies: Vec::new(),
@@ -215,13 +219,13 @@ mod tests {
         place.plan(challenge, credential)
     }
 
-    fn told(plan: &Plan) -> String {
+    fn told(plan: &AuthPlan) -> String {
         match plan {
-            Plan::Send(Authorization::Basic { .. }) => "basic".into(),
-            Plan::Send(_) => "own".into(),
-            Plan::Fetch(key) => key.scope.clone().unwrap_or_default(),
-            Plan::Nothing(_) => "nothing".into(),
-            Plan::Stop(_) => "stop".into(),
+            AuthPlan::Send(Authorization::Basic { .. }) => "basic".into(),
+            AuthPlan::Send(_) => "own".into(),
+            AuthPlan::Fetch(key) => key.scope.clone().unwrap_or_default(),
+            AuthPlan::Nothing(_) => "nothing".into(),
+            AuthPlan::Stop(_) => "stop".into(),
         }
     }
 
@@ -272,7 +276,7 @@ mod tests {
         }
         // Only who logs in with it may use a token.
         let key = |credential| match plan(&challenge(&[OWN]), credential) {
-            Plan::Fetch(key) => key,
+            AuthPlan::Fetch(key) => key,
             other => panic!("{other:?}"),
         };
         assert_ne!(key(None), key(Some(&password)));
@@ -283,7 +287,7 @@ mod tests {
     fn a_refusal_is_answered_with_something_new_or_not_at_all() {
         let login = password();
         let key = |scope: &str| match plan(&challenge(&[OWN]), Some(&login)) {
-            Plan::Fetch(key) => TokenKey {
+            AuthPlan::Fetch(key) => TokenKey {
                 scope: Some(scope.to_owned()),
                 ..key
             },
@@ -301,14 +305,14 @@ mod tests {
                 .checked_sub(std::time::Duration::from_secs(1))
                 .unwrap()
         };
-        let next = |tried: &mut Tried, sent: &Authorization, lines: &[&'static str]| {
+        let next = |tried: &mut AuthAttempts, sent: &Authorization, lines: &[&'static str]| {
             let challenge = challenge(lines);
             let plan = plan(&challenge, Some(&login));
             match tried.next(sent, &challenge, &plan, began) {
-                Next::Again => "again",
-                Next::Bare => "bare",
-                Next::Refused(_) => "refused",
-                Next::Stop(_) => "stop",
+                RefusalAction::Again => "again",
+                RefusalAction::Bare => "bare",
+                RefusalAction::Refused(_) => "refused",
+                RefusalAction::Stop(_) => "stop",
             }
         };
         let basic = || Authorization::Basic {
@@ -333,18 +337,18 @@ mod tests {
         ];
         for (sent, lines, want) in rows {
             assert_eq!(
-                next(&mut Tried::default(), &sent, lines),
+                next(&mut AuthAttempts::default(), &sent, lines),
                 want,
                 "{sent:?} {lines:?}"
             );
         }
-        let mut tried = Tried::default();
+        let mut tried = AuthAttempts::default();
         let stale = sent(pull, body, old());
         let steps = [&stale; 3].map(|sent| next(&mut tried, sent, &[OWN]));
         assert_eq!(steps, ["again", "again", "refused"], "row 96");
-        let steps = [&stale; 2].map(|sent| next(&mut Tried::default(), sent, &[]));
+        let steps = [&stale; 2].map(|sent| next(&mut AuthAttempts::default(), sent, &[]));
         assert_eq!(steps, ["bare", "bare"]);
-        let mut tried = Tried::default();
+        let mut tried = AuthAttempts::default();
         let steps = [&stale; 2].map(|sent| next(&mut tried, sent, &[]));
         assert_eq!(steps, ["bare", "refused"]);
     }

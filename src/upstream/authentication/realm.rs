@@ -5,7 +5,7 @@ use std::fmt;
 use reqwest::Url;
 use thiserror::Error;
 
-use crate::upstream::address::{self, Guard};
+use crate::upstream::address::{self, AddressGuard};
 
 /// Longest address of a token service.
 const BYTES_MAX: usize = 2048;
@@ -32,7 +32,7 @@ pub(in crate::upstream) struct Realm(Url);
 
 /// Why a realm is not asked at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub(super) enum Unusable {
+pub(super) enum UnusableRealm {
     /// No absolute address.
     #[error("its realm is no address")]
     NoAddress,
@@ -55,23 +55,23 @@ pub(super) enum Unusable {
 
 impl Realm {
     /// Takes what a challenge says, if it is an address that could be asked.
-    pub(super) fn parse(text: &str) -> Result<Self, Unusable> {
+    pub(super) fn parse(text: &str) -> Result<Self, UnusableRealm> {
         // The library would forgive blanks, backslashes and missing or further slashes.
         let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'"' | b'<');
-        let (scheme, rest) = text.split_once("://").ok_or(Unusable::NoAddress)?;
+        let (scheme, rest) = text.split_once("://").ok_or(UnusableRealm::NoAddress)?;
         if text.len() > BYTES_MAX || !text.bytes().all(is_plain) || rest.starts_with('/') {
-            return Err(Unusable::NoAddress);
+            return Err(UnusableRealm::NoAddress);
         }
         if !["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()) {
-            return Err(Unusable::Scheme);
+            return Err(UnusableRealm::Scheme);
         }
-        let url: Url = text.parse().map_err(|_error| Unusable::NoAddress)?;
+        let url: Url = text.parse().map_err(|_error| UnusableRealm::NoAddress)?;
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         if authority.contains('@') {
-            return Err(Unusable::Userinfo);
+            return Err(UnusableRealm::Userinfo);
         }
         if url.fragment().is_some() {
-            return Err(Unusable::Fragment);
+            return Err(UnusableRealm::Fragment);
         }
         Ok(Self(url))
     }
@@ -87,14 +87,14 @@ impl Realm {
     }
 
     /// Whether an endpoint may send us there, with or without a login.
-    pub(super) fn admitted(&self, base: &Url, guard: &Guard) -> Result<(), Unusable> {
+    pub(super) fn admitted(&self, base: &Url, guard: &AddressGuard) -> Result<(), UnusableRealm> {
         if base.scheme() == "https" && self.0.scheme() != "https" {
-            return Err(Unusable::Downgrade);
+            return Err(UnusableRealm::Downgrade);
         }
         match self.0.host_str() {
             Some(host) if guard.admits_literal(host) => Ok(()),
-            Some(_) => Err(Unusable::Address),
-            None => Err(Unusable::NoAddress),
+            Some(_) => Err(UnusableRealm::Address),
+            None => Err(UnusableRealm::NoAddress),
         }
     }
 
@@ -128,16 +128,16 @@ mod tests {
     use super::*;
     use crate::upstream::{
         NamedBy,
-        address::{Bounds, Reach},
+        address::{GuardPolicy, NetworkZone},
     };
 
     /// Whether an endpoint's realm may be asked at all, and whether with our login.
-    fn judge(base: &str, realm: &str, listed: &[&str]) -> Result<bool, Unusable> {
+    fn judge(base: &str, realm: &str, listed: &[&str]) -> Result<bool, UnusableRealm> {
         let base: Url = base.parse().unwrap();
         let listed: Vec<_> = listed.iter().map(|host| (*host).to_owned()).collect();
-        let guard = Guard::new(Bounds {
+        let guard = AddressGuard::new(GuardPolicy {
             own: vec![base.host_str().unwrap().to_owned()],
-            least: Reach::Public,
+            least: NetworkZone::Public,
             named_by: NamedBy::Configuration,
             listed: listed.clone(),
             proxies: Vec::new(),
@@ -156,51 +156,84 @@ mod tests {
             ("https://evilexample.com/token", Ok(false)),
             ("https://com/token", Ok(false)),
             ("https://example.co.uk/token", Ok(false)),
-            ("https://\u{435}xample.com/token", Err(Unusable::NoAddress)),
+            (
+                "https://\u{435}xample.com/token",
+                Err(UnusableRealm::NoAddress),
+            ),
             ("https://xn--xample-2of.com/token", Ok(false)),
             ("https://8.8.8.8/token", Ok(false)),
             (
                 "http://registry.example.com/token",
-                Err(Unusable::Downgrade),
+                Err(UnusableRealm::Downgrade),
             ),
-            ("http://evil.example.net/token", Err(Unusable::Downgrade)),
+            (
+                "http://evil.example.net/token",
+                Err(UnusableRealm::Downgrade),
+            ),
             (
                 "https://user:pw@registry.example.com/",
-                Err(Unusable::Userinfo),
+                Err(UnusableRealm::Userinfo),
             ),
             (
                 "https://registry.example.com@evil.net/",
-                Err(Unusable::Userinfo),
+                Err(UnusableRealm::Userinfo),
             ),
-            ("https://@registry.example.com/", Err(Unusable::Userinfo)),
-            ("https://registry.example.com/#x", Err(Unusable::Fragment)),
-            ("https://127.0.0.1/token", Err(Unusable::Address)),
-            ("https://2130706433/token", Err(Unusable::Address)),
-            ("https://0x7f.1/token", Err(Unusable::Address)),
-            ("https://[::1]/token", Err(Unusable::Address)),
-            ("https://[::ffff:169.254.169.254]/", Err(Unusable::Address)),
-            ("https://169.254.169.254/latest", Err(Unusable::Address)),
-            ("https://10.0.0.1/token", Err(Unusable::Address)),
-            ("file:///etc/passwd", Err(Unusable::NoAddress)),
-            ("ftp://registry.example.com/", Err(Unusable::Scheme)),
-            ("unix:/run/x", Err(Unusable::NoAddress)),
-            ("/token", Err(Unusable::NoAddress)),
-            ("//registry.example.com/token", Err(Unusable::NoAddress)),
-            ("https:/registry.example.com", Err(Unusable::NoAddress)),
-            ("https:///registry.example.com", Err(Unusable::NoAddress)),
-            ("https:\\\\registry.example.com", Err(Unusable::NoAddress)),
+            (
+                "https://@registry.example.com/",
+                Err(UnusableRealm::Userinfo),
+            ),
+            (
+                "https://registry.example.com/#x",
+                Err(UnusableRealm::Fragment),
+            ),
+            ("https://127.0.0.1/token", Err(UnusableRealm::Address)),
+            ("https://2130706433/token", Err(UnusableRealm::Address)),
+            ("https://0x7f.1/token", Err(UnusableRealm::Address)),
+            ("https://[::1]/token", Err(UnusableRealm::Address)),
+            (
+                "https://[::ffff:169.254.169.254]/",
+                Err(UnusableRealm::Address),
+            ),
+            (
+                "https://169.254.169.254/latest",
+                Err(UnusableRealm::Address),
+            ),
+            ("https://10.0.0.1/token", Err(UnusableRealm::Address)),
+            ("file:///etc/passwd", Err(UnusableRealm::NoAddress)),
+            ("ftp://registry.example.com/", Err(UnusableRealm::Scheme)),
+            ("unix:/run/x", Err(UnusableRealm::NoAddress)),
+            ("/token", Err(UnusableRealm::NoAddress)),
+            (
+                "//registry.example.com/token",
+                Err(UnusableRealm::NoAddress),
+            ),
+            ("https:/registry.example.com", Err(UnusableRealm::NoAddress)),
+            (
+                "https:///registry.example.com",
+                Err(UnusableRealm::NoAddress),
+            ),
+            (
+                "https:\\\\registry.example.com",
+                Err(UnusableRealm::NoAddress),
+            ),
             (
                 "https://registry.example.com\\@evil.net/",
-                Err(Unusable::NoAddress),
+                Err(UnusableRealm::NoAddress),
             ),
-            (" https://registry.example.com/", Err(Unusable::NoAddress)),
-            ("https://registry.example.com/ x", Err(Unusable::NoAddress)),
+            (
+                " https://registry.example.com/",
+                Err(UnusableRealm::NoAddress),
+            ),
+            (
+                "https://registry.example.com/ x",
+                Err(UnusableRealm::NoAddress),
+            ),
             (
                 "https://registry.example.com:99999/",
-                Err(Unusable::NoAddress),
+                Err(UnusableRealm::NoAddress),
             ),
-            ("https://", Err(Unusable::NoAddress)),
-            ("", Err(Unusable::NoAddress)),
+            ("https://", Err(UnusableRealm::NoAddress)),
+            ("", Err(UnusableRealm::NoAddress)),
         ];
         for (realm, want) in rows {
             assert_eq!(judge(base, realm, &[]), want, "{realm}");
@@ -313,11 +346,15 @@ mod tests {
         check("https://sso.else:8443/", "sso.else:443", Ok(false));
         check("https://a.sso.else/", "sso.else", Ok(false));
         check("https://10.0.0.1/", "10.0.0.1", Ok(true));
-        check("http://sso.else/", "sso.else", Err(Unusable::Downgrade));
+        check(
+            "http://sso.else/",
+            "sso.else",
+            Err(UnusableRealm::Downgrade),
+        );
         check(
             "https://169.254.169.254/",
             "169.254.169.254",
-            Err(Unusable::Address),
+            Err(UnusableRealm::Address),
         );
     }
 

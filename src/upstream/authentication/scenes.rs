@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Challenge, Lessons, SILENT_MAX};
+use super::{Challenge, KnownChallenges, SILENT_MAX};
 use crate::{
     oci::Reference,
     secret::Secret,
     upstream::{
-        Breach, Credential, Entry, Greeting, Keyring, Settings, Source, Upstream, UpstreamError,
+        Credential, CredentialSource, Keyring, KeyringEntry, PingOutcome, ProtocolViolation,
+        Settings, Upstream, UpstreamError,
         scene::{NAME, Scene, upstream, with, within},
     },
 };
@@ -32,9 +33,9 @@ fn password() -> Credential {
 
 fn given(credential: Credential) -> impl FnOnce(&mut Settings) {
     move |settings| {
-        settings.keyring = Keyring::new(vec![Entry {
+        settings.keyring = Keyring::new(vec![KeyringEntry {
             place: "test".parse().unwrap(),
-            source: Source::Given(credential),
+            source: CredentialSource::Given(credential),
         }]);
     }
 }
@@ -115,7 +116,7 @@ async fn q01_a_challenge_may_be_found_at_the_root_only() {
 
 #[tokio::test(start_paused = true)]
 async fn q01_a_silent_root_is_asked_again_after_a_while() {
-    let (lessons, nothing) = (Lessons::default(), Challenge::default());
+    let (lessons, nothing) = (KnownChallenges::default(), Challenge::default());
     let began = Instant::now();
     assert!(lessons.may_ping(began));
     lessons.pinged(&nothing, began);
@@ -278,11 +279,11 @@ async fn greetings_say_who_we_are() {
     open.on("GET /v2/", OK, b"");
     assert_eq!(
         logged_in(&open).greet(None, soon()).await.unwrap(),
-        Greeting::Open
+        PingOutcome::Open
     );
     let basic = Scene::new().await;
     basic.on("GET /v2/", BASIC, b"").on("GET /v2/", OK, b"");
-    let user = Greeting::As("user".into());
+    let user = PingOutcome::As("user".into());
     assert_eq!(
         logged_in(&basic).greet(Some(&name), soon()).await.unwrap(),
         user
@@ -309,6 +310,6 @@ async fn greetings_say_who_we_are() {
     hub.on("GET /token?service=s", OK, br#"{"token":"t"}"#);
     assert_eq!(
         anonymous(&hub).greet(None, soon()).await.unwrap(),
-        Greeting::Anonymous
+        PingOutcome::Anonymous
     );
 }

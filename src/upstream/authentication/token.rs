@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::{secret::Secret, upstream::Breach};
+use crate::{secret::Secret, upstream::ProtocolViolation};
 
 /// Most bytes of an answer.
 pub(super) const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -18,7 +18,7 @@ const LIFE_MIN: Duration = Duration::from_secs(10);
 const LIFE_MAX: Duration = Duration::from_hours(1);
 
 /// A token, ready to be sent. By our own clock only: a service's may be wrong.
-pub(in crate::upstream) struct Token {
+pub(in crate::upstream) struct BearerToken {
     header: HeaderValue,
     /// When it was asked for.
     pub(super) born: Instant,
@@ -27,7 +27,7 @@ pub(in crate::upstream) struct Token {
 
 /// How far a token's life has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Age {
+pub(super) enum TokenAge {
     /// Good.
     Good,
     /// Good, but the next one should be fetched.
@@ -38,14 +38,14 @@ pub(super) enum Age {
 
 /// An answer that may be used.
 #[derive(Debug)]
-pub(super) struct Issued {
-    pub(super) token: Token,
+pub(super) struct IssuedToken {
+    pub(super) token: BearerToken,
     /// The refresh token that replaces the one that was sent.
     pub(super) refresh: Option<Secret>,
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct TokenResponse {
     token: Option<String>,
     access_token: Option<String>,
     expires_in: Option<Value>,
@@ -53,15 +53,15 @@ struct Answer {
 }
 
 /// Reads the answer to a request that was sent at `born`.
-pub(super) fn read(body: &[u8], born: Instant) -> Result<Issued, Breach> {
-    let answer: Answer = serde_json::from_slice(body)
-        .map_err(|_error| Breach::Token("its answer is not the JSON of a token"))?;
+pub(super) fn read(body: &[u8], born: Instant) -> Result<IssuedToken, ProtocolViolation> {
+    let answer: TokenResponse = serde_json::from_slice(body)
+        .map_err(|_error| ProtocolViolation::Token("its answer is not the JSON of a token"))?;
     let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
     let text = filled(answer.token).or_else(|| filled(answer.access_token));
-    let text = text.ok_or(Breach::Token("its answer holds no token"))?;
-    let header = header(&text).ok_or(Breach::Token("its token cannot be sent"))?;
-    Ok(Issued {
-        token: Token {
+    let text = text.ok_or(ProtocolViolation::Token("its answer holds no token"))?;
+    let header = header(&text).ok_or(ProtocolViolation::Token("its token cannot be sent"))?;
+    Ok(IssuedToken {
+        token: BearerToken {
             header,
             born,
             life: answer.expires_in.as_ref().map_or(LIFE, life),
@@ -96,23 +96,23 @@ fn life(seconds: &Value) -> Duration {
     }
 }
 
-impl Token {
+impl BearerToken {
     /// The value of `Authorization`.
     pub(super) fn header(&self) -> &HeaderValue {
         &self.header
     }
 
     /// How far its life has come; renewed when four fifths are over.
-    pub(super) fn age(&self, now: Instant) -> Age {
+    pub(super) fn age(&self, now: Instant) -> TokenAge {
         match now.saturating_duration_since(self.born) {
-            past if past >= self.life => Age::Over,
-            past if past >= self.life / 5 * 4 => Age::Due,
-            _ => Age::Good,
+            past if past >= self.life => TokenAge::Over,
+            past if past >= self.life / 5 * 4 => TokenAge::Due,
+            _ => TokenAge::Good,
         }
     }
 }
 
-impl fmt::Debug for Token {
+impl fmt::Debug for BearerToken {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Token").finish_non_exhaustive()
     }
@@ -122,7 +122,7 @@ impl fmt::Debug for Token {
 mod tests {
     use super::*;
 
-    fn answer(body: &str) -> Result<(String, u64), Breach> {
+    fn answer(body: &str) -> Result<(String, u64), ProtocolViolation> {
         read(body.as_bytes(), Instant::now()).map(|issued| {
             let header = issued.token.header.to_str().unwrap();
             (header.to_owned(), issued.token.life.as_secs())
@@ -180,7 +180,10 @@ mod tests {
             r#"{"token":"a","token":"b"}"#,
         ];
         for body in bad {
-            assert!(matches!(answer(body), Err(Breach::Token(_))), "{body}");
+            assert!(
+                matches!(answer(body), Err(ProtocolViolation::Token(_))),
+                "{body}"
+            );
         }
     }
 
@@ -200,11 +203,11 @@ mod tests {
             .unwrap()
             .token;
         let rows = [
-            (0, Age::Good),
-            (79, Age::Good),
-            (80, Age::Due),
-            (99, Age::Due),
-            (100, Age::Over),
+            (0, TokenAge::Good),
+            (79, TokenAge::Good),
+            (80, TokenAge::Due),
+            (99, TokenAge::Due),
+            (100, TokenAge::Over),
         ];
         for (seconds, age) in rows {
             assert_eq!(

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     TokenKey,
-    token::{Age, Token},
+    token::{BearerToken, TokenAge},
 };
 use crate::{secret::Secret, upstream::UpstreamError};
 
@@ -27,40 +27,40 @@ const LATELY: Duration = Duration::from_secs(30);
 /// All tokens of one upstream. Nobody else's can be found here: the upstream owns it.
 #[derive(Debug)]
 pub(in crate::upstream) struct Tokens {
-    slots: Cache<TokenKey, Arc<Slot>>,
+    slots: Cache<TokenKey, Arc<TokenSlot>>,
     /// The successors of configured refresh tokens.
     refreshed: Cache<TokenKey, Secret>,
 }
 
 /// The place of one token.
 #[derive(Debug, Default)]
-struct Slot {
-    state: Mutex<State>,
+struct TokenSlot {
+    state: Mutex<TokenSlotState>,
     /// Held by whoever fetches.
     fetching: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    token: Option<Arc<Token>>,
-    failure: Option<Remembered>,
+struct TokenSlotState {
+    token: Option<Arc<BearerToken>>,
+    failure: Option<RecentFailure>,
     /// How many 429 in a row did not say for how long.
     unsaid: u32,
 }
 
 /// A failure, for all who come before it is tried again.
 #[derive(Debug)]
-struct Remembered {
+struct RecentFailure {
     until: Instant,
     error: UpstreamError,
 }
 
 /// What there is for someone who comes now.
-enum Found {
+enum TokenLookup {
     /// A token.
-    Good(Arc<Token>),
+    Good(Arc<BearerToken>),
     /// A token; whoever gets round to it fetches the next one.
-    Due(Arc<Token>),
+    Due(Arc<BearerToken>),
     /// Nothing that will do.
     Missing,
     /// The failure of a fetch just now.
@@ -83,28 +83,28 @@ impl Tokens {
         &self,
         key: &TokenKey,
         fetch: impl FnOnce() -> F,
-    ) -> Result<Arc<Token>, UpstreamError>
+    ) -> Result<Arc<BearerToken>, UpstreamError>
     where
-        F: Future<Output = Result<Token, UpstreamError>>,
+        F: Future<Output = Result<BearerToken, UpstreamError>>,
     {
         let slot = self.slots.get_with_by_ref(key, Arc::default);
         let guard = match slot.look() {
-            Found::Good(token) => return Ok(token),
-            Found::Failed(error) => return Err(error),
-            Found::Due(token) => match slot.fetching.try_lock() {
+            TokenLookup::Good(token) => return Ok(token),
+            TokenLookup::Failed(error) => return Err(error),
+            TokenLookup::Due(token) => match slot.fetching.try_lock() {
                 Ok(guard) => guard,
                 Err(_busy) => return Ok(token),
             },
-            Found::Missing => match slot.turn().await {
+            TokenLookup::Missing => match slot.turn().await {
                 Ok(guard) => guard,
                 Err(settled) => return settled,
             },
         };
         // Another may have fetched while we waited.
         match slot.look() {
-            Found::Good(token) => return Ok(token),
-            Found::Failed(error) => return Err(error),
-            Found::Due(_) | Found::Missing => {}
+            TokenLookup::Good(token) => return Ok(token),
+            TokenLookup::Failed(error) => return Err(error),
+            TokenLookup::Due(_) | TokenLookup::Missing => {}
         }
         let settled = slot.settle(fetch().await);
         drop(guard);
@@ -112,7 +112,7 @@ impl Tokens {
     }
 
     /// Upstream refused this token; another one in its place is left alone.
-    pub(super) fn forget(&self, key: &TokenKey, token: &Arc<Token>) {
+    pub(super) fn forget(&self, key: &TokenKey, token: &Arc<BearerToken>) {
         if let Some(slot) = self.slots.get(key) {
             let mut state = slot.state.lock();
             if state
@@ -153,12 +153,12 @@ fn scopeless(key: &TokenKey) -> TokenKey {
     }
 }
 
-impl Slot {
+impl TokenSlot {
     /// The turn to fetch. Where a fetch failed lately, nobody waits for long behind the next one,
     /// which may be as slow: what there is then is what the failed one left.
     async fn turn(
         &self,
-    ) -> Result<tokio::sync::MutexGuard<'_, ()>, Result<Arc<Token>, UpstreamError>> {
+    ) -> Result<tokio::sync::MutexGuard<'_, ()>, Result<Arc<BearerToken>, UpstreamError>> {
         loop {
             if self.left_lately().is_none() {
                 return Ok(self.fetching.lock().await);
@@ -173,40 +173,43 @@ impl Slot {
     }
 
     /// What a failed fetch left, if it was the last one and is not long ago.
-    fn left_lately(&self) -> Option<Result<Arc<Token>, UpstreamError>> {
+    fn left_lately(&self) -> Option<Result<Arc<BearerToken>, UpstreamError>> {
         let state = self.state.lock();
         let failure = state.failure.as_ref()?;
         let is_late = Instant::now().saturating_duration_since(failure.until) < LATELY;
         is_late.then(|| state.token.clone().ok_or_else(|| failure.error.clone()))
     }
 
-    fn look(&self) -> Found {
+    fn look(&self) -> TokenLookup {
         let now = Instant::now();
         let state = self.state.lock();
         let failure = state.failure.as_ref();
         let failure = failure.filter(|failure| now < failure.until);
         match (&state.token, failure) {
-            (None, None) => Found::Missing,
-            (None, Some(failure)) => Found::Failed(failure.error.clone()),
+            (None, None) => TokenLookup::Missing,
+            (None, Some(failure)) => TokenLookup::Failed(failure.error.clone()),
             // While the service fails, an old token is used for as long as upstream takes it.
-            (Some(token), Some(_)) => Found::Good(Arc::clone(token)),
+            (Some(token), Some(_)) => TokenLookup::Good(Arc::clone(token)),
             (Some(token), None) => match token.age(now) {
-                Age::Good => Found::Good(Arc::clone(token)),
-                Age::Due => Found::Due(Arc::clone(token)),
-                Age::Over => Found::Missing,
+                TokenAge::Good => TokenLookup::Good(Arc::clone(token)),
+                TokenAge::Due => TokenLookup::Due(Arc::clone(token)),
+                TokenAge::Over => TokenLookup::Missing,
             },
         }
     }
 
     /// Keeps what a fetch brought.
-    fn settle(&self, outcome: Result<Token, UpstreamError>) -> Result<Arc<Token>, UpstreamError> {
+    fn settle(
+        &self,
+        outcome: Result<BearerToken, UpstreamError>,
+    ) -> Result<Arc<BearerToken>, UpstreamError> {
         let mut state = self.state.lock();
         let error = match outcome {
             Ok(token) => {
                 let token = Arc::new(token);
-                *state = State {
+                *state = TokenSlotState {
                     token: Some(Arc::clone(&token)),
-                    ..State::default()
+                    ..TokenSlotState::default()
                 };
                 return Ok(token);
             }
@@ -220,7 +223,7 @@ impl Slot {
             }),
             _ => FAILED,
         };
-        state.failure = Some(Remembered {
+        state.failure = Some(RecentFailure {
             until: Instant::now() + wait,
             error: error.clone(),
         });
@@ -239,7 +242,7 @@ mod tests {
 
     use super::*;
     use crate::upstream::{
-        Breach,
+        ProtocolViolation,
         authentication::{realm::Realm, token},
     };
 
@@ -259,7 +262,7 @@ mod tests {
     struct Service(AtomicUsize);
 
     impl Service {
-        async fn give(&self) -> Result<Token, UpstreamError> {
+        async fn give(&self) -> Result<BearerToken, UpstreamError> {
             let born = Instant::now();
             self.0.fetch_add(1, Ordering::Relaxed);
             tokio::task::yield_now().await;
@@ -267,7 +270,10 @@ mod tests {
             Ok(issued.unwrap().token)
         }
 
-        async fn throttle(&self, retry_after: Option<Duration>) -> Result<Token, UpstreamError> {
+        async fn throttle(
+            &self,
+            retry_after: Option<Duration>,
+        ) -> Result<BearerToken, UpstreamError> {
             self.0.fetch_add(1, Ordering::Relaxed);
             tokio::task::yield_now().await;
             let endpoint = "https://a".into();
@@ -387,7 +393,7 @@ mod tests {
         let endpoint: Arc<str> = "https://a".into();
         let old = tokens.get(&key("a"), || service.give()).await.unwrap();
         advance(90 * SECOND).await;
-        let breach = Breach::Token("its answer is not the JSON of a token");
+        let breach = ProtocolViolation::Token("its answer is not the JSON of a token");
         let broken = UpstreamError::Breach {
             endpoint: Arc::clone(&endpoint),
             breach,

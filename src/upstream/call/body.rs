@@ -7,10 +7,10 @@ use http::{HeaderMap, StatusCode};
 use reqwest::Response;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{caller::Shared, concurrency::Place, exchange::detail, judge};
+use super::{caller::Caller, concurrency::ConcurrencyPermit, exchange::detail, judge};
 use crate::{
     telemetry::Metrics,
-    upstream::{Breach, UpstreamError},
+    upstream::{ProtocolViolation, UpstreamError},
 };
 
 /// What must arrive within the time that silence may last: less is a trickle and as good as none.
@@ -18,30 +18,30 @@ const PROGRESS_BYTES_MIN: usize = 16 * 1024;
 
 /// An answer. It holds its place among the upstream's requests until it is dropped.
 #[derive(Debug)]
-pub(in crate::upstream) struct Answer {
+pub(in crate::upstream) struct UpstreamResponse {
     response: Response,
     endpoint: Arc<str>,
-    _place: Place,
+    _place: ConcurrencyPermit,
     metrics: Arc<Metrics>,
     label: Arc<str>,
-    patience: Patience,
+    patience: StallTimer,
 }
 
 /// How much longer a body may take; only waiting for it counts.
 #[derive(Debug)]
-struct Patience {
+struct StallTimer {
     max: Duration,
     left: Duration,
     got: usize,
 }
 
-impl Answer {
+impl UpstreamResponse {
     /// Takes a response over, with the name of who gave it.
     pub(in crate::upstream) fn new(
         response: Response,
         endpoint: Arc<str>,
-        place: Place,
-        shared: &Shared,
+        place: ConcurrencyPermit,
+        shared: &Caller,
     ) -> Self {
         Self {
             response,
@@ -49,7 +49,7 @@ impl Answer {
             _place: place,
             metrics: Arc::clone(&shared.metrics),
             label: Arc::clone(&shared.settings.label),
-            patience: Patience::new(shared.settings.progress_max),
+            patience: StallTimer::new(shared.settings.progress_max),
         }
     }
 
@@ -62,7 +62,7 @@ impl Answer {
     }
 
     /// An answer that must not be used.
-    pub(in crate::upstream) fn breach(&self, breach: Breach) -> UpstreamError {
+    pub(in crate::upstream) fn breach(&self, breach: ProtocolViolation) -> UpstreamError {
         UpstreamError::Breach {
             endpoint: Arc::clone(&self.endpoint),
             breach,
@@ -105,7 +105,7 @@ impl Answer {
         deadline: Instant,
     ) -> Result<Bytes, UpstreamError> {
         let began = Instant::now();
-        let too_large = self.breach(Breach::TooLarge { bytes_max });
+        let too_large = self.breach(ProtocolViolation::TooLarge { bytes_max });
         let declared = judge::content_length(self.headers());
         if declared.is_some_and(|length| usize::try_from(length).is_ok_and(|n| n > bytes_max)) {
             return Err(too_large);
@@ -134,7 +134,7 @@ impl Answer {
     }
 }
 
-impl Patience {
+impl StallTimer {
     fn new(max: Duration) -> Self {
         Self {
             max,
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_trickle_is_no_progress() {
         let second = Duration::from_secs(1);
-        let mut patience = Patience::new(30 * second);
+        let mut patience = StallTimer::new(30 * second);
         for _ in 0..10 {
             patience.took(second, 1);
         }

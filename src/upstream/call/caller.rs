@@ -5,47 +5,47 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
-    body::Answer,
-    concurrency::{Place, Turns},
-    endpoint::{Station, Turn},
-    exchange::{Failure, Trail},
-    rate_limit::{Gate, jitter},
-    request::Request,
-    retry::{self, Reserve, SPREAD_MAX, Step, Tries, Trouble},
+    body::UpstreamResponse,
+    concurrency::{ConcurrencyLimit, ConcurrencyPermit},
+    endpoint::{CircuitPermit, Endpoint},
+    exchange::{AttemptFailure, ExchangeState},
+    rate_limit::{RateLimit, jitter},
+    request::UpstreamRequest,
+    retry::{self, RetryAlternatives, RetryCause, RetryDecision, RetryState, SPREAD_MAX},
 };
 use crate::{
-    telemetry::{Metrics, Standing},
+    telemetry::{Metrics, UpstreamHealth},
     upstream::{
-        Ask, BuildError, Helpers, Settings, UpstreamError,
-        address::Guard,
+        BuildError, CredentialHelpers, RequestContext, Settings, UpstreamError,
+        address::AddressGuard,
         authentication::Tokens,
-        client::{self, Clients},
+        client::{self, HttpClients},
     },
 };
 
 /// What all clones of an upstream share.
-pub(in crate::upstream) struct Shared {
+pub(in crate::upstream) struct Caller {
     pub(in crate::upstream) settings: Settings,
     /// Never empty.
-    pub(in crate::upstream) stations: Vec<Station>,
-    pub(in crate::upstream) clients: Clients,
-    pub(in crate::upstream) guard: Arc<Guard>,
-    pub(in crate::upstream) gate: Gate,
+    pub(in crate::upstream) stations: Vec<Endpoint>,
+    pub(in crate::upstream) clients: HttpClients,
+    pub(in crate::upstream) guard: Arc<AddressGuard>,
+    pub(in crate::upstream) gate: RateLimit,
     pub(in crate::upstream) tokens: Tokens,
-    pub(in crate::upstream) helpers: Helpers,
-    turns: Turns,
+    pub(in crate::upstream) helpers: CredentialHelpers,
+    turns: ConcurrencyLimit,
     pub(in crate::upstream) metrics: Arc<Metrics>,
 }
 
 /// Why an endpoint was left.
-enum Left {
+enum EndpointFailure {
     /// For the next one.
     ForNext(UpstreamError),
     /// For good.
     ForGood(UpstreamError),
 }
 
-impl Shared {
+impl Caller {
     /// Prepares connections; contacts nothing.
     pub(in crate::upstream) fn new(
         settings: Settings,
@@ -55,16 +55,16 @@ impl Shared {
         if built.stations.is_empty() {
             return Err(BuildError::NoEndpoint);
         }
-        metrics.upstream_up(&settings.label, Standing::Asked);
+        metrics.upstream_up(&settings.label, UpstreamHealth::Asked);
         Ok(Self {
-            turns: Turns::new(settings.concurrent_max),
+            turns: ConcurrencyLimit::new(settings.concurrent_max),
             settings,
             stations: built.stations,
             clients: built.clients,
             guard: built.guard,
-            gate: Gate::default(),
+            gate: RateLimit::default(),
             tokens: Tokens::default(),
-            helpers: Helpers::default(),
+            helpers: CredentialHelpers::default(),
             metrics,
         })
     }
@@ -74,16 +74,16 @@ impl Shared {
         clippy::indexing_slicing,
         reason = "`new` refuses an upstream without endpoints"
     )]
-    pub(in crate::upstream) fn first(&self) -> &Station {
+    pub(in crate::upstream) fn first(&self) -> &Endpoint {
         &self.stations[0]
     }
 
     /// Asks the endpoints in order until one answers with a body that may be used.
     pub(in crate::upstream) async fn call(
         &self,
-        ask: &Ask<'_>,
-        request: &Request,
-    ) -> Result<Answer, UpstreamError> {
+        ask: &RequestContext<'_>,
+        request: &UpstreamRequest,
+    ) -> Result<UpstreamResponse, UpstreamError> {
         let mut last = None;
         let mut rest = self.stations.as_slice();
         while let Some((station, others)) = rest.split_first() {
@@ -93,11 +93,11 @@ impl Shared {
                 continue;
             };
             let reserve = match turn.probe {
-                _ if others.iter().any(|other| other.is_askable(now)) => Reserve::Another,
-                true => Reserve::Nothing,
-                false => Reserve::Tries,
+                _ if others.iter().any(|other| other.is_askable(now)) => RetryAlternatives::Another,
+                true => RetryAlternatives::Nothing,
+                false => RetryAlternatives::Tries,
             };
-            let tries = Tries {
+            let tries = RetryState {
                 kind: request.kind,
                 reserve,
                 again: 0,
@@ -105,8 +105,8 @@ impl Shared {
             };
             match self.ask_one(station, &turn, (ask, request), tries).await {
                 Ok(answer) => return Ok(answer),
-                Err(Left::ForGood(error)) => return Err(error),
-                Err(Left::ForNext(error)) => last = Some(error),
+                Err(EndpointFailure::ForGood(error)) => return Err(error),
+                Err(EndpointFailure::ForNext(error)) => last = Some(error),
             }
         }
         Err(last.unwrap_or_else(|| self.first().left_alone()))
@@ -115,31 +115,31 @@ impl Shared {
     /// All tries of one endpoint.
     async fn ask_one(
         &self,
-        station: &Station,
-        turn: &Turn<'_>,
-        question: (&Ask<'_>, &Request),
-        mut tries: Tries,
-    ) -> Result<Answer, Left> {
+        station: &Endpoint,
+        turn: &CircuitPermit<'_>,
+        question: (&RequestContext<'_>, &UpstreamRequest),
+        mut tries: RetryState,
+    ) -> Result<UpstreamResponse, EndpointFailure> {
         loop {
             let failure = match self.attempt(station, turn, question, tries).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
             let Some(trouble) = failure.trouble else {
-                return Err(Left::ForGood(failure.error));
+                return Err(EndpointFailure::ForGood(failure.error));
             };
             let step = retry::next(trouble, tries, jitter(SPREAD_MAX));
             match step {
-                Step::AtOnce => tries.dropped = true,
-                Step::After(pause) if Instant::now() + pause < question.1.deadline => {
+                RetryDecision::AtOnce => tries.dropped = true,
+                RetryDecision::After(pause) if Instant::now() + pause < question.1.deadline => {
                     tries.again += 1;
                     sleep(pause).await;
                 }
-                Step::After(_) | Step::Next | Step::End => {
+                RetryDecision::After(_) | RetryDecision::Next | RetryDecision::End => {
                     self.leave(turn, trouble);
                     return Err(match step {
-                        Step::Next => Left::ForNext(failure.error),
-                        _ => Left::ForGood(failure.error),
+                        RetryDecision::Next => EndpointFailure::ForNext(failure.error),
+                        _ => EndpointFailure::ForGood(failure.error),
                     });
                 }
             }
@@ -149,27 +149,27 @@ impl Shared {
     /// One try, from the gate to the head of an answer.
     async fn attempt(
         &self,
-        station: &Station,
-        turn: &Turn<'_>,
-        (ask, request): (&Ask<'_>, &Request),
-        tries: Tries,
-    ) -> Result<Answer, Failure> {
+        station: &Endpoint,
+        turn: &CircuitPermit<'_>,
+        (ask, request): (&RequestContext<'_>, &UpstreamRequest),
+        tries: RetryState,
+    ) -> Result<UpstreamResponse, AttemptFailure> {
         let place = self.take_place(station, turn, request).await?;
         let began = Instant::now();
         let left = request.deadline.saturating_duration_since(began);
         let until = began + retry::share(left, tries.reserve);
-        let mut trail = Trail::new(request.url(&station.base, ask, &self.settings));
+        let mut trail = ExchangeState::new(request.url(&station.base, ask, &self.settings));
         let exchange = self.exchange(station, request, &mut trail);
         let Ok(outcome) = timeout_at(until, Box::pin(exchange)).await else {
             self.count(request, "timed_out");
             let waited = until.duration_since(began);
             // Nobody is to blame for what was asked too late.
             let trouble = if waited < self.settings.connect_max {
-                Trouble::Skipped
+                RetryCause::Skipped
             } else {
-                trail.blame(Trouble::TimedOut)
+                trail.blame(RetryCause::TimedOut)
             };
-            return Err(Failure {
+            return Err(AttemptFailure {
                 error: UpstreamError::TimedOut {
                     endpoint: trail.host(station),
                     waited,
@@ -177,43 +177,49 @@ impl Shared {
                 trouble: Some(trouble),
             });
         };
-        let blamed = |failure: &Failure| failure.trouble.is_some_and(Trouble::blames_endpoint);
+        let blamed =
+            |failure: &AttemptFailure| failure.trouble.is_some_and(RetryCause::blames_endpoint);
         if trail.answers > 0 && !outcome.as_ref().is_err_and(blamed) {
             turn.answered();
             self.metrics
-                .upstream_up(&self.settings.label, Standing::Asked);
+                .upstream_up(&self.settings.label, UpstreamHealth::Asked);
         }
         let response = outcome.inspect_err(|failure| self.note_refusal(&failure.error))?;
         self.gate.answered();
-        Ok(Answer::new(response, trail.host(station), place, self))
+        Ok(UpstreamResponse::new(
+            response,
+            trail.host(station),
+            place,
+            self,
+        ))
     }
 
     /// Waits for the gate and for a place among the running requests.
     async fn take_place(
         &self,
-        station: &Station,
-        turn: &Turn<'_>,
-        request: &Request,
-    ) -> Result<Place, Failure> {
+        station: &Endpoint,
+        turn: &CircuitPermit<'_>,
+        request: &UpstreamRequest,
+    ) -> Result<ConcurrencyPermit, AttemptFailure> {
         let came = Instant::now();
         loop {
             let passed = self.gate.pass(request.kind, request.deadline).await;
             passed.map_err(|wait| {
-                Failure::last(UpstreamError::Throttled {
+                AttemptFailure::last(UpstreamError::Throttled {
                     endpoint: Arc::clone(&station.label),
                     retry_after: Some(wait),
                 })
             })?;
             let Some(place) = self.turns.take(request.kind, request.deadline).await else {
-                return Err(Failure::last(UpstreamError::TimedOut {
+                return Err(AttemptFailure::last(UpstreamError::TimedOut {
                     endpoint: Arc::clone(&station.label),
                     waited: came.elapsed(),
                 }));
             };
             if !turn.probe && station.is_resting() {
-                return Err(Failure {
+                return Err(AttemptFailure {
                     error: station.left_alone(),
-                    trouble: Some(Trouble::Skipped),
+                    trouble: Some(RetryCause::Skipped),
                 });
             }
             // Someone may have been told 429 while we waited for the place.
@@ -231,14 +237,14 @@ impl Shared {
     }
 
     /// Notes a failure on the way out.
-    fn leave(&self, turn: &Turn<'_>, trouble: Trouble) {
+    fn leave(&self, turn: &CircuitPermit<'_>, trouble: RetryCause) {
         if trouble.blames_endpoint() {
             turn.gave_up();
-            let rests = self.stations.iter().all(Station::is_resting);
+            let rests = self.stations.iter().all(Endpoint::is_resting);
             let standing = if rests {
-                Standing::LeftAlone
+                UpstreamHealth::LeftAlone
             } else {
-                Standing::Asked
+                UpstreamHealth::Asked
             };
             self.metrics.upstream_up(&self.settings.label, standing);
         }
@@ -251,7 +257,7 @@ mod tests {
 
     use super::*;
     use crate::upstream::{
-        Endpoint,
+        EndpointAddress,
         scene::{NAME, Scene, upstream, with, within},
     };
 
@@ -264,9 +270,9 @@ mod tests {
     }
 
     /// An address where nobody listens.
-    async fn nobody() -> Endpoint {
+    async fn nobody() -> EndpointAddress {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Endpoint::Url(format!("http://{}", listener.local_addr().unwrap()))
+        EndpointAddress::Url(format!("http://{}", listener.local_addr().unwrap()))
     }
 
     #[tokio::test]
@@ -401,7 +407,7 @@ mod tests {
     async fn plain_words_never_answer_https() {
         let scene = Scene::new().await;
         let url = format!("https://{}", scene.address);
-        let upstream = upstream(vec![Endpoint::Url(url)], |settings| {
+        let upstream = upstream(vec![EndpointAddress::Url(url)], |settings| {
             settings.connect_max = Duration::from_millis(100);
         });
         let error = with(async |ask| upstream.manifest_head(&ask, &tag()).await).await;
@@ -420,7 +426,7 @@ mod tests {
         scene.listen(&path_of);
         scene.on(&path(), "HTTP/1.1 307 R\nlocation: /there", b"");
         scene.on("HEAD /there", "HTTP/1.1 200 K", b"");
-        let upstream = upstream(vec![Endpoint::Unix(path_of.clone())], |_| {});
+        let upstream = upstream(vec![EndpointAddress::Unix(path_of.clone())], |_| {});
         let found = with(async |ask| upstream.manifest_head(&ask, &tag()).await).await;
         assert!(found.unwrap().is_none());
         assert_eq!(upstream.authority(), path_of.display().to_string());

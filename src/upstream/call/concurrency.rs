@@ -7,24 +7,24 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::request::Kind;
+use super::request::RequestKind;
 
 /// Places for requests. Blobs never take the last quarter: they hold theirs for minutes, and a
 /// manifest must not wait behind them.
 #[derive(Debug)]
-pub(in crate::upstream) struct Turns {
+pub(in crate::upstream) struct ConcurrencyLimit {
     all: Arc<Semaphore>,
     blobs: Arc<Semaphore>,
 }
 
 /// A place, held until the body has been read.
 #[derive(Debug)]
-pub(in crate::upstream) struct Place {
+pub(in crate::upstream) struct ConcurrencyPermit {
     _all: OwnedSemaphorePermit,
     _blob: Option<OwnedSemaphorePermit>,
 }
 
-impl Turns {
+impl ConcurrencyLimit {
     /// So many places.
     pub(in crate::upstream) fn new(concurrent_max: usize) -> Self {
         let all = concurrent_max.clamp(1, Semaphore::MAX_PERMITS);
@@ -35,7 +35,11 @@ impl Turns {
     }
 
     /// Waits for a place; none when the deadline passed.
-    pub(in crate::upstream) async fn take(&self, kind: Kind, deadline: Instant) -> Option<Place> {
+    pub(in crate::upstream) async fn take(
+        &self,
+        kind: RequestKind,
+        deadline: Instant,
+    ) -> Option<ConcurrencyPermit> {
         let take = async {
             // A blob's own place first: it must not hold one of everybody's while it waits.
             let blob = if kind.is_patient() {
@@ -44,7 +48,7 @@ impl Turns {
                 None
             };
             let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
-            Some(Place {
+            Some(ConcurrencyPermit {
                 _all: all,
                 _blob: blob,
             })
@@ -61,17 +65,22 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn blobs_leave_places_for_manifests() {
-        let turns = Turns::new(4);
+        let turns = ConcurrencyLimit::new(4);
         let soon = || Instant::now() + Duration::from_secs(1);
         let mut held = Vec::new();
         for _ in 0..3 {
-            held.push(turns.take(Kind::Blob, soon()).await.unwrap());
+            held.push(turns.take(RequestKind::Blob, soon()).await.unwrap());
         }
-        assert!(turns.take(Kind::Blob, soon()).await.is_none());
-        held.push(turns.take(Kind::Tags, soon()).await.unwrap());
-        assert!(turns.take(Kind::Tags, soon()).await.is_none());
+        assert!(turns.take(RequestKind::Blob, soon()).await.is_none());
+        held.push(turns.take(RequestKind::Tags, soon()).await.unwrap());
+        assert!(turns.take(RequestKind::Tags, soon()).await.is_none());
         held.clear();
-        assert!(turns.take(Kind::Blob, soon()).await.is_some());
-        assert!(Turns::new(0).take(Kind::Blob, soon()).await.is_some());
+        assert!(turns.take(RequestKind::Blob, soon()).await.is_some());
+        assert!(
+            ConcurrencyLimit::new(0)
+                .take(RequestKind::Blob, soon())
+                .await
+                .is_some()
+        );
     }
 }

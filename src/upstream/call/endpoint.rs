@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use reqwest::{Client, Url};
 use tokio::time::Instant;
 
-use crate::upstream::{UpstreamError, authentication::Lessons};
+use crate::upstream::{UpstreamError, authentication::KnownChallenges};
 
 /// First and longest time that an endpoint is left alone.
 const REST_FIRST: Duration = Duration::from_secs(1);
@@ -14,7 +14,7 @@ const REST_MAX: Duration = Duration::from_secs(30);
 
 /// One address of an upstream, and what we learnt of it.
 #[derive(Debug)]
-pub(in crate::upstream) struct Station {
+pub(in crate::upstream) struct Endpoint {
     /// `SCHEME://HOST[:PORT]` or `unix:PATH`, for people.
     pub(in crate::upstream) label: Arc<str>,
     /// What requests are built on.
@@ -22,14 +22,14 @@ pub(in crate::upstream) struct Station {
     /// The client whose connections all lead to the endpoint's socket, if it is one.
     pub(in crate::upstream) socket: Option<Client>,
     /// How it wants us to log in.
-    pub(in crate::upstream) lessons: Lessons,
+    pub(in crate::upstream) lessons: KnownChallenges,
     /// Written by calls when they leave.
-    health: Mutex<Health>,
+    health: Mutex<CircuitBreaker>,
 }
 
 /// What calls found, and what follows from it.
 #[derive(Clone, Debug, Default)]
-pub(in crate::upstream) struct Health {
+pub(in crate::upstream) struct CircuitBreaker {
     /// Calls that gave up, in a row.
     failures: u32,
     rest_until: Option<Instant>,
@@ -40,7 +40,7 @@ pub(in crate::upstream) struct Health {
 
 /// Whether an endpoint may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::upstream) enum Offer {
+pub(in crate::upstream) enum CircuitState {
     /// By anyone.
     Open,
     /// By the first who comes; the others wait for what it finds.
@@ -52,21 +52,21 @@ pub(in crate::upstream) enum Offer {
 /// The right to ask an endpoint, and the duty to say how it went; dropped without a word, the next
 /// one may probe.
 #[derive(Debug)]
-pub(in crate::upstream) struct Turn<'a> {
-    station: &'a Station,
+pub(in crate::upstream) struct CircuitPermit<'a> {
+    station: &'a Endpoint,
     began: Instant,
     /// Whether this is the one request that a resting endpoint gets.
     pub(in crate::upstream) probe: bool,
 }
 
-impl Station {
+impl Endpoint {
     /// Nothing known yet.
     pub(in crate::upstream) fn new(label: String, base: Url, socket: Option<Client>) -> Self {
         Self {
             label: label.into(),
             base,
             socket,
-            lessons: Lessons::default(),
+            lessons: KnownChallenges::default(),
             health: Mutex::default(),
         }
     }
@@ -85,7 +85,7 @@ impl Station {
 
     /// Whether someone who comes now would get the right to ask it.
     pub(in crate::upstream) fn is_askable(&self, now: Instant) -> bool {
-        self.health.lock().offer(now) != Offer::Resting
+        self.health.lock().offer(now) != CircuitState::Resting
     }
 
     /// What is said while it is not asked.
@@ -97,19 +97,19 @@ impl Station {
     }
 
     /// Takes the right to ask it.
-    pub(in crate::upstream) fn claim(&self, now: Instant) -> Option<Turn<'_>> {
+    pub(in crate::upstream) fn claim(&self, now: Instant) -> Option<CircuitPermit<'_>> {
         let mut health = self.health.lock();
         let offer = health.offer(now);
-        health.probing |= offer == Offer::Probe;
-        (offer != Offer::Resting).then_some(Turn {
+        health.probing |= offer == CircuitState::Probe;
+        (offer != CircuitState::Resting).then_some(CircuitPermit {
             station: self,
             began: now,
-            probe: offer == Offer::Probe,
+            probe: offer == CircuitState::Probe,
         })
     }
 }
 
-impl Turn<'_> {
+impl CircuitPermit<'_> {
     /// It answered, whatever it said.
     pub(in crate::upstream) fn answered(&self) {
         self.station.health.lock().answered(Instant::now());
@@ -122,7 +122,7 @@ impl Turn<'_> {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for CircuitPermit<'_> {
     fn drop(&mut self) {
         if self.probe {
             self.station.health.lock().probing = false;
@@ -130,13 +130,13 @@ impl Drop for Turn<'_> {
     }
 }
 
-impl Health {
+impl CircuitBreaker {
     /// Whether the endpoint may be asked now.
-    pub(in crate::upstream) fn offer(&self, now: Instant) -> Offer {
+    pub(in crate::upstream) fn offer(&self, now: Instant) -> CircuitState {
         match self.rest_until {
-            None => Offer::Open,
-            Some(until) if now >= until && !self.probing => Offer::Probe,
-            Some(_) => Offer::Resting,
+            None => CircuitState::Open,
+            Some(until) if now >= until && !self.probing => CircuitState::Probe,
+            Some(_) => CircuitState::Resting,
         }
     }
 
@@ -172,9 +172,9 @@ fn rest(failures: u32) -> Duration {
 mod tests {
     use super::*;
 
-    fn station() -> Station {
+    fn station() -> Endpoint {
         let base = "http://127.0.0.1:1".parse().unwrap();
-        Station::new("http://127.0.0.1:1".into(), base, None)
+        Endpoint::new("http://127.0.0.1:1".into(), base, None)
     }
 
     #[test]

@@ -7,29 +7,29 @@ use reqwest::{Response, Url};
 use tokio::time::Instant;
 
 use super::{
-    caller::Shared,
-    endpoint::Station,
-    judge::{self, Giver, Verdict},
-    request::Request,
-    retry::Trouble,
+    caller::Caller,
+    endpoint::Endpoint,
+    judge::{self, Responder, Verdict},
+    request::UpstreamRequest,
+    retry::RetryCause,
     retry_after,
 };
 use crate::upstream::{
-    Breach, UpstreamError,
-    address::{Forbidden, Guard},
-    authentication::{Authorization, Challenge, Visit},
-    proxy::Passed,
+    ProtocolViolation, UpstreamError,
+    address::{AddressGuard, ForbiddenAddress},
+    authentication::{AuthState, Authorization, Challenge},
+    proxy::ProxyHop,
     redirect, tls,
 };
 
 /// A try that failed; without trouble it is the last one.
-pub(in crate::upstream) struct Failure {
+pub(in crate::upstream) struct AttemptFailure {
     pub(in crate::upstream) error: UpstreamError,
-    pub(in crate::upstream) trouble: Option<Trouble>,
+    pub(in crate::upstream) trouble: Option<RetryCause>,
 }
 
 /// How far the redirects of one try have led.
-pub(in crate::upstream) struct Trail {
+pub(in crate::upstream) struct ExchangeState {
     url: Url,
     /// Whether another origin was ever on it; from then on no login is sent, not even back home.
     crossed: bool,
@@ -39,21 +39,21 @@ pub(in crate::upstream) struct Trail {
     /// Who else is being waited for: a token service, or a program that has our login.
     pub(in crate::upstream) beside: Option<Arc<str>>,
     /// How we log in at the endpoint.
-    pub(in crate::upstream) visit: Visit,
+    pub(in crate::upstream) visit: AuthState,
 }
 
-impl Shared {
+impl Caller {
     /// Sends, logs in as the endpoint asks for it, and follows redirects.
     pub(in crate::upstream) async fn exchange(
         &self,
-        station: &Station,
-        request: &Request,
-        trail: &mut Trail,
-    ) -> Result<Response, Failure> {
+        station: &Endpoint,
+        request: &UpstreamRequest,
+        trail: &mut ExchangeState,
+    ) -> Result<Response, AttemptFailure> {
         loop {
             trail.visit.sent = match trail.giver() {
-                Giver::Beyond => Authorization::None,
-                Giver::Endpoint => Box::pin(self.log_in(station, request, trail)).await?,
+                Responder::Beyond => Authorization::None,
+                Responder::Endpoint => Box::pin(self.log_in(station, request, trail)).await?,
             };
             let response = self.send(station, request, trail).await?;
             let verdict = trail.judge(&response, request);
@@ -70,7 +70,7 @@ impl Shared {
                     let location = location.map(http::HeaderValue::as_bytes);
                     trail
                         .follow(station, location, &self.guard)
-                        .map_err(|breach| Failure::breach(trail.host(station), breach))?;
+                        .map_err(|breach| AttemptFailure::breach(trail.host(station), breach))?;
                 }
                 verdict => return Err(self.rejected(verdict, &response, station, trail)),
             }
@@ -80,16 +80,16 @@ impl Shared {
     /// One request and the head of its answer.
     pub(in crate::upstream) async fn send(
         &self,
-        station: &Station,
-        request: &Request,
-        trail: &mut Trail,
-    ) -> Result<Response, Failure> {
+        station: &Endpoint,
+        request: &UpstreamRequest,
+        trail: &mut ExchangeState,
+    ) -> Result<Response, AttemptFailure> {
         let (client, proxy) = match &station.socket {
             Some(socket) if !trail.crossed => (socket, None),
             _ => (
                 self.clients
                     .of(&trail.url)
-                    .map_err(|breach| Failure::breach(trail.host(station), breach))?,
+                    .map_err(|breach| AttemptFailure::breach(trail.host(station), breach))?,
                 self.clients.proxy(&trail.url),
             ),
         };
@@ -102,7 +102,7 @@ impl Shared {
             && let Some(detail) = self.certificate_refused(error, trail)
         {
             self.count(request, Verdict::Refused.label());
-            return Err(Failure::last(UpstreamError::Refused {
+            return Err(AttemptFailure::last(UpstreamError::Refused {
                 endpoint: trail.host(station),
                 with_credentials: true,
                 detail,
@@ -112,7 +112,7 @@ impl Shared {
             Ok(response) => response,
             Err(failure) => {
                 self.count(request, "unreachable");
-                return Err(Failure {
+                return Err(AttemptFailure {
                     trouble: failure.trouble.map(|trouble| trail.blame(trouble)),
                     ..failure
                 });
@@ -125,12 +125,16 @@ impl Shared {
             self.metrics.upstream_budget(name, remaining);
         }
         judge::head_size(response.headers())
-            .map_err(|breach| Failure::breach(trail.host(station), breach))?;
+            .map_err(|breach| AttemptFailure::breach(trail.host(station), breach))?;
         Ok(response)
     }
 
     /// A handshake that failed over the certificate that we showed is a refused login.
-    fn certificate_refused(&self, error: &reqwest::Error, trail: &Trail) -> Option<&'static str> {
+    fn certificate_refused(
+        &self,
+        error: &reqwest::Error,
+        trail: &ExchangeState,
+    ) -> Option<&'static str> {
         let is_shown = !trail.crossed && self.settings.transport.identity.is_some();
         causes(error).find_map(tls::refusal).filter(|_| is_shown)
     }
@@ -140,14 +144,14 @@ impl Shared {
         &self,
         verdict: Verdict,
         response: &Response,
-        station: &Station,
-        trail: &Trail,
-    ) -> Failure {
+        station: &Endpoint,
+        trail: &ExchangeState,
+    ) -> AttemptFailure {
         let endpoint = trail.host(station);
         let status = response.status().as_u16();
         match verdict {
-            Verdict::Absent => Failure::last(UpstreamError::Absent { endpoint }),
-            Verdict::Refused => Failure::last(UpstreamError::Refused {
+            Verdict::Absent => AttemptFailure::last(UpstreamError::Absent { endpoint }),
+            Verdict::Refused => AttemptFailure::last(UpstreamError::Refused {
                 endpoint,
                 with_credentials: !trail.crossed && trail.visit.credential.is_some(),
                 detail: "it forbids this",
@@ -155,38 +159,39 @@ impl Shared {
             Verdict::Throttled => {
                 let retry_after = retry_after::of(response.headers(), SystemTime::now());
                 self.gate.shut(retry_after, Instant::now());
-                Failure {
+                AttemptFailure {
                     error: UpstreamError::Throttled {
                         endpoint,
                         retry_after,
                     },
-                    trouble: Some(Trouble::Throttled),
+                    trouble: Some(RetryCause::Throttled),
                 }
             }
-            Verdict::Failing => Failure {
+            Verdict::Failing => AttemptFailure {
                 error: UpstreamError::Failed { endpoint, status },
-                trouble: Some(trail.blame(Trouble::Failing)),
+                trouble: Some(trail.blame(RetryCause::Failing)),
             },
-            Verdict::Unfit => Failure::last(UpstreamError::Failed { endpoint, status }),
+            Verdict::Unfit => AttemptFailure::last(UpstreamError::Failed { endpoint, status }),
             // Another endpoint leads to the same circle, and this one does well otherwise.
-            Verdict::Circle => Failure::last(UpstreamError::Circle { endpoint }),
+            Verdict::Circle => AttemptFailure::last(UpstreamError::Circle { endpoint }),
             Verdict::Use
             | Verdict::Follow
             | Verdict::Challenged
             | Verdict::BadToken
-            | Verdict::Senseless => {
-                Failure::breach(endpoint, Breach::Head("a status that makes no sense here"))
-            }
+            | Verdict::Senseless => AttemptFailure::breach(
+                endpoint,
+                ProtocolViolation::Head("a status that makes no sense here"),
+            ),
         }
     }
 
-    pub(in crate::upstream) fn count(&self, request: &Request, result: &'static str) {
+    pub(in crate::upstream) fn count(&self, request: &UpstreamRequest, result: &'static str) {
         let name = &self.settings.label;
         self.metrics.asked(name, request.kind.label(), result);
     }
 }
 
-impl Failure {
+impl AttemptFailure {
     pub(in crate::upstream) fn last(error: UpstreamError) -> Self {
         Self {
             error,
@@ -194,12 +199,12 @@ impl Failure {
         }
     }
 
-    fn breach(endpoint: Arc<str>, breach: Breach) -> Self {
+    fn breach(endpoint: Arc<str>, breach: ProtocolViolation) -> Self {
         Self::last(UpstreamError::Breach { endpoint, breach })
     }
 }
 
-impl Trail {
+impl ExchangeState {
     pub(in crate::upstream) fn new(url: Url) -> Self {
         Self {
             url,
@@ -207,12 +212,12 @@ impl Trail {
             hops: 0,
             answers: 0,
             beside: None,
-            visit: Visit::new(),
+            visit: AuthState::new(),
         }
     }
 
     /// What an answer means, a login's part in it included.
-    fn judge(&mut self, response: &Response, request: &Request) -> Verdict {
+    fn judge(&mut self, response: &Response, request: &UpstreamRequest) -> Verdict {
         let verdict = Verdict::of(response.status(), request.kind, self.giver());
         match verdict {
             _ if self.crossed => verdict,
@@ -228,12 +233,12 @@ impl Trail {
 
     fn follow(
         &mut self,
-        station: &Station,
+        station: &Endpoint,
         location: Option<&[u8]>,
-        guard: &Guard,
-    ) -> Result<(), Breach> {
+        guard: &AddressGuard,
+    ) -> Result<(), ProtocolViolation> {
         if self.hops == redirect::HOPS_MAX {
-            return Err(Breach::Redirect("too many of them"));
+            return Err(ProtocolViolation::Redirect("too many of them"));
         }
         self.hops += 1;
         self.url = redirect::target(&self.url, location, guard)?;
@@ -241,16 +246,16 @@ impl Trail {
         Ok(())
     }
 
-    fn giver(&self) -> Giver {
+    fn giver(&self) -> Responder {
         if self.crossed {
-            Giver::Beyond
+            Responder::Beyond
         } else {
-            Giver::Endpoint
+            Responder::Endpoint
         }
     }
 
     /// Whom an error names.
-    pub(in crate::upstream) fn host(&self, station: &Station) -> Arc<str> {
+    pub(in crate::upstream) fn host(&self, station: &Endpoint) -> Arc<str> {
         match &self.beside {
             Some(service) => Arc::clone(service),
             None if self.crossed => self.url.origin().ascii_serialization().into(),
@@ -259,9 +264,9 @@ impl Trail {
     }
 
     /// The same trouble, seen from the endpoint.
-    pub(in crate::upstream) fn blame(&self, trouble: Trouble) -> Trouble {
+    pub(in crate::upstream) fn blame(&self, trouble: RetryCause) -> RetryCause {
         if self.crossed || self.beside.is_some() {
-            Trouble::Beyond
+            RetryCause::Beyond
         } else {
             trouble
         }
@@ -272,14 +277,14 @@ impl Trail {
 pub(in crate::upstream) fn heard(
     sent: Result<Response, reqwest::Error>,
     endpoint: Arc<str>,
-    proxy: Option<&Passed>,
-) -> Result<Response, Failure> {
+    proxy: Option<&ProxyHop>,
+) -> Result<Response, AttemptFailure> {
     let response =
         sent.map_err(|error| broken(&error.without_url(), Arc::clone(&endpoint), proxy))?;
     match proxy.and_then(|proxy| proxy.refusal(response.status(), response.headers())) {
-        Some(detail) => Err(Failure {
+        Some(detail) => Err(AttemptFailure {
             error: UpstreamError::Unreachable { endpoint, detail },
-            trouble: Some(Trouble::Unreachable),
+            trouble: Some(RetryCause::Unreachable),
         }),
         None => Ok(response),
     }
@@ -289,24 +294,24 @@ pub(in crate::upstream) fn heard(
 pub(in crate::upstream) fn broken(
     error: &reqwest::Error,
     endpoint: Arc<str>,
-    proxy: Option<&Passed>,
-) -> Failure {
-    if causes(error).any(<dyn Error>::is::<Forbidden>) {
-        return Failure::breach(endpoint, Breach::Address);
+    proxy: Option<&ProxyHop>,
+) -> AttemptFailure {
+    if causes(error).any(<dyn Error>::is::<ForbiddenAddress>) {
+        return AttemptFailure::breach(endpoint, ProtocolViolation::Address);
     }
     let is_parse = |cause: &(dyn Error + 'static)| {
         let cause = cause.downcast_ref::<hyper::Error>();
         cause.is_some_and(hyper::Error::is_parse)
     };
     if causes(error).any(is_parse) {
-        return Failure::breach(endpoint, Breach::Head("no HTTP"));
+        return AttemptFailure::breach(endpoint, ProtocolViolation::Head("no HTTP"));
     }
     let trouble = match (error.is_connect(), error.is_timeout()) {
-        (_, true) => Trouble::TimedOut,
-        (true, false) => Trouble::Unreachable,
-        (false, false) => Trouble::Dropped,
+        (_, true) => RetryCause::TimedOut,
+        (true, false) => RetryCause::Unreachable,
+        (false, false) => RetryCause::Dropped,
     };
-    Failure {
+    AttemptFailure {
         error: UpstreamError::Unreachable {
             endpoint,
             detail: detail(error, proxy),
@@ -316,7 +321,7 @@ pub(in crate::upstream) fn broken(
 }
 
 /// The innermost cause, which is the telling one; no address that may be signed is in it.
-pub(in crate::upstream) fn detail(error: &reqwest::Error, proxy: Option<&Passed>) -> String {
+pub(in crate::upstream) fn detail(error: &reqwest::Error, proxy: Option<&ProxyHop>) -> String {
     if error.is_connect()
         && let Some(told) = proxy.and_then(|proxy| proxy.unconnected(error))
     {
@@ -342,7 +347,7 @@ mod tests {
         oci::Reference,
         secret::Secret,
         upstream::{
-            Credential, Endpoint, Entry, Keyring, Source, Upstream,
+            Credential, CredentialSource, EndpointAddress, Keyring, KeyringEntry, Upstream,
             scene::{NAME, Scene, VIA, digest, upstream, with},
         },
     };
@@ -369,9 +374,9 @@ mod tests {
                 username: "user".into(),
                 password: Secret::new("canary"),
             };
-            settings.keyring = Keyring::new(vec![Entry {
+            settings.keyring = Keyring::new(vec![KeyringEntry {
                 place: "test".parse().unwrap(),
-                source: Source::Given(credential),
+                source: CredentialSource::Given(credential),
             }]);
         })
     }
@@ -488,15 +493,18 @@ mod tests {
     async fn names_are_judged_where_they_are_resolved() {
         let scene = Scene::new().await;
         let name = format!("http://localhost:{}", scene.address.port());
-        let near = upstream(vec![Endpoint::Url(name.clone())], |_| {});
+        let near = upstream(vec![EndpointAddress::Url(name.clone())], |_| {});
         let absent = blob(&near).await;
         assert!(
             matches!(absent, Err(UpstreamError::Absent { .. })),
             "{absent:?}"
         );
-        let far = upstream(vec![Endpoint::Url("http://192.0.2.1".into())], |_| {});
+        let far = upstream(
+            vec![EndpointAddress::Url("http://192.0.2.1".into())],
+            |_| {},
+        );
         let judged = far.0.clients.of(&name.parse().unwrap());
-        assert_eq!(judged.map(drop), Err(Breach::Address));
+        assert_eq!(judged.map(drop), Err(ProtocolViolation::Address));
         assert_eq!(scene.asked().len(), 1);
     }
 

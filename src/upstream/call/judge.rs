@@ -2,15 +2,15 @@
 
 use http::{HeaderMap, StatusCode, header};
 
-use super::request::Kind;
-use crate::{oci::MediaType, upstream::Breach};
+use super::request::RequestKind;
+use crate::{oci::MediaType, upstream::ProtocolViolation};
 
 /// Most bytes of an answer's head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Who gave an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::upstream) enum Giver {
+pub(in crate::upstream) enum Responder {
     /// The endpoint itself.
     Endpoint,
     /// A redirect's target on another host.
@@ -47,14 +47,14 @@ pub(in crate::upstream) enum Verdict {
 impl Verdict {
     /// Judges a status. Beyond the endpoint, a 401 or 403 on a blob means that the signed address
     /// expired, not that the registry refuses us.
-    pub(in crate::upstream) fn of(status: StatusCode, kind: Kind, giver: Giver) -> Self {
-        let beyond = giver == Giver::Beyond;
+    pub(in crate::upstream) fn of(status: StatusCode, kind: RequestKind, giver: Responder) -> Self {
+        let beyond = giver == Responder::Beyond;
         match status.as_u16() {
             200 => Self::Use,
-            206 if kind == Kind::Blob => Self::Use,
+            206 if kind == RequestKind::Blob => Self::Use,
             301 | 302 | 303 | 307 | 308 => Self::Follow,
             401 if !beyond => Self::Challenged,
-            401 | 403 if beyond && kind == Kind::Blob => Self::Failing,
+            401 | 403 if beyond && kind == RequestKind::Blob => Self::Failing,
             401 | 403 | 451 => Self::Refused,
             404 | 410 => Self::Absent,
             429 => Self::Throttled,
@@ -82,26 +82,26 @@ impl Verdict {
 }
 
 /// Refuses heads that are too large.
-pub(in crate::upstream) fn head_size(headers: &HeaderMap) -> Result<(), Breach> {
+pub(in crate::upstream) fn head_size(headers: &HeaderMap) -> Result<(), ProtocolViolation> {
     let line = |(name, value): (&header::HeaderName, &header::HeaderValue)| {
         // Colon, space and line end.
         name.as_str().len() + value.len() + 4
     };
     let size: usize = headers.iter().map(line).sum();
     if size > HEAD_BYTES_MAX {
-        return Err(Breach::Head("a head larger than 64 KiB"));
+        return Err(ProtocolViolation::Head("a head larger than 64 KiB"));
     }
     Ok(())
 }
 
 /// Refuses bodies that cannot be content, whatever their status says.
-pub(in crate::upstream) fn body_kind(headers: &HeaderMap) -> Result<(), Breach> {
+pub(in crate::upstream) fn body_kind(headers: &HeaderMap) -> Result<(), ProtocolViolation> {
     let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
     if encodings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(Breach::Encoding);
+        return Err(ProtocolViolation::Encoding);
     }
     if content_type(headers).is_some_and(|found| found.as_str() == "text/html") {
-        return Err(Breach::WebPage);
+        return Err(ProtocolViolation::WebPage);
     }
     Ok(())
 }
@@ -136,24 +136,64 @@ mod tests {
             let status = StatusCode::from_u16(status).unwrap();
             assert_eq!(Verdict::of(status, kind, giver), want, "{status} {kind:?}");
         };
-        check(200, Kind::Manifest, Giver::Endpoint, Verdict::Use);
-        check(206, Kind::Blob, Giver::Endpoint, Verdict::Use);
-        check(206, Kind::Manifest, Giver::Endpoint, Verdict::Senseless);
+        check(
+            200,
+            RequestKind::Manifest,
+            Responder::Endpoint,
+            Verdict::Use,
+        );
+        check(206, RequestKind::Blob, Responder::Endpoint, Verdict::Use);
+        check(
+            206,
+            RequestKind::Manifest,
+            Responder::Endpoint,
+            Verdict::Senseless,
+        );
         for status in [201, 204, 205, 300, 304, 999] {
-            check(status, Kind::Blob, Giver::Endpoint, Verdict::Senseless);
+            check(
+                status,
+                RequestKind::Blob,
+                Responder::Endpoint,
+                Verdict::Senseless,
+            );
         }
-        check(401, Kind::Blob, Giver::Endpoint, Verdict::Challenged);
-        check(401, Kind::Blob, Giver::Beyond, Verdict::Failing);
-        check(403, Kind::Blob, Giver::Endpoint, Verdict::Refused);
-        check(403, Kind::Blob, Giver::Beyond, Verdict::Failing);
-        check(403, Kind::Manifest, Giver::Beyond, Verdict::Refused);
-        check(410, Kind::Blob, Giver::Endpoint, Verdict::Absent);
+        check(
+            401,
+            RequestKind::Blob,
+            Responder::Endpoint,
+            Verdict::Challenged,
+        );
+        check(401, RequestKind::Blob, Responder::Beyond, Verdict::Failing);
+        check(
+            403,
+            RequestKind::Blob,
+            Responder::Endpoint,
+            Verdict::Refused,
+        );
+        check(403, RequestKind::Blob, Responder::Beyond, Verdict::Failing);
+        check(
+            403,
+            RequestKind::Manifest,
+            Responder::Beyond,
+            Verdict::Refused,
+        );
+        check(410, RequestKind::Blob, Responder::Endpoint, Verdict::Absent);
         for status in [400, 405, 406, 416, 501] {
-            check(status, Kind::Manifest, Giver::Endpoint, Verdict::Unfit);
+            check(
+                status,
+                RequestKind::Manifest,
+                Responder::Endpoint,
+                Verdict::Unfit,
+            );
         }
-        check(508, Kind::Blob, Giver::Endpoint, Verdict::Circle);
+        check(508, RequestKind::Blob, Responder::Endpoint, Verdict::Circle);
         for status in [408, 500, 502, 503, 504, 507, 509, 599] {
-            check(status, Kind::Manifest, Giver::Endpoint, Verdict::Failing);
+            check(
+                status,
+                RequestKind::Manifest,
+                Responder::Endpoint,
+                Verdict::Failing,
+            );
         }
     }
 

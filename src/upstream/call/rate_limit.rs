@@ -5,7 +5,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-use super::request::Kind;
+use super::request::RequestKind;
 
 /// How long it stays shut if upstream does not say, doubled each time in a row.
 const SHUT_FIRST: Duration = Duration::from_secs(5);
@@ -15,21 +15,21 @@ const SPREAD_MAX: Duration = Duration::from_millis(500);
 
 /// Open until upstream says 429.
 #[derive(Debug, Default)]
-pub(in crate::upstream) struct Gate(Mutex<State>);
+pub(in crate::upstream) struct RateLimit(Mutex<RateLimitState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct RateLimitState {
     until: Option<Instant>,
     /// How many 429 in a row did not say for how long.
     unsaid: u32,
 }
 
-impl Gate {
+impl RateLimit {
     /// Goes through. The patient wait for it if it opens before the deadline; others get the time
     /// that it will stay shut.
     pub(in crate::upstream) async fn pass(
         &self,
-        kind: Kind,
+        kind: RequestKind,
         deadline: Instant,
     ) -> Result<(), Duration> {
         while let Some(until) = self.shut_until(Instant::now()) {
@@ -89,38 +89,44 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_patient_wait_and_the_others_are_told() {
-        let gate = Gate::default();
+        let gate = RateLimit::default();
         let now = Instant::now();
-        assert_eq!(gate.pass(Kind::Manifest, now).await, Ok(()));
+        assert_eq!(gate.pass(RequestKind::Manifest, now).await, Ok(()));
         gate.shut(Some(7 * SECOND), now);
         assert_eq!(
-            gate.pass(Kind::Manifest, now + 60 * SECOND).await,
+            gate.pass(RequestKind::Manifest, now + 60 * SECOND).await,
             Err(7 * SECOND)
         );
         assert_eq!(
-            gate.pass(Kind::Blob, now + 6 * SECOND).await,
+            gate.pass(RequestKind::Blob, now + 6 * SECOND).await,
             Err(7 * SECOND)
         );
         assert_eq!(now.elapsed(), Duration::ZERO);
-        assert_eq!(gate.pass(Kind::Blob, now + 60 * SECOND).await, Ok(()));
+        assert_eq!(
+            gate.pass(RequestKind::Blob, now + 60 * SECOND).await,
+            Ok(())
+        );
         assert!(now.elapsed() >= 7 * SECOND && now.elapsed() <= 8 * SECOND);
-        assert_eq!(gate.pass(Kind::Manifest, now).await, Ok(()));
+        assert_eq!(gate.pass(RequestKind::Manifest, now).await, Ok(()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn without_a_word_it_stays_shut_longer_each_time() {
-        let gate = Gate::default();
+        let gate = RateLimit::default();
         for seconds in [5, 10, 20, 40, 60, 60] {
             let now = Instant::now();
             gate.shut(None, now);
             gate.shut(None, now);
-            assert_eq!(gate.pass(Kind::Manifest, now).await, Err(seconds * SECOND));
+            assert_eq!(
+                gate.pass(RequestKind::Manifest, now).await,
+                Err(seconds * SECOND)
+            );
             tokio::time::advance(seconds * SECOND).await;
         }
         gate.answered();
         gate.shut(None, Instant::now());
         assert_eq!(
-            gate.pass(Kind::Manifest, Instant::now()).await,
+            gate.pass(RequestKind::Manifest, Instant::now()).await,
             Err(5 * SECOND)
         );
     }

@@ -4,17 +4,17 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use reqwest::Url;
 use tokio::time::Instant;
 
-use super::judge::Giver;
+use super::judge::Responder;
 use crate::{
     oci::{MediaType, RepositoryName, Via},
-    upstream::{Ask, Settings},
+    upstream::{RequestContext, Settings},
 };
 
 /// One question, before it is known which endpoint answers it.
 #[derive(Clone, Debug)]
-pub(in crate::upstream) struct Request {
+pub(in crate::upstream) struct UpstreamRequest {
     /// What is asked for.
-    pub(in crate::upstream) kind: Kind,
+    pub(in crate::upstream) kind: RequestKind,
     /// HEAD or GET; there is nothing else.
     pub(in crate::upstream) method: Method,
     /// When the head of the answer must be here.
@@ -24,13 +24,13 @@ pub(in crate::upstream) struct Request {
     /// Empty for a ping, which nobody passes on.
     via: Via,
     path: String,
-    query: Query,
+    query: RequestQuery,
     range: Option<String>,
 }
 
 /// What is asked for; decides patience, the accepted types and the metric's label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::upstream) enum Kind {
+pub(in crate::upstream) enum RequestKind {
     /// A manifest or an index.
     Manifest,
     /// A blob.
@@ -45,14 +45,14 @@ pub(in crate::upstream) enum Kind {
 
 /// What stands after the question mark.
 #[derive(Clone, Debug)]
-pub(in crate::upstream) enum Query {
+pub(in crate::upstream) enum RequestQuery {
     /// Names and values of ours.
     Pairs(Vec<(&'static str, String)>),
     /// An upstream's own link to its next page.
     Next(String),
 }
 
-impl Kind {
+impl RequestKind {
     /// The metric's label.
     pub(in crate::upstream) fn label(self) -> &'static str {
         match self {
@@ -80,9 +80,14 @@ impl Kind {
     }
 }
 
-impl Request {
+impl UpstreamRequest {
     /// A question about `what` of a repository, such as `blobs/DIGEST`.
-    pub(in crate::upstream) fn new(kind: Kind, method: Method, ask: &Ask<'_>, what: &str) -> Self {
+    pub(in crate::upstream) fn new(
+        kind: RequestKind,
+        method: Method,
+        ask: &RequestContext<'_>,
+        what: &str,
+    ) -> Self {
         Self {
             kind,
             method,
@@ -90,7 +95,7 @@ impl Request {
             name: Some(ask.name.clone()),
             via: ask.via.clone(),
             path: format!("{}/{what}", ask.name),
-            query: Query::Pairs(Vec::new()),
+            query: RequestQuery::Pairs(Vec::new()),
             range: None,
         }
     }
@@ -98,19 +103,19 @@ impl Request {
     /// A question for the root of the API, with the login for a repository.
     pub(in crate::upstream) fn ping(name: Option<RepositoryName>, deadline: Instant) -> Self {
         Self {
-            kind: Kind::Ping,
+            kind: RequestKind::Ping,
             method: Method::GET,
             deadline,
             name,
             via: Via::default(),
             path: String::new(),
-            query: Query::Pairs(Vec::new()),
+            query: RequestQuery::Pairs(Vec::new()),
             range: None,
         }
     }
 
     /// With a query; `ns` is added where the settings say so.
-    pub(in crate::upstream) fn query(mut self, query: Query) -> Self {
+    pub(in crate::upstream) fn query(mut self, query: RequestQuery) -> Self {
         self.query = query;
         self
     }
@@ -132,12 +137,17 @@ impl Request {
     }
 
     /// The whole address at an endpoint.
-    pub(in crate::upstream) fn url(&self, base: &Url, ask: &Ask<'_>, settings: &Settings) -> Url {
+    pub(in crate::upstream) fn url(
+        &self,
+        base: &Url,
+        ask: &RequestContext<'_>,
+        settings: &Settings,
+    ) -> Url {
         let mut url = base.clone();
         let api = settings.api_path.trim_matches('/');
         let slash = if api.is_empty() { "" } else { "/" };
         url.set_path(&format!("{slash}{api}/{}", self.path));
-        if let Query::Next(query) = &self.query {
+        if let RequestQuery::Next(query) = &self.query {
             url.set_query(Some(query));
             return url;
         }
@@ -151,7 +161,7 @@ impl Request {
 
     /// All headers but the login. Where the question has been is for the endpoint only: nobody
     /// behind a redirect is a mirror, or needs to know of ours.
-    pub(in crate::upstream) fn headers(&self, giver: Giver) -> HeaderMap {
+    pub(in crate::upstream) fn headers(&self, giver: Responder) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(header::ACCEPT, self.kind.accept());
         headers.insert(
@@ -162,7 +172,7 @@ impl Request {
         if let Some(Ok(range)) = range.map(HeaderValue::from_str) {
             headers.insert(header::RANGE, range);
         }
-        if giver == Giver::Endpoint
+        if giver == Responder::Endpoint
             && !self.via.is_empty()
             && let Ok(via) = HeaderValue::try_from(self.via.to_string())
         {
@@ -172,7 +182,7 @@ impl Request {
     }
 }
 
-impl Query {
+impl RequestQuery {
     fn pairs(&self) -> &[(&'static str, String)] {
         match self {
             Self::Pairs(pairs) => pairs,
@@ -184,20 +194,20 @@ impl Query {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::Defaults;
+    use crate::upstream::UpstreamDefaults;
 
     #[test]
     fn addresses_are_built_from_words() {
-        let mut settings = Defaults::default().for_host(&"r.example".parse().unwrap());
-        let ask = Ask {
+        let mut settings = UpstreamDefaults::default().for_host(&"r.example".parse().unwrap());
+        let ask = RequestContext {
             name: &"library/nginx".parse().unwrap(),
             registry: &"docker.io".parse().unwrap(),
             via: &Via::default(),
             deadline: Instant::now(),
         };
         let base = "https://r.example:8443".parse().unwrap();
-        let plain = Request::new(Kind::Manifest, Method::GET, &ask, "manifests/1");
-        let url = |request: &Request, settings: &Settings| {
+        let plain = UpstreamRequest::new(RequestKind::Manifest, Method::GET, &ask, "manifests/1");
+        let url = |request: &UpstreamRequest, settings: &Settings| {
             request.url(&base, &ask, settings).as_str().to_owned()
         };
         let root = "https://r.example:8443";
@@ -207,7 +217,7 @@ mod tests {
         );
         settings.api_path = "/artifactory/api/docker/x/v2/".into();
         settings.send_ns = true;
-        let tags = plain.query(Query::Pairs(vec![
+        let tags = plain.query(RequestQuery::Pairs(vec![
             ("n", "5".into()),
             ("last", "a&b".into()),
         ]));
@@ -218,7 +228,7 @@ mod tests {
             )
         );
         settings.api_path = String::new();
-        let next = tags.query(Query::Next("token=x".into()));
+        let next = tags.query(RequestQuery::Next("token=x".into()));
         assert_eq!(
             url(&next, &settings),
             format!("{root}/library/nginx/manifests/1?token=x")

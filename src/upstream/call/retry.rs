@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::request::Kind;
+use super::request::RequestKind;
 
 /// Most further tries of one endpoint, when there is no other.
 const AGAIN_MAX: u32 = 2;
@@ -11,7 +11,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// What kind of failure it was; all others are final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::upstream) enum Trouble {
+pub(in crate::upstream) enum RetryCause {
     /// The connection ended before the first byte of an answer, as an idle one may at any time.
     Dropped,
     /// No connection.
@@ -30,11 +30,11 @@ pub(in crate::upstream) enum Trouble {
 
 /// How far a call has come.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::upstream) struct Tries {
+pub(in crate::upstream) struct RetryState {
     /// What is asked for.
-    pub(in crate::upstream) kind: Kind,
+    pub(in crate::upstream) kind: RequestKind,
     /// What else there is.
-    pub(in crate::upstream) reserve: Reserve,
+    pub(in crate::upstream) reserve: RetryAlternatives,
     /// How often this endpoint was asked again after a pause.
     pub(in crate::upstream) again: u32,
     /// Whether it was asked again for a dropped connection.
@@ -43,7 +43,7 @@ pub(in crate::upstream) struct Tries {
 
 /// What is left to a call beside the endpoint it is asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::upstream) enum Reserve {
+pub(in crate::upstream) enum RetryAlternatives {
     /// Another endpoint.
     Another,
     /// Further tries of this one.
@@ -54,7 +54,7 @@ pub(in crate::upstream) enum Reserve {
 
 /// What follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::upstream) enum Step {
+pub(in crate::upstream) enum RetryDecision {
     /// Ask the same endpoint again, on a new connection.
     AtOnce,
     /// Ask it again after this pause.
@@ -65,7 +65,7 @@ pub(in crate::upstream) enum Step {
     End,
 }
 
-impl Trouble {
+impl RetryCause {
     /// Whether it speaks against the endpoint itself.
     pub(in crate::upstream) fn blames_endpoint(self) -> bool {
         !matches!(self, Self::Beyond | Self::Skipped | Self::Throttled)
@@ -73,30 +73,34 @@ impl Trouble {
 }
 
 /// The rule. `spread` is a random time up to [`PAUSE`].
-pub(in crate::upstream) fn next(trouble: Trouble, tries: Tries, spread: Duration) -> Step {
+pub(in crate::upstream) fn next(
+    trouble: RetryCause,
+    tries: RetryState,
+    spread: Duration,
+) -> RetryDecision {
     let pause = (PAUSE + spread).saturating_mul(2_u32.saturating_pow(tries.again));
     let again = match tries.reserve {
-        _ if tries.again >= AGAIN_MAX => Step::End,
-        Reserve::Another | Reserve::Tries => Step::After(pause),
-        Reserve::Nothing => Step::End,
+        _ if tries.again >= AGAIN_MAX => RetryDecision::End,
+        RetryAlternatives::Another | RetryAlternatives::Tries => RetryDecision::After(pause),
+        RetryAlternatives::Nothing => RetryDecision::End,
     };
     match trouble {
-        Trouble::Throttled if tries.kind.is_patient() => again,
-        Trouble::Throttled => Step::End,
-        Trouble::Beyond => again,
-        Trouble::Dropped if !tries.dropped => Step::AtOnce,
-        _ if tries.reserve == Reserve::Another => Step::Next,
+        RetryCause::Throttled if tries.kind.is_patient() => again,
+        RetryCause::Throttled => RetryDecision::End,
+        RetryCause::Beyond => again,
+        RetryCause::Dropped if !tries.dropped => RetryDecision::AtOnce,
+        _ if tries.reserve == RetryAlternatives::Another => RetryDecision::Next,
         // What was silent for seconds will not speak in the next hundred milliseconds.
-        Trouble::TimedOut | Trouble::Skipped => Step::End,
-        Trouble::Dropped | Trouble::Unreachable | Trouble::Failing => again,
+        RetryCause::TimedOut | RetryCause::Skipped => RetryDecision::End,
+        RetryCause::Dropped | RetryCause::Unreachable | RetryCause::Failing => again,
     }
 }
 
 /// How long one try may take: with another endpoint in reserve only half of what is left.
-pub(in crate::upstream) fn share(left: Duration, reserve: Reserve) -> Duration {
+pub(in crate::upstream) fn share(left: Duration, reserve: RetryAlternatives) -> Duration {
     match reserve {
-        Reserve::Another => left / 2,
-        Reserve::Tries | Reserve::Nothing => left,
+        RetryAlternatives::Another => left / 2,
+        RetryAlternatives::Tries | RetryAlternatives::Nothing => left,
     }
 }
 
@@ -109,51 +113,55 @@ mod tests {
 
     #[test]
     fn few_tries_and_then_the_end() {
-        let check = |trouble, tries: Tries, want| {
+        let check = |trouble, tries: RetryState, want| {
             assert_eq!(
                 next(trouble, tries, Duration::ZERO),
                 want,
                 "{trouble:?} {tries:?}"
             );
         };
-        let fresh = Tries {
-            kind: Kind::Manifest,
-            reserve: Reserve::Tries,
+        let fresh = RetryState {
+            kind: RequestKind::Manifest,
+            reserve: RetryAlternatives::Tries,
             again: 0,
             dropped: false,
         };
-        let others = Tries {
-            reserve: Reserve::Another,
+        let others = RetryState {
+            reserve: RetryAlternatives::Another,
             ..fresh
         };
-        let probe = Tries {
-            reserve: Reserve::Nothing,
+        let probe = RetryState {
+            reserve: RetryAlternatives::Nothing,
             ..fresh
         };
-        let dropped = Tries {
+        let dropped = RetryState {
             dropped: true,
             ..fresh
         };
-        let patient = Tries {
-            kind: Kind::Blob,
+        let patient = RetryState {
+            kind: RequestKind::Blob,
             ..fresh
         };
-        let again = |again| Tries { again, ..fresh };
-        check(Trouble::Dropped, fresh, Step::AtOnce);
-        check(Trouble::Dropped, probe, Step::AtOnce);
-        check(Trouble::Dropped, dropped, Step::After(PAUSE));
-        check(Trouble::Failing, fresh, Step::After(PAUSE));
-        check(Trouble::Failing, again(1), Step::After(2 * PAUSE));
-        check(Trouble::Failing, again(2), Step::End);
-        check(Trouble::Failing, others, Step::Next);
-        check(Trouble::Failing, probe, Step::End);
-        check(Trouble::Unreachable, others, Step::Next);
-        check(Trouble::TimedOut, fresh, Step::End);
-        check(Trouble::TimedOut, others, Step::Next);
-        check(Trouble::Skipped, fresh, Step::End);
-        check(Trouble::Skipped, others, Step::Next);
-        check(Trouble::Beyond, others, Step::After(PAUSE));
-        check(Trouble::Throttled, others, Step::End);
-        check(Trouble::Throttled, patient, Step::After(PAUSE));
+        let again = |again| RetryState { again, ..fresh };
+        check(RetryCause::Dropped, fresh, RetryDecision::AtOnce);
+        check(RetryCause::Dropped, probe, RetryDecision::AtOnce);
+        check(RetryCause::Dropped, dropped, RetryDecision::After(PAUSE));
+        check(RetryCause::Failing, fresh, RetryDecision::After(PAUSE));
+        check(
+            RetryCause::Failing,
+            again(1),
+            RetryDecision::After(2 * PAUSE),
+        );
+        check(RetryCause::Failing, again(2), RetryDecision::End);
+        check(RetryCause::Failing, others, RetryDecision::Next);
+        check(RetryCause::Failing, probe, RetryDecision::End);
+        check(RetryCause::Unreachable, others, RetryDecision::Next);
+        check(RetryCause::TimedOut, fresh, RetryDecision::End);
+        check(RetryCause::TimedOut, others, RetryDecision::Next);
+        check(RetryCause::Skipped, fresh, RetryDecision::End);
+        check(RetryCause::Skipped, others, RetryDecision::Next);
+        check(RetryCause::Beyond, others, RetryDecision::After(PAUSE));
+        check(RetryCause::Throttled, others, RetryDecision::End);
+        check(RetryCause::Throttled, patient, RetryDecision::After(PAUSE));
     }
 }

@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use super::*;
 use crate::{
     tls::{Authorities, Identity, provider},
-    upstream::{Defaults, UpstreamError, address::Forbidden, call::exchange},
+    upstream::{UpstreamDefaults, UpstreamError, address::ForbiddenAddress, call::exchange},
 };
 
 type Issuer = CertifiedIssuer<'static, KeyPair>;
@@ -33,13 +33,13 @@ fn authority(name: &str) -> Issuer {
 }
 
 /// What a certificate says, and who signs it; nobody: itself.
-struct Paper<'a> {
+struct TestCertificate<'a> {
     names: &'a [&'a str],
     years: (i32, i32),
     issuer: Option<&'a Issuer>,
 }
 
-impl Paper<'_> {
+impl TestCertificate<'_> {
     /// Chain and key as PEM.
     fn write(&self) -> (String, String) {
         let names: Vec<_> = self.names.iter().map(|name| (*name).to_owned()).collect();
@@ -161,15 +161,15 @@ fn spawn(work: impl Future<Output = ()> + Send + 'static) {
 }
 
 /// An upstream at `https://r.test`, whose name and every other stand for this machine.
-fn built(change: impl FnOnce(&mut Settings)) -> Built {
-    let mut settings = Defaults::default().for_host(&"r.test".parse().unwrap());
+fn built(change: impl FnOnce(&mut Settings)) -> BuiltClients {
+    let mut settings = UpstreamDefaults::default().for_host(&"r.test".parse().unwrap());
     change(&mut settings);
     let here = |_host| std::future::ready(Ok(vec![Ipv4Addr::LOCALHOST.into()])).boxed();
     build_with(&settings, Arc::new(here)).unwrap()
 }
 
 /// Asks, and gives the status or what is told of the failure.
-async fn ask(built: &Built, url: &Url) -> Result<u16, String> {
+async fn ask(built: &BuiltClients, url: &Url) -> Result<u16, String> {
     let client = built.clients.of(url).map_err(|breach| breach.to_string())?;
     let sent = client.get(url.clone()).send().await;
     let heard = exchange::heard(sent, "x".into(), built.clients.proxy(url).as_ref());
@@ -187,7 +187,7 @@ async fn t37_a_bad_certificate_ends_it_before_a_plain_byte() {
     let (good, other) = (authority("good"), authority("other"));
     let known = Authorities::from_pem(&good.pem()).unwrap();
     let check = async |names: &[&str], years, issuer, unchecked: bool, want: Result<u16, &str>| {
-        let paper = Paper {
+        let paper = TestCertificate {
             names,
             years,
             issuer,
@@ -253,7 +253,7 @@ async fn t37_plain_text_is_never_spoken_instead() {
 
 #[tokio::test]
 async fn row_103_a_name_that_stands_for_nothing_is_trouble_that_may_pass() {
-    let settings = Defaults::default().for_host(&"r.test".parse().unwrap());
+    let settings = UpstreamDefaults::default().for_host(&"r.test".parse().unwrap());
     let nowhere = |_host| std::future::ready(Err(std::io::Error::other("no such name"))).boxed();
     let built = build_with(&settings, Arc::new(nowhere)).unwrap();
     let told = ask(&built, &"https://r.test/v2/".parse().unwrap()).await;
@@ -262,7 +262,7 @@ async fn row_103_a_name_that_stands_for_nothing_is_trouble_that_may_pass() {
 
 #[tokio::test]
 async fn a_self_signed_certificate_may_be_its_own_authority() {
-    let paper = Paper {
+    let paper = TestCertificate {
         names: &["r.test"],
         years: VALID,
         issuer: None,
@@ -280,7 +280,7 @@ async fn our_certificate_is_shown_to_the_near_alone() {
     let ca = authority("ca");
     let paper = |name: &'static str| {
         let names = &[name];
-        Paper {
+        TestCertificate {
             names,
             years: VALID,
             issuer: Some(&ca),
@@ -290,7 +290,7 @@ async fn our_certificate_is_shown_to_the_near_alone() {
     let ours = paper("client.test");
     let ours = Identity::from_pem(&ours.0, &ours.1).unwrap();
     let names = ["r.test", "cdn.test", "auth.test"];
-    let server = Paper {
+    let server = TestCertificate {
         names: &names,
         years: VALID,
         issuer: Some(&ca),
@@ -317,7 +317,7 @@ async fn our_certificate_is_shown_to_the_near_alone() {
 
 #[tokio::test]
 async fn what_is_not_checked_is_only_what_is_near() {
-    let own = Paper {
+    let own = TestCertificate {
         names: &["x"],
         years: VALID,
         issuer: None,
@@ -344,7 +344,7 @@ async fn what_is_not_checked_is_only_what_is_near() {
 #[tokio::test]
 async fn t38_a_name_is_judged_at_each_connection() {
     let canary = Server::plain("200 OK").await;
-    let mut settings = Defaults::default().for_host(&"r.test".parse().unwrap());
+    let mut settings = UpstreamDefaults::default().for_host(&"r.test".parse().unwrap());
     settings.named_by = NamedBy::Client;
     let here = |_host| std::future::ready(Ok(vec![Ipv4Addr::LOCALHOST.into()])).boxed();
     let built = build_with(&settings, Arc::new(here)).unwrap();
@@ -355,7 +355,7 @@ async fn t38_a_name_is_judged_at_each_connection() {
         let mut cause: Option<&dyn std::error::Error> = Some(&error);
         let mut is_forbidden = false;
         while let Some(next) = cause {
-            is_forbidden |= next.is::<Forbidden>();
+            is_forbidden |= next.is::<ForbiddenAddress>();
             cause = next.source();
         }
         assert!(is_forbidden, "{error:?}");

@@ -23,7 +23,7 @@ use tokio::{
 
 use crate::{
     secret::Secret,
-    upstream::{Credential, Source},
+    upstream::{Credential, CredentialSource},
 };
 
 /// Longest run of a helper, whatever the request's own deadline is.
@@ -47,10 +47,10 @@ const REFRESH_USERNAME: &str = "<token>";
 
 /// Runs helpers, one at a time for each registry, and keeps what they say for a while.
 #[derive(Debug, Default)]
-pub(in crate::upstream) struct Helpers {
+pub(in crate::upstream) struct CredentialHelpers {
     /// Where programs are looked for; nothing: where the process's own `PATH` says.
     path: Option<OsString>,
-    slots: Mutex<HashMap<Key, Arc<Slot>>>,
+    slots: Mutex<HashMap<HelperKey, Arc<HelperSlot>>>,
 }
 
 /// Why a helper gave no login. Says nothing of what it printed, which might be a secret.
@@ -63,29 +63,29 @@ pub(in crate::upstream) struct HelperError {
 
 /// A helper's name and what it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Key {
+struct HelperKey {
     name: String,
     server: String,
 }
 
 #[derive(Debug, Default)]
-struct Slot {
+struct HelperSlot {
     /// Held by whoever runs the helper.
     turn: tokio::sync::Mutex<()>,
-    kept: Mutex<Option<Kept>>,
+    kept: Mutex<Option<CachedHelperOutput>>,
     /// Whether what was kept last was thrown away because the registry refused it.
     was_refused: AtomicBool,
 }
 
 #[derive(Clone, Debug)]
-struct Kept {
+struct CachedHelperOutput {
     answer: Result<Option<Credential>, HelperError>,
     since: Instant,
     /// Whether it was asked for because the one before was refused.
     is_second: bool,
 }
 
-impl Helpers {
+impl CredentialHelpers {
     /// Looks for programs in these folders, written as in `PATH`, instead of the process's own.
     #[cfg(test)]
     pub(in crate::upstream) fn in_path(path: impl Into<OsString>) -> Self {
@@ -129,7 +129,7 @@ impl Helpers {
             Err(_elapsed) if begun.elapsed() < RUN_MAX => return Err(late()),
             Err(_elapsed) => Err(late()),
         };
-        *slot.kept.lock() = Some(Kept {
+        *slot.kept.lock() = Some(CachedHelperOutput {
             answer: answer.clone(),
             since: Instant::now(),
             is_second: slot.was_refused.swap(false, Ordering::Relaxed),
@@ -161,8 +161,8 @@ impl Helpers {
         true
     }
 
-    fn slot(&self, name: &str, server: &str) -> Arc<Slot> {
-        let key = Key {
+    fn slot(&self, name: &str, server: &str) -> Arc<HelperSlot> {
+        let key = HelperKey {
             name: name.to_owned(),
             server: server.to_owned(),
         };
@@ -183,7 +183,7 @@ impl Helpers {
             program: program.to_owned(),
             what,
         };
-        if !Source::is_helper_name(name) {
+        if !CredentialSource::is_helper_name(name) {
             return Err(failed("is no program's name".to_owned()));
         }
         let mut child = self.start(program).map_err(|error| {
@@ -229,11 +229,11 @@ pub(in crate::upstream) fn program(name: &str) -> String {
     format!("docker-credential-{name}")
 }
 
-impl Slot {
+impl HelperSlot {
     /// What is still believed.
     fn answer(&self) -> Option<Result<Option<Credential>, HelperError>> {
         let kept = self.kept.lock();
-        let Kept { answer, since, .. } = kept.as_ref()?;
+        let CachedHelperOutput { answer, since, .. } = kept.as_ref()?;
         let kept_max = match answer {
             Ok(_) => KEPT_MAX,
             Err(_) => FAILURE_KEPT_MAX,
@@ -265,16 +265,16 @@ async fn converse(
 /// Reads what a helper prints: `{"ServerURL": …, "Username": …, "Secret": …}`.
 fn read(answer: &[u8]) -> Result<Option<Credential>, &'static str> {
     #[derive(Deserialize)]
-    struct Answer {
+    struct HelperOutput {
         #[serde(rename = "Username")]
         username: String,
         #[serde(rename = "Secret")]
         secret: String,
     }
     // The parser's own error might repeat a part of the answer.
-    let answer: Answer = serde_json::from_slice(answer)
+    let answer: HelperOutput = serde_json::from_slice(answer)
         .map_err(|_error| "did not answer with Username and Secret")?;
-    let Answer { username, secret } = answer;
+    let HelperOutput { username, secret } = answer;
     match (username.as_str(), secret.as_str()) {
         ("", "") => Ok(None),
         ("", _) => Err("answered without a user name"),
@@ -299,7 +299,7 @@ mod tests {
     /// A folder with one program, `docker-credential-x`.
     struct Stage {
         folder: tempfile::TempDir,
-        helpers: Helpers,
+        helpers: CredentialHelpers,
     }
 
     impl Stage {
@@ -315,7 +315,8 @@ mod tests {
                 .args([&text, &program])
                 .status();
             assert!(install.unwrap().success());
-            let helpers = Helpers::in_path(format!("{}:/usr/bin:/bin", folder.path().display()));
+            let helpers =
+                CredentialHelpers::in_path(format!("{}:/usr/bin:/bin", folder.path().display()));
             Self { folder, helpers }
         }
 

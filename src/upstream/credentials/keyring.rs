@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use thiserror::Error;
 
-use super::scope::{Address, Host};
+use super::scope::{HostPattern, HostPort};
 use crate::{
     oci::{RepositoryName, UpstreamName},
     secret::Secret,
@@ -15,15 +15,15 @@ const DOCKER_HUB_SERVER: &str = "https://index.docker.io/v1/";
 
 /// Logins and what they are for; the longest place that fits wins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Keyring(Arc<[Entry]>);
+pub struct Keyring(Arc<[KeyringEntry]>);
 
 /// One login and what it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct KeyringEntry {
     /// What it is for.
-    pub place: Place,
+    pub place: CredentialScope,
     /// Where it comes from.
-    pub source: Source,
+    pub source: CredentialSource,
 }
 
 /// `HOST[:PORT][/PATH]`: a part of a registry. Within a label of the host, `*` is any text,
@@ -32,8 +32,8 @@ pub struct Entry {
 /// No port means https's own, 443, which may be written as well; every other port must be the
 /// same. The path covers whole elements of a repository's name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
-    host: Host,
+pub struct CredentialScope {
+    host: HostPattern,
     path: Vec<String>,
 }
 
@@ -42,11 +42,11 @@ pub struct Place {
 #[error(
     "a place is written HOST[:PORT][/PATH]; *, ? and [a-z] stand for text within one label of the host"
 )]
-pub struct InvalidPlace;
+pub struct InvalidCredentialScope;
 
 /// Where a login comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum CredentialSource {
     /// From the configuration and its files.
     Given(Credential),
     /// From a program that speaks Docker's credential helper protocol, each time it is needed.
@@ -77,29 +77,34 @@ pub enum Credential {
 
 impl Keyring {
     /// Takes the logins; of equal places the first wins.
-    pub fn new(entries: Vec<Entry>) -> Self {
+    pub fn new(entries: Vec<KeyringEntry>) -> Self {
         Self(entries.into())
     }
 
     /// All of them, in the order given.
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[KeyringEntry] {
         &self.0
     }
 
     /// The login for a repository of a registry that is called by these names (its own, and those
     /// of its endpoints, each `HOST[:PORT]`): the longest path, then a host before a pattern, then
     /// the order given.
-    pub fn find(&self, hosts: &[&str], name: &RepositoryName) -> Option<&Entry> {
+    pub fn find(&self, hosts: &[&str], name: &RepositoryName) -> Option<&KeyringEntry> {
         self.best(hosts, |place| place.covers(name))
     }
 
     /// The login for such a registry as a whole.
-    pub fn find_whole(&self, hosts: &[&str]) -> Option<&Entry> {
+    pub fn find_whole(&self, hosts: &[&str]) -> Option<&KeyringEntry> {
         self.best(hosts, |place| place.path.is_empty())
     }
 
-    fn best(&self, hosts: &[&str], covers: impl Fn(&Place) -> bool) -> Option<&Entry> {
-        let fits = |entry: &&Entry| covers(&entry.place) && entry.place.among(hosts).is_some();
+    fn best(
+        &self,
+        hosts: &[&str],
+        covers: impl Fn(&CredentialScope) -> bool,
+    ) -> Option<&KeyringEntry> {
+        let fits =
+            |entry: &&KeyringEntry| covers(&entry.place) && entry.place.among(hosts).is_some();
         // Of equal ones the last is the greatest.
         let fitting = self.0.iter().rev().filter(fits);
         fitting.max_by_key(|entry| (entry.place.path.len(), entry.place.host.precision()))
@@ -115,14 +120,14 @@ impl Keyring {
     /// The logins for one registry, so that another's new password changes nothing for it; `own`
     /// comes first and is for no other. Helpers of places with several hosts learn which it is.
     #[must_use]
-    pub fn narrowed(&self, hosts: &[&str], own: Option<Entry>) -> Self {
+    pub fn narrowed(&self, hosts: &[&str], own: Option<KeyringEntry>) -> Self {
         let concerning = self.0.iter().filter_map(|entry| {
             let host = entry.place.among(hosts)?;
             let mut entry = entry.clone();
-            if let Source::Helper { name, server } = &entry.source
+            if let CredentialSource::Helper { name, server } = &entry.source
                 && server.is_empty()
             {
-                entry.source = Source::helper(name, host);
+                entry.source = CredentialSource::helper(name, host);
             }
             Some(entry)
         });
@@ -130,16 +135,16 @@ impl Keyring {
     }
 }
 
-impl From<Vec<Entry>> for Keyring {
-    fn from(entries: Vec<Entry>) -> Self {
+impl From<Vec<KeyringEntry>> for Keyring {
+    fn from(entries: Vec<KeyringEntry>) -> Self {
         Self::new(entries)
     }
 }
 
-impl Source {
+impl CredentialSource {
     /// A helper that is asked for `HOST[:PORT]`, under the name that `docker login` stores it by.
     pub fn helper(name: &str, host: &str) -> Self {
-        let server = if Address::read(host).is_docker_hub() {
+        let server = if HostPort::read(host).is_docker_hub() {
             DOCKER_HUB_SERVER
         } else {
             host
@@ -167,11 +172,11 @@ impl Credential {
     }
 }
 
-impl Place {
+impl CredentialScope {
     /// An upstream by the name that it has in the configuration.
     pub fn upstream(name: &UpstreamName) -> Self {
         Self {
-            host: Host::Exact(Address::read(name.as_str())),
+            host: HostPattern::Exact(HostPort::read(name.as_str())),
             path: Vec::new(),
         }
     }
@@ -179,21 +184,21 @@ impl Place {
     /// Every host, where no other place fits.
     pub fn anywhere() -> Self {
         Self {
-            host: Host::Any,
+            host: HostPattern::Any,
             path: Vec::new(),
         }
     }
 
     /// Whether it is every host.
     pub fn is_anywhere(&self) -> bool {
-        self.host == Host::Any
+        self.host == HostPattern::Any
     }
 
     /// Host and port, if there is only one.
     pub fn host(&self) -> Option<String> {
         match &self.host {
-            Host::Exact(address) => Some(address.to_string()),
-            Host::Glob(_) | Host::Any => None,
+            HostPattern::Exact(address) => Some(address.to_string()),
+            HostPattern::Glob(_) | HostPattern::Any => None,
         }
     }
 
@@ -215,31 +220,34 @@ impl Place {
     }
 }
 
-impl FromStr for Place {
-    type Err = InvalidPlace;
+impl FromStr for CredentialScope {
+    type Err = InvalidCredentialScope;
 
-    fn from_str(text: &str) -> Result<Self, InvalidPlace> {
+    fn from_str(text: &str) -> Result<Self, InvalidCredentialScope> {
         let (host, path) = match text.split_once('/') {
             Some((host, path)) => (host, Some(path)),
             None => (text, None),
         };
         let path = match path {
             Some(path) => {
-                let name: RepositoryName = path.parse().map_err(|_invalid| InvalidPlace)?;
+                let name: RepositoryName =
+                    path.parse().map_err(|_invalid| InvalidCredentialScope)?;
                 name.elements().map(str::to_owned).collect()
             }
             None => Vec::new(),
         };
-        let host = Host::parse(host).ok_or(InvalidPlace)?;
+        let host = HostPattern::parse(host).ok_or(InvalidCredentialScope)?;
         Ok(Self { host, path })
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for CredentialScope {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.host {
-            Host::Exact(address) | Host::Glob(address) => write!(formatter, "{address}")?,
-            Host::Any => formatter.write_str("every host")?,
+            HostPattern::Exact(address) | HostPattern::Glob(address) => {
+                write!(formatter, "{address}")?;
+            }
+            HostPattern::Any => formatter.write_str("every host")?,
         }
         self.path
             .iter()
@@ -251,11 +259,11 @@ impl fmt::Display for Place {
 mod tests {
     use super::*;
 
-    fn entry(place: &str) -> Entry {
+    fn entry(place: &str) -> KeyringEntry {
         let password = Secret::new("canary");
-        Entry {
+        KeyringEntry {
             place: place.parse().unwrap(),
-            source: Source::Given(Credential::Password {
+            source: CredentialSource::Given(Credential::Password {
                 username: place.to_owned(),
                 password,
             }),
@@ -327,7 +335,7 @@ mod tests {
             for host in names {
                 assert_eq!(found(&[place], &[host], "library/a"), Some(place));
             }
-            assert_eq!(place.parse::<Place>(), "docker.io".parse());
+            assert_eq!(place.parse::<CredentialScope>(), "docker.io".parse());
             assert_eq!(found(&[place], &["hub.docker.io"], "library/a"), None);
         }
         // S-05: a pattern is about the host that is contacted.
@@ -385,26 +393,33 @@ mod tests {
             "[::g]",
             "a b",
         ] {
-            assert_eq!(text.parse::<Place>(), Err(InvalidPlace), "{text}");
+            assert_eq!(
+                text.parse::<CredentialScope>(),
+                Err(InvalidCredentialScope),
+                "{text}"
+            );
         }
         assert_eq!(
-            "A.b:443/c/d".parse::<Place>().unwrap().to_string(),
+            "A.b:443/c/d"
+                .parse::<CredentialScope>()
+                .unwrap()
+                .to_string(),
             "a.b/c/d"
         );
     }
 
     #[test]
     fn a_helper_of_many_hosts_is_asked_for_the_one() {
-        let helper = |place: Place, server: &str| Entry {
+        let helper = |place: CredentialScope, server: &str| KeyringEntry {
             place,
-            source: Source::Helper {
+            source: CredentialSource::Helper {
                 name: "x".into(),
                 server: server.into(),
             },
         };
         let ecr = "*.dkr.ecr.*.amazonaws.com";
         let keyring = Keyring::new(vec![
-            helper(Place::anywhere(), ""),
+            helper(CredentialScope::anywhere(), ""),
             helper(ecr.parse().unwrap(), ""),
             entry("quay.io"),
         ]);
@@ -412,8 +427,8 @@ mod tests {
             let narrowed = keyring.narrowed(hosts, None);
             let found = narrowed.find_whole(hosts).unwrap();
             match &found.source {
-                Source::Helper { server, .. } => server.clone(),
-                Source::Given(credential) => credential.username().to_owned(),
+                CredentialSource::Helper { server, .. } => server.clone(),
+                CredentialSource::Given(credential) => credential.username().to_owned(),
             }
         };
         let account = "1.dkr.ecr.eu-west-1.amazonaws.com";
@@ -430,9 +445,9 @@ mod tests {
     fn t35_nothing_prints_a_secret() {
         let mut entries = vec![entry("a.b")];
         for credential in [Credential::Refresh, Credential::Token] {
-            let source = Source::Given(credential(Secret::new("canary")));
-            entries.push(Entry {
-                place: Place::anywhere(),
+            let source = CredentialSource::Given(credential(Secret::new("canary")));
+            entries.push(KeyringEntry {
+                place: CredentialScope::anywhere(),
                 source,
             });
         }

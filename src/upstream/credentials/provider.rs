@@ -4,26 +4,28 @@ use std::sync::Arc;
 
 use super::helper;
 use crate::upstream::{
-    Credential, Source, UpstreamError,
-    authentication::{Visit, plan::Trick},
-    call::{caller::Shared, endpoint::Station, exchange::Failure, request::Request},
+    Credential, CredentialSource, UpstreamError,
+    authentication::{AuthState, plan::AuthFallback},
+    call::{
+        caller::Caller, endpoint::Endpoint, exchange::AttemptFailure, request::UpstreamRequest,
+    },
 };
 
-impl Shared {
+impl Caller {
     /// What we have to log in with for a request.
     pub(in crate::upstream) async fn credential(
         &self,
-        station: &Station,
-        request: &Request,
-    ) -> Result<Option<Credential>, Failure> {
+        station: &Endpoint,
+        request: &UpstreamRequest,
+    ) -> Result<Option<Credential>, AttemptFailure> {
         match self.source(request) {
             None => Ok(None),
-            Some(Source::Given(credential)) => Ok(Some(credential.clone())),
-            Some(Source::Helper { name, server }) => {
+            Some(CredentialSource::Given(credential)) => Ok(Some(credential.clone())),
+            Some(CredentialSource::Helper { name, server }) => {
                 let found = self.helpers.get(name, server, request.deadline).await;
                 // Without our login the answer would be about somebody else.
                 found.map_err(|error| {
-                    Failure::last(UpstreamError::Unreachable {
+                    AttemptFailure::last(UpstreamError::Unreachable {
                         endpoint: Arc::clone(&station.label),
                         detail: format!("not asked without a login: {error}"),
                     })
@@ -33,25 +35,29 @@ impl Shared {
     }
 
     /// The program that has our login for a request.
-    pub(in crate::upstream) fn helper(&self, request: &Request) -> Option<Arc<str>> {
+    pub(in crate::upstream) fn helper(&self, request: &UpstreamRequest) -> Option<Arc<str>> {
         match self.source(request)? {
-            Source::Helper { name, .. } => Some(helper::program(name).into()),
-            Source::Given(_) => None,
+            CredentialSource::Helper { name, .. } => Some(helper::program(name).into()),
+            CredentialSource::Given(_) => None,
         }
     }
 
     /// The login was refused: whether another may be had, which is worth one more request.
-    pub(in crate::upstream) fn renew_login(&self, request: &Request, visit: &mut Visit) -> bool {
-        let Some(Source::Helper { name, server }) = self.source(request) else {
+    pub(in crate::upstream) fn renew_login(
+        &self,
+        request: &UpstreamRequest,
+        visit: &mut AuthState,
+    ) -> bool {
+        let Some(CredentialSource::Helper { name, server }) = self.source(request) else {
             return false;
         };
         let Some(refused) = &visit.credential else {
             return false;
         };
-        visit.tried.once(Trick::OtherLogin) && self.helpers.refused(name, server, refused)
+        visit.tried.once(AuthFallback::OtherLogin) && self.helpers.refused(name, server, refused)
     }
 
-    fn source(&self, request: &Request) -> Option<&Source> {
+    fn source(&self, request: &UpstreamRequest) -> Option<&CredentialSource> {
         let entry = self.settings.login(request.name.as_ref())?;
         Some(&entry.source)
     }

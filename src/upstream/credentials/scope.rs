@@ -9,31 +9,31 @@ const HTTPS_PORT: u16 = 443;
 
 /// Which hosts a place is at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(in crate::upstream) enum Host {
+pub(in crate::upstream) enum HostPattern {
     /// This one; Docker Hub under the name `docker.io`.
-    Exact(Address),
+    Exact(HostPort),
     /// Those of as many labels that fit one by one.
-    Glob(Address),
+    Glob(HostPort),
     /// Whatever has the form of a host.
     Any,
 }
 
 /// `HOST[:PORT]` in lower case, without the port of https.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(in crate::upstream) struct Address {
+pub(in crate::upstream) struct HostPort {
     host: String,
     port: Option<u16>,
 }
 
-impl Host {
+impl HostPattern {
     /// Reads a host, or a pattern of hosts. A lone `*` would be any single label, which nobody
     /// means.
     pub(in crate::upstream) fn parse(text: &str) -> Option<Self> {
-        let address = Address::read(text);
+        let address = HostPort::read(text);
         if text.parse::<Registry>().is_ok() {
             let is_hub = address.is_docker_hub();
             return Some(Self::Exact(if is_hub {
-                Address::read("docker.io")
+                HostPort::read("docker.io")
             } else {
                 address
             }));
@@ -46,7 +46,7 @@ impl Host {
 
     /// Whether a registry's name, `HOST[:PORT]`, is among these hosts.
     pub(in crate::upstream) fn fits(&self, name: &str) -> bool {
-        let named = Address::read(name);
+        let named = HostPort::read(name);
         match self {
             Self::Exact(own) => *own == named || (own.is_docker_hub() && named.is_docker_hub()),
             Self::Glob(own) => {
@@ -74,7 +74,7 @@ impl Host {
     }
 }
 
-impl Address {
+impl HostPort {
     /// Reads what is known to be an address, or a name that is used like one.
     pub(in crate::upstream) fn read(text: &str) -> Self {
         let text = text.to_ascii_lowercase();
@@ -98,7 +98,7 @@ impl Address {
     }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for HostPort {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.host)?;
         match self.port {
@@ -109,7 +109,7 @@ impl fmt::Display for Address {
 }
 
 /// A part of a label's pattern.
-enum Part {
+enum GlobPart {
     /// `*`
     Any,
     /// `?`, or a letter that stands for itself, or `[a-z]`: from and to, and `[^a-z]`.
@@ -119,7 +119,7 @@ enum Part {
     },
 }
 
-impl Part {
+impl GlobPart {
     fn takes(&self, letter: char) -> bool {
         match self {
             Self::Any => true,
@@ -132,13 +132,13 @@ impl Part {
 }
 
 /// The parts of a label's pattern, as kubelet reads it; none if a bracket is not closed.
-fn parts(pattern: &str) -> Option<Vec<Part>> {
+fn parts(pattern: &str) -> Option<Vec<GlobPart>> {
     let mut parts = Vec::new();
     let mut letters = pattern.chars();
     while let Some(letter) = letters.next() {
         parts.push(match letter {
-            '*' => Part::Any,
-            '?' => Part::One {
+            '*' => GlobPart::Any,
+            '?' => GlobPart::One {
                 is_not: true,
                 ranges: Vec::new(),
             },
@@ -147,7 +147,7 @@ fn parts(pattern: &str) -> Option<Vec<Part>> {
                 letters = rest.chars();
                 set_of(set)?
             }
-            letter => Part::One {
+            letter => GlobPart::One {
                 is_not: false,
                 ranges: vec![(letter, letter)],
             },
@@ -157,7 +157,7 @@ fn parts(pattern: &str) -> Option<Vec<Part>> {
 }
 
 /// What stands in brackets.
-fn set_of(set: &str) -> Option<Part> {
+fn set_of(set: &str) -> Option<GlobPart> {
     let (is_not, set) = match set.strip_prefix('^') {
         Some(set) => (true, set),
         None => (false, set),
@@ -174,13 +174,13 @@ fn set_of(set: &str) -> Option<Part> {
         };
         ranges.push((from, to));
     }
-    (!ranges.is_empty()).then_some(Part::One { is_not, ranges })
+    (!ranges.is_empty()).then_some(GlobPart::One { is_not, ranges })
 }
 
 /// A label that fits a pattern, more or less.
 fn plain(pattern: &str) -> Option<String> {
-    let letter = |part: Part| match part {
-        Part::One {
+    let letter = |part: GlobPart| match part {
+        GlobPart::One {
             is_not: false,
             ranges,
         } => ranges.first().map_or('x', |(from, _)| *from),
@@ -198,11 +198,11 @@ fn label_fits(pattern: &str, label: &str) -> bool {
     ends.resize(label.chars().count() + 1, false);
     for part in parts {
         ends = match part {
-            Part::Any => {
+            GlobPart::Any => {
                 let first = ends.iter().position(|end| *end).unwrap_or(ends.len());
                 (0..ends.len()).map(|at| at >= first).collect()
             }
-            Part::One { .. } => {
+            GlobPart::One { .. } => {
                 let moved = ends.iter().zip(label.chars());
                 let moved = moved.map(|(end, letter)| *end && part.takes(letter));
                 std::iter::once(false).chain(moved).collect()

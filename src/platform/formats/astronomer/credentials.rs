@@ -1,31 +1,36 @@
 //! Which Secret's login is for which repository. All Secrets usually name the same registry, so
 //! what counts is the block that names the Secret; its own keys are only checked.
 
-use super::registry_block::{Block, Repository};
+use super::registry_block::{RegistryBlock, RepositoryPrefix};
 use crate::{
     platform::{
-        import::Context,
+        import::ImportContext,
         model::imported::Imported,
         reading::{
-            diagnostic::{Code, Remark},
+            diagnostic::{Diagnostic, DiagnosticCode},
             kube::{self, PullSecret},
-            location::Spot,
+            location::Location,
         },
     },
-    upstream::{Entry, Keyring, Source},
+    upstream::{CredentialSource, Keyring, KeyringEntry},
 };
 
 /// The logins of Secrets that some block names.
 #[derive(Default)]
-pub(super) struct Logins {
+pub(super) struct SecretCredentials {
     /// Those that a block decided about.
-    scoped: Vec<Entry>,
-    all: Vec<(Spot, Entry)>,
+    scoped: Vec<KeyringEntry>,
+    all: Vec<(Location, KeyringEntry)>,
 }
 
-impl Logins {
+impl SecretCredentials {
     /// Takes the Secret of a block for the block's repository.
-    pub(super) fn scope(&mut self, block: &Block, context: &Context<'_>, into: &mut Imported) {
+    pub(super) fn scope(
+        &mut self,
+        block: &RegistryBlock,
+        context: &ImportContext<'_>,
+        into: &mut Imported,
+    ) {
         let Some(name) = &block.secret else { return };
         let found = context.secrets.claim(&name.text, &name.start, into);
         for secret in &found {
@@ -42,7 +47,7 @@ impl Logins {
             };
             fits = true;
             check(entry, host, &name.start, into);
-            if let Source::Given(credential) = &entry.source {
+            if let CredentialSource::Given(credential) = &entry.source {
                 into.login(&secret.spot, &host.to_string(), credential.clone());
             }
             self.scoped.push(entry.clone());
@@ -52,7 +57,7 @@ impl Logins {
                 "the Secret has no login for {}: none is used",
                 host.registry
             );
-            let remark = Remark::new(Code::CredentialScope, &name.start, message);
+            let remark = Diagnostic::new(DiagnosticCode::CredentialScope, &name.start, message);
             let fix = format!("make it with --docker-server={}", host.registry);
             into.remark(remark.shown(&name.text).fix(fix));
         }
@@ -69,15 +74,15 @@ impl Logins {
 }
 
 /// The login that is meant for a repository, or at least for its registry.
-fn best<'s>(secret: &'s PullSecret, host: &Repository) -> Option<&'s Entry> {
+fn best<'s>(secret: &'s PullSecret, host: &RepositoryPrefix) -> Option<&'s KeyringEntry> {
     let hosts = [host.registry.as_str()];
-    let concerns = |entry: &Entry| Keyring::new(vec![entry.clone()]).concerns(&hosts);
+    let concerns = |entry: &KeyringEntry| Keyring::new(vec![entry.clone()]).concerns(&hosts);
     let keyring = Keyring::new(secret.entries.clone());
     let meant = match &host.path {
         Some(path) => keyring.find(&hosts, path),
         None => keyring.find_whole(&hosts),
     };
-    let is_meant = |entry: &&Entry| match meant {
+    let is_meant = |entry: &&KeyringEntry| match meant {
         Some(meant) => *entry == meant,
         None => concerns(entry),
     };
@@ -85,7 +90,7 @@ fn best<'s>(secret: &'s PullSecret, host: &Repository) -> Option<&'s Entry> {
 }
 
 /// A key for another part of the registry is not what kubelet would use, or only by accident.
-fn check(entry: &Entry, host: &Repository, named_at: &Spot, into: &mut Imported) {
+fn check(entry: &KeyringEntry, host: &RepositoryPrefix, named_at: &Location, into: &mut Imported) {
     let Some(path) = entry.place.path() else {
         return;
     };
@@ -99,6 +104,6 @@ fn check(entry: &Entry, host: &Repository, named_at: &Spot, into: &mut Imported)
     } else {
         let message = format!("the Secret's login is for {key}; it is used for {host}");
         let fix = "name the Secret that is for this repository";
-        Remark::new(Code::CredentialScope, named_at, message).fix(fix)
+        Diagnostic::new(DiagnosticCode::CredentialScope, named_at, message).fix(fix)
     });
 }

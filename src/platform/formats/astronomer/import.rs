@@ -4,18 +4,18 @@
 use std::collections::BTreeMap;
 
 use super::{
-    credentials::Logins,
-    registry_block::{Block, Repository},
+    credentials::SecretCredentials,
+    registry_block::{RegistryBlock, RepositoryPrefix},
 };
 use crate::{
     oci::Registry,
     platform::{
-        import::{Context, Piece, is_placeholder, nodes},
+        import::{ImportContext, InputDocument, is_placeholder, nodes},
         model::imported::Imported,
         reading::{
-            diagnostic::{Code, Level, Remark},
+            diagnostic::{Diagnostic, DiagnosticCode, Severity},
             kube,
-            location::Spot,
+            location::Location,
             node::{Node, Scalar},
         },
     },
@@ -56,22 +56,22 @@ const AIRFLOW_CHART: &[&str] = &[
 ];
 
 pub(in crate::platform) fn import(
-    pieces: &[Piece<'_>],
-    context: &Context<'_>,
+    pieces: &[InputDocument<'_>],
+    context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
-    let mut found = Found::default();
+    let mut found = HelmValues::default();
     for node in nodes(pieces) {
         if let Some(kind) = kube::kind(node) {
             let message = "this kind of object is no part of Helm's values";
-            into.remark(Remark::new(Code::Skipped, &node.spot, message).shown(kind));
+            into.remark(Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).shown(kind));
         } else if node.is_mapping() {
             found.read(node, &mut into.remarks);
         } else {
             into.remark(node.misfit("Helm's values are a mapping"));
         }
     }
-    let Found {
+    let HelmValues {
         private,
         protected,
         airflow,
@@ -79,12 +79,12 @@ pub(in crate::platform) fn import(
     } = found;
     let private = one_of(private, &mut into.remarks);
     let protected = one_of(protected, &mut into.remarks);
-    let mut logins = Logins::default();
+    let mut logins = SecretCredentials::default();
     for block in private.iter().chain(&protected) {
         logins.scope(block, context, into);
     }
     logins.rest(into);
-    let hosts = |blocks: &[Block]| -> Vec<Repository> {
+    let hosts = |blocks: &[RegistryBlock]| -> Vec<RepositoryPrefix> {
         let hosts = blocks.iter().filter_map(|block| block.host.clone());
         hosts.collect()
     };
@@ -102,17 +102,17 @@ pub(in crate::platform) fn import(
 
 /// What the values say, each thing as often as it stands there.
 #[derive(Default)]
-struct Found {
-    private: Vec<Vec<Block>>,
-    protected: Vec<Vec<Block>>,
+struct HelmValues {
+    private: Vec<Vec<RegistryBlock>>,
+    protected: Vec<Vec<RegistryBlock>>,
     /// Where a Deployment's first image is by the settings of Airflow's own chart.
-    airflow: Vec<Repository>,
+    airflow: Vec<RepositoryPrefix>,
     /// The registries that Astronomer itself brings.
-    built_in: Vec<(Registry, Spot)>,
+    built_in: Vec<(Registry, Location)>,
 }
 
-impl Found {
-    fn read(&mut self, values: &Node, remarks: &mut Vec<Remark>) {
+impl HelmValues {
+    fn read(&mut self, values: &Node, remarks: &mut Vec<Diagnostic>) {
         for at in GLOBAL {
             let Some(global) = section(values, at, remarks) else {
                 continue;
@@ -143,25 +143,25 @@ impl Found {
             ];
             let named = named.into_iter().flatten();
             self.airflow
-                .extend(named.filter_map(|scalar| Repository::read(scalar, remarks)));
+                .extend(named.filter_map(|scalar| RepositoryPrefix::read(scalar, remarks)));
         }
     }
 
-    fn private(&mut self, global: &Node, moved: Option<&str>, remarks: &mut Vec<Remark>) {
+    fn private(&mut self, global: &Node, moved: Option<&str>, remarks: &mut Vec<Diagnostic>) {
         let key = "privateRegistry";
-        let Some(block) = Block::read(global, key, "repository", remarks) else {
+        let Some(block) = RegistryBlock::read(global, key, "repository", remarks) else {
             return;
         };
         remarks.extend(moved.map(|fix| misplaced(&block.spot, fix)));
         if block.host.is_none() && !block.names_host {
             let message = "privateRegistry is enabled without a repository";
-            let remark = Remark::new(Code::Value, &block.spot, message);
+            let remark = Diagnostic::new(DiagnosticCode::Value, &block.spot, message);
             remarks.push(remark.fix("add repository: HOST/PATH"));
         }
         self.private.push(vec![block]);
     }
 
-    fn built_in(&mut self, domain: &Scalar, remarks: &mut Vec<Remark>) {
+    fn built_in(&mut self, domain: &Scalar, remarks: &mut Vec<Diagnostic>) {
         if domain.text.is_empty() || is_placeholder(&domain.text) {
             return;
         }
@@ -169,7 +169,11 @@ impl Found {
             Ok(registry) => self.built_in.push((registry, domain.start.clone())),
             Err(invalid) => {
                 let message = format!("registry.BASEDOMAIN is no registry: {invalid}");
-                remarks.push(Remark::new(Code::Reference, &domain.start, message));
+                remarks.push(Diagnostic::new(
+                    DiagnosticCode::Reference,
+                    &domain.start,
+                    message,
+                ));
             }
         }
     }
@@ -177,9 +181,9 @@ impl Found {
 
 /// The platform's own names. With a private registry the site has no other.
 fn platform(
-    private: Option<&Repository>,
-    bases: &[Repository],
-    context: &Context<'_>,
+    private: Option<&RepositoryPrefix>,
+    bases: &[RepositoryPrefix],
+    context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
     let Some(first) = private.or_else(|| bases.first()) else {
@@ -190,7 +194,7 @@ fn platform(
     let keeps = context.keeps_source();
     let usually = context.adds_source() || (private.is_none() && keeps);
     let bases = bases.iter().filter(|base| base.path.is_some());
-    let bases = bases.map(Repository::to_string);
+    let bases = bases.map(RepositoryPrefix::to_string);
     let bases = bases.filter(|base| !base.starts_with(PLATFORM));
     let mut airflow = Vec::new();
     for candidate in bases.chain(below(AIRFLOW)).chain(source(usually)) {
@@ -212,9 +216,9 @@ fn platform(
 
 /// Every registry that is named is asked by its own names too.
 fn direct(
-    named: &[Repository],
-    built_in: Vec<(Registry, Spot)>,
-    context: &Context<'_>,
+    named: &[RepositoryPrefix],
+    built_in: Vec<(Registry, Location)>,
+    context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
     let named = named
@@ -224,7 +228,7 @@ fn direct(
         let hosts = secret.entries.iter().filter_map(|entry| entry.place.host());
         hosts.filter_map(|host| Some((host.parse().ok()?, secret.spot.clone())))
     });
-    let mut registries: BTreeMap<Registry, Spot> = BTreeMap::new();
+    let mut registries: BTreeMap<Registry, Location> = BTreeMap::new();
     for (registry, spot) in named.chain(secrets).chain(built_in) {
         registries.entry(registry).or_insert(spot);
     }
@@ -234,7 +238,11 @@ fn direct(
 }
 
 /// The blocks of one `protectedCustomRegistry` that are in use.
-fn protected(registry: &Node, moved: Option<&str>, remarks: &mut Vec<Remark>) -> Vec<Block> {
+fn protected(
+    registry: &Node,
+    moved: Option<&str>,
+    remarks: &mut Vec<Diagnostic>,
+) -> Vec<RegistryBlock> {
     let oldest = "protectedCustomRegistryEnabled";
     let enabled = registry.flag(oldest, remarks);
     if let Some((key, _)) = registry.entries().find(|(key, _)| key.text == oldest) {
@@ -250,43 +258,43 @@ fn protected(registry: &Node, moved: Option<&str>, remarks: &mut Vec<Remark>) ->
     remarks.extend(moved.map(|fix| misplaced(spot, fix)));
     let parts = [BASE, "updateRegistry"];
     if block.flag("enabled", remarks).or(enabled) == Some(true) {
-        let read = |part| Block::read(block, part, "host", remarks);
+        let read = |part| RegistryBlock::read(block, part, "host", remarks);
         return parts.into_iter().filter_map(read).collect();
     }
     if parts.iter().any(|part| block.at(&[part, "host"]).is_some()) {
         let message = "protectedCustomRegistry is not enabled: its registries are not used";
-        let remark = Remark::new(Code::Ignored, spot, message);
+        let remark = Diagnostic::new(DiagnosticCode::Ignored, spot, message);
         remarks.push(remark.fix("write enabled: true, or remove it"));
     }
     Vec::new()
 }
 
 /// Of several places of the same thing the first, if all say the same.
-fn one_of(variants: Vec<Vec<Block>>, remarks: &mut Vec<Remark>) -> Vec<Block> {
+fn one_of(variants: Vec<Vec<RegistryBlock>>, remarks: &mut Vec<Diagnostic>) -> Vec<RegistryBlock> {
     let mut variants = variants.into_iter();
     let Some(first) = variants.next() else {
         return Vec::new();
     };
     for other in variants {
         if let (Some(one), Some(two)) = (first.first(), other.first())
-            && !Block::are_same(&first, &other)
+            && !RegistryBlock::are_same(&first, &other)
         {
             let message = format!("this stands at {} as well, and differs there", one.spot);
             let code = if one.spot.file == two.spot.file {
-                Code::Misplaced
+                DiagnosticCode::Misplaced
             } else {
-                Code::Duplicate
+                DiagnosticCode::Duplicate
             };
-            let remark = Remark::new(code, &two.spot, message);
-            remarks.push(remark.level(Level::Error).fix("keep one of them"));
+            let remark = Diagnostic::new(code, &two.spot, message);
+            remarks.push(remark.level(Severity::Error).fix("keep one of them"));
         }
     }
     first
 }
 
-fn misplaced(spot: &Spot, fix: &str) -> Remark {
+fn misplaced(spot: &Location, fix: &str) -> Diagnostic {
     let message = "this stood here in older versions";
-    Remark::new(Code::Misplaced, spot, message).fix(fix)
+    Diagnostic::new(DiagnosticCode::Misplaced, spot, message).fix(fix)
 }
 
 /// A path, and the same in the values of the subchart alone.
@@ -299,7 +307,7 @@ fn spellings<'p>(path: &'p [&'p str]) -> impl Iterator<Item = &'p [&'p str]> {
 pub(super) fn section<'n>(
     node: &'n Node,
     path: &[&str],
-    remarks: &mut Vec<Remark>,
+    remarks: &mut Vec<Diagnostic>,
 ) -> Option<&'n Node> {
     path.iter().try_fold(node, |node, key| {
         let below = node.get(key)?;

@@ -7,8 +7,8 @@ use crate::{
     platform::{
         import::is_placeholder,
         reading::{
-            diagnostic::{Code, Remark},
-            location::Spot,
+            diagnostic::{Diagnostic, DiagnosticCode},
+            location::Location,
             name_part::without_scheme,
             node::{Node, Scalar},
         },
@@ -16,11 +16,11 @@ use crate::{
 };
 
 /// `privateRegistry`, `baseRegistry` or `updateRegistry`, enabled.
-pub(super) struct Block {
+pub(super) struct RegistryBlock {
     pub(super) key: &'static str,
-    pub(super) spot: Spot,
+    pub(super) spot: Location,
     /// Unset where each Deployment has its own.
-    pub(super) host: Option<Repository>,
+    pub(super) host: Option<RepositoryPrefix>,
     pub(super) secret: Option<Scalar>,
     /// Whether something stands for the host, good or bad.
     pub(super) names_host: bool,
@@ -28,19 +28,19 @@ pub(super) struct Block {
 
 /// A repository, or the folder of several; without a path a whole registry.
 #[derive(Clone)]
-pub(super) struct Repository {
+pub(super) struct RepositoryPrefix {
     pub(super) registry: Registry,
     pub(super) path: Option<RepositoryName>,
-    pub(super) spot: Spot,
+    pub(super) spot: Location,
 }
 
-impl Block {
+impl RegistryBlock {
     /// Reads it if it is in use.
     pub(super) fn read(
         parent: &Node,
         key: &'static str,
         host: &str,
-        remarks: &mut Vec<Remark>,
+        remarks: &mut Vec<Diagnostic>,
     ) -> Option<Self> {
         let block = super::import::section(parent, &[key], remarks)?;
         let spot = parent.entries().find(|(name, _)| name.text == key);
@@ -54,7 +54,7 @@ impl Block {
         if !is_enabled {
             if let Some(named) = named {
                 let message = format!("{key} is not enabled: its {host} is not used");
-                let remark = Remark::new(Code::Ignored, &named.start, message);
+                let remark = Diagnostic::new(DiagnosticCode::Ignored, &named.start, message);
                 remarks.push(
                     remark
                         .shown(&named.text)
@@ -67,7 +67,7 @@ impl Block {
         Some(Self {
             key,
             spot,
-            host: named.and_then(|named| Repository::read(named, remarks)),
+            host: named.and_then(|named| RepositoryPrefix::read(named, remarks)),
             secret: secret.cloned(),
             names_host: block
                 .get(host)
@@ -77,20 +77,20 @@ impl Block {
 
     /// Whether blocks of two places say the same.
     pub(super) fn are_same(some: &[Self], others: &[Self]) -> bool {
-        fn said(block: &Block) -> (&str, Option<String>, Option<&str>) {
-            let Block {
+        fn said(block: &RegistryBlock) -> (&str, Option<String>, Option<&str>) {
+            let RegistryBlock {
                 key, host, secret, ..
             } = block;
             let secret = secret.as_ref().map(|secret| secret.text.as_str());
-            (key, host.as_ref().map(Repository::to_string), secret)
+            (key, host.as_ref().map(RepositoryPrefix::to_string), secret)
         }
         some.iter().map(said).eq(others.iter().map(said))
     }
 }
 
-impl Repository {
+impl RepositoryPrefix {
     /// Reads what values have as a repository: Docker Hub's need not say so.
-    pub(super) fn read(scalar: &Scalar, remarks: &mut Vec<Remark>) -> Option<Self> {
+    pub(super) fn read(scalar: &Scalar, remarks: &mut Vec<Diagnostic>) -> Option<Self> {
         let Scalar { text, start, .. } = scalar;
         if text.is_empty() || is_placeholder(text) {
             return None;
@@ -102,7 +102,7 @@ impl Repository {
         let bare = text.trim_end_matches('/');
         if bare != text {
             let message = "the slash at the end is not needed";
-            remarks.push(Remark::new(Code::Slash, start, message).shown(text));
+            remarks.push(Diagnostic::new(DiagnosticCode::Slash, start, message).shown(text));
         }
         match parse(bare) {
             Ok((registry, path)) => Some(Self {
@@ -111,7 +111,7 @@ impl Repository {
                 spot: start.clone(),
             }),
             Err(reason) => {
-                let remark = Remark::new(Code::Reference, start, reason.to_string());
+                let remark = Diagnostic::new(DiagnosticCode::Reference, start, reason.to_string());
                 // A login may stand before it.
                 let remark = if text.contains('@') {
                     remark
@@ -139,7 +139,7 @@ fn parse(text: &str) -> Result<(Registry, Option<RepositoryName>), oci::InvalidN
     Ok((Registry::docker_hub(), Some(text.parse()?)))
 }
 
-impl fmt::Display for Repository {
+impl fmt::Display for RepositoryPrefix {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { registry, path, .. } = self;
         match path {

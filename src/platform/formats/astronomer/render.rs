@@ -2,7 +2,7 @@
 
 use crate::{
     oci::Registry,
-    platform::render::{Mirror, Rendered, Rendering},
+    platform::render::{Mirror, RenderedFile, Rendering},
 };
 
 /// The pull Secret's name in what is rendered.
@@ -47,7 +47,7 @@ stringData:
   .dockerconfigjson: '{{\"auths\":{{\"{authority}\":{{}}}}}}'
 "
     );
-    let file = |path: &str, text| Rendered {
+    let file = |path: &str, text| RenderedFile {
         path: path.to_owned(),
         text,
     };

@@ -2,7 +2,7 @@
 
 use crate::platform::{
     formats::docker_config::vectors::{secret, user},
-    render::Target,
+    render::RenderFormat,
     vectors::*,
     *,
 };
@@ -35,16 +35,16 @@ astronomer:
     ]
 }
 
-fn import_all(files: &[(&str, String)], options: &Options<'_>) -> Imported {
+fn import_all(files: &[(&str, String)], options: &ImportOptions<'_>) -> Imported {
     let files: Vec<_> = files
         .iter()
         .map(|(name, text)| (*name, text.as_str()))
         .collect();
-    read(Format::Astronomer, &files, options)
+    read(ImportFormat::Astronomer, &files, options)
 }
 
 fn import_one(text: &str) -> Imported {
-    read(Format::Astronomer, &[("f", text)], &OPTIONS)
+    read(ImportFormat::Astronomer, &[("f", text)], &OPTIONS)
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn fallback_is_as_it_is_asked_for() {
     let with = |fallback| {
         import_all(
             &sample(),
-            &Options {
+            &ImportOptions {
                 fallback,
                 ..OPTIONS
             },
@@ -156,11 +156,11 @@ fn fallback_is_as_it_is_asked_for() {
         "quay.io/astronomer/astro-runtime:1",
     );
     check(
-        &with(Fallback::Deny),
+        &with(SourceFallback::Deny),
         &[("A-03", runtime, &["registry.corp/astro/astro-runtime"])],
     );
     check(
-        &with(Fallback::Source),
+        &with(SourceFallback::Source),
         &[(
             "A-01",
             houston,
@@ -527,7 +527,7 @@ fn what_is_rendered_leads_to_the_mirror() {
         aliases: Vec::new(),
         pins: Vec::new(),
     };
-    let rendering = render(Target::Astronomer, &mirror);
+    let rendering = render(RenderFormat::Astronomer, &mirror);
     let files: Vec<_> = rendering
         .files
         .iter()
@@ -553,7 +553,7 @@ fn what_is_rendered_leads_to_the_mirror() {
     let own = |registry: &Registry| registry.as_str() == "mirror.corp:5000";
     let imported = import_all(
         &files,
-        &Options {
+        &ImportOptions {
             own: &own,
             ..OPTIONS
         },

@@ -7,11 +7,11 @@ use super::{
 use crate::{
     oci::{Digest, RepositoryName, Tag},
     platform::{
-        import::Context,
+        import::ImportContext,
         model::imported::Imported,
         reading::{
-            diagnostic::{Code, Level, Remark},
-            location::Spot,
+            diagnostic::{Diagnostic, DiagnosticCode, Severity},
+            location::Location,
             node::Node,
         },
     },
@@ -21,26 +21,26 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct ImageSet {
     release: Tag,
-    images: Vec<Image>,
+    images: Vec<PinnedImage>,
 }
 
 /// An image by its original folder and name.
 #[derive(Debug)]
-struct Image {
+struct PinnedImage {
     folder: String,
     name: String,
     digest: Digest,
-    spot: Spot,
+    spot: Location,
 }
 
 impl ImageSet {
-    pub(super) fn read(node: &Node, remarks: &mut Vec<Remark>) -> Option<Self> {
+    pub(super) fn read(node: &Node, remarks: &mut Vec<Diagnostic>) -> Option<Self> {
         let images = node.at(&["spec", "images"]);
         let list = images.map(Node::items).unwrap_or_default();
         if list.is_empty() {
             let spot = images.map_or(&node.spot, |images| &images.spot);
             let message = "spec.images is no list of images and their digests";
-            let remark = Remark::new(Code::Value, spot, message);
+            let remark = Diagnostic::new(DiagnosticCode::Value, spot, message);
             remarks.push(remark.fix("write `- image: calico/node` and `digest: sha256:…`"));
         }
         let images = list
@@ -55,11 +55,11 @@ impl ImageSet {
     pub(super) fn pin(
         &self,
         installation: &Installation,
-        context: &Context<'_>,
+        context: &ImportContext<'_>,
         into: &mut Imported,
     ) {
         let Self { release, images } = self;
-        for Image {
+        for PinnedImage {
             folder,
             name,
             digest,
@@ -79,7 +79,7 @@ impl ImageSet {
 }
 
 /// The release is a part of the set's name, and the tag of its images.
-fn release(node: &Node, remarks: &mut Vec<Remark>) -> Option<Tag> {
+fn release(node: &Node, remarks: &mut Vec<Diagnostic>) -> Option<Tag> {
     let name = node.at(&["metadata", "name"]);
     let text = name.and_then(Node::text).unwrap_or_default();
     let release = ["calico-", "enterprise-"]
@@ -89,13 +89,13 @@ fn release(node: &Node, remarks: &mut Vec<Remark>) -> Option<Tag> {
     if release.is_none() {
         let spot = name.map_or(&node.spot, |name| &name.spot);
         let message = "the operator only looks for a set by its release";
-        let remark = Remark::new(Code::Value, spot, message).shown(text);
+        let remark = Diagnostic::new(DiagnosticCode::Value, spot, message).shown(text);
         remarks.push(remark.fix("name it calico-RELEASE or enterprise-RELEASE"));
     }
     release
 }
 
-fn image(item: &Node, remarks: &mut Vec<Remark>) -> Option<Image> {
+fn image(item: &Node, remarks: &mut Vec<Diagnostic>) -> Option<PinnedImage> {
     if !(item.has("image") && item.has("digest")) {
         let fix = "write `image: calico/node` and `digest: sha256:…`";
         remarks.push(
@@ -111,7 +111,8 @@ fn image(item: &Node, remarks: &mut Vec<Remark>) -> Option<Image> {
     let (image, text) = (image?, digest?);
     let Ok(digest @ Digest::Sha256(_)) = text.text.parse() else {
         let message = "this is no digest as the operator takes it";
-        let remark = Remark::new(Code::Digest, &text.start, message).shown(&text.text);
+        let remark =
+            Diagnostic::new(DiagnosticCode::Digest, &text.start, message).shown(&text.text);
         remarks.push(remark.fix("write sha256: and 64 hex digits"));
         return None;
     };
@@ -119,7 +120,8 @@ fn image(item: &Node, remarks: &mut Vec<Remark>) -> Option<Image> {
     let parts = image.text.split_once('/').filter(|_| name.is_ok());
     let Some((folder, name)) = parts.filter(|(folder, _)| !folder.contains('.')) else {
         let message = "an image stands here as its folder and name, without registry and tag";
-        let remark = Remark::new(Code::Reference, &image.start, message).shown(&image.text);
+        let remark =
+            Diagnostic::new(DiagnosticCode::Reference, &image.start, message).shown(&image.text);
         remarks.push(remark.fix("write calico/NAME or tigera/NAME"));
         return None;
     };
@@ -127,7 +129,7 @@ fn image(item: &Node, remarks: &mut Vec<Remark>) -> Option<Image> {
         ("tigera", "operator") => "the operator's own image has another tag than the release",
         _ if !FOLDERS.contains(&folder) => "this image's tag is not known from the release",
         _ => {
-            return Some(Image {
+            return Some(PinnedImage {
                 folder: folder.to_owned(),
                 name: name.to_owned(),
                 digest,
@@ -136,8 +138,8 @@ fn image(item: &Node, remarks: &mut Vec<Remark>) -> Option<Image> {
         }
     };
     let message = format!("{message}, and is not pinned");
-    let remark = Remark::new(Code::Ignored, &image.start, message).shown(&image.text);
+    let remark = Diagnostic::new(DiagnosticCode::Ignored, &image.start, message).shown(&image.text);
     let fix = "pin it by hand if need be: a [[route]] with from = \"REGISTRY/NAME:TAG\" and digest";
-    remarks.push(remark.level(Level::Note).fix(fix));
+    remarks.push(remark.level(Severity::Note).fix(fix));
     None
 }

@@ -3,10 +3,10 @@
 
 use super::{image_set::ImageSet, installation::Installation};
 use crate::platform::{
-    import::{Context, Piece, nodes},
+    import::{ImportContext, InputDocument, nodes},
     model::imported::Imported,
     reading::{
-        diagnostic::{Code, Remark},
+        diagnostic::{Diagnostic, DiagnosticCode},
         kube,
         node::Node,
     },
@@ -18,8 +18,8 @@ pub(super) const SOURCES: [&str; 2] = ["quay.io", "docker.io"];
 pub(super) const FOLDERS: [&str; 2] = ["calico", "tigera"];
 
 pub(in crate::platform) fn import(
-    pieces: &[Piece<'_>],
-    context: &Context<'_>,
+    pieces: &[InputDocument<'_>],
+    context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
     let mut installations: Vec<Installation> = Vec::new();
@@ -39,7 +39,9 @@ pub(in crate::platform) fn import(
             Some("ImageSet") => sets.extend(ImageSet::read(node, &mut into.remarks)),
             Some(kind) => {
                 let message = "this kind of object says nothing about Calico's images";
-                into.remark(Remark::new(Code::Skipped, &node.spot, message).shown(kind));
+                into.remark(
+                    Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).shown(kind),
+                );
             }
             None => unknown(node, into),
         }
@@ -73,7 +75,7 @@ fn unknown(node: &Node, into: &mut Imported) {
     let spot = version.map_or(&node.spot, |version| &version.spot);
     let message = "this is no object that is known here";
     let fix = "it has `apiVersion: operator.tigera.io/v1`, and `kind: Installation` or `ImageSet`";
-    let remark = Remark::new(Code::Kind, spot, message).fix(fix);
+    let remark = Diagnostic::new(DiagnosticCode::Kind, spot, message).fix(fix);
     into.remark(match version.and_then(Node::text) {
         Some(version) => remark.shown(version),
         None => remark,
@@ -81,7 +83,7 @@ fn unknown(node: &Node, into: &mut Imported) {
 }
 
 /// Where a name of `source` leads, first of all to `to`.
-pub(super) fn candidates(to: String, source: &str, context: &Context<'_>) -> Vec<String> {
+pub(super) fn candidates(to: String, source: &str, context: &ImportContext<'_>) -> Vec<String> {
     let mut candidates = vec![to];
     if context.adds_source() {
         let others = SOURCES.iter().filter(|other| **other != source);

@@ -6,11 +6,11 @@ use super::import::{FOLDERS, SOURCES, candidates};
 use crate::{
     oci::{ImageReference, RepositoryName},
     platform::{
-        import::Context,
+        import::ImportContext,
         model::imported::Imported,
         reading::{
-            diagnostic::{Code, Remark},
-            location::Spot,
+            diagnostic::{Diagnostic, DiagnosticCode},
+            location::Location,
             name_part,
             node::{Node, Scalar},
         },
@@ -21,21 +21,21 @@ use crate::{
 /// Where the images lie; what is none is as each image has it itself.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Installation {
-    registry: Option<Part>,
-    path: Option<Part>,
-    prefix: Option<Part>,
+    registry: Option<InstallationField>,
+    path: Option<InstallationField>,
+    prefix: Option<InstallationField>,
     /// Where it stands, if it does.
-    spot: Option<Spot>,
+    spot: Option<Location>,
 }
 
 #[derive(Clone, Debug)]
-struct Part {
+struct InstallationField {
     text: String,
-    spot: Spot,
+    spot: Location,
 }
 
 impl Installation {
-    pub(super) fn read(node: &Node, context: &Context<'_>, into: &mut Imported) -> Self {
+    pub(super) fn read(node: &Node, context: &ImportContext<'_>, into: &mut Imported) -> Self {
         let mut installation = Self {
             spot: Some(node.spot.clone()),
             ..Self::default()
@@ -45,7 +45,8 @@ impl Installation {
         };
         for (key, _) in spec.entries().filter(|(key, _)| key.text.starts_with('<')) {
             let message = "this is HTML: the key is not read";
-            let remark = Remark::new(Code::Reference, &key.start, message).shown(&key.text);
+            let remark =
+                Diagnostic::new(DiagnosticCode::Reference, &key.start, message).shown(&key.text);
             into.remark(remark.fix("remove the tags: `<b>` and `</b>`"));
         }
         variant(spec, &mut into.remarks);
@@ -73,7 +74,7 @@ impl Installation {
 
     /// Takes over what the other sets.
     pub(super) fn overlay(&mut self, other: &Self) {
-        let over = |own: &mut Option<Part>, other: &Option<Part>| {
+        let over = |own: &mut Option<InstallationField>, other: &Option<InstallationField>| {
             if other.is_some() {
                 own.clone_from(other);
             }
@@ -97,14 +98,14 @@ impl Installation {
         self.prefix.as_ref().map_or("", |part| &part.text)
     }
 
-    fn first_part(&self) -> Option<&Part> {
+    fn first_part(&self) -> Option<&InstallationField> {
         let parts = [&self.registry, &self.path, &self.prefix];
         parts.into_iter().flatten().next()
     }
 
     /// Leads all images to where they lie.
-    pub(super) fn lead(&self, context: &Context<'_>, into: &mut Imported) {
-        let start = Spot::start("-");
+    pub(super) fn lead(&self, context: &ImportContext<'_>, into: &mut Imported) {
+        let start = Location::start("-");
         let spot = self
             .first_part()
             .map(|part| &part.spot)
@@ -113,12 +114,13 @@ impl Installation {
         if self.first_part().is_none() && !into.is_refused() {
             let message = "neither registry nor imagePath nor imagePrefix is set: images come from \
                            their own registries";
-            into.remark(Remark::new(Code::Skipped, spot, message));
+            into.remark(Diagnostic::new(DiagnosticCode::Skipped, spot, message));
         }
         if let Some(path) = &self.path {
             let message = "images of one name in calico/ and tigera/ become one repository here, \
                            such as key-cert-provisioner";
-            let remark = Remark::new(Code::Collide, &path.spot, message).shown(&path.text);
+            let remark =
+                Diagnostic::new(DiagnosticCode::Collide, &path.spot, message).shown(&path.text);
             into.remark(remark.fix("leave imagePath out, and keep the two folders"));
         }
         let mut known = BTreeSet::new();
@@ -142,7 +144,13 @@ impl Installation {
     }
 
     /// The operator's own image: the document pushes it without folder and prefix.
-    fn lead_operator(&self, spot: &Spot, source: &str, context: &Context<'_>, into: &mut Imported) {
+    fn lead_operator(
+        &self,
+        spot: &Location,
+        source: &str,
+        context: &ImportContext<'_>,
+        into: &mut Imported,
+    ) {
         let governed = self.image(source, "tigera", "operator");
         let registry = self.registry.as_ref().map_or(source, |part| &part.text);
         let pushed = format!("{registry}/tigera/operator");
@@ -166,9 +174,9 @@ impl Installation {
     /// The names that an operator with this installation asks for itself.
     fn lead_own(
         &self,
-        spot: &Spot,
+        spot: &Location,
         known: &BTreeSet<String>,
-        context: &Context<'_>,
+        context: &ImportContext<'_>,
         into: &mut Imported,
     ) {
         let registries = match &self.registry {
@@ -206,7 +214,7 @@ impl Installation {
 }
 
 /// Where an image that is asked for under its own new name comes from.
-fn pulled(folder: &str, context: &Context<'_>) -> Vec<String> {
+fn pulled(folder: &str, context: &ImportContext<'_>) -> Vec<String> {
     let mut to = vec!["source".to_owned()];
     if context.adds_source() {
         let folders = FOLDERS.iter().filter(|known| **known == folder);
@@ -224,7 +232,7 @@ fn pulled(folder: &str, context: &Context<'_>) -> Vec<String> {
 /// Adds a route.
 pub(super) fn route<'i>(
     into: &'i mut Imported,
-    spot: &Spot,
+    spot: &Location,
     from: &str,
     to: &[String],
 ) -> &'i mut RuleText {
@@ -236,48 +244,49 @@ pub(super) fn route<'i>(
 fn part(
     spec: &Node,
     key: &str,
-    remarks: &mut Vec<Remark>,
-    read: impl FnOnce(&str, &Spot, &mut Vec<Remark>) -> Option<String>,
-) -> Option<Part> {
+    remarks: &mut Vec<Diagnostic>,
+    read: impl FnOnce(&str, &Location, &mut Vec<Diagnostic>) -> Option<String>,
+) -> Option<InstallationField> {
     let Scalar { text, start, .. } = spec.string(key, remarks)?;
     if text.is_empty() || text == "UseDefault" {
         return None;
     }
     let text = read(text, start, remarks).filter(|text| !text.is_empty())?;
     let spot = start.clone();
-    Some(Part { text, spot })
+    Some(InstallationField { text, spot })
 }
 
 /// The text, if the example of its use can be read.
 fn sound<T, E: std::fmt::Display>(
     example: Result<T, E>,
     text: String,
-    spot: &Spot,
-    remarks: &mut Vec<Remark>,
+    spot: &Location,
+    remarks: &mut Vec<Diagnostic>,
 ) -> Option<String> {
     let Err(invalid) = example else {
         return Some(text);
     };
     let message = format!("this makes no image reference: {invalid}");
-    let remark = Remark::new(Code::Reference, spot, message).shown(&text);
+    let remark = Diagnostic::new(DiagnosticCode::Reference, spot, message).shown(&text);
     remarks.push(remark.fix("registries and folders are of small letters, digits, . _ and -"));
     None
 }
 
-fn variant(spec: &Node, remarks: &mut Vec<Remark>) {
+fn variant(spec: &Node, remarks: &mut Vec<Diagnostic>) {
     let known = ["", "Calico", "CalicoEnterprise", "TigeraSecureEnterprise"];
     let Some(variant) = spec.string("variant", remarks) else {
         return;
     };
     if !known.contains(&variant.text.as_str()) {
         let message = "there is no such variant";
-        let remark = Remark::new(Code::Value, &variant.start, message).shown(&variant.text);
+        let remark =
+            Diagnostic::new(DiagnosticCode::Value, &variant.start, message).shown(&variant.text);
         remarks.push(remark.fix("write Calico or CalicoEnterprise"));
     }
 }
 
 /// The named pull Secrets become logins: those of the operator's namespace, if there are any.
-fn secrets(spec: &Node, context: &Context<'_>, into: &mut Imported) {
+fn secrets(spec: &Node, context: &ImportContext<'_>, into: &mut Imported) {
     let Some(list) = spec.get("imagePullSecrets") else {
         return;
     };

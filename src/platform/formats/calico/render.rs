@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     oci::{Digest, Registry, Tag},
-    platform::render::{Mirror, Pin, Rendered, Rendering},
+    platform::render::{DigestPin, Mirror, RenderedFile, Rendering},
 };
 
 pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
@@ -29,7 +29,7 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
     for (release, images) in &sets {
         let path = format!("imageset-{release}.yaml");
         let text = image_set(release, images);
-        rendering.files.push(Rendered { path, text });
+        rendering.files.push(RenderedFile { path, text });
     }
     notes.push(if sets.is_empty() {
         "There is no ImageSet, because the mirror keeps no calico/node of any release.".to_owned()
@@ -67,12 +67,12 @@ fn alias<'m>(mirror: &'m Mirror, notes: &mut Vec<String>) -> &'m str {
 
 /// What is kept of each release, by the images' original names. A release is what calico/node has
 /// as its tag.
-fn sets(pins: &[Pin]) -> BTreeMap<&Tag, BTreeMap<&str, &Digest>> {
-    let ours = |pin: &&Pin| {
+fn sets(pins: &[DigestPin]) -> BTreeMap<&Tag, BTreeMap<&str, &Digest>> {
+    let ours = |pin: &&DigestPin| {
         let folder = pin.repository.name.elements().next().unwrap_or_default();
         REGISTRIES.contains(&pin.repository.registry.as_str()) && FOLDERS.contains(&folder)
     };
-    let is_release = |pin: &&Pin| {
+    let is_release = |pin: &&DigestPin| {
         pin.repository.name.as_str() == "calico/node" && !pin.tag.as_str().ends_with("-fips")
     };
     let mut sets: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
@@ -121,7 +121,7 @@ const FOLDERS: [&str; 2] = ["calico", "tigera"];
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::{Format, Options, vectors};
+    use crate::platform::{ImportFormat, ImportOptions, vectors};
 
     fn mirror() -> Mirror {
         Mirror {
@@ -135,9 +135,9 @@ mod tests {
         }
     }
 
-    fn pin(repository: &str, tag: &str, digit: &str) -> Pin {
+    fn pin(repository: &str, tag: &str, digit: &str) -> DigestPin {
         let (registry, name) = repository.split_once('/').unwrap();
-        Pin {
+        DigestPin {
             repository: crate::oci::Repository {
                 registry: registry.parse().unwrap(),
                 name: name.parse().unwrap(),
@@ -156,7 +156,7 @@ mod tests {
         );
         let file = &rendering.files[0];
         let files = [(file.path.as_str(), file.text.as_str())];
-        let imported = vectors::read(Format::Calico, &files, &vectors::OPTIONS);
+        let imported = vectors::read(ImportFormat::Calico, &files, &vectors::OPTIONS);
         let want = ["mirror.corp:5000/calico-any/calico/node"];
         let table = vectors::table(&imported);
         assert_eq!(
@@ -164,11 +164,11 @@ mod tests {
             want
         );
         let own = |registry: &Registry| registry.as_str() == "mirror.corp:5000";
-        let options = Options {
+        let options = ImportOptions {
             own: &own,
             ..vectors::OPTIONS
         };
-        assert!(vectors::read(Format::Calico, &files, &options).is_refused());
+        assert!(vectors::read(ImportFormat::Calico, &files, &options).is_refused());
     }
 
     #[test]

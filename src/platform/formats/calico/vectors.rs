@@ -21,14 +21,14 @@ fn image_set(name: &str, images: &str) -> String {
 }
 
 fn one(text: &str) -> Imported {
-    read(Format::Calico, &[("f.yaml", text)], &OPTIONS)
+    read(ImportFormat::Calico, &[("f.yaml", text)], &OPTIONS)
 }
 
-fn with(fallback: Fallback, text: &str) -> Imported {
+fn with(fallback: SourceFallback, text: &str) -> Imported {
     read(
-        Format::Calico,
+        ImportFormat::Calico,
         &[("f.yaml", text)],
-        &Options {
+        &ImportOptions {
             fallback,
             ..OPTIONS
         },
@@ -296,7 +296,7 @@ fn cr_an_installation_of_ones_own_registry() {
 #[test]
 fn cr07_cr08_public_registries_follow_only_if_asked_for() {
     check(
-        &with(Fallback::Source, &installation(MIRROR)),
+        &with(SourceFallback::Source, &installation(MIRROR)),
         &[
             (
                 "CR-07",
@@ -340,7 +340,7 @@ fn cr07_cr08_public_registries_follow_only_if_asked_for() {
         ],
     );
     check(
-        &with(Fallback::Source, &installation("")),
+        &with(SourceFallback::Source, &installation("")),
         &[(
             "CR-08",
             "docker.io/calico/node:v1",
@@ -362,7 +362,7 @@ fn cr11_a_set_alone_pins_both_registries() {
         imported
             .remarks
             .iter()
-            .all(|remark| remark.level == Level::Note)
+            .all(|remark| remark.level == Severity::Note)
     );
     check(
         &imported,
@@ -408,7 +408,7 @@ fn lists_are_read_as_well() {
          {{\"registry\": \"{}\"}}}}]}}",
         "a.b/"
     );
-    let imported = read(Format::Calico, &[("f.json", &text)], &OPTIONS);
+    let imported = read(ImportFormat::Calico, &[("f.json", &text)], &OPTIONS);
     check(
         &imported,
         &[("list", "quay.io/calico/node:1", &["a.b/calico/node"])],
@@ -506,7 +506,7 @@ fn two_digests_for_one_image_are_an_error() {
         imported
             .remarks
             .iter()
-            .all(|remark| remark.code == Code::Duplicate)
+            .all(|remark| remark.code == DiagnosticCode::Duplicate)
     );
 }
 
@@ -521,7 +521,7 @@ proptest! {
         one(&image_set("calico-v1", &rest));
         let value = value.replace(['"', '\\'], "");
         for key in ["registry", "imagePath", "imagePrefix"] {
-            with(Fallback::Source, &installation(&format!("{key}: \"{value}\"")));
+            with(SourceFallback::Source, &installation(&format!("{key}: \"{value}\"")));
         }
     }
 }

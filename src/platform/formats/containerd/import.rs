@@ -1,14 +1,14 @@
 //! containerd's older `config.toml`, with mirrors and their settings in the file itself.
 
 use crate::platform::{
-    import::{Context, Piece, nodes},
+    import::{ImportContext, InputDocument, nodes},
     model::{
-        endpoint::{Base, Endpoint, Scheme},
+        endpoint::{ApiPathRule, MirrorEndpoint, SchemeDefault},
         imported::Imported,
-        mirrors::{self, Manners, Whose},
+        mirrors::{self, HostSettingsMap, MirroredRegistry},
     },
     reading::{
-        diagnostic::{Code, Remark},
+        diagnostic::{Diagnostic, DiagnosticCode},
         node::{Node, Scalar},
     },
 };
@@ -23,8 +23,8 @@ const PLUGINS: [(&str, &str); 3] = [
 const TOKEN_KEY: &str = "identitytoken";
 
 pub(in crate::platform) fn import(
-    pieces: &[Piece<'_>],
-    context: &Context<'_>,
+    pieces: &[InputDocument<'_>],
+    context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
     let mut registries = Vec::new();
@@ -32,11 +32,12 @@ pub(in crate::platform) fn import(
         registries.extend(registry(node, &mut into.remarks));
         for file in node.strings("imports", &mut into.remarks) {
             let message = "the files that are named here are not read";
-            let remark = Remark::new(Code::Ignored, &file.start, message).shown(&file.text);
+            let remark =
+                Diagnostic::new(DiagnosticCode::Ignored, &file.start, message).shown(&file.text);
             into.remark(remark.fix("import them as well, if they name mirrors"));
         }
     }
-    let mut manners = Manners::default();
+    let mut manners = HostSettingsMap::default();
     for registry in &registries {
         unread(registry, into);
         for (host, config) in tables(registry, "configs", &mut into.remarks) {
@@ -56,7 +57,7 @@ pub(in crate::platform) fn import(
 }
 
 /// Where registries stand in a file of its version; elsewhere too, with a warning.
-fn registry<'n>(node: &'n Node, remarks: &mut Vec<Remark>) -> Option<&'n Node> {
+fn registry<'n>(node: &'n Node, remarks: &mut Vec<Diagnostic>) -> Option<&'n Node> {
     let version = node.string("version", remarks);
     let version = version.map_or("1", |version| &version.text);
     let found = PLUGINS.iter().filter_map(|(of, plugin)| {
@@ -66,7 +67,7 @@ fn registry<'n>(node: &'n Node, remarks: &mut Vec<Remark>) -> Option<&'n Node> {
     let found: Vec<_> = found.collect();
     for (of, registry) in found.iter().filter(|(of, _)| *of != version) {
         let message = format!("in a file of version {version} containerd does not look here");
-        let remark = Remark::new(Code::Misplaced, &registry.spot, message);
+        let remark = Diagnostic::new(DiagnosticCode::Misplaced, &registry.spot, message);
         remarks.push(remark.fix(format!("write version = {of} at the top")));
     }
     let proper = found.iter().find(|(of, _)| *of == version);
@@ -76,7 +77,11 @@ fn registry<'n>(node: &'n Node, remarks: &mut Vec<Remark>) -> Option<&'n Node> {
 }
 
 /// The tables at a key.
-fn tables<'n>(node: &'n Node, key: &str, remarks: &mut Vec<Remark>) -> Vec<(&'n Scalar, &'n Node)> {
+fn tables<'n>(
+    node: &'n Node,
+    key: &str,
+    remarks: &mut Vec<Diagnostic>,
+) -> Vec<(&'n Scalar, &'n Node)> {
     let Some(node) = node.get(key) else {
         return Vec::new();
     };
@@ -103,17 +108,22 @@ fn unread(registry: &Node, into: &mut Imported) {
     let remark = if registry.has("mirrors") || configs.any(|(_, config)| config.has("tls")) {
         let message = "containerd does not start with config_path beside mirrors or configs.tls";
         let fix = "remove those that are not in use";
-        Remark::new(Code::Value, &path.start, message).fix(fix)
+        Diagnostic::new(DiagnosticCode::Value, &path.start, message).fix(fix)
     } else {
         let message = "containerd's mirrors stand in the folder that is named here";
         let fix = "import its files: roadstead import hosts-toml FOLDER";
-        Remark::new(Code::Skipped, &path.start, message).fix(fix)
+        Diagnostic::new(DiagnosticCode::Skipped, &path.start, message).fix(fix)
     };
     into.remark(remark.shown(&path.text));
 }
 
 /// `configs."HOST"`: a login, and what TLS needs.
-fn config<'p>(host: &'p Scalar, config: &'p Node, manners: &mut Manners<'p>, into: &mut Imported) {
+fn config<'p>(
+    host: &'p Scalar,
+    config: &'p Node,
+    manners: &mut HostSettingsMap<'p>,
+    into: &mut Imported,
+) {
     if let Some(login) = config.get("auth") {
         mirrors::login(host, login, TOKEN_KEY, into);
     }
@@ -124,18 +134,18 @@ fn config<'p>(host: &'p Scalar, config: &'p Node, manners: &mut Manners<'p>, int
 fn mirror(
     name: &Scalar,
     mirror: &Node,
-    manners: &Manners<'_>,
-    context: &Context<'_>,
+    manners: &HostSettingsMap<'_>,
+    context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
     let endpoints = mirror.strings("endpoint", &mut into.remarks);
-    let Some(whose) = Whose::read(name, into) else {
+    let Some(whose) = MirroredRegistry::read(name, into) else {
         return;
     };
     let mut to: Vec<String> = Vec::new();
     let mut has_own = false;
     for scalar in endpoints {
-        match Endpoint::read(scalar, Scheme::HttpIfLocal, Base::AsIsOrV2) {
+        match MirrorEndpoint::read(scalar, SchemeDefault::HttpIfLocal, ApiPathRule::AsIsOrV2) {
             Ok(endpoint) => {
                 has_own |= whose.registry() == Some(&endpoint.host);
                 let manner = manners.of(&endpoint.host);

@@ -4,16 +4,16 @@ use proptest::prelude::*;
 
 use crate::{
     platform::{vectors::*, *},
-    upstream::Source,
+    upstream::CredentialSource,
 };
 
 fn import(text: &str) -> Imported {
-    read(Format::Containerd, &[("config.toml", text)], &OPTIONS)
+    read(ImportFormat::Containerd, &[("config.toml", text)], &OPTIONS)
 }
 
 /// Name, address, path and whether certificates are checked.
 fn upstreams(imported: &Imported) -> Vec<String> {
-    let one = |one: &Upstream| {
+    let one = |one: &ImportedUpstream| {
         let (urls, checked) = (one.urls.concat(), one.is_verified);
         let path = one.api_path.as_deref().unwrap_or("/v2");
         format!("{} {urls} {path} {checked}", one.name)
@@ -92,23 +92,23 @@ fn what_is_not_named_has_the_mirrors_of_the_star() {
     );
     let imported = import(&text);
     assert_eq!(codes(&imported), ["2:55 W-OPEN"]);
-    let rows: [Row; 3] = [
+    let rows: [ExpectedRoute; 3] = [
         ("star", "ghcr.io/a", &["m.corp/a", "ghcr.io/a"]),
         ("itself", "quay.io/a", &["quay.io/a"]),
         ("nothing", "gcr.io/a", &["gcr.io/a"]),
     ];
     check(&imported, &rows);
     let files = [("config.toml", &*text)];
-    let fallback = Fallback::Deny;
+    let fallback = SourceFallback::Deny;
     let imported = read(
-        Format::Containerd,
+        ImportFormat::Containerd,
         &files,
-        &Options {
+        &ImportOptions {
             fallback,
             ..OPTIONS
         },
     );
-    let rows: [Row; 2] = [
+    let rows: [ExpectedRoute; 2] = [
         ("star", "ghcr.io/a", &["m.corp/a"]),
         ("itself", "quay.io/a", &["deny"]),
     ];
@@ -144,11 +144,13 @@ key_file = "/key"
     assert_eq!(upstreams(&imported), want);
     let client = Some(("/cert".to_owned(), "/key".to_owned()));
     assert_eq!(imported.upstreams[2].client, client);
-    let authority = Some(Authority::File("/ca".to_owned()));
+    let authority = Some(CertificateAuthority::File("/ca".to_owned()));
     assert_eq!(imported.upstreams[2].authority, authority);
-    let login = |login: &Login| match &login.entry.source {
-        Source::Given(credential) => format!("{} {}", login.entry.place, credential.username()),
-        Source::Helper { .. } => panic!(),
+    let login = |login: &ImportedCredentials| match &login.entry.source {
+        CredentialSource::Given(credential) => {
+            format!("{} {}", login.entry.place, credential.username())
+        }
+        CredentialSource::Helper { .. } => panic!(),
     };
     let logins: Vec<_> = imported.logins.iter().map(login).collect();
     assert_eq!(
@@ -165,7 +167,7 @@ fn palettes_node_file_is_read_as_containerd_reads_it() {
     assert_eq!(codes(&imported), ["7:13 W-IGNORED"]);
     let path = "harbor.example.org_airgap-images";
     assert_eq!(upstreams(&imported).len(), 6);
-    let rows: [Row; 3] = [
+    let rows: [ExpectedRoute; 3] = [
         (
             "docker.io",
             "nginx:1.25",
@@ -278,7 +280,7 @@ proptest! {
         let table = words.map(|word| format!("{word} = {value}\n")).concat();
         for text in [table.clone(), format!("[host.'{key}']\n{table}"), format!("[host]\n{key}")] {
             let file = format!("{name}/hosts.toml");
-            let _read = read(Format::HostsToml, &[(&file, &text)], &OPTIONS);
+            let _read = read(ImportFormat::HostsToml, &[(&file, &text)], &OPTIONS);
         }
         let words = ["endpoint", "auth", "tls", "auth.auth", "tls.ca_file", "config_path"];
         for word in words {
@@ -290,7 +292,7 @@ proptest! {
         }
         for key in ["registry-mirrors", "insecure-registries"] {
             let text = format!("{{{key:?}: [{value}, {key:?}]}}");
-            let _read = read(Format::Docker, &[("daemon.json", &text)], &OPTIONS);
+            let _read = read(ImportFormat::Docker, &[("daemon.json", &text)], &OPTIONS);
         }
     }
 }

@@ -5,33 +5,33 @@ use std::net::IpAddr;
 use crate::{
     oci::Registry,
     platform::{
-        import::{Context, Piece, nodes},
+        import::{ImportContext, InputDocument, nodes},
         model::{
-            endpoint::{Base, Endpoint, Manner, Scheme, is_local},
+            endpoint::{ApiPathRule, HostSettings, MirrorEndpoint, SchemeDefault, is_local},
             imported::Imported,
         },
         reading::{
-            diagnostic::{Code, Remark},
+            diagnostic::{Diagnostic, DiagnosticCode},
             node::{Node, Scalar},
         },
     },
 };
 
 /// One entry of `insecure-registries`.
-struct Insecure<'n> {
+struct InsecureRegistry<'n> {
     scalar: &'n Scalar,
-    what: What,
+    what: InsecureHosts,
 }
 
-enum What {
+enum InsecureHosts {
     Host(Registry),
     /// An address, and how many bits at its end are any.
     Network(u128, u32),
 }
 
 pub(in crate::platform) fn import(
-    pieces: &[Piece<'_>],
-    context: &Context<'_>,
+    pieces: &[InputDocument<'_>],
+    context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
     for node in nodes(pieces) {
@@ -39,10 +39,10 @@ pub(in crate::platform) fn import(
     }
 }
 
-fn read(node: &Node, context: &Context<'_>, into: &mut Imported) {
+fn read(node: &Node, context: &ImportContext<'_>, into: &mut Imported) {
     let mut insecure = Vec::new();
     for scalar in node.strings("insecure-registries", &mut into.remarks) {
-        match Insecure::read(scalar) {
+        match InsecureRegistry::read(scalar) {
             Ok(one) => insecure.push(one),
             Err(remark) => into.remark(remark),
         }
@@ -50,18 +50,19 @@ fn read(node: &Node, context: &Context<'_>, into: &mut Imported) {
     let mut to = Vec::new();
     let mut hosts = Vec::new();
     for scalar in node.strings("registry-mirrors", &mut into.remarks) {
-        let endpoint = match Endpoint::read(scalar, Scheme::HttpIfLocal, Base::Append) {
-            Ok(endpoint) => endpoint,
-            Err(remark) => {
-                into.remark(remark);
-                continue;
-            }
-        };
+        let endpoint =
+            match MirrorEndpoint::read(scalar, SchemeDefault::HttpIfLocal, ApiPathRule::Append) {
+                Ok(endpoint) => endpoint,
+                Err(remark) => {
+                    into.remark(remark);
+                    continue;
+                }
+            };
         let is_insecure = insecure.iter().any(|one| one.has(&endpoint.host));
-        let manner = Manner {
+        let manner = HostSettings {
             // The daemon trusts its own machine.
             is_verified: !is_insecure && !is_local(&endpoint.host),
-            ..Manner::default()
+            ..HostSettings::default()
         };
         let target = into.endpoint(&scalar.start, &endpoint, &manner);
         to.extend(target.as_deref().map(Into::into));
@@ -72,7 +73,7 @@ fn read(node: &Node, context: &Context<'_>, into: &mut Imported) {
             let message = "no mirror here is among these hosts, so this changes nothing";
             let fix =
                 "if images come from there, write [upstream.\"HOST\"] with tls_verify = false";
-            let remark = Remark::new(Code::Ignored, &one.scalar.start, message);
+            let remark = Diagnostic::new(DiagnosticCode::Ignored, &one.scalar.start, message);
             into.remark(remark.shown(&one.scalar.text).fix(fix));
         }
     }
@@ -83,25 +84,25 @@ fn read(node: &Node, context: &Context<'_>, into: &mut Imported) {
     into.lead(&mirrors.spot, Some(&Registry::docker_hub()), to, context);
 }
 
-impl<'n> Insecure<'n> {
+impl<'n> InsecureRegistry<'n> {
     /// `HOST[:PORT]` or a network, `ADDRESS/BITS`.
-    fn read(scalar: &'n Scalar) -> Result<Self, Remark> {
+    fn read(scalar: &'n Scalar) -> Result<Self, Diagnostic> {
         if let Some(what) = network(&scalar.text) {
             return Ok(Self { scalar, what });
         }
-        let endpoint = Endpoint::read(scalar, Scheme::Https, Base::AsIsOrV2)?;
+        let endpoint = MirrorEndpoint::read(scalar, SchemeDefault::Https, ApiPathRule::AsIsOrV2)?;
         if endpoint.is_whole(&endpoint.host) {
-            let what = What::Host(endpoint.host);
+            let what = InsecureHosts::Host(endpoint.host);
             return Ok(Self { scalar, what });
         }
         let message = "this is neither HOST[:PORT] nor a network such as 10.0.0.0/8";
-        Err(Remark::new(Code::Value, &scalar.start, message).shown(&scalar.text))
+        Err(Diagnostic::new(DiagnosticCode::Value, &scalar.start, message).shown(&scalar.text))
     }
 
     fn has(&self, host: &Registry) -> bool {
         match &self.what {
-            What::Host(known) => known == host,
-            What::Network(network, any) => {
+            InsecureHosts::Host(known) => known == host,
+            InsecureHosts::Network(network, any) => {
                 let address = host.host().trim_matches(['[', ']']).parse().map(number);
                 address.is_ok_and(|address| network.checked_shr(*any) == address.checked_shr(*any))
             }
@@ -109,12 +110,12 @@ impl<'n> Insecure<'n> {
     }
 }
 
-fn network(text: &str) -> Option<What> {
+fn network(text: &str) -> Option<InsecureHosts> {
     let (address, bits) = text.split_once('/')?;
     let address: IpAddr = address.parse().ok()?;
     let whole: u32 = if address.is_ipv4() { 32 } else { 128 };
     let any = whole.checked_sub(bits.parse().ok()?)?;
-    Some(What::Network(number(address), any))
+    Some(InsecureHosts::Network(number(address), any))
 }
 
 fn number(address: IpAddr) -> u128 {

@@ -3,12 +3,12 @@
 use crate::platform::{vectors::*, *};
 
 fn import(text: &str) -> Imported {
-    read(Format::Docker, &[("daemon.json", text)], &OPTIONS)
+    read(ImportFormat::Docker, &[("daemon.json", text)], &OPTIONS)
 }
 
 /// Name, address, path and whether certificates are checked.
 fn upstreams(imported: &Imported) -> Vec<String> {
-    let one = |one: &Upstream| {
+    let one = |one: &ImportedUpstream| {
         let (urls, checked) = (one.urls.concat(), one.is_verified);
         let path = one.api_path.as_deref().unwrap_or("/v2");
         format!("{} {urls} {path} {checked}", one.name)
@@ -47,18 +47,18 @@ fn mirrors_are_for_docker_hub_only() {
     let text = r#"{"registry-mirrors": ["https://a.corp", "http://b.corp:5000"], "debug": true}"#;
     let imported = import(text);
     let want: &[&str] = &["a.corp/a/b", "b.corp:5000/a/b", "docker.io/a/b"];
-    let rows: [Row; 2] = [
+    let rows: [ExpectedRoute; 2] = [
         ("hub", "a/b:1", want),
         ("other", "quay.io/a/b", &["unmatched"]),
     ];
     check(&imported, &rows);
     assert_eq!(codes(&imported), [""; 0]);
     let files = [("daemon.json", text)];
-    let fallback = Fallback::Deny;
+    let fallback = SourceFallback::Deny;
     let imported = read(
-        Format::Docker,
+        ImportFormat::Docker,
         &files,
-        &Options {
+        &ImportOptions {
             fallback,
             ..OPTIONS
         },

@@ -3,7 +3,7 @@
 use crate::{
     oci::ImageReference,
     platform::{vectors::*, *},
-    upstream::{Credential, Entry, Keyring, Source},
+    upstream::{Credential, CredentialSource, Keyring, KeyringEntry},
 };
 
 /// The user and password of every test here, as `auth`.
@@ -12,14 +12,14 @@ const AUTH: &str = "bWU6cHc=";
 /// Who logs in at a repository, by what was imported.
 pub(in crate::platform) fn user(imported: &Imported, image: &str) -> Option<String> {
     let logins = imported.logins.iter();
-    let entries: Vec<Entry> = logins.map(|login| login.entry.clone()).collect();
+    let entries: Vec<KeyringEntry> = logins.map(|login| login.entry.clone()).collect();
     let image: ImageReference = image.parse().unwrap();
     let hosts = [image.repository.registry.as_str()];
     let keyring = Keyring::new(entries);
     match &keyring.find(&hosts, &image.repository.name)?.source {
-        Source::Given(Credential::Password { username, .. }) => Some(username.clone()),
-        Source::Given(_) => Some("<token>".to_owned()),
-        Source::Helper { name, .. } => Some(format!("helper {name}")),
+        CredentialSource::Given(Credential::Password { username, .. }) => Some(username.clone()),
+        CredentialSource::Given(_) => Some("<token>".to_owned()),
+        CredentialSource::Helper { name, .. } => Some(format!("helper {name}")),
     }
 }
 
@@ -127,7 +127,7 @@ fn keys_are_for_repositories_as_in_8_3() {
             "kind: Secret\ntype: kubernetes.io/dockerconfigjson\ndata:\n  .dockerconfigjson: {coded}\n"
         );
         for text in [&text, &secret] {
-            let imported = read(Format::DockerConfig, &[("f", text)], &OPTIONS);
+            let imported = read(ImportFormat::DockerConfig, &[("f", text)], &OPTIONS);
             assert_eq!(lines(&imported), [""; 0], "{id}");
             let want = want.map(|key| key.replace(':', ""));
             assert_eq!(user(&imported, image), want, "{id}");
@@ -139,12 +139,12 @@ fn keys_are_for_repositories_as_in_8_3() {
 fn s08_a_key_that_kubelet_takes_for_more_is_told() {
     let values = "global: {privateRegistry: {enabled: true, repository: reg.io/foobar}}\n---\n";
     let text = values.to_owned() + &secret("s", "n", "reg.io/foo", "u");
-    let imported = read(Format::Astronomer, &[("f", &text)], &OPTIONS);
+    let imported = read(ImportFormat::Astronomer, &[("f", &text)], &OPTIONS);
     assert_eq!(codes(&imported), ["9:5 W-STRINGPREFIX"]);
     assert_eq!(user(&imported, "reg.io/foobar/ap-x"), None);
     // Nothing of a name can end so: only kubelet knows what to do with it.
     let text = secret("s", "n", "reg.io/team-", "u") + &secret("t", "n", "reg.io", "v");
-    let imported = read(Format::DockerConfig, &[("f", &text)], &OPTIONS);
+    let imported = read(ImportFormat::DockerConfig, &[("f", &text)], &OPTIONS);
     assert_eq!(codes(&imported), ["7:17 W-STRINGPREFIX"]);
     assert_eq!(user(&imported, "reg.io/team-a").as_deref(), Some("v"));
 }
@@ -181,7 +181,7 @@ fn what_is_wrong_in_a_file_is_told_at_its_place() {
         ("[1]", "1:1 E-VALUE"),
         ("{}", "1:1 E-KIND"),
     ] {
-        let imported = read(Format::DockerConfig, &[("f", text)], &OPTIONS);
+        let imported = read(ImportFormat::DockerConfig, &[("f", text)], &OPTIONS);
         assert!(
             codes(&imported).contains(&want.to_owned()),
             "{text}: {:?}",
@@ -192,12 +192,12 @@ fn what_is_wrong_in_a_file_is_told_at_its_place() {
     // In a Secret's text the lines are those of the file.
     let text = "kind: Secret\ntype: kubernetes.io/dockerconfigjson\nstringData:\n  \
                 .dockerconfigjson: |\n    {\"auths\":\n      {\"a.b\": {\"auth\": \"!\"}}}\n";
-    let imported = read(Format::DockerConfig, &[("f", text)], &OPTIONS);
+    let imported = read(ImportFormat::DockerConfig, &[("f", text)], &OPTIONS);
     assert_eq!(codes(&imported), ["6:24 E-AUTHB64"]);
     let text = "kind: Secret\ntype: kubernetes.io/dockerconfigjson\nstringData:\n  \
                 .dockerconfigjson: '{\"auths\": {\"a.b\": {\"username\": \"<your-name>\", \
                 \"password\": \"<token>\"}}}'\n";
-    let imported = read(Format::DockerConfig, &[("f", text)], &OPTIONS);
+    let imported = read(ImportFormat::DockerConfig, &[("f", text)], &OPTIONS);
     assert_eq!(
         codes(&imported),
         ["4:55 E-PLACEHOLDER", "4:82 E-PLACEHOLDER"]
@@ -208,11 +208,15 @@ fn what_is_wrong_in_a_file_is_told_at_its_place() {
 fn a_place_has_one_login() {
     let file = |auth: &str| format!("{{\"auths\": {{\"a.b\": {{\"auth\": \"{auth}\"}}}}}}");
     let (one, other) = (file(AUTH), file(&base64("you:canary")));
-    let same = read(Format::DockerConfig, &[("f", &one), ("g", &one)], &OPTIONS);
+    let same = read(
+        ImportFormat::DockerConfig,
+        &[("f", &one), ("g", &one)],
+        &OPTIONS,
+    );
     assert_eq!(codes(&same), [""; 0]);
     assert_eq!(same.logins.len(), 1);
     let two = read(
-        Format::DockerConfig,
+        ImportFormat::DockerConfig,
         &[("f", &one), ("g", &other)],
         &OPTIONS,
     );
@@ -224,7 +228,7 @@ fn a_place_has_one_login() {
          \"https://a.b\": {{\"auth\": \"{}\"}}, \"c.d\": {{\"auth\": \"{AUTH}\"}}}}}}",
         base64("you:canary")
     );
-    let imported = read(Format::DockerConfig, &[("f", &text)], &OPTIONS);
+    let imported = read(ImportFormat::DockerConfig, &[("f", &text)], &OPTIONS);
     assert_eq!(codes(&imported), ["2:2 W-IGNORED"]);
     assert_eq!(user(&imported, "a.b/x").as_deref(), Some("me"));
     assert_eq!(user(&imported, "c.d/x").as_deref(), Some("helper pass"));
@@ -234,11 +238,11 @@ fn a_place_has_one_login() {
 fn a10_secrets_of_one_name_are_told_apart_by_their_registries_only() {
     let name = "pull";
     let text = secret(name, "one", "reg-a.corp", "a") + &secret(name, "two", "reg-b.corp", "b");
-    let imported = read(Format::DockerConfig, &[("f", &text)], &OPTIONS);
+    let imported = read(ImportFormat::DockerConfig, &[("f", &text)], &OPTIONS);
     assert_eq!(user(&imported, "reg-a.corp/x").as_deref(), Some("a"));
     assert_eq!(user(&imported, "reg-b.corp/x").as_deref(), Some("b"));
     let text = secret(name, "one", "reg.corp", "a") + &secret(name, "two", "reg.corp", "b");
-    let imported = read(Format::DockerConfig, &[("f", &text)], &OPTIONS);
+    let imported = read(ImportFormat::DockerConfig, &[("f", &text)], &OPTIONS);
     assert_eq!(codes(&imported), ["15:5 E-CREDAMBIG"]);
 }
 

@@ -2,12 +2,12 @@
 
 /// A component and the repository of its image; the tag is that of the release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::platform) struct Component {
+pub(in crate::platform) struct EnmasseComponent {
     pub(in crate::platform) name: &'static str,
     pub(in crate::platform) repository: &'static str,
 }
 
-impl Component {
+impl EnmasseComponent {
     /// Whether it is replaced in an `IoTConfig`.
     pub(in crate::platform) fn is_iot(self) -> bool {
         self.name.starts_with("iot-")
@@ -34,8 +34,8 @@ pub(super) fn of_variable(name: &str) -> Option<String> {
 }
 
 /// Every component of 0.29 to 0.32.
-pub(in crate::platform) fn components() -> impl Iterator<Item = Component> {
-    let component = |&(name, repository)| Component { name, repository };
+pub(in crate::platform) fn components() -> impl Iterator<Item = EnmasseComponent> {
+    let component = |&(name, repository)| EnmasseComponent { name, repository };
     OWN.iter().chain(&FOREIGN).map(component)
 }
 

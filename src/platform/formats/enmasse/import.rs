@@ -2,38 +2,38 @@
 
 use std::collections::BTreeMap;
 
-use super::overrides::Override;
+use super::overrides::ImageOverride;
 use crate::{
     oci::{ImageReference, Reference},
     platform::{
         formats::openshift,
-        import::{self, Context, Piece},
+        import::{self, ImportContext, InputDocument},
         model::imported::Imported,
         reading::{
-            diagnostic::{Code, Remark},
+            diagnostic::{Diagnostic, DiagnosticCode},
             kube,
         },
     },
     route::{MatchText, RuleText},
 };
 
-pub(in crate::platform) use super::components::{Component, USUAL_NAMESPACE, components};
+pub(in crate::platform) use super::components::{EnmasseComponent, USUAL_NAMESPACE, components};
 
 pub(in crate::platform) fn import(
-    pieces: &[Piece<'_>],
-    context: &Context<'_>,
+    pieces: &[InputDocument<'_>],
+    context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
-    let is_openshift = |piece: &&Piece<'_>| match piece {
-        Piece::Node(node) => kube::kind(node).is_some_and(openshift::import::reads),
-        Piece::Map(_) => false,
+    let is_openshift = |piece: &&InputDocument<'_>| match piece {
+        InputDocument::Node(node) => kube::kind(node).is_some_and(openshift::import::reads),
+        InputDocument::Map(_) => false,
     };
-    let openshift: Vec<Piece<'_>> = pieces.iter().filter(is_openshift).cloned().collect();
+    let openshift: Vec<InputDocument<'_>> = pieces.iter().filter(is_openshift).cloned().collect();
     openshift::import::import(&openshift, context, into);
 
     let mut found = Vec::new();
     for piece in pieces.iter().filter(|piece| !is_openshift(piece)) {
-        if let Piece::Node(node) = piece {
+        if let InputDocument::Node(node) = piece {
             super::overrides::read(node, &mut found, into);
         }
     }
@@ -44,7 +44,7 @@ pub(in crate::platform) fn import(
 }
 
 /// The images that are asked for as long as nothing replaces them, by component.
-fn usual(context: &Context<'_>, into: &mut Imported) -> BTreeMap<String, Usual> {
+fn usual(context: &ImportContext<'_>, into: &mut Imported) -> BTreeMap<String, DefaultImage> {
     let given = context.options.baseline.and_then(|baseline| {
         let text = import::text(&baseline).map_err(|remark| into.remark(remark));
         let mut found = Vec::new();
@@ -60,16 +60,16 @@ fn usual(context: &Context<'_>, into: &mut Imported) -> BTreeMap<String, Usual> 
                     Reference::Tag(tag) => Some(tag),
                     Reference::Digest(_) => None,
                 };
-                Some((named.component, Usual { repository, tag }))
+                Some((named.component, DefaultImage { repository, tag }))
             });
         let found: BTreeMap<_, _> = found.collect();
         Some(found).filter(|found| !found.is_empty())
     });
     given.unwrap_or_else(|| {
-        let known = components().filter_map(|Component { name, repository }| {
+        let known = components().filter_map(|EnmasseComponent { name, repository }| {
             let ImageReference { repository, .. } = repository.parse().ok()?;
             let tag = None;
-            Some((name.to_owned(), Usual { repository, tag }))
+            Some((name.to_owned(), DefaultImage { repository, tag }))
         });
         known.collect()
     })
@@ -77,32 +77,32 @@ fn usual(context: &Context<'_>, into: &mut Imported) -> BTreeMap<String, Usual> 
 
 /// What is asked for as long as nothing replaces it.
 #[derive(Debug)]
-struct Usual {
+struct DefaultImage {
     repository: crate::oci::Repository,
     /// If it is known.
     tag: Option<crate::oci::Tag>,
 }
 
 fn replace(
-    replaced: &Override,
-    usual: &BTreeMap<String, Usual>,
-    context: &Context<'_>,
+    replaced: &ImageOverride,
+    usual: &BTreeMap<String, DefaultImage>,
+    context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
-    let Override {
+    let ImageOverride {
         component, spot, ..
     } = replaced;
     if replaced.text.is_empty() {
         let message = "this leaves the component without an image";
-        let remark = Remark::new(Code::Ignored, spot, message).shown(component);
+        let remark = Diagnostic::new(DiagnosticCode::Ignored, spot, message).shown(component);
         return into.remark(remark.fix("write its image, or remove the variable"));
     }
     let Some(image) = resolved(replaced, context, into) else {
         return;
     };
-    let Some(Usual { repository, tag }) = usual.get(component) else {
+    let Some(DefaultImage { repository, tag }) = usual.get(component) else {
         let message = "it is not known which image this component has without its override";
-        let remark = Remark::new(Code::Ignored, spot, message).shown(component);
+        let remark = Diagnostic::new(DiagnosticCode::Ignored, spot, message).shown(component);
         return into.remark(remark.fix(BASELINE));
     };
     let is_same = image.repository == *repository;
@@ -115,7 +115,8 @@ fn replace(
         (_, None) => {
             let message = "every tag would have to become this digest, and only one that is \
                            known can";
-            let remark = Remark::new(Code::Ignored, spot, message).shown(&replaced.text);
+            let remark =
+                Diagnostic::new(DiagnosticCode::Ignored, spot, message).shown(&replaced.text);
             let fix = format!("name the image by its tag, or {BASELINE}");
             return into.remark(remark.fix(fix));
         }
@@ -126,8 +127,8 @@ fn replace(
 /// The image that a component is replaced by; of a name without a registry, what the image stream
 /// of that name has.
 fn resolved(
-    replaced: &Override,
-    context: &Context<'_>,
+    replaced: &ImageOverride,
+    context: &ImportContext<'_>,
     into: &mut Imported,
 ) -> Option<ImageReference> {
     let image = replaced.image(into)?;
@@ -142,16 +143,18 @@ fn resolved(
     let Some(registry) = context.options.internal_registry else {
         let message = "a name without a registry means Docker Hub, as no image stream of this \
                        name is among the files";
-        let remark = Remark::new(Code::HubRoot, spot, message).shown(&replaced.text);
+        let remark = Diagnostic::new(DiagnosticCode::HubRoot, spot, message).shown(&replaced.text);
         into.remark(remark.fix("give the ImageStream as well, or the internal registry"));
         return Some(image);
     };
     let namespace = replaced.namespace.as_deref().unwrap_or_else(|| {
         let message = format!("no namespace is written: {USUAL_NAMESPACE} is taken");
-        into.remark(Remark::new(Code::Assumed, spot, message).fix("write metadata.namespace"));
+        into.remark(
+            Diagnostic::new(DiagnosticCode::Assumed, spot, message).fix("write metadata.namespace"),
+        );
         USUAL_NAMESPACE
     });
-    let home = openshift::import::Home::new(registry, namespace, stream);
+    let home = openshift::import::StreamRepository::new(registry, namespace, stream);
     home.hijack(spot, stream, context, into);
     in_stream(stream, &image.reference, into)
 }

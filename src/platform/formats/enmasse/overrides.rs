@@ -6,43 +6,44 @@ use super::components;
 use crate::{
     oci::ImageReference,
     platform::{
-        Format,
+        ImportFormat,
         formats::openshift,
-        import::{self, Piece},
+        import::{self, InputDocument},
         model::imported::Imported,
         reading::{
-            diagnostic::{Code, Remark},
+            diagnostic::{Diagnostic, DiagnosticCode},
             kube,
-            location::{Spot, Text},
-            node::{Kind, Node},
+            location::{Location, SourceText},
+            node::{Node, NodeKind},
         },
     },
 };
 
 /// An image named for a component.
 #[derive(Clone, Debug)]
-pub(super) struct Override {
+pub(super) struct ImageOverride {
     pub(super) component: String,
     /// The image as it is written; empty: none.
     pub(super) text: String,
-    pub(super) spot: Spot,
+    pub(super) spot: Location,
     pub(super) namespace: Option<String>,
-    by: Means,
+    by: OverrideSource,
 }
 
 /// How it is named; the first that names a component decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Means {
+enum OverrideSource {
     Config,
     Variable,
     Map,
 }
 
-impl Override {
+impl ImageOverride {
     pub(super) fn image(&self, into: &mut Imported) -> Option<ImageReference> {
         let parsed = self.text.parse::<ImageReference>();
         let flawed = |invalid: &_| {
-            let remark = Remark::new(Code::Reference, &self.spot, format!("{invalid}"));
+            let remark =
+                Diagnostic::new(DiagnosticCode::Reference, &self.spot, format!("{invalid}"));
             into.remark(remark.shown(&self.text));
         };
         parsed.inspect_err(flawed).ok()
@@ -50,8 +51,8 @@ impl Override {
 }
 
 /// Those that decide. Several for one component stay several: they agree, or contradict.
-pub(super) fn deciding(found: Vec<Override>) -> Vec<Override> {
-    let mut by_component: BTreeMap<String, Vec<Override>> = BTreeMap::new();
+pub(super) fn deciding(found: Vec<ImageOverride>) -> Vec<ImageOverride> {
+    let mut by_component: BTreeMap<String, Vec<ImageOverride>> = BTreeMap::new();
     for named in found {
         let known = by_component.entry(named.component.clone()).or_default();
         match known.first().map(|first| named.by.cmp(&first.by)) {
@@ -65,35 +66,35 @@ pub(super) fn deciding(found: Vec<Override>) -> Vec<Override> {
 
 /// Reads the documents of a text that are `EnMasse`'s.
 pub(super) fn read_text(
-    text: Text<'_>,
+    text: SourceText<'_>,
     name: &str,
-    found: &mut Vec<Override>,
+    found: &mut Vec<ImageOverride>,
     into: &mut Imported,
 ) {
-    let syntax = Format::Enmasse.syntax(&text, name);
+    let syntax = ImportFormat::Enmasse.syntax(&text, name);
     for piece in import::parse(text, syntax, &mut into.remarks) {
-        if let Piece::Node(node) = piece
-            && Format::of(&node).is_none_or(|format| format == Format::Enmasse)
+        if let InputDocument::Node(node) = piece
+            && ImportFormat::of(&node).is_none_or(|format| format == ImportFormat::Enmasse)
         {
             read(&node, found, into);
         }
     }
 }
 
-pub(super) fn read(node: &Node, found: &mut Vec<Override>, into: &mut Imported) {
+pub(super) fn read(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) {
     match kube::kind(node) {
         Some("IoTConfig") => config(node, found, into),
         Some("Deployment" | "DeploymentConfig" | "StatefulSet") => workload(node, found, into),
         Some("ConfigMap") => config_map(node, found, into),
         Some(kind) => {
             let message = "this kind of object names no images of EnMasse";
-            into.remark(Remark::new(Code::Skipped, &node.spot, message).shown(kind));
+            into.remark(Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).shown(kind));
         }
         None => map(node, found, into),
     }
 }
 
-fn config(node: &Node, found: &mut Vec<Override>, into: &mut Imported) {
+fn config(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) {
     if !openshift::import::is_version(node, &["iot.enmasse.io/v1alpha1"], into) {
         return;
     }
@@ -110,22 +111,22 @@ fn config(node: &Node, found: &mut Vec<Override>, into: &mut Imported) {
         }
         let name = value.string("name", &mut into.remarks);
         if let Some(name) = name.filter(|name| !name.text.is_empty()) {
-            found.push(Override {
+            found.push(ImageOverride {
                 component: component.text.clone(),
                 text: name.text.clone(),
                 spot: name.start.clone(),
                 namespace: kube::namespace(node).map(str::to_owned),
-                by: Means::Config,
+                by: OverrideSource::Config,
             });
         }
     }
 }
 
-fn workload(node: &Node, found: &mut Vec<Override>, into: &mut Imported) {
+fn workload(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) {
     let containers = node.at(&["spec", "template", "spec", "containers"]);
     for container in containers.map(Node::items).unwrap_or_default() {
         // Of a variable that is set twice the last holds.
-        let mut variables: BTreeMap<String, Override> = BTreeMap::new();
+        let mut variables: BTreeMap<String, ImageOverride> = BTreeMap::new();
         for variable in container.get("env").map(Node::items).unwrap_or_default() {
             let name = variable.get("name").and_then(Node::text);
             let Some((name, component)) =
@@ -135,7 +136,8 @@ fn workload(node: &Node, found: &mut Vec<Override>, into: &mut Imported) {
             };
             if let Some(elsewhere) = variable.get("valueFrom") {
                 let message = "the image of this component is not written here";
-                let remark = Remark::new(Code::Ignored, &elsewhere.spot, message).shown(name);
+                let remark =
+                    Diagnostic::new(DiagnosticCode::Ignored, &elsewhere.spot, message).shown(name);
                 into.remark(remark.fix("write it as the variable's value"));
                 continue;
             }
@@ -143,12 +145,12 @@ fn workload(node: &Node, found: &mut Vec<Override>, into: &mut Imported) {
             if value.is_none() && variable.get("value").is_some() {
                 continue;
             }
-            let named = Override {
+            let named = ImageOverride {
                 component,
                 text: value.map(|value| value.text.clone()).unwrap_or_default(),
                 spot: value.map_or(&variable.spot, |value| &value.start).clone(),
                 namespace: kube::namespace(node).map(str::to_owned),
-                by: Means::Variable,
+                by: OverrideSource::Variable,
             };
             variables.insert(name.to_owned(), named);
         }
@@ -156,7 +158,7 @@ fn workload(node: &Node, found: &mut Vec<Override>, into: &mut Imported) {
     }
 }
 
-fn config_map(node: &Node, found: &mut Vec<Override>, into: &mut Imported) {
+fn config_map(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) {
     let data = ["data", "binaryData"]
         .into_iter()
         .filter_map(|part| node.get(part));
@@ -166,9 +168,9 @@ fn config_map(node: &Node, found: &mut Vec<Override>, into: &mut Imported) {
             continue;
         }
         if let Some(text) = kube::data(node, &key.text, &mut into.remarks) {
-            let syntax = Format::Enmasse.syntax(&text, &key.text);
+            let syntax = ImportFormat::Enmasse.syntax(&text, &key.text);
             for piece in import::parse(text, syntax, &mut into.remarks) {
-                if let Piece::Node(inner) = piece {
+                if let InputDocument::Node(inner) = piece {
                     map(&inner, found, into);
                 }
             }
@@ -176,26 +178,26 @@ fn config_map(node: &Node, found: &mut Vec<Override>, into: &mut Imported) {
     }
 }
 
-fn map(node: &Node, found: &mut Vec<Override>, into: &mut Imported) {
+fn map(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) {
     if !node.is_mapping() && !node.is_null() {
         let message = "an image map has a line COMPONENT: IMAGE for each component";
-        into.remark(Remark::new(Code::Kind, &node.spot, message));
+        into.remark(Diagnostic::new(DiagnosticCode::Kind, &node.spot, message));
     }
     for (component, value) in node.entries() {
         let (text, spot) = match &value.kind {
-            Kind::Null => (String::new(), &value.spot),
-            Kind::Scalar(scalar) => (scalar.text.clone(), &scalar.start),
-            Kind::Sequence(_) | Kind::Mapping(_) => {
+            NodeKind::Null => (String::new(), &value.spot),
+            NodeKind::Scalar(scalar) => (scalar.text.clone(), &scalar.start),
+            NodeKind::Sequence(_) | NodeKind::Mapping(_) => {
                 into.remark(value.misfit("an image map holds image references"));
                 continue;
             }
         };
-        found.push(Override {
+        found.push(ImageOverride {
             component: component.text.clone(),
             text,
             spot: spot.clone(),
             namespace: None,
-            by: Means::Map,
+            by: OverrideSource::Map,
         });
     }
 }

@@ -2,16 +2,16 @@
 
 use super::{
     components,
-    import::{Component, USUAL_NAMESPACE},
+    import::{EnmasseComponent, USUAL_NAMESPACE},
 };
-use crate::platform::render::{Mirror, Rendered, Rendering};
+use crate::platform::render::{Mirror, RenderedFile, Rendering};
 
 pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
-    let variable = |component: Component| {
+    let variable = |component: EnmasseComponent| {
         let (name, image) = (component.variable(), image(mirror, component));
         format!("            - name: {name}\n              value: \"{image}\"\n")
     };
-    let of_config = |component: Component| {
+    let of_config = |component: EnmasseComponent| {
         let image = image(mirror, component);
         format!("    {}:\n      name: \"{image}\"\n", component.name)
     };
@@ -30,7 +30,7 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
          apiVersion: iot.enmasse.io/v1alpha1\nkind: IoTConfig\nmetadata:\n  name: default\n  \
          namespace: {USUAL_NAMESPACE}\nspec:\n  imageOverrides:\n{overrides}"
     );
-    let file = |path: &str, text| Rendered {
+    let file = |path: &str, text| RenderedFile {
         path: path.to_owned(),
         text,
     };
@@ -59,8 +59,8 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
 }
 
 /// The component's usual image at the mirror. Its tag is known only if the mirror keeps it.
-fn image(mirror: &Mirror, component: Component) -> String {
-    let Component { name, repository } = component;
+fn image(mirror: &Mirror, component: EnmasseComponent) -> String {
+    let EnmasseComponent { name, repository } = component;
     let kept = mirror
         .pins
         .iter()
@@ -85,11 +85,11 @@ mod tests {
     use super::*;
     use crate::{
         oci::{Registry, Repository},
-        platform::{Format, Imported, Options, render::Pin, vectors},
+        platform::{ImportFormat, ImportOptions, Imported, render::DigestPin, vectors},
     };
 
     fn mirror() -> Mirror {
-        let pin = |tag: &str| Pin {
+        let pin = |tag: &str| DigestPin {
             repository: Repository {
                 registry: "quay.io".parse().unwrap(),
                 name: "enmasse/agent".parse().unwrap(),
@@ -110,11 +110,11 @@ mod tests {
 
     fn import(text: &str, own: &str) -> Imported {
         let own = |registry: &Registry| registry.as_str() == own;
-        let options = Options {
+        let options = ImportOptions {
             own: &own,
             ..vectors::OPTIONS
         };
-        vectors::read(Format::Enmasse, &[("rendered.yaml", text)], &options)
+        vectors::read(ImportFormat::Enmasse, &[("rendered.yaml", text)], &options)
     }
 
     /// What the reader is told to do.

@@ -44,7 +44,7 @@ spec:
 ";
 
 fn import_all(files: &[(&str, &str)]) -> Imported {
-    read(Format::Enmasse, files, &OPTIONS)
+    read(ImportFormat::Enmasse, files, &OPTIONS)
 }
 
 fn one(text: &str) -> Imported {
@@ -71,7 +71,7 @@ fn e11_an_override_replaces_the_tag() {
     assert_eq!(lines(&imported), [""; 0]);
 }
 
-const E11: &[Row] = &[
+const E11: &[ExpectedRoute] = &[
     (
         "E-11",
         "quay.io/enmasse/iot-http-adapter:0.31.0",
@@ -98,7 +98,7 @@ const E11: &[Row] = &[
 fn e12_a_variable_replaces_its_image() {
     let old = ["ROUTER_IMAGE=registry.corp/mirror/qdrouterd:1.14.0"];
     let new = ["RELATED_IMAGE_ROUTER=registry.corp/mirror/qdrouterd:1.14.0"];
-    let row: Row = (
+    let row: ExpectedRoute = (
         "E-12",
         "quay.io/interconnectedcloud/qdrouterd:1.14.0",
         &["registry.corp/mirror/qdrouterd:1.14.0"],
@@ -122,7 +122,7 @@ fn e12_a_variable_replaces_its_image() {
 
 #[test]
 fn the_documents_own_sample_leads_into_its_image_stream() {
-    let rows: &[Row] = &[
+    let rows: &[ExpectedRoute] = &[
         ("E-01", "iot-device-registry-infinispan:latest", &[INSIDE]),
         (
             "E-11",
@@ -138,11 +138,11 @@ fn the_documents_own_sample_leads_into_its_image_stream() {
         is_named: true,
     });
     check(&import(None, &inputs, &OPTIONS), rows);
-    let options = Options {
+    let options = ImportOptions {
         internal_registry: Some("image-registry.openshift-image-registry.svc:5000"),
         ..OPTIONS
     };
-    let imported = read(Format::Enmasse, &[files[0]], &options);
+    let imported = read(ImportFormat::Enmasse, &[files[0]], &options);
     check(&imported, rows);
     assert_eq!(codes(&imported), ["8:13 I-ASSUMED", "8:13 I-LIBWIDER"]);
 }
@@ -155,7 +155,7 @@ const TAGGED: &str = "image-registry.openshift-image-registry.svc:5000/enmasse-i
 #[test]
 fn without_a_stream_a_short_name_is_docker_hubs() {
     let imported = one(SAMPLE);
-    let row: Row = (
+    let row: ExpectedRoute = (
         "no stream",
         "quay.io/enmasse/iot-device-registry-infinispan:1",
         &["docker.io/library/iot-device-registry-infinispan:latest"],
@@ -172,7 +172,7 @@ fn a_streams_tag_that_points_elsewhere_is_followed() {
         )
     };
     let stream = tag("quay.io/ctron/iot:7");
-    let row: Row = (
+    let row: ExpectedRoute = (
         "tag",
         "quay.io/enmasse/iot-device-registry-infinispan:1",
         &["quay.io/ctron/iot:7"],
@@ -196,7 +196,7 @@ fn the_config_beats_variables_and_they_beat_the_map() {
     );
     let files = [("map", map), ("config", CONFIG), ("operator", &variables)];
     let imported = import_all(&files);
-    let rows: &[Row] = &[
+    let rows: &[ExpectedRoute] = &[
         E11[0],
         (
             "an empty variable",
@@ -236,7 +236,7 @@ fn a_baseline_says_what_is_usual() {
         bytes: b"agent: quay.io/fork/agent:0.31.0\ncustom: ghcr.io/x/custom:1\n",
         is_named: true,
     };
-    let options = Options {
+    let options = ImportOptions {
         baseline: Some(baseline),
         ..OPTIONS
     };
@@ -249,8 +249,8 @@ fn a_baseline_says_what_is_usual() {
             "ROUTER_IMAGE=r.corp/router:1",
         ],
     );
-    let imported = read(Format::Enmasse, &[("f", &text)], &options);
-    let rows: &[Row] = &[
+    let imported = read(ImportFormat::Enmasse, &[("f", &text)], &options);
+    let rows: &[ExpectedRoute] = &[
         ("pinned", "quay.io/fork/agent:0.31.0", &["r.corp/agent"]),
         ("another tag", "quay.io/fork/agent:0.32.0", &["unmatched"]),
         ("a newer tag", "ghcr.io/x/custom:1", &["ghcr.io/x/custom:2"]),
@@ -265,7 +265,7 @@ fn a_baseline_says_what_is_usual() {
     assert_eq!(codes(&imported), ["16:19 W-IGNORED"]);
     assert_eq!(codes(&one(&text))[0], "12:19 W-IGNORED");
 
-    let options = Options {
+    let options = ImportOptions {
         baseline: Some(Input {
             name: "b",
             bytes: b"agent: [1]\nbroker: quay.io/A/b\nrouter: r/q:1",
@@ -273,7 +273,7 @@ fn a_baseline_says_what_is_usual() {
         }),
         ..OPTIONS
     };
-    let imported = read(Format::Enmasse, &[("f", &text)], &options);
+    let imported = read(ImportFormat::Enmasse, &[("f", &text)], &options);
     assert_eq!(codes(&imported)[..2], ["1:8 E-VALUE", "2:9 E-REF"]);
 }
 
@@ -299,14 +299,14 @@ data:
         bytes: text.as_bytes(),
         is_named: true,
     };
-    let row: Row = ("map", "quay.io/enmasse/agent:1", &["r.corp/agent:1"]);
+    let row: ExpectedRoute = ("map", "quay.io/enmasse/agent:1", &["r.corp/agent:1"]);
     check(&import(None, &[input], &OPTIONS), &[row]);
     let input = Input {
         name: "map.yaml",
         bytes: b"address-space-controller: r.corp/a:1",
         is_named: true,
     };
-    let row: Row = (
+    let row: ExpectedRoute = (
         "auto",
         "quay.io/enmasse/address-space-controller:1",
         &["r.corp/a:1"],
@@ -372,12 +372,12 @@ fn of_a_variable_set_twice_the_last_holds() {
 
 #[test]
 fn the_source_is_asked_last_if_that_is_wanted() {
-    let options = Options {
-        fallback: Fallback::Source,
+    let options = ImportOptions {
+        fallback: SourceFallback::Source,
         ..OPTIONS
     };
-    let imported = read(Format::Enmasse, &[("f", CONFIG)], &options);
-    let row: Row = (
+    let imported = read(ImportFormat::Enmasse, &[("f", CONFIG)], &options);
+    let row: ExpectedRoute = (
         "E-11",
         "quay.io/enmasse/iot-http-adapter:0.31.0",
         &[
@@ -393,7 +393,7 @@ proptest! {
     fn no_text_panics(key in ".{0,20}", value in ".{0,30}", rest in "(?s).{0,60}") {
         let quote = |text: &str| format!("'{}'", text.replace('\'', "''"));
         let (key, value) = (quote(&key), quote(&value));
-        let options = Options {
+        let options = ImportOptions {
             internal_registry: Some(&rest),
             baseline: Some(Input { name: "b", bytes: rest.as_bytes(), is_named: true }),
             ..OPTIONS
@@ -403,7 +403,7 @@ proptest! {
             format!("kind: IoTConfig\nspec: {{imageOverrides: {{agent: {{name: {value}}}}}}}\n{rest}"),
             operator("Deployment", &["AGENT_IMAGE=x"]) + &rest,
         ] {
-            drop(read(Format::Enmasse, &[("f", &text)], &options));
+            drop(read(ImportFormat::Enmasse, &[("f", &text)], &options));
         }
     }
 }

@@ -3,16 +3,16 @@
 use crate::{
     oci::Registry,
     platform::{
-        import::{Context, Piece, nodes},
+        import::{ImportContext, InputDocument, nodes},
         model::{
             auth,
-            endpoint::{Base, Endpoint, Manner, Scheme},
-            imported::{Authority, Imported},
+            endpoint::{ApiPathRule, HostSettings, MirrorEndpoint, SchemeDefault},
+            imported::{CertificateAuthority, Imported},
         },
         reading::{
-            diagnostic::{Code, Remark},
-            location::Spot,
-            node::{Kind, Node, Scalar},
+            diagnostic::{Diagnostic, DiagnosticCode},
+            location::Location,
+            node::{Node, NodeKind, Scalar},
         },
     },
     route::{RefKind, TargetText},
@@ -21,12 +21,12 @@ use crate::{
 };
 
 /// A file and the registry that its folder is for.
-struct File<'p> {
+struct HostsFile<'p> {
     node: &'p Node,
-    folder: Folder<'p>,
+    folder: HostsFolder<'p>,
 }
 
-struct Folder<'p> {
+struct HostsFolder<'p> {
     /// The folder's path, for files beside it.
     path: &'p str,
     /// None: those without a folder of their own.
@@ -36,14 +36,14 @@ struct Folder<'p> {
 }
 
 pub(in crate::platform) fn import(
-    pieces: &[Piece<'_>],
-    context: &Context<'_>,
+    pieces: &[InputDocument<'_>],
+    context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
     let mut files = Vec::new();
     for node in nodes(pieces) {
-        match Folder::of(node) {
-            Ok(folder) => files.push(File { node, folder }),
+        match HostsFolder::of(node) {
+            Ok(folder) => files.push(HostsFile { node, folder }),
             Err(remark) => into.remark(remark),
         }
     }
@@ -51,7 +51,7 @@ pub(in crate::platform) fn import(
         let hiding = files.iter().find(|other| other.folder.hides(&file.folder));
         if let Some(other) = hiding {
             let message = format!("containerd looks at {} alone", other.node.spot.file);
-            let remark = Remark::new(Code::Ignored, &file.node.spot, message);
+            let remark = Diagnostic::new(DiagnosticCode::Ignored, &file.node.spot, message);
             into.remark(remark.fix("move it there, or remove it"));
             continue;
         }
@@ -59,9 +59,9 @@ pub(in crate::platform) fn import(
     }
 }
 
-impl<'p> Folder<'p> {
+impl<'p> HostsFolder<'p> {
     /// The folder of a file, by the file's path.
-    fn of(node: &'p Node) -> Result<Self, Remark> {
+    fn of(node: &'p Node) -> Result<Self, Diagnostic> {
         let (path, _) = node.spot.file.rsplit_once('/').unwrap_or_default();
         let name = path.rsplit('/').next().unwrap_or_default();
         let written = name.strip_suffix('_').and_then(|name| {
@@ -76,12 +76,13 @@ impl<'p> Folder<'p> {
                 let message = "the file's folder says which registry it is for, and names none";
                 let fix = "name it as it is on the node: certs.d/REGISTRY/hosts.toml, such as \
                            certs.d/docker.io/hosts.toml or certs.d/_default/hosts.toml";
-                return Err(Remark::new(Code::Value, &node.spot, message).fix(fix));
+                return Err(Diagnostic::new(DiagnosticCode::Value, &node.spot, message).fix(fix));
             }
         };
         if registry.as_ref().is_some_and(Registry::is_docker_hub) && name != "docker.io" {
             let message = "images on Docker Hub are looked up in certs.d/docker.io only";
-            let remark = Remark::new(Code::Misplaced, &node.spot, message).shown(name);
+            let remark =
+                Diagnostic::new(DiagnosticCode::Misplaced, &node.spot, message).shown(name);
             return Err(remark.fix("rename the folder to docker.io"));
         }
         Ok(Self {
@@ -103,8 +104,8 @@ impl<'p> Folder<'p> {
     }
 }
 
-impl File<'_> {
-    fn read(&self, context: &Context<'_>, into: &mut Imported) {
+impl HostsFile<'_> {
+    fn read(&self, context: &ImportContext<'_>, into: &mut Imported) {
         let mut to: Vec<TargetText> = Vec::new();
         for (key, node) in self.hosts(into) {
             if let Some(target) = self.target(key, node, into) {
@@ -139,7 +140,7 @@ impl File<'_> {
             Some(server) => self.target(server, self.node, into),
             None => match &self.folder.registry {
                 Some(registry) => {
-                    let endpoint = Endpoint::of(registry);
+                    let endpoint = MirrorEndpoint::of(registry);
                     self.ask(&self.node.spot, &endpoint, self.node, into)
                 }
                 None => Some("source".into()),
@@ -151,10 +152,10 @@ impl File<'_> {
     fn target(&self, url: &Scalar, node: &Node, into: &mut Imported) -> Option<TargetText> {
         let is_whole = node.flag("override_path", &mut into.remarks);
         let base = match is_whole {
-            Some(true) => Base::AsIs,
-            _ => Base::Append,
+            Some(true) => ApiPathRule::AsIs,
+            _ => ApiPathRule::Append,
         };
-        match Endpoint::read(url, Scheme::Https, base) {
+        match MirrorEndpoint::read(url, SchemeDefault::Https, base) {
             Ok(endpoint) => self.ask(&url.start, &endpoint, node, into),
             Err(remark) => {
                 into.remark(remark);
@@ -165,19 +166,19 @@ impl File<'_> {
 
     fn ask(
         &self,
-        spot: &Spot,
-        endpoint: &Endpoint,
+        spot: &Location,
+        endpoint: &MirrorEndpoint,
         node: &Node,
         into: &mut Imported,
     ) -> Option<TargetText> {
         let ref_kind = ref_kind(spot, node, into)?;
         let _checked = node.string("dial_timeout", &mut into.remarks);
         let is_careless = node.flag("skip_verify", &mut into.remarks);
-        let manner = Manner {
+        let manner = HostSettings {
             is_verified: is_careless != Some(true),
             authority: self.authority(node, into),
             client: self.client(node, into),
-            ..Manner::default()
+            ..HostSettings::default()
         };
         let registry = self.folder.registry.as_ref();
         let target = into.mirror(spot, registry, endpoint, manner)?;
@@ -188,28 +189,28 @@ impl File<'_> {
         })
     }
 
-    fn authority(&self, node: &Node, into: &mut Imported) -> Option<Authority> {
+    fn authority(&self, node: &Node, into: &mut Imported) -> Option<CertificateAuthority> {
         let mut files = node.strings("ca", &mut into.remarks).into_iter();
         let first = files.next()?;
         if let Some(next) = files.next() {
             let message = "only the first file of authorities is taken";
-            let remark = Remark::new(Code::Ignored, &next.start, message);
+            let remark = Diagnostic::new(DiagnosticCode::Ignored, &next.start, message);
             into.remark(remark.fix("put all certificates into one file"));
         }
-        Some(Authority::File(self.path(&first.text)))
+        Some(CertificateAuthority::File(self.path(&first.text)))
     }
 
     /// `FILE`, `[FILE, …]` or `[[CERTIFICATE, KEY], …]`; a lone file has both.
     fn client(&self, node: &Node, into: &mut Imported) -> Option<(String, String)> {
         let client = node.get("client")?;
-        let mut pairs: Vec<(&Spot, String, String)> = Vec::new();
+        let mut pairs: Vec<(&Location, String, String)> = Vec::new();
         let items = match &client.kind {
-            Kind::Sequence(items) => items.as_slice(),
+            NodeKind::Sequence(items) => items.as_slice(),
             _ => std::slice::from_ref(client),
         };
         for item in items {
             let texts: Option<Vec<&str>> = match &item.kind {
-                Kind::Scalar(scalar) => Some(vec![&scalar.text]),
+                NodeKind::Scalar(scalar) => Some(vec![&scalar.text]),
                 _ => item.items().iter().map(Node::text).collect(),
             };
             match texts.as_deref() {
@@ -226,7 +227,7 @@ impl File<'_> {
         let (_, certificate, key) = pairs.next()?;
         if let Some((spot, ..)) = pairs.next() {
             let message = "only the first certificate is shown";
-            into.remark(Remark::new(Code::Ignored, spot, message));
+            into.remark(Diagnostic::new(DiagnosticCode::Ignored, spot, message));
         }
         Some((certificate, key))
     }
@@ -242,13 +243,13 @@ impl File<'_> {
 }
 
 /// What a host is asked for; none: nothing.
-fn ref_kind(spot: &Spot, node: &Node, into: &mut Imported) -> Option<RefKind> {
+fn ref_kind(spot: &Location, node: &Node, into: &mut Imported) -> Option<RefKind> {
     let capabilities = node.strings("capabilities", &mut into.remarks);
     for capability in &capabilities {
         let known = ["pull", "resolve", "push", "referrers"];
         if !known.contains(&&*capability.text.to_ascii_lowercase()) {
             let message = "there is no such capability";
-            let remark = Remark::new(Code::Value, &capability.start, message);
+            let remark = Diagnostic::new(DiagnosticCode::Value, &capability.start, message);
             into.remark(
                 remark
                     .shown(&capability.text)
@@ -262,7 +263,7 @@ fn ref_kind(spot: &Spot, node: &Node, into: &mut Imported) -> Option<RefKind> {
     };
     if !can("pull") {
         let message = "a host without the capability pull is not used";
-        into.remark(Remark::new(Code::Ignored, spot, message));
+        into.remark(Diagnostic::new(DiagnosticCode::Ignored, spot, message));
         return None;
     }
     Some(if can("resolve") {
@@ -273,7 +274,7 @@ fn ref_kind(spot: &Spot, node: &Node, into: &mut Imported) -> Option<RefKind> {
 }
 
 /// The login in `[host."URL".header]`.
-fn login(endpoint: &Endpoint, node: &Node, into: &mut Imported) {
+fn login(endpoint: &MirrorEndpoint, node: &Node, into: &mut Imported) {
     let Some(headers) = node.get("header") else {
         return;
     };
@@ -283,7 +284,7 @@ fn login(endpoint: &Endpoint, node: &Node, into: &mut Imported) {
     for (key, _) in headers.entries() {
         if !key.text.eq_ignore_ascii_case("authorization") {
             let message = "no headers but authorization are sent";
-            let remark = Remark::new(Code::Ignored, &key.start, message);
+            let remark = Diagnostic::new(DiagnosticCode::Ignored, &key.start, message);
             into.remark(remark.shown(&key.text));
             continue;
         }
@@ -298,7 +299,11 @@ fn login(endpoint: &Endpoint, node: &Node, into: &mut Imported) {
                 _ => {
                     let message =
                         "this is no login that can be sent: it is neither Basic nor Bearer";
-                    Err(Remark::new(Code::Value, &value.start, message))
+                    Err(Diagnostic::new(
+                        DiagnosticCode::Value,
+                        &value.start,
+                        message,
+                    ))
                 }
             };
             match credential {

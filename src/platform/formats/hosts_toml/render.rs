@@ -2,7 +2,7 @@
 
 use crate::{
     oci::Registry,
-    platform::render::{Mirror, Rendered, Rendering, quoted},
+    platform::render::{Mirror, RenderedFile, Rendering, quoted},
 };
 
 /// How long containerd waits for a connection before it goes on to the next host: one lost packet
@@ -13,7 +13,7 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
     let others = mirror.registries.iter();
     let others = others.filter(|registry| **registry != mirror.authority);
     let folders = std::iter::once("_default".to_owned()).chain(others.map(folder));
-    let file = |folder| Rendered {
+    let file = |folder| RenderedFile {
         path: format!("{folder}/hosts.toml"),
         text: text(mirror),
     };

@@ -1,16 +1,16 @@
 //! containerd's `certs.d`.
 
 use crate::{
-    platform::{model::imported::Upstream, vectors::*, *},
+    platform::{model::imported::ImportedUpstream, vectors::*, *},
     route::RefKind,
-    upstream::Source,
+    upstream::CredentialSource,
 };
 
 fn import(files: &[(&str, &str)]) -> Imported {
-    read(Format::HostsToml, files, &OPTIONS)
+    read(ImportFormat::HostsToml, files, &OPTIONS)
 }
 
-fn upstream<'i>(imported: &'i Imported, name: &str) -> &'i Upstream {
+fn upstream<'i>(imported: &'i Imported, name: &str) -> &'i ImportedUpstream {
     let mut all = imported.upstreams.iter();
     all.find(|one| one.name.as_str() == name).unwrap()
 }
@@ -81,7 +81,7 @@ fn n15_a_converted_mirror_set_is_for_the_whole_host() {
         panic!("{:?}", imported.logins);
     };
     assert_eq!(login.entry.place, "m.corp/x".parse().unwrap());
-    let Source::Given(credential) = &login.entry.source else {
+    let CredentialSource::Given(credential) = &login.entry.source else {
         panic!();
     };
     assert_eq!(credential.username(), "me");
@@ -131,27 +131,27 @@ fn one_folder_for_all_goes_anywhere() {
     ];
     let imported = import(&files);
     assert_eq!(codes(&imported), ["1:1 W-OPEN"]);
-    let rows: [Row; 2] = [
+    let rows: [ExpectedRoute; 2] = [
         ("default", "ghcr.io/a/b", &["m.corp/a/b", "ghcr.io/a/b"]),
         ("its own", "quay.io/a/b", &["q.corp/a/b"]),
     ];
     check(&imported, &rows);
-    let fallback = Fallback::Deny;
+    let fallback = SourceFallback::Deny;
     let imported = read(
-        Format::HostsToml,
+        ImportFormat::HostsToml,
         &files,
-        &Options {
+        &ImportOptions {
             fallback,
             ..OPTIONS
         },
     );
     assert_eq!(codes(&imported), [""; 0]);
     check(&imported, &[("deny", "ghcr.io/a/b", &["m.corp/a/b"])]);
-    let fallback = Fallback::Source;
+    let fallback = SourceFallback::Source;
     let imported = read(
-        Format::HostsToml,
+        ImportFormat::HostsToml,
         &files,
-        &Options {
+        &ImportOptions {
             fallback,
             ..OPTIONS
         },
@@ -192,7 +192,7 @@ fn the_registry_itself_may_need_more_than_its_name() {
     assert_eq!(imported.routes[0].to[0].target, "source");
     let upstream = upstream(&imported, "r.corp:5000");
     assert!(!upstream.is_verified && !upstream.send_ns);
-    let file = Authority::File("certs.d/r.corp:5000/ca.crt".to_owned());
+    let file = CertificateAuthority::File("certs.d/r.corp:5000/ca.crt".to_owned());
     assert_eq!(upstream.authority, Some(file));
     assert_eq!(codes(&imported), ["1:1 E-CA"]);
 }
@@ -330,23 +330,23 @@ fn what_is_wrong_says_where() {
 #[test]
 fn a_file_that_leads_to_the_mirror_is_no_way_out() {
     let own = |registry: &Registry| registry.as_str() == "m.corp:5000";
-    let options = Options {
+    let options = ImportOptions {
         own: &own,
         ..OPTIONS
     };
     for host in ["http://m.corp:5000", "http://m.corp:5000/p"] {
         let file = format!("[host.\"{host}\"]");
         let imported = read(
-            Format::HostsToml,
+            ImportFormat::HostsToml,
             &[("quay.io/hosts.toml", &file)],
             &options,
         );
         assert_eq!(codes(&imported), ["1:1 E-LOOP"], "{host}");
     }
     let formats = [
-        (Target::HostsToml, Format::HostsToml),
-        (Target::ContainerdLegacy, Format::Containerd),
-        (Target::Docker, Format::Docker),
+        (RenderFormat::HostsToml, ImportFormat::HostsToml),
+        (RenderFormat::ContainerdLegacy, ImportFormat::Containerd),
+        (RenderFormat::Docker, ImportFormat::Docker),
     ];
     for (target, format) in formats {
         for falls_back in [false, true] {
@@ -359,19 +359,16 @@ fn a_file_that_leads_to_the_mirror_is_no_way_out() {
                 aliases: Vec::new(),
                 pins: Vec::new(),
             };
-            for Rendered { path, text } in render(target, &mirror).files {
+            for RenderedFile { path, text } in render(target, &mirror).files {
                 let imported = read(format, &[(&path, &text)], &options);
                 let mut found = imported.remarks.iter();
                 assert!(
-                    found.any(|remark| remark.code == Code::Loop),
+                    found.any(|remark| remark.code == DiagnosticCode::Loop),
                     "{path}: {text}"
                 );
-                assert!(
-                    imported
-                        .remarks
-                        .iter()
-                        .all(|one| { one.level != Level::Error || one.code == Code::Loop })
-                );
+                assert!(imported.remarks.iter().all(|one| {
+                    one.level != Severity::Error || one.code == DiagnosticCode::Loop
+                }));
             }
         }
     }

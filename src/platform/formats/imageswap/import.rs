@@ -4,18 +4,18 @@
 //! What it does by accident (a registry inserted twice, folders lost) is not repeated.
 
 pub(in crate::platform) use super::{
-    map::{Map, Pair, Word},
-    router::{Routing, Swap},
+    map::{LocatedText, MapEntry, SwapMap},
+    router::{RegistrySwap, SwapRouter},
 };
 
 use crate::{
     platform::{
-        import::{Context, Piece},
+        import::{ImportContext, InputDocument},
         model::imported::Imported,
         reading::{
-            diagnostic::{Code, Remark},
+            diagnostic::{Diagnostic, DiagnosticCode},
             kube,
-            location::Text,
+            location::SourceText,
             node::Node,
         },
     },
@@ -23,44 +23,46 @@ use crate::{
 };
 
 pub(in crate::platform) fn import(
-    pieces: &[Piece<'_>],
-    context: &Context<'_>,
+    pieces: &[InputDocument<'_>],
+    context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
     let texts: Vec<_> = pieces.iter().flat_map(|piece| texts(piece, into)).collect();
-    let mut routing = Routing::new(context, into);
+    let mut routing = SwapRouter::new(context, into);
     let mut has_default = false;
     for text in &texts {
-        let map = Map::read(text, &mut routing.into.remarks);
+        let map = SwapMap::read(text, &mut routing.into.remarks);
         has_default |= map.default.is_some();
         routing.map(&map);
     }
-    let first = texts.first().map(Text::start);
+    let first = texts.first().map(SourceText::start);
     let Some(first) = first.filter(|_| !has_default) else {
         return;
     };
     let message = "without `default` imageswap swaps nothing but [EXACT] and [REPLACE]; \
                    the other keys are imported all the same";
-    into.remark(Remark::new(Code::NoDefault, &first, message).fix("add a line default::"));
+    into.remark(
+        Diagnostic::new(DiagnosticCode::NoDefault, &first, message).fix("add a line default::"),
+    );
     if context.keeps_source() {
         into.unmatched = Some(Unmatched::Source);
     }
 }
 
 /// The maps in a piece: itself, or texts of a `ConfigMap`.
-fn texts<'p>(piece: &'p Piece<'_>, into: &mut Imported) -> Vec<Text<'p>> {
+fn texts<'p>(piece: &'p InputDocument<'_>, into: &mut Imported) -> Vec<SourceText<'p>> {
     let node = match piece {
-        Piece::Map(text) => return vec![text.clone()],
-        Piece::Node(node) => node,
+        InputDocument::Map(text) => return vec![text.clone()],
+        InputDocument::Node(node) => node,
     };
     if kube::kind(node) != Some("ConfigMap") {
         into.remark(if let Some(kind) = kube::kind(node) {
             let message = "this kind of object has no imageswap map";
-            Remark::new(Code::Skipped, &node.spot, message).shown(kind)
+            Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).shown(kind)
         } else {
             let message = "this is neither a map nor a ConfigMap with one";
             let fix = "a map has lines of SOURCE::TARGET";
-            Remark::new(Code::Kind, &node.spot, message).fix(fix)
+            Diagnostic::new(DiagnosticCode::Kind, &node.spot, message).fix(fix)
         });
         return Vec::new();
     }
@@ -71,7 +73,11 @@ fn texts<'p>(piece: &'p Piece<'_>, into: &mut Imported) -> Vec<Text<'p>> {
         keys.extend(data.map(|(key, _)| key.text.as_str()));
     }
     if keys.is_empty() {
-        let remark = Remark::new(Code::Value, &node.spot, "the ConfigMap has no map");
+        let remark = Diagnostic::new(
+            DiagnosticCode::Value,
+            &node.spot,
+            "the ConfigMap has no map",
+        );
         into.remark(remark.fix("the map stands in data.maps"));
     }
     let keys = keys.into_iter();

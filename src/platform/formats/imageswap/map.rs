@@ -6,59 +6,61 @@ use std::collections::HashMap;
 use crate::platform::{
     import::placeholder,
     reading::{
-        diagnostic::{Code, Remark},
-        location::{Spot, Text},
+        diagnostic::{Diagnostic, DiagnosticCode},
+        location::{Location, SourceText},
     },
 };
 
 /// A map, sorted by what its keys mean.
 #[derive(Debug, Default)]
-pub(in crate::platform) struct Map {
+pub(in crate::platform) struct SwapMap {
     /// `[EXACT]IMAGE`.
-    pub(in crate::platform) exact: Pairs,
+    pub(in crate::platform) exact: MapEntries,
     /// `[REPLACE]GLOB`; the first that matches holds.
-    pub(in crate::platform) replace: Pairs,
+    pub(in crate::platform) replace: MapEntries,
     /// `REGISTRY` and `REGISTRY/library`.
-    pub(in crate::platform) registries: Pairs,
+    pub(in crate::platform) registries: MapEntries,
     /// What `default` says.
-    pub(in crate::platform) default: Option<Word>,
+    pub(in crate::platform) default: Option<LocatedText>,
     /// What `noswap_wildcards` says.
-    pub(in crate::platform) opt_outs: Vec<Word>,
+    pub(in crate::platform) opt_outs: Vec<LocatedText>,
 }
 
 /// A line of the map, without the mark of its kind.
 #[derive(Debug)]
-pub(in crate::platform) struct Pair {
-    pub(in crate::platform) key: Word,
-    pub(in crate::platform) value: Word,
+pub(in crate::platform) struct MapEntry {
+    pub(in crate::platform) key: LocatedText,
+    pub(in crate::platform) value: LocatedText,
 }
 
 /// A part of a line, without its spaces.
 #[derive(Clone, Debug)]
-pub(in crate::platform) struct Word {
+pub(in crate::platform) struct LocatedText {
     pub(in crate::platform) text: String,
-    pub(in crate::platform) spot: Spot,
+    pub(in crate::platform) spot: Location,
 }
 
 /// Pairs in the order of the file. Of equal keys the last one's value holds, at the first one's
 /// place in the order.
 #[derive(Debug, Default)]
-pub(in crate::platform) struct Pairs {
-    pub(in crate::platform) all: Vec<Pair>,
+pub(in crate::platform) struct MapEntries {
+    pub(in crate::platform) all: Vec<MapEntry>,
     known: HashMap<String, usize>,
 }
 
 /// Most lines and commas of a map; each may be remarked on.
 const ITEMS_MAX: usize = 200_000;
 
-impl Map {
+impl SwapMap {
     /// Reads a text; lines that are none are remarked on.
-    pub(in crate::platform) fn read(text: &Text<'_>, remarks: &mut Vec<Remark>) -> Self {
+    pub(in crate::platform) fn read(text: &SourceText<'_>, remarks: &mut Vec<Diagnostic>) -> Self {
         let mut map = Self::default();
         let ends = text.text.bytes().filter(|byte| b",\n".contains(byte));
         if ends.count() > ITEMS_MAX {
             let message = format!("more than {ITEMS_MAX} lines and commas");
-            remarks.push(Remark::new(Code::File, &text.start(), message).fix("split the map"));
+            remarks.push(
+                Diagnostic::new(DiagnosticCode::File, &text.start(), message).fix("split the map"),
+            );
             return map;
         }
         for (number, line) in text.lines() {
@@ -67,7 +69,7 @@ impl Map {
             let is_list = !(line.trim_start().starts_with(OPT_OUTS) && halves(line).is_some());
             let mut column = 1;
             for written in line.split(|letter| is_list && letter == ',') {
-                let item = Item {
+                let item = MapItem {
                     text,
                     written,
                     place: (number, column),
@@ -81,7 +83,7 @@ impl Map {
         map
     }
 
-    fn take(&mut self, item: &Item<'_, '_>) -> Result<(), Remark> {
+    fn take(&mut self, item: &MapItem<'_, '_>) -> Result<(), Diagnostic> {
         let line = item.written.trim_end().replace(' ', "");
         if line.is_empty() {
             return Ok(());
@@ -89,7 +91,11 @@ impl Map {
         let whole = item.word(0, &line);
         let (key, value) = halves(&line).ok_or_else(|| {
             whole.placeholder().unwrap_or_else(|| {
-                let remark = Remark::new(Code::Separator, &whole.spot, "this is no SOURCE::TARGET");
+                let remark = Diagnostic::new(
+                    DiagnosticCode::Separator,
+                    &whole.spot,
+                    "this is no SOURCE::TARGET",
+                );
                 let fix = "write SOURCE::TARGET, always with two colons where there is a port";
                 remark.shown(&line).fix(fix)
             })
@@ -100,9 +106,9 @@ impl Map {
         }
         let marked = |mark: &str| key.strip_prefix(mark).map(|key| item.word(mark.len(), key));
         if let Some(key) = marked("[EXACT]") {
-            self.exact.put(Pair { key, value });
+            self.exact.put(MapEntry { key, value });
         } else if let Some(key) = marked("[REPLACE]") {
-            self.replace.put(Pair { key, value });
+            self.replace.put(MapEntry { key, value });
         } else if key == "default" {
             self.default = Some(value);
         } else if key == OPT_OUTS {
@@ -115,7 +121,7 @@ impl Map {
             self.opt_outs = parts.filter(|part| !part.text.is_empty()).collect();
         } else {
             let key = item.word(0, key);
-            self.registries.put(Pair { key, value });
+            self.registries.put(MapEntry { key, value });
         }
         Ok(())
     }
@@ -123,25 +129,29 @@ impl Map {
 
 const OPT_OUTS: &str = "noswap_wildcards";
 
-impl Word {
+impl LocatedText {
     /// That something is wrong with it.
-    pub(in crate::platform) fn remark(&self, code: Code, message: impl Into<String>) -> Remark {
-        Remark::new(code, &self.spot, message).shown(&self.text)
+    pub(in crate::platform) fn remark(
+        &self,
+        code: DiagnosticCode,
+        message: impl Into<String>,
+    ) -> Diagnostic {
+        Diagnostic::new(code, &self.spot, message).shown(&self.text)
     }
 
-    fn placeholder(&self) -> Option<Remark> {
+    fn placeholder(&self) -> Option<Diagnostic> {
         placeholder(&self.text, &self.spot)
     }
 }
 
-impl Pairs {
+impl MapEntries {
     /// Whether there is such a key.
     pub(in crate::platform) fn has(&self, key: &str) -> bool {
         self.known.contains_key(key)
     }
 
     /// Adds a pair.
-    pub(in crate::platform) fn put(&mut self, pair: Pair) {
+    pub(in crate::platform) fn put(&mut self, pair: MapEntry) {
         let next = self.all.len();
         let at = *self.known.entry(pair.key.text.clone()).or_insert(next);
         match self.all.get_mut(at) {
@@ -152,16 +162,16 @@ impl Pairs {
 }
 
 /// A line, or what stands between two commas of one.
-struct Item<'i, 't> {
-    text: &'i Text<'t>,
+struct MapItem<'i, 't> {
+    text: &'i SourceText<'t>,
     written: &'i str,
     /// Line and column.
     place: (usize, usize),
 }
 
-impl Item<'_, '_> {
+impl MapItem<'_, '_> {
     /// A part of the line without its spaces, which begins at byte `at` of it.
-    fn word(&self, at: usize, part: &str) -> Word {
+    fn word(&self, at: usize, part: &str) -> LocatedText {
         let mut left = at;
         let before = self.written.chars().take_while(|letter| {
             let is_before = *letter == ' ' || left > 0;
@@ -171,7 +181,7 @@ impl Item<'_, '_> {
             is_before
         });
         let (line, column) = self.place;
-        Word {
+        LocatedText {
             text: part.to_owned(),
             spot: self.text.at(line, column + before.count()),
         }
@@ -183,8 +193,8 @@ impl Item<'_, '_> {
 fn without_comment<'l>(
     line: &'l str,
     number: usize,
-    text: &Text<'_>,
-    remarks: &mut Vec<Remark>,
+    text: &SourceText<'_>,
+    remarks: &mut Vec<Diagnostic>,
 ) -> &'l str {
     let Some((before, comment)) = line.split_once('#') else {
         return line;
@@ -192,7 +202,7 @@ fn without_comment<'l>(
     if !before.trim().is_empty() && comment.trim_start_matches('#').contains('#') {
         let spot = text.at(number, before.chars().count() + 1);
         let message = "two comment marks in one line: imageswap makes the first part of the value";
-        let remark = Remark::new(Code::MultiHash, &spot, message);
+        let remark = Diagnostic::new(DiagnosticCode::MultiHash, &spot, message);
         remarks.push(remark.shown(line.trim()).fix("leave one #"));
     }
     before

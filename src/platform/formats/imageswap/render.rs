@@ -2,7 +2,7 @@
 
 use crate::{
     oci::Registry,
-    platform::render::{Mirror, Rendered, Rendering},
+    platform::render::{Mirror, RenderedFile, Rendering},
 };
 
 pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
@@ -24,7 +24,7 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
             "Nodes must know that {authority} speaks plain HTTP."
         ));
     }
-    let file = |path: &str, text: String| Rendered {
+    let file = |path: &str, text: String| RenderedFile {
         path: path.to_owned(),
         text,
     };

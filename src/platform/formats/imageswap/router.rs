@@ -2,15 +2,15 @@
 
 use std::{collections::HashMap, iter::Rev, ops::RangeInclusive};
 
-use super::map::{Map, Word};
+use super::map::{LocatedText, SwapMap};
 use crate::{
     oci::{ImageReference, InvalidName, InvalidReference, Reference, Registry, RepositoryName},
     platform::{
-        import::Context,
+        import::ImportContext,
         model::imported::Imported,
         reading::{
-            diagnostic::{Code, Remark},
-            location::Spot,
+            diagnostic::{Diagnostic, DiagnosticCode},
+            location::Location,
             name_part,
         },
     },
@@ -22,7 +22,7 @@ use crate::{
 const REPLACE_BANDS: RangeInclusive<u16> = 300..=399;
 
 /// Makes routes of maps.
-pub(in crate::platform) struct Routing<'i> {
+pub(in crate::platform) struct SwapRouter<'i> {
     pub(in crate::platform) into: &'i mut Imported,
     /// Whether what is led elsewhere may also be had from its own registry.
     falls_back: bool,
@@ -31,9 +31,9 @@ pub(in crate::platform) struct Routing<'i> {
 
 /// A registry that a map leads elsewhere.
 #[derive(Debug)]
-pub(in crate::platform) struct Swap {
+pub(in crate::platform) struct RegistrySwap {
     /// Where the target stands.
-    pub(in crate::platform) spot: Spot,
+    pub(in crate::platform) spot: Location,
     pub(in crate::platform) registry: Registry,
     /// `HOST[:PORT][/PATH]`.
     pub(in crate::platform) target: String,
@@ -41,8 +41,8 @@ pub(in crate::platform) struct Swap {
     route: usize,
 }
 
-impl<'i> Routing<'i> {
-    pub(in crate::platform) fn new(context: &Context<'_>, into: &'i mut Imported) -> Self {
+impl<'i> SwapRouter<'i> {
+    pub(in crate::platform) fn new(context: &ImportContext<'_>, into: &'i mut Imported) -> Self {
         Self {
             into,
             falls_back: context.adds_source(),
@@ -51,7 +51,7 @@ impl<'i> Routing<'i> {
     }
 
     /// Adds everything that a map says; returns the registries that it leads elsewhere.
-    pub(in crate::platform) fn map(&mut self, map: &Map) -> Vec<Swap> {
+    pub(in crate::platform) fn map(&mut self, map: &SwapMap) -> Vec<RegistrySwap> {
         for pair in &map.exact.all {
             let made = self.exact(&pair.key, &pair.value);
             self.said(made);
@@ -80,7 +80,7 @@ impl<'i> Routing<'i> {
     }
 
     /// Asks a further place for a registry's images, after those it has.
-    pub(in crate::platform) fn further(&mut self, swap: &Swap, target: &str) {
+    pub(in crate::platform) fn further(&mut self, swap: &RegistrySwap, target: &str) {
         let falls_back = usize::from(self.falls_back);
         if let Some(route) = self.into.routes.get_mut(swap.route)
             && route.to.iter().all(|known| known.target != target)
@@ -91,24 +91,32 @@ impl<'i> Routing<'i> {
     }
 
     /// A prefix of names, as routes have it.
-    pub(in crate::platform) fn prefix(&mut self, source: &Word) -> Result<String, Remark> {
+    pub(in crate::platform) fn prefix(
+        &mut self,
+        source: &LocatedText,
+    ) -> Result<String, Diagnostic> {
         no_scheme(source)?;
         Ok(self.without_slashes(source).text)
     }
 
     /// Leads what begins with a prefix to a target.
-    pub(in crate::platform) fn prefixed(&mut self, spot: &Spot, from: &str, target: &str) {
+    pub(in crate::platform) fn prefixed(&mut self, spot: &Location, from: &str, target: &str) {
         self.route(spot, MatchText::From(vec![from.to_owned()]), Some(target));
     }
 
-    fn said(&mut self, made: Result<(), Remark>) {
+    fn said(&mut self, made: Result<(), Diagnostic>) {
         if let Err(remark) = made {
             self.into.remark(remark);
         }
     }
 
     /// A route that leads to a target; to none: to the registry itself.
-    fn route(&mut self, spot: &Spot, matches: MatchText, target: Option<&str>) -> &mut RuleText {
+    fn route(
+        &mut self,
+        spot: &Location,
+        matches: MatchText,
+        target: Option<&str>,
+    ) -> &mut RuleText {
         let source = target.is_none() || self.falls_back;
         let to: Vec<_> = target
             .into_iter()
@@ -118,11 +126,11 @@ impl<'i> Routing<'i> {
     }
 
     /// `[EXACT]IMAGE::IMAGE`: repository and tag are what the value says.
-    fn exact(&mut self, key: &Word, value: &Word) -> Result<(), Remark> {
+    fn exact(&mut self, key: &LocatedText, value: &LocatedText) -> Result<(), Diagnostic> {
         let from = image(key)?;
         let Reference::Tag(tag) = &from.reference else {
             let message = "one digest cannot be led elsewhere: it names the same bytes everywhere";
-            let remark = key.remark(Code::Ignored, message);
+            let remark = key.remark(DiagnosticCode::Ignored, message);
             return Err(remark.fix("write the tag, or lead the registry elsewhere"));
         };
         let matches = MatchText::From(vec![format!("{}:{tag}", from.repository)]);
@@ -149,25 +157,26 @@ impl<'i> Routing<'i> {
     }
 
     /// `W-HUBROOT`: an image that is one element on Docker Hub.
-    fn hub_root(&mut self, value: &Word, image: &str) {
+    fn hub_root(&mut self, value: &LocatedText, image: &str) {
         let message = format!("runtimes ask for library/ before the name of {image}");
-        let remark = value.remark(Code::HubRoot, message);
+        let remark = value.remark(DiagnosticCode::HubRoot, message);
         self.into
             .remark(remark.fix("write docker.io/FOLDER, or docker.io/library if that is meant"));
     }
 
     /// `[REPLACE]GLOB::TARGET`: of the name only its last element is left.
-    fn replace(&mut self, key: &Word, value: &Word) -> Result<(), Remark> {
+    fn replace(&mut self, key: &LocatedText, value: &LocatedText) -> Result<(), Diagnostic> {
         if key.text.contains('@') {
             let message = "a pattern cannot speak of digests";
             return Err(key
-                .remark(Code::Ignored, message)
+                .remark(DiagnosticCode::Ignored, message)
                 .fix("write it without the @"));
         }
         let band = self.replace_bands.next().ok_or_else(|| {
             let most = REPLACE_BANDS.len();
             let message = format!("more than {most} [REPLACE] lines: their order would be lost");
-            key.remark(Code::Glob, message).fix("join some of them")
+            key.remark(DiagnosticCode::Glob, message)
+                .fix("join some of them")
         })?;
         let target = match value.text.as_str() {
             "" => Registry::docker_hub().to_string(),
@@ -190,7 +199,12 @@ impl<'i> Routing<'i> {
     }
 
     /// `REGISTRY::TARGET` and `REGISTRY/library::TARGET`.
-    fn registry(&mut self, map: &Map, key: &Word, value: &Word) -> Result<Option<Swap>, Remark> {
+    fn registry(
+        &mut self,
+        map: &SwapMap,
+        key: &LocatedText,
+        value: &LocatedText,
+    ) -> Result<Option<RegistrySwap>, Diagnostic> {
         no_scheme(key)?;
         let (host, is_library) = match key.text.split_once('/') {
             None => (key.text.as_str(), false),
@@ -201,9 +215,9 @@ impl<'i> Routing<'i> {
         if host != "localhost" && !host.contains(['.', ':']) {
             return Err(dead(key));
         }
-        let registry: Registry = host
-            .parse()
-            .map_err(|invalid: InvalidName| key.remark(Code::Reference, invalid.to_string()))?;
+        let registry: Registry = host.parse().map_err(|invalid: InvalidName| {
+            key.remark(DiagnosticCode::Reference, invalid.to_string())
+        })?;
         let mut from = registry.to_string();
         if registry.port().is_none() {
             from.push_str(":*");
@@ -225,7 +239,7 @@ impl<'i> Routing<'i> {
         let target = self.target(value, suffix)?;
         let route = self.into.routes.len();
         self.route(&key.spot, matches, Some(&target));
-        Ok((!is_library).then(|| Swap {
+        Ok((!is_library).then(|| RegistrySwap {
             spot: value.spot.clone(),
             registry,
             target,
@@ -233,11 +247,16 @@ impl<'i> Routing<'i> {
         }))
     }
 
-    fn library(&mut self, map: &Map, key: &Word, registry: &Registry) -> Result<(), Remark> {
+    fn library(
+        &mut self,
+        map: &SwapMap,
+        key: &LocatedText,
+        registry: &Registry,
+    ) -> Result<(), Diagnostic> {
         let host = key.text.trim_end_matches("/library");
         if !map.registries.has(host) {
             let message = "imageswap fails on images of a registry that has only a /library key";
-            let remark = key.remark(Code::LibraryKey, message);
+            let remark = key.remark(DiagnosticCode::LibraryKey, message);
             return Err(remark.fix(format!(
                 "add {host}::TARGET, or {host}:: to leave the rest alone"
             )));
@@ -245,16 +264,19 @@ impl<'i> Routing<'i> {
         if !registry.is_docker_hub() {
             let message =
                 "only images without a slash use a /library key, and those are Docker Hub's";
-            return Err(key.remark(Code::Ignored, message).fix("remove the line"));
+            return Err(key
+                .remark(DiagnosticCode::Ignored, message)
+                .fix("remove the line"));
         }
         let message = "imageswap uses this key only for images written without a slash; \
                        here it also holds for docker.io/library/NAME, which nodes cannot tell apart";
-        self.into.remark(key.remark(Code::LibraryWider, message));
+        self.into
+            .remark(key.remark(DiagnosticCode::LibraryWider, message));
         Ok(())
     }
 
     /// A part of `noswap_wildcards`: whatever holds it is left alone, but for keys of its own.
-    fn opt_out(&mut self, part: &Word) -> Result<(), Remark> {
+    fn opt_out(&mut self, part: &LocatedText) -> Result<(), Diagnostic> {
         let is_of_tags = match part.text.rsplit_once(':') {
             Some((_, after)) => {
                 let digits = after.split('/').next().unwrap_or_default();
@@ -264,7 +286,7 @@ impl<'i> Routing<'i> {
         };
         if is_of_tags {
             let message = "opt-outs are compared with names, not with tags or digests";
-            return Err(part.remark(Code::Ignored, message));
+            return Err(part.remark(DiagnosticCode::Ignored, message));
         }
         let matches = MatchText::Contains(part.text.clone());
         self.route(&part.spot, matches, None);
@@ -272,13 +294,13 @@ impl<'i> Routing<'i> {
     }
 
     /// `default`: everything else.
-    fn default(&mut self, value: &Word) -> Result<(), Remark> {
+    fn default(&mut self, value: &LocatedText) -> Result<(), Diagnostic> {
         if value.text.is_empty() || self.falls_back {
             let message = "whatever else is asked for is fetched from its own registry, \
                            for everyone who reaches the mirror";
             let fix = "name the registries instead, each with a line REGISTRY::";
             self.into
-                .remark(Remark::new(Code::Open, &value.spot, message).fix(fix));
+                .remark(Diagnostic::new(DiagnosticCode::Open, &value.spot, message).fix(fix));
         }
         let target = match value.text.as_str() {
             "" => None,
@@ -291,16 +313,17 @@ impl<'i> Routing<'i> {
     }
 
     /// imageswap writes the registry before the whole reference, which has it already.
-    fn dashed_default(&mut self, value: &Word) -> Result<String, Remark> {
+    fn dashed_default(&mut self, value: &LocatedText) -> Result<String, Diagnostic> {
         if !value.text.contains('/') {
             let message = "here each registry would become a part of the host's name";
-            let remark = value.remark(Code::Reference, message);
+            let remark = value.remark(DiagnosticCode::Reference, message);
             return Err(remark.fix("write HOST/PREFIX-"));
         }
         // Any letter shows whether the rest is sound.
         let target = self.target(value, "x")?;
         let message = "imageswap writes the registry twice here; it is imported as once";
-        self.into.remark(value.remark(Code::DashDefault, message));
+        self.into
+            .remark(value.remark(DiagnosticCode::DashDefault, message));
         let stem = target.trim_end_matches('x');
         Ok(format!("{stem}{{registry}}/{{repository}}"))
     }
@@ -309,9 +332,9 @@ impl<'i> Routing<'i> {
     /// reference. With a dash at its end a registry follows directly.
     pub(in crate::platform) fn target(
         &mut self,
-        value: &Word,
+        value: &LocatedText,
         registry: &str,
-    ) -> Result<String, Remark> {
+    ) -> Result<String, Diagnostic> {
         no_scheme(value)?;
         let value = self.without_slashes(value);
         let text = format!("{}{registry}", value.text);
@@ -325,7 +348,8 @@ impl<'i> Routing<'i> {
         } else {
             (Ok(hub), Some(text.as_str()))
         };
-        let wrong = |invalid: InvalidName| value.remark(Code::Reference, invalid.to_string());
+        let wrong =
+            |invalid: InvalidName| value.remark(DiagnosticCode::Reference, invalid.to_string());
         let host = host.map_err(wrong)?;
         match path.map(str::parse::<RepositoryName>).transpose() {
             Ok(Some(path)) => Ok(format!("{host}/{path}")),
@@ -335,17 +359,17 @@ impl<'i> Routing<'i> {
     }
 
     /// `W-SLASH` where there are too many.
-    fn without_slashes(&mut self, Word { text, spot }: &Word) -> Word {
+    fn without_slashes(&mut self, LocatedText { text, spot }: &LocatedText) -> LocatedText {
         let text = name_part::without_slashes(text, spot, &mut self.into.remarks);
         let spot = spot.clone();
-        Word { text, spot }
+        LocatedText { text, spot }
     }
 
     /// `W-COLLIDE` where two registries become one.
-    fn collisions(&mut self, swaps: &[Swap]) {
+    fn collisions(&mut self, swaps: &[RegistrySwap]) {
         let mut known = HashMap::new();
         for swap in swaps {
-            let Swap {
+            let RegistrySwap {
                 spot,
                 registry,
                 target,
@@ -354,7 +378,7 @@ impl<'i> Routing<'i> {
             let first = *known.entry(target).or_insert(registry);
             if first != registry {
                 let message = format!("images of {first} and {registry} become one here");
-                let remark = Remark::new(Code::Collide, spot, message).shown(target);
+                let remark = Diagnostic::new(DiagnosticCode::Collide, spot, message).shown(target);
                 let fix = "give each its own folder, unless both hold the same images";
                 self.into.remark(remark.fix(fix));
             }
@@ -362,19 +386,20 @@ impl<'i> Routing<'i> {
     }
 }
 
-fn image(word: &Word) -> Result<ImageReference, Remark> {
+fn image(word: &LocatedText) -> Result<ImageReference, Diagnostic> {
     no_scheme(word)?;
-    let wrong = |invalid: InvalidReference| word.remark(Code::Reference, invalid.to_string());
+    let wrong =
+        |invalid: InvalidReference| word.remark(DiagnosticCode::Reference, invalid.to_string());
     word.text.parse().map_err(wrong)
 }
 
-fn no_scheme(word: &Word) -> Result<(), Remark> {
+fn no_scheme(word: &LocatedText) -> Result<(), Diagnostic> {
     name_part::without_scheme(&word.text, &word.spot)
 }
 
-fn dead(key: &Word) -> Remark {
+fn dead(key: &LocatedText) -> Diagnostic {
     let message = "imageswap never uses this key: a key is REGISTRY, REGISTRY:PORT, \
                    docker.io/library, default or noswap_wildcards";
     let fix = "one image is led elsewhere by [EXACT]IMAGE::IMAGE";
-    key.remark(Code::DeadKey, message).fix(fix)
+    key.remark(DiagnosticCode::DeadKey, message).fix(fix)
 }

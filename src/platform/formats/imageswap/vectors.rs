@@ -3,7 +3,7 @@
 use crate::platform::{vectors::*, *};
 
 fn map(text: &str) -> Imported {
-    read(Format::Imageswap, &[("map", text)], &OPTIONS)
+    read(ImportFormat::Imageswap, &[("map", text)], &OPTIONS)
 }
 
 fn remarks(text: &str) -> Vec<String> {
@@ -42,7 +42,7 @@ registry.bar.com:8443::registry.baz.com:30003/bar
 noswap_wildcards:twr.io, walrus.io
 ";
 
-const IS: &[Row] = &[
+const IS: &[ExpectedRoute] = &[
     (
         "IS-01",
         "alpine",
@@ -176,7 +176,7 @@ fn is_19_library() {
     let want = &["harbor.example.com/library/nginx"];
     check(&imported, &[("IS-19", "nginx:latest", want)]);
     let imported = map("default::\ndocker.io::\ndocker.io/library::h.example/library");
-    let rows: &[Row] = &[
+    let rows: &[ExpectedRoute] = &[
         (
             "IX-15",
             "tmobile/magtape:latest",
@@ -198,7 +198,7 @@ fn is_20_21_defaults() {
     check(&imported, &[("IS-20", image, want)]);
     assert_eq!(codes(&imported), ["1:9 W-OPEN"]);
     let imported = map("quay.io::h.example\n");
-    let rows: &[Row] = &[
+    let rows: &[ExpectedRoute] = &[
         ("IS-21", "default.io/paulbower/x:1.5", &["unmatched"]),
         ("IS-21: a public one", "nginx", &["docker.io/library/nginx"]),
         ("IX-01: imported anyway", "quay.io/a/b", &["h.example/a/b"]),
@@ -221,7 +221,7 @@ fn is_22_to_26_single_images() {
 [REPLACE]*/plain::h.example/latest
 ");
     assert_eq!(codes(&imported), [""; 0]);
-    let rows: &[Row] = &[
+    let rows: &[ExpectedRoute] = &[
         (
             "IS-22",
             "mysql/mysql-server:5.6",
@@ -293,7 +293,7 @@ quay.io::harbor.example.org/airgap-images/quay.io
 us-docker.pkg.dev::harbor.example.org/airgap-images
 ";
 
-const IX: &[Row] = &[
+const IX: &[ExpectedRoute] = &[
     (
         "IX-02",
         "nginx:1.25",
@@ -358,7 +358,7 @@ fn ix_palettes_map() {
 
 #[test]
 fn ix_quirks_that_are_not_repeated() {
-    let one = |lines: &str, rows: &[Row]| check(&map(lines), rows);
+    let one = |lines: &str, rows: &[ExpectedRoute]| check(&map(lines), rows);
     let want = &["q.example.com/m-quay.io/a/b"];
     one(
         "default::\nquay.io::q.example.com/m-",
@@ -461,13 +461,13 @@ fn more_patterns_than_bands_are_refused() {
 
 #[test]
 fn fallback_appends_the_source() {
-    let options = Options {
-        fallback: Fallback::Source,
+    let options = ImportOptions {
+        fallback: SourceFallback::Source,
         ..OPTIONS
     };
     let text = "default::d.example\nquay.io::h.example\n[EXACT]ghcr.io/a:1::h.example/b:2";
-    let imported = read(Format::Imageswap, &[("map", text)], &options);
-    let rows: &[Row] = &[
+    let imported = read(ImportFormat::Imageswap, &[("map", text)], &options);
+    let rows: &[ExpectedRoute] = &[
         ("", "quay.io/a", &["h.example/a", "quay.io/a"]),
         ("", "ghcr.io/a:1", &["h.example/b:2", "ghcr.io/a"]),
         ("", "gcr.io/a", &["d.example/a", "gcr.io/a"]),
@@ -497,12 +497,12 @@ fn lines_within_a_config_map_know_their_place() {
 
 #[test]
 fn own_targets_are_loops() {
-    let options = Options {
+    let options = ImportOptions {
         own: &|registry| registry.as_str() == "mirror.corp:5000",
         ..OPTIONS
     };
     let text = "default::\nquay.io::mirror.corp:5000/quay.io";
-    let imported = read(Format::Imageswap, &[("map", text)], &options);
+    let imported = read(ImportFormat::Imageswap, &[("map", text)], &options);
     assert_eq!(codes(&imported), ["1:10 W-OPEN", "2:1 E-LOOP"]);
 }
 
@@ -514,7 +514,7 @@ proptest::proptest! {
             "((\\[EXACT\\]|\\[REPLACE\\]|default|noswap_wildcards|docker\\.io|a|é|::|:|/|-|,|#| |\n|\t|\\[|@|\\{){0,3}){0,12}",
         ],
     ) {
-        for format in [Format::Imageswap, Format::Palette] {
+        for format in [ImportFormat::Imageswap, ImportFormat::Palette] {
             for remark in read(format, &[("map", &text)], &OPTIONS).remarks {
                 proptest::prop_assert!(!remark.to_string().is_empty());
             }

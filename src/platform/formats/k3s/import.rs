@@ -2,15 +2,15 @@
 
 use crate::{
     platform::{
-        Fallback,
-        import::{Context, Piece, nodes},
+        SourceFallback,
+        import::{ImportContext, InputDocument, nodes},
         model::{
-            endpoint::{Base, Endpoint, Scheme},
+            endpoint::{ApiPathRule, MirrorEndpoint, SchemeDefault},
             imported::{Imported, place},
-            mirrors::{self, Manners, Whose},
+            mirrors::{self, HostSettingsMap, MirroredRegistry},
         },
         reading::{
-            diagnostic::{Code, Level, Remark},
+            diagnostic::{Diagnostic, DiagnosticCode, Severity},
             node::{Node, Scalar},
         },
     },
@@ -18,22 +18,23 @@ use crate::{
 };
 
 pub(in crate::platform) fn import(
-    pieces: &[Piece<'_>],
-    context: &Context<'_>,
+    pieces: &[InputDocument<'_>],
+    context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
     let nodes = nodes(pieces);
-    let mut manners = Manners::default();
+    let mut manners = HostSettingsMap::default();
     for configs in nodes.clone().filter_map(|node| node.get("configs")) {
         for (name, config) in mirrors::mappings(configs, &mut into.remarks) {
             self::config(name, config, &mut manners, into);
         }
     }
     for mirrors in nodes.filter_map(|node| node.get("mirrors")) {
-        if context.options.fallback == Fallback::Auto {
+        if context.options.fallback == SourceFallback::Auto {
             let message = "registries themselves are asked last, as by nodes that run without \
                            --disable-default-registry-endpoint";
-            let remark = Remark::new(Code::Ignored, &mirrors.spot, message).level(Level::Note);
+            let remark = Diagnostic::new(DiagnosticCode::Ignored, &mirrors.spot, message)
+                .level(Severity::Note);
             into.remark(remark.fix("import with fallback = \"deny\" if they run with it"));
         }
         for (name, mirror) in mirrors::mappings(mirrors, &mut into.remarks) {
@@ -44,10 +45,15 @@ pub(in crate::platform) fn import(
 }
 
 /// `configs.HOST`: a login, and what TLS needs.
-fn config<'p>(name: &'p Scalar, config: &'p Node, manners: &mut Manners<'p>, into: &mut Imported) {
+fn config<'p>(
+    name: &'p Scalar,
+    config: &'p Node,
+    manners: &mut HostSettingsMap<'p>,
+    into: &mut Imported,
+) {
     if name.text == "*" {
         let message = "settings for every host are not taken over";
-        let remark = Remark::new(Code::Ignored, &name.start, message);
+        let remark = Diagnostic::new(DiagnosticCode::Ignored, &name.start, message);
         into.remark(remark.fix("repeat them for each host that needs them"));
         return;
     }
@@ -61,11 +67,11 @@ fn config<'p>(name: &'p Scalar, config: &'p Node, manners: &mut Manners<'p>, int
 fn mirror(
     name: &Scalar,
     mirror: &Node,
-    manners: &Manners<'_>,
-    context: &Context<'_>,
+    manners: &HostSettingsMap<'_>,
+    context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
-    let Some(whose) = Whose::read(name, into) else {
+    let Some(whose) = MirroredRegistry::read(name, into) else {
         return;
     };
     let rewrite = rewrites(mirror, into);
@@ -73,17 +79,23 @@ fn mirror(
     if endpoints.is_empty() {
         if !rewrite.is_empty() {
             let message = "names are rewritten for endpoints only, and there are none";
-            into.remark(Remark::new(Code::Ignored, &name.start, message).shown(&name.text));
+            into.remark(
+                Diagnostic::new(DiagnosticCode::Ignored, &name.start, message).shown(&name.text),
+            );
         }
         // It says that nodes share these images, which they do without us.
-        if whose == Whose::Any {
+        if whose == MirroredRegistry::Any {
             return;
         }
     }
     let mut to: Vec<String> = Vec::new();
     let mut ends_with_own = false;
     for scalar in endpoints {
-        let endpoint = match Endpoint::read(scalar, Scheme::HttpIfLocal, Base::AsIsBelowRoot) {
+        let endpoint = match MirrorEndpoint::read(
+            scalar,
+            SchemeDefault::HttpIfLocal,
+            ApiPathRule::AsIsBelowRoot,
+        ) {
             Ok(endpoint) => endpoint,
             Err(remark) => {
                 into.remark(remark);
@@ -135,7 +147,7 @@ fn rewrites(mirror: &Node, into: &mut Imported) -> Vec<RewriteText> {
         match alone.compile() {
             Ok(_) => rewrites.push(rewrite),
             Err(flaws) => {
-                let told = |flaw| Remark::of_rule(Code::Regex, &regex.start, flaw);
+                let told = |flaw| Diagnostic::of_rule(DiagnosticCode::Regex, &regex.start, flaw);
                 let told = flaws.iter().map(told);
                 into.remarks
                     .extend(told.map(|remark| remark.shown(&regex.text)));

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use crate::platform::{vectors::*, *};
 
 fn import(text: &str) -> Imported {
-    read(Format::K3s, &[("registries.yaml", text)], &OPTIONS)
+    read(ImportFormat::K3s, &[("registries.yaml", text)], &OPTIONS)
 }
 
 /// Docker Hub by one mirror, with rewrites.
@@ -124,7 +124,7 @@ fn endpoints_are_asked_in_order_and_the_registry_last() {
     assert!(!met("quay.io").is_verified);
     assert_eq!(
         met("m.corp").authority,
-        Some(Authority::File("/ca.pem".to_owned()))
+        Some(CertificateAuthority::File("/ca.pem".to_owned()))
     );
     assert_eq!(
         met("m.corp").client,
@@ -141,12 +141,12 @@ fn endpoints_are_asked_in_order_and_the_registry_last() {
         "{:#?}",
         lines(&imported)
     );
-    let deny = Options {
-        fallback: Fallback::Deny,
+    let deny = ImportOptions {
+        fallback: SourceFallback::Deny,
         ..OPTIONS
     };
     let text = "mirrors:\n  '*':\n    endpoint: [m.corp]\n";
-    let imported = read(Format::K3s, &[("r.yaml", text)], &deny);
+    let imported = read(ImportFormat::K3s, &[("r.yaml", text)], &deny);
     check(&imported, &[("denied", "quay.io/x", &["m.corp/x"])]);
     assert!(lines(&imported).is_empty());
 }
@@ -193,7 +193,7 @@ fn what_is_wrong_says_where() {
 #[test]
 fn what_is_rendered_leads_to_the_mirror() {
     let own = |registry: &Registry| registry.as_str() == "mirror.corp:5000";
-    let options = Options {
+    let options = ImportOptions {
         own: &own,
         ..OPTIONS
     };
@@ -202,7 +202,7 @@ fn what_is_rendered_leads_to_the_mirror() {
         is_tls: true,
         ..mirror()
     };
-    let rendered = render(Target::K3s, &mirror);
+    let rendered = render(RenderFormat::K3s, &mirror);
     let text = &rendered.files[0].text;
     let imported = import(text);
     assert_eq!(
@@ -211,9 +211,9 @@ fn what_is_rendered_leads_to_the_mirror() {
     );
     assert_eq!(
         imported.upstreams[0].authority,
-        Some(Authority::File("/a \"b\".pem".to_owned()))
+        Some(CertificateAuthority::File("/a \"b\".pem".to_owned()))
     );
-    let imported = read(Format::K3s, &[("r.yaml", text)], &options);
+    let imported = read(ImportFormat::K3s, &[("r.yaml", text)], &options);
     assert!(codes(&imported).iter().any(|code| code.ends_with("E-LOOP")));
 }
 

@@ -1,10 +1,10 @@
 //! The images that cass-operator and k8ssandra-operator use by themselves.
 
-use super::image_config::Image;
+use super::image_config::ComponentImage;
 
 /// A component, its image now, and the names that its image had in earlier releases.
 #[derive(Debug)]
-pub(in crate::platform) struct BuiltIn {
+pub(in crate::platform) struct BuiltInImage {
     pub(in crate::platform) component: &'static str,
     pub(in crate::platform) registry: &'static str,
     pub(in crate::platform) repository: &'static str,
@@ -16,15 +16,15 @@ pub(in crate::platform) struct BuiltIn {
     earlier: &'static [&'static str],
 }
 
-impl BuiltIn {
+impl BuiltInImage {
     /// Its image under another name.
-    pub(super) fn image(&self, text: String) -> Image {
+    pub(super) fn image(&self, text: String) -> ComponentImage {
         let around = self.is_server.then(Default::default);
-        Image { text, around }
+        ComponentImage { text, around }
     }
 
     /// Every name that it has or had.
-    pub(super) fn images(&self) -> impl Iterator<Item = Image> {
+    pub(super) fn images(&self) -> impl Iterator<Item = ComponentImage> {
         let now = [self.registry, self.repository, self.name].join("/");
         let earlier = self.earlier.iter().map(ToString::to_string);
         let texts = std::iter::once(now).chain(earlier);
@@ -36,8 +36,8 @@ impl BuiltIn {
 pub(super) const SUFFIXES: [&str; 3] = ["", "-ubi", "-ubi8"];
 
 /// Every component whose image is known.
-pub(in crate::platform) const BUILT_IN: [BuiltIn; 8] = [
-    BuiltIn {
+pub(in crate::platform) const BUILT_IN: [BuiltInImage; 8] = [
+    BuiltInImage {
         component: "cassandra",
         registry: "ghcr.io",
         repository: "k8ssandra",
@@ -49,7 +49,7 @@ pub(in crate::platform) const BUILT_IN: [BuiltIn; 8] = [
             "docker.io/k8ssandra/cass-management-api",
         ],
     },
-    BuiltIn {
+    BuiltInImage {
         component: "dse",
         registry: "docker.io",
         repository: "datastax",
@@ -61,7 +61,7 @@ pub(in crate::platform) const BUILT_IN: [BuiltIn; 8] = [
             "docker.io/datastax/dse-server",
         ],
     },
-    BuiltIn {
+    BuiltInImage {
         component: "hcd",
         registry: "docker.io",
         repository: "datastax",
@@ -70,7 +70,7 @@ pub(in crate::platform) const BUILT_IN: [BuiltIn; 8] = [
         end: "-ubi",
         earlier: &[],
     },
-    BuiltIn {
+    BuiltInImage {
         component: "system-logger",
         registry: "ghcr.io",
         repository: "k8ssandra",
@@ -82,7 +82,7 @@ pub(in crate::platform) const BUILT_IN: [BuiltIn; 8] = [
             "docker.io/k8ssandra/system-logger",
         ],
     },
-    BuiltIn {
+    BuiltInImage {
         component: "config-builder",
         registry: "docker.io",
         repository: "datastax",
@@ -91,7 +91,7 @@ pub(in crate::platform) const BUILT_IN: [BuiltIn; 8] = [
         end: "1.0-ubi",
         earlier: &["cr.dtsx.io/datastax/cass-config-builder"],
     },
-    BuiltIn {
+    BuiltInImage {
         component: "k8ssandra-client",
         registry: "docker.io",
         repository: "k8ssandra",
@@ -100,7 +100,7 @@ pub(in crate::platform) const BUILT_IN: [BuiltIn; 8] = [
         end: "v0.8.6",
         earlier: &["cr.k8ssandra.io/k8ssandra/k8ssandra-client"],
     },
-    BuiltIn {
+    BuiltInImage {
         component: "medusa",
         registry: "docker.io",
         repository: "k8ssandra",
@@ -109,7 +109,7 @@ pub(in crate::platform) const BUILT_IN: [BuiltIn; 8] = [
         end: "latest",
         earlier: &["docker.io/thelastpickle/cassandra-medusa"],
     },
-    BuiltIn {
+    BuiltInImage {
         component: "reaper",
         registry: "docker.io",
         repository: "thelastpickle",

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use super::{v1beta1, v1beta2};
 use crate::platform::reading::{
-    diagnostic::{Code, Remark},
+    diagnostic::{Diagnostic, DiagnosticCode},
     kube,
-    location::Spot,
+    location::Location,
     name_part,
     node::{Node, Scalar},
 };
@@ -15,35 +15,35 @@ use crate::platform::reading::{
 /// What one `ImageConfig` says.
 #[derive(Debug, Default)]
 pub(super) struct ImageConfig {
-    pub(super) components: Vec<Component>,
+    pub(super) components: Vec<K8ssandraComponent>,
     /// The pull Secrets that are in use, and where each is named first.
-    pub(super) secrets: BTreeMap<String, Spot>,
+    pub(super) secrets: BTreeMap<String, Location>,
 }
 
 /// A component, and where its image comes from.
 #[derive(Debug)]
-pub(super) struct Component {
+pub(super) struct K8ssandraComponent {
     pub(super) name: String,
     /// The one version of the server that this is about.
     pub(super) server: Option<String>,
-    pub(super) image: Image,
+    pub(super) image: ComponentImage,
     /// The same without what overrides it; none if only the overrides speak of the component.
-    pub(super) plain: Option<Image>,
-    pub(super) spot: Spot,
+    pub(super) plain: Option<ComponentImage>,
+    pub(super) spot: Location,
     /// Where it is decided in which registry and folder the image lies.
-    pub(super) placed_at: Spot,
+    pub(super) placed_at: Location,
 }
 
 /// An image as it is put together.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Image {
+pub(super) struct ComponentImage {
     /// The whole reference; of a server's image all before the tag.
     pub(super) text: String,
     /// What stands around the server's version in the tag; none if the image has its own tag.
     pub(super) around: Option<(String, String)>,
 }
 
-impl Image {
+impl ComponentImage {
     /// The reference, for this version of the server.
     pub(super) fn reference(&self, server: &str) -> String {
         let Self { text, around } = self;
@@ -68,7 +68,7 @@ impl ImageConfig {
 }
 
 /// Reads a document of either version.
-pub(super) fn read(node: &Node, remarks: &mut Vec<Remark>) -> Option<ImageConfig> {
+pub(super) fn read(node: &Node, remarks: &mut Vec<Diagnostic>) -> Option<ImageConfig> {
     let version = node.string("apiVersion", remarks);
     let text = version.map_or("", |version| version.text.as_str());
     let is_config = kube::kind(node) == Some("ImageConfig");
@@ -81,7 +81,7 @@ pub(super) fn read(node: &Node, remarks: &mut Vec<Remark>) -> Option<ImageConfig
             let fix = "it starts with `apiVersion: config.k8ssandra.io/v1beta2` (or v1beta1) \
                        and `kind: ImageConfig`";
             let shown = format!("{text} {}", kube::kind(node).unwrap_or_default());
-            let remark = Remark::new(Code::Kind, spot, message).shown(shown.trim());
+            let remark = Diagnostic::new(DiagnosticCode::Kind, spot, message).shown(shown.trim());
             remarks.push(remark.fix(fix));
             None
         }
@@ -89,13 +89,13 @@ pub(super) fn read(node: &Node, remarks: &mut Vec<Remark>) -> Option<ImageConfig
 }
 
 /// The part of a name at a key.
-pub(super) fn part(node: &Node, key: &str, remarks: &mut Vec<Remark>) -> Option<String> {
+pub(super) fn part(node: &Node, key: &str, remarks: &mut Vec<Diagnostic>) -> Option<String> {
     let Scalar { text, start, .. } = node.string(key, remarks)?;
     name_part::part(text, start, remarks)
 }
 
 /// The registry at a key.
-pub(super) fn registry(node: &Node, key: &str, remarks: &mut Vec<Remark>) -> Option<String> {
+pub(super) fn registry(node: &Node, key: &str, remarks: &mut Vec<Diagnostic>) -> Option<String> {
     let Scalar { text, start, .. } = node.string(key, remarks)?;
     name_part::registry(text, start, remarks)
 }
@@ -106,11 +106,12 @@ pub(super) fn misplaced(
     keys: &[&str],
     message: &str,
     fix: &str,
-    remarks: &mut Vec<Remark>,
+    remarks: &mut Vec<Diagnostic>,
 ) {
     for (key, _) in node.entries() {
         if keys.contains(&key.text.as_str()) {
-            let remark = Remark::new(Code::Misplaced, &key.start, message).shown(&key.text);
+            let remark =
+                Diagnostic::new(DiagnosticCode::Misplaced, &key.start, message).shown(&key.text);
             remarks.push(remark.fix(fix));
         }
     }
@@ -121,14 +122,14 @@ mod tests {
     use super::*;
     use crate::platform::{
         import,
-        import::Piece,
-        reading::{location::Text, yaml},
+        import::InputDocument,
+        reading::{location::SourceText, yaml},
     };
 
     /// The reference that the operator composes for a component, or for a version of a server.
     fn composed(text: &str, component: &str, version: &str) -> Option<String> {
         let mut remarks = Vec::new();
-        let documents = yaml::documents(&Text::file("f.yaml", text)).unwrap();
+        let documents = yaml::documents(&SourceText::file("f.yaml", text)).unwrap();
         let config = read(&documents[0], &mut remarks).unwrap();
         assert_eq!(remarks, []);
         let named = |server: Option<&str>| {
@@ -340,11 +341,11 @@ mod tests {
         let check = |text: &str, want: &[&str]| {
             let mut remarks = Vec::new();
             let pieces = import::parse(
-                Text::file("f", text),
+                SourceText::file("f", text),
                 crate::platform::formats::Syntax::Yaml,
                 &mut remarks,
             );
-            let Some(Piece::Node(node)) = pieces.first() else {
+            let Some(InputDocument::Node(node)) = pieces.first() else {
                 panic!("no document");
             };
             let config = read(node, &mut remarks).unwrap();

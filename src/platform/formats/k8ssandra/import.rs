@@ -7,19 +7,19 @@ pub(in crate::platform) use super::built_in::BUILT_IN;
 use super::image_config::ImageConfig;
 use crate::platform::{
     formats::Syntax,
-    import::{self, Context, Piece, nodes},
+    import::{self, ImportContext, InputDocument, nodes},
     model::imported::Imported,
     reading::{
-        diagnostic::{Code, Remark},
+        diagnostic::{Diagnostic, DiagnosticCode},
         kube,
-        location::Text,
+        location::SourceText,
         node::Node,
     },
 };
 
 pub(in crate::platform) fn import(
-    pieces: &[Piece<'_>],
-    context: &Context<'_>,
+    pieces: &[InputDocument<'_>],
+    context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
     let baseline = given_baseline(context, &mut into.remarks);
@@ -36,7 +36,7 @@ pub(in crate::platform) fn import(
 }
 
 /// The configurations that the caller says are in use without the user's own.
-fn given_baseline(context: &Context<'_>, remarks: &mut Vec<Remark>) -> Vec<ImageConfig> {
+fn given_baseline(context: &ImportContext<'_>, remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
     let Some(input) = &context.options.baseline else {
         return Vec::new();
     };
@@ -52,13 +52,13 @@ fn given_baseline(context: &Context<'_>, remarks: &mut Vec<Remark>) -> Vec<Image
     }
 }
 
-fn configs(pieces: &[Piece<'_>], remarks: &mut Vec<Remark>) -> Vec<ImageConfig> {
+fn configs(pieces: &[InputDocument<'_>], remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
     let objects = nodes(pieces).flat_map(|node| object(node, remarks));
     objects.collect()
 }
 
 /// What one document says, whatever it is wrapped in.
-fn object(node: &Node, remarks: &mut Vec<Remark>) -> Vec<ImageConfig> {
+fn object(node: &Node, remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
     if PATCH_KEYS.iter().any(|key| node.has(key)) {
         return kustomization(node, remarks);
     }
@@ -66,7 +66,7 @@ fn object(node: &Node, remarks: &mut Vec<Remark>) -> Vec<ImageConfig> {
         Some("ConfigMap" | "Secret") => config_map(node, remarks),
         Some(kind) if kind != "ImageConfig" => {
             let message = "this kind of object says nothing about K8ssandra's images";
-            remarks.push(Remark::new(Code::Skipped, &node.spot, message).shown(kind));
+            remarks.push(Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).shown(kind));
             Vec::new()
         }
         None if !node.items().is_empty() => json_patch(node, remarks),
@@ -76,13 +76,13 @@ fn object(node: &Node, remarks: &mut Vec<Remark>) -> Vec<ImageConfig> {
     }
 }
 
-fn kustomization(node: &Node, remarks: &mut Vec<Remark>) -> Vec<ImageConfig> {
+fn kustomization(node: &Node, remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
     let lists = PATCH_KEYS.iter().filter_map(|key| node.get(key));
     let mut configs = Vec::new();
     for item in lists.flat_map(Node::items) {
         if item.scalar().is_none() && item.get("patch").is_none() && item.has("path") {
             let message = "this patch stands in another file";
-            let remark = Remark::new(Code::Ignored, &item.spot, message);
+            let remark = Diagnostic::new(DiagnosticCode::Ignored, &item.spot, message);
             remarks.push(remark.fix("import that file as well, if it is about the images"));
             continue;
         }
@@ -103,7 +103,7 @@ fn kustomization(node: &Node, remarks: &mut Vec<Remark>) -> Vec<ImageConfig> {
 }
 
 /// The list of operations of a JSON patch.
-fn json_patch(node: &Node, remarks: &mut Vec<Remark>) -> Vec<ImageConfig> {
+fn json_patch(node: &Node, remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
     let mut configs = Vec::new();
     for operation in node.items() {
         let text = |key: &str| operation.get(key).and_then(Node::text);
@@ -121,34 +121,40 @@ fn json_patch(node: &Node, remarks: &mut Vec<Remark>) -> Vec<ImageConfig> {
     configs
 }
 
-fn config_map(node: &Node, remarks: &mut Vec<Remark>) -> Vec<ImageConfig> {
+fn config_map(node: &Node, remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
     if let Some(text) = kube::data(node, KEY, remarks) {
         return config_text(text, remarks);
     }
     let message = format!("there is no {KEY} in it");
-    remarks.push(Remark::new(Code::Skipped, &node.spot, message));
+    remarks.push(Diagnostic::new(
+        DiagnosticCode::Skipped,
+        &node.spot,
+        message,
+    ));
     Vec::new()
 }
 
-fn config_text(text: Text<'_>, remarks: &mut Vec<Remark>) -> Vec<ImageConfig> {
+fn config_text(text: SourceText<'_>, remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
     let documents = inner(text, remarks);
     let read = |node: &Node| super::image_config::read(node, remarks);
     documents.iter().filter_map(read).collect()
 }
 
 /// The documents of a text within a file.
-fn inner(text: Text<'_>, remarks: &mut Vec<Remark>) -> Vec<Node> {
+fn inner(text: SourceText<'_>, remarks: &mut Vec<Diagnostic>) -> Vec<Node> {
     let (start, known) = (text.start(), remarks.len());
     let mut nodes = Vec::new();
     for piece in import::parse(text, Syntax::Yaml, remarks) {
-        if let Piece::Node(node) = piece {
+        if let InputDocument::Node(node) = piece {
             import::placeholders(&node, remarks);
             nodes.push(node);
         }
     }
     if nodes.is_empty() && remarks.len() == known {
         let message = "there is nothing in this text";
-        remarks.push(Remark::new(Code::Value, &start, message).fix("write an ImageConfig"));
+        remarks.push(
+            Diagnostic::new(DiagnosticCode::Value, &start, message).fix("write an ImageConfig"),
+        );
     }
     nodes
 }

@@ -1,7 +1,7 @@
 //! cass-operator's `ImageConfig`: each image below the mirror's name for its registry.
 
 use super::import::BUILT_IN;
-use crate::platform::render::{Mirror, Rendered, Rendering};
+use crate::platform::render::{Mirror, RenderedFile, Rendering};
 
 pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
     let config = config(mirror);
@@ -10,7 +10,7 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
         .map(|line| format!("        {line}\n"))
         .collect();
     let patch = format!("{KUSTOMIZATION}{}", lines.concat());
-    let file = |path: &str, text| Rendered {
+    let file = |path: &str, text| RenderedFile {
         path: path.to_owned(),
         text,
     };
@@ -90,7 +90,7 @@ patches:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::{Code, Format, vectors};
+    use crate::platform::{DiagnosticCode, ImportFormat, vectors};
 
     #[test]
     fn what_is_rendered_leads_to_the_mirror() {
@@ -110,24 +110,24 @@ mod tests {
                 .iter()
                 .any(|note| note.contains("plain HTTP"))
         );
-        for Rendered { path, text } in &rendering.files {
+        for RenderedFile { path, text } in &rendering.files {
             let files = [(path.as_str(), text.as_str())];
-            let imported = vectors::read(Format::K8ssandra, &files, &vectors::OPTIONS);
+            let imported = vectors::read(ImportFormat::K8ssandra, &files, &vectors::OPTIONS);
             assert_eq!(vectors::lines(&imported), [""; 0]);
             let want = ["mirror.corp:5000/ghcr.io/k8ssandra/cass-management-api"];
             let table = vectors::table(&imported);
             let image = "ghcr.io/k8ssandra/cass-management-api:4.1.4-ubi";
             assert_eq!(vectors::outcome(&table, image), want);
-            let options = crate::platform::Options {
+            let options = crate::platform::ImportOptions {
                 own: &|registry| registry.as_str() == "mirror.corp:5000",
                 ..vectors::OPTIONS
             };
-            let imported = vectors::read(Format::K8ssandra, &files, &options);
+            let imported = vectors::read(ImportFormat::K8ssandra, &files, &options);
             assert!(
                 imported
                     .remarks
                     .iter()
-                    .all(|remark| remark.code == Code::Loop)
+                    .all(|remark| remark.code == DiagnosticCode::Loop)
             );
             assert!(imported.is_refused());
         }

@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    built_in::{BUILT_IN, BuiltIn, SUFFIXES},
-    image_config::{Component, Image, ImageConfig},
+    built_in::{BUILT_IN, BuiltInImage, SUFFIXES},
+    image_config::{ComponentImage, ImageConfig, K8ssandraComponent},
 };
 use crate::{
     oci::{Digest, ImageReference, InvalidReference, Reference, Repository},
     platform::{
-        import::Context,
+        import::ImportContext,
         model::imported::Imported,
         reading::{
-            diagnostic::{Code, Remark},
-            location::Spot,
+            diagnostic::{Diagnostic, DiagnosticCode},
+            location::Location,
         },
     },
 };
@@ -22,10 +22,10 @@ use crate::{
 pub(super) fn lead(
     config: &ImageConfig,
     baseline: &[ImageConfig],
-    context: &Context<'_>,
+    context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
-    let mut leading = Leading {
+    let mut leading = K8ssandraRoutes {
         baseline,
         falls_back: context.adds_source(),
         known: BTreeMap::new(),
@@ -49,36 +49,36 @@ pub(super) fn lead(
     }
 }
 
-struct Leading<'c, 'i> {
+struct K8ssandraRoutes<'c, 'i> {
     baseline: &'c [ImageConfig],
     falls_back: bool,
     /// Where each name leads that is led already.
     known: BTreeMap<String, (String, Option<Digest>)>,
     /// What is said once of each place, whatever number of images it is about.
-    reported: BTreeSet<(Code, Spot)>,
+    reported: BTreeSet<(DiagnosticCode, Location)>,
     into: &'i mut Imported,
 }
 
-impl Leading<'_, '_> {
+impl K8ssandraRoutes<'_, '_> {
     /// Where a component's image comes from. A server's tag is one of no version.
-    fn parse(&mut self, component: &Component) -> Option<ImageReference> {
-        let Component { image, spot, .. } = component;
+    fn parse(&mut self, component: &K8ssandraComponent) -> Option<ImageReference> {
+        let K8ssandraComponent { image, spot, .. } = component;
         let target = self.reference(image, spot)?;
         let is_root = target.repository.registry.is_docker_hub()
             && target.repository.name.elements().next() == Some("library")
             && !image.text.contains("library/");
-        let once = (Code::HubRoot, component.placed_at.clone());
+        let once = (DiagnosticCode::HubRoot, component.placed_at.clone());
         if is_root && self.reported.insert(once) {
             let message = "at the root of Docker Hub are Docker's own images only: every runtime \
                            reads library/ in front of this name";
-            let remark = Remark::new(Code::HubRoot, &component.placed_at, message);
+            let remark = Diagnostic::new(DiagnosticCode::HubRoot, &component.placed_at, message);
             let fix = "name the folder: docker.io/FOLDER/NAME";
             self.into.remark(remark.shown(&image.text).fix(fix));
         }
         Some(target)
     }
 
-    fn reference(&mut self, image: &Image, spot: &Spot) -> Option<ImageReference> {
+    fn reference(&mut self, image: &ComponentImage, spot: &Location) -> Option<ImageReference> {
         let text = image.reference("0");
         let parsed: Result<ImageReference, InvalidReference> = text.parse();
         let invalid = match parsed {
@@ -86,12 +86,12 @@ impl Leading<'_, '_> {
             Err(invalid) => invalid,
         };
         let code = match invalid {
-            InvalidReference::Digest(_) => Code::Digest,
-            InvalidReference::Name(_) | InvalidReference::Tag(_) => Code::Reference,
+            InvalidReference::Digest(_) => DiagnosticCode::Digest,
+            InvalidReference::Name(_) | InvalidReference::Tag(_) => DiagnosticCode::Reference,
         };
         if self.reported.insert((code, spot.clone())) {
             let message = format!("this makes no image reference: {invalid}");
-            let remark = Remark::new(code, spot, message).shown(&text);
+            let remark = Diagnostic::new(code, spot, message).shown(&text);
             let fix = "an image is [REGISTRY/]FOLDER/NAME with a tag or a digest, in small letters";
             self.into.remark(remark.fix(fix));
         }
@@ -99,11 +99,11 @@ impl Leading<'_, '_> {
     }
 
     /// Routes for every tag, and for the one tag that is another in the file.
-    fn repositories(&mut self, component: &Component, target: &ImageReference) {
+    fn repositories(&mut self, component: &K8ssandraComponent, target: &ImageReference) {
         let built_in = BUILT_IN
             .iter()
             .find(|known| known.component == component.name);
-        let same = |other: &&Component| {
+        let same = |other: &&K8ssandraComponent| {
             (&other.name, &other.server) == (&component.name, &component.server)
         };
         let given: Vec<_> = self
@@ -112,7 +112,7 @@ impl Leading<'_, '_> {
             .flat_map(|config| &config.components)
             .filter(same)
             .collect();
-        let mut names: Vec<(Image, Spot)> = Vec::new();
+        let mut names: Vec<(ComponentImage, Location)> = Vec::new();
         names.extend(
             component
                 .plain
@@ -125,14 +125,14 @@ impl Leading<'_, '_> {
                 .map(|given| (given.image.clone(), given.spot.clone())),
         );
         if given.is_empty() && component.server.is_none() {
-            let images = built_in.into_iter().flat_map(BuiltIn::images);
+            let images = built_in.into_iter().flat_map(BuiltInImage::images);
             names.extend(images.map(|image| (image, component.spot.clone())));
         }
         for given in given {
             if given.image.around != component.image.around {
                 let message = "the tags around the server's version differ from the baseline's; \
                                routes leave tags as they are";
-                let remark = Remark::new(Code::Ignored, &component.spot, message);
+                let remark = Diagnostic::new(DiagnosticCode::Ignored, &component.spot, message);
                 let fix = "keep the images under the baseline's tags too";
                 self.into.remark(remark.shown(&component.name).fix(fix));
             }
@@ -152,7 +152,12 @@ impl Leading<'_, '_> {
     }
 
     /// Routes for the tags of one version of a server that has an image of its own.
-    fn tags(&mut self, component: &Component, target: &ImageReference, config: &ImageConfig) {
+    fn tags(
+        &mut self,
+        component: &K8ssandraComponent,
+        target: &ImageReference,
+        config: &ImageConfig,
+    ) {
         let Some(version) = &component.server else {
             return;
         };
@@ -169,8 +174,8 @@ impl Leading<'_, '_> {
             let known = BUILT_IN
                 .iter()
                 .filter(|known| known.component == component.name);
-            for image in known.flat_map(BuiltIn::images) {
-                images.extend(SUFFIXES.map(|suffix| Image {
+            for image in known.flat_map(BuiltInImage::images) {
+                images.extend(SUFFIXES.map(|suffix| ComponentImage {
                     around: Some((String::new(), suffix.to_owned())),
                     ..image.clone()
                 }));
@@ -188,7 +193,11 @@ impl Leading<'_, '_> {
                 }
                 Ok(_) => {}
                 Err(invalid) => {
-                    let remark = Remark::new(Code::Reference, &component.spot, invalid.to_string());
+                    let remark = Diagnostic::new(
+                        DiagnosticCode::Reference,
+                        &component.spot,
+                        invalid.to_string(),
+                    );
                     let remark = remark.shown(version).fix("write a version of the server");
                     self.into.remark(remark);
                     return;
@@ -197,11 +206,11 @@ impl Leading<'_, '_> {
         }
     }
 
-    fn repository(&mut self, spot: &Spot, name: &Repository, target: &Repository) {
+    fn repository(&mut self, spot: &Location, name: &Repository, target: &Repository) {
         self.route(spot, format!("{name}:*"), place(name, target), None);
     }
 
-    fn tag(&mut self, spot: &Spot, name: &Repository, tag: &str, target: &ImageReference) {
+    fn tag(&mut self, spot: &Location, name: &Repository, tag: &str, target: &ImageReference) {
         let from = format!("{name}:{tag}");
         match &target.reference {
             Reference::Digest(digest) => {
@@ -219,14 +228,15 @@ impl Leading<'_, '_> {
         }
     }
 
-    fn route(&mut self, spot: &Spot, from: String, to: String, pin: Option<Digest>) {
+    fn route(&mut self, spot: &Location, from: String, to: String, pin: Option<Digest>) {
         let meant = (to, pin);
         match self.known.get(&from) {
             Some(known) if *known == meant => return,
             Some((known, _)) => {
                 let message =
                     format!("{from} is another component's image too, and leads to {known}");
-                let remark = Remark::new(Code::Ignored, spot, message).shown(&meant.0);
+                let remark =
+                    Diagnostic::new(DiagnosticCode::Ignored, spot, message).shown(&meant.0);
                 let fix = "give both components one image, or write a route by hand";
                 self.into.remark(remark.fix(fix));
                 return;

@@ -5,25 +5,25 @@ use std::collections::BTreeMap;
 
 use super::{
     built_in,
-    image_config::{Component, Image, ImageConfig, misplaced, part, registry},
+    image_config::{ComponentImage, ImageConfig, K8ssandraComponent, misplaced, part, registry},
 };
 use crate::platform::reading::{
-    diagnostic::Remark,
-    location::Spot,
+    diagnostic::Diagnostic,
+    location::Location,
     node::{Node, Scalar},
 };
 
 /// What replaces parts of a reference, for all components or for one.
 #[derive(Clone, Debug, Default)]
-struct Policy {
+struct ReferenceOverride {
     registry: Option<String>,
     /// Empty removes the namespace.
     namespace: Option<String>,
-    spot: Option<Spot>,
+    spot: Option<Location>,
 }
 
-impl Policy {
-    fn read(node: &Node, config: &mut ImageConfig, remarks: &mut Vec<Remark>) -> Self {
+impl ReferenceOverride {
+    fn read(node: &Node, config: &mut ImageConfig, remarks: &mut Vec<Diagnostic>) -> Self {
         let secret = node.mapping("imagePullSecret", remarks);
         if let Some(named) = secret.and_then(|secret| secret.string("name", remarks)) {
             config.secret(named);
@@ -65,23 +65,23 @@ impl Policy {
     }
 }
 
-pub(super) fn read(document: &Node, remarks: &mut Vec<Remark>) -> ImageConfig {
+pub(super) fn read(document: &Node, remarks: &mut Vec<Diagnostic>) -> ImageConfig {
     let message = "v1beta1 does not look for this here";
     let fix = "only v1beta2 has it";
     misplaced(document, &["types", "overrides"], message, fix, remarks);
     let mut config = ImageConfig::default();
-    let general = Policy::read(document, &mut config, remarks);
+    let general = ReferenceOverride::read(document, &mut config, remarks);
     let defaults = document.mapping("defaults", remarks);
     let mut policies = BTreeMap::new();
     for (key, node) in defaults.into_iter().flat_map(Node::entries) {
         if node.is_mapping() {
-            let policy = Policy::read(node, &mut config, remarks).or(&general);
+            let policy = ReferenceOverride::read(node, &mut config, remarks).or(&general);
             policies.insert(key.text.clone(), policy);
         } else if !node.is_null() {
             remarks.push(node.misfit("a component's defaults are a mapping"));
         }
     }
-    let mut reading = Reading {
+    let mut reading = V1Beta1Reader {
         general,
         policies,
         defaults,
@@ -94,16 +94,16 @@ pub(super) fn read(document: &Node, remarks: &mut Vec<Remark>) -> ImageConfig {
     reading.config
 }
 
-struct Reading<'n, 'r> {
-    general: Policy,
+struct V1Beta1Reader<'n, 'r> {
+    general: ReferenceOverride,
     /// Those of single components, the general one included.
-    policies: BTreeMap<String, Policy>,
+    policies: BTreeMap<String, ReferenceOverride>,
     defaults: Option<&'n Node>,
     config: ImageConfig,
-    remarks: &'r mut Vec<Remark>,
+    remarks: &'r mut Vec<Diagnostic>,
 }
 
-impl Reading<'_, '_> {
+impl V1Beta1Reader<'_, '_> {
     fn images(&mut self, document: &Node) {
         let Some(images) = document.mapping("images", self.remarks) else {
             return;
@@ -133,7 +133,7 @@ impl Reading<'_, '_> {
             self.remarks.push(remark.fix(fix));
             return;
         };
-        let image = |text: String| Image { text, around: None };
+        let image = |text: String| ComponentImage { text, around: None };
         let plain = Some(image(text.to_owned()));
         self.component((name, server), plain, key.start.clone(), |policy| {
             image(policy.apply(text))
@@ -151,7 +151,7 @@ impl Reading<'_, '_> {
                 .and_then(|_| text("suffix"))
                 .map_or("", |suffix| &suffix.text);
             let around = Some((String::new(), suffix.to_owned()));
-            let image = |text: String| Image {
+            let image = |text: String| ComponentImage {
                 text,
                 around: around.clone(),
             };
@@ -179,7 +179,7 @@ impl Reading<'_, '_> {
     }
 
     /// A component that the file does not name, if something is replaced in its name.
-    fn overridden(&mut self, name: &str, usual: &str, image: impl Fn(String) -> Image) {
+    fn overridden(&mut self, name: &str, usual: &str, image: impl Fn(String) -> ComponentImage) {
         let policy = self.policy(name);
         let text = policy.apply(usual);
         if let Some(spot) = policy.spot.filter(|_| text != usual) {
@@ -190,12 +190,12 @@ impl Reading<'_, '_> {
     fn component(
         &mut self,
         (name, server): (&str, Option<&str>),
-        plain: Option<Image>,
-        spot: Spot,
-        image: impl FnOnce(&Policy) -> Image,
+        plain: Option<ComponentImage>,
+        spot: Location,
+        image: impl FnOnce(&ReferenceOverride) -> ComponentImage,
     ) {
         let policy = self.policy(name);
-        self.config.components.push(Component {
+        self.config.components.push(K8ssandraComponent {
             name: name.to_owned(),
             server: server.map(str::to_owned),
             image: image(&policy),
@@ -205,7 +205,7 @@ impl Reading<'_, '_> {
         });
     }
 
-    fn policy(&self, name: &str) -> Policy {
+    fn policy(&self, name: &str) -> ReferenceOverride {
         self.policies.get(name).unwrap_or(&self.general).clone()
     }
 }

@@ -3,36 +3,36 @@
 
 use super::{
     built_in,
-    image_config::{Component, Image, ImageConfig, misplaced, part, registry},
+    image_config::{ComponentImage, ImageConfig, K8ssandraComponent, misplaced, part, registry},
 };
 use crate::{
     oci::Digest,
     platform::reading::{
-        diagnostic::{Code, Remark},
-        location::Spot,
+        diagnostic::{Diagnostic, DiagnosticCode},
+        location::Location,
         node::{Node, Scalar},
     },
 };
 
 /// `defaults` or `overrides`: what is absent says nothing, what is empty says "empty".
 #[derive(Debug, Default)]
-struct Policy<'n> {
+struct ImageDefaults<'n> {
     registry: Option<String>,
     repository: Option<String>,
     secrets: Option<Vec<&'n Scalar>>,
-    spot: Option<Spot>,
+    spot: Option<Location>,
 }
 
 /// The parts of an image's place; empty ones are left out.
 #[derive(Clone, Debug)]
-struct Parts {
+struct ImageParts {
     registry: String,
     repository: String,
     name: String,
 }
 
-impl<'n> Policy<'n> {
-    fn read(document: &'n Node, key: &str, remarks: &mut Vec<Remark>) -> Self {
+impl<'n> ImageDefaults<'n> {
+    fn read(document: &'n Node, key: &str, remarks: &mut Vec<Diagnostic>) -> Self {
         let Some(node) = document.mapping(key, remarks) else {
             return Self::default();
         };
@@ -51,7 +51,7 @@ impl<'n> Policy<'n> {
     }
 
     /// Fills what is empty.
-    fn fill(&self, parts: &mut Parts) {
+    fn fill(&self, parts: &mut ImageParts) {
         let fill = |part: &mut String, with: &Option<String>| {
             if part.is_empty() {
                 *part = with.clone().unwrap_or_default();
@@ -62,7 +62,7 @@ impl<'n> Policy<'n> {
     }
 
     /// Replaces everything that it speaks of.
-    fn replace(&self, parts: &mut Parts) {
+    fn replace(&self, parts: &mut ImageParts) {
         let replace = |part: &mut String, with: &Option<String>| {
             if let Some(with) = with {
                 part.clone_from(with);
@@ -73,7 +73,7 @@ impl<'n> Policy<'n> {
     }
 }
 
-impl Parts {
+impl ImageParts {
     fn join(&self) -> String {
         let parts = [&self.registry, &self.repository, &self.name];
         let parts = parts.into_iter().filter(|part| !part.is_empty());
@@ -81,7 +81,7 @@ impl Parts {
     }
 }
 
-pub(super) fn read(document: &Node, remarks: &mut Vec<Remark>) -> ImageConfig {
+pub(super) fn read(document: &Node, remarks: &mut Vec<Diagnostic>) -> ImageConfig {
     let fix = "v1beta2 has `overrides: {registry: …, repository: …, pullSecrets: […]}`";
     misplaced(
         document,
@@ -90,8 +90,8 @@ pub(super) fn read(document: &Node, remarks: &mut Vec<Remark>) -> ImageConfig {
         fix,
         remarks,
     );
-    let defaults = Policy::read(document, "defaults", remarks);
-    let overrides = Policy::read(document, "overrides", remarks);
+    let defaults = ImageDefaults::read(document, "defaults", remarks);
+    let overrides = ImageDefaults::read(document, "overrides", remarks);
     let mut config = ImageConfig::default();
     let mut own_secrets = Vec::new();
     for part in ["images", "types"] {
@@ -107,14 +107,14 @@ pub(super) fn read(document: &Node, remarks: &mut Vec<Remark>) -> ImageConfig {
                 continue;
             };
             own_secrets.push(node.string("pullSecret", remarks));
-            let put = |parts: &Parts| Image {
+            let put = |parts: &ImageParts| ComponentImage {
                 text: format!("{}{}", parts.join(), end.0),
                 around: end.1.clone(),
             };
             defaults.fill(&mut parts);
             let plain = put(&parts);
             overrides.replace(&mut parts);
-            config.components.push(Component {
+            config.components.push(K8ssandraComponent {
                 name: key.text.clone(),
                 server: None,
                 image: put(&parts),
@@ -138,21 +138,25 @@ pub(super) fn read(document: &Node, remarks: &mut Vec<Remark>) -> ImageConfig {
 }
 
 /// What an image's name ends in: its tag or digest, or what stands around a server's version.
-type End = (String, Option<(String, String)>);
+type ImageSuffix = (String, Option<(String, String)>);
 
-fn image(node: &Node, section: &str, remarks: &mut Vec<Remark>) -> Option<(Parts, End)> {
+fn image(
+    node: &Node,
+    section: &str,
+    remarks: &mut Vec<Diagnostic>,
+) -> Option<(ImageParts, ImageSuffix)> {
     if !node.is_mapping() {
         let fix = "write registry, repository, name and tag; a whole reference is v1beta1";
         remarks.push(node.misfit("an image of v1beta2 is a mapping").fix(fix));
         return None;
     }
-    let parts = Parts {
+    let parts = ImageParts {
         registry: registry(node, "registry", remarks).unwrap_or_default(),
         repository: part(node, "repository", remarks).unwrap_or_default(),
         name: part(node, "name", remarks).unwrap_or_default(),
     };
     if parts.name.is_empty() {
-        let remark = Remark::new(Code::Value, &node.spot, "this image has no name");
+        let remark = Diagnostic::new(DiagnosticCode::Value, &node.spot, "this image has no name");
         remarks.push(remark.fix("write `name: …`"));
         return None;
     }
@@ -173,7 +177,8 @@ fn image(node: &Node, section: &str, remarks: &mut Vec<Remark>) -> Option<(Parts
     let end = match (digest, tag) {
         (Some(digest), _) => {
             if let Err(invalid) = digest.text.parse::<Digest>() {
-                let remark = Remark::new(Code::Digest, &digest.start, invalid.to_string());
+                let remark =
+                    Diagnostic::new(DiagnosticCode::Digest, &digest.start, invalid.to_string());
                 remarks.push(
                     remark
                         .shown(&digest.text)
@@ -191,19 +196,19 @@ fn image(node: &Node, section: &str, remarks: &mut Vec<Remark>) -> Option<(Parts
 
 /// Overrides are for all images, so also for those that the operator knows and the file does not
 /// name.
-fn unnamed(overrides: &Policy<'_>, config: &mut ImageConfig) {
+fn unnamed(overrides: &ImageDefaults<'_>, config: &mut ImageConfig) {
     let Some(spot) = &overrides.spot else {
         return;
     };
     for known in &built_in::BUILT_IN {
-        let mut parts = Parts {
+        let mut parts = ImageParts {
             registry: known.registry.to_owned(),
             repository: known.repository.to_owned(),
             name: known.name.to_owned(),
         };
         overrides.replace(&mut parts);
         if !config.names(known.component) {
-            config.components.push(Component {
+            config.components.push(K8ssandraComponent {
                 name: known.component.to_owned(),
                 server: None,
                 image: known.image(parts.join()),

@@ -80,7 +80,7 @@ defaults:
 "#;
 
 fn one(text: &str) -> Imported {
-    read(Format::K8ssandra, &[("f.yaml", text)], &OPTIONS)
+    read(ImportFormat::K8ssandra, &[("f.yaml", text)], &OPTIONS)
 }
 
 fn indented(text: &str, by: usize) -> String {
@@ -101,7 +101,7 @@ fn kr_overridden_images() {
         )
         .leak()]))
     };
-    let rows: [Row; 13] = [
+    let rows: [ExpectedRoute; 13] = [
         (
             "KR-01",
             "ghcr.io/k8ssandra/cass-management-api:4.1.4-ubi",
@@ -168,7 +168,7 @@ fn kr09_the_login_is_that_of_the_named_secret() {
                   {\"auths\":{\"private-registry.local\":{\"username\":\"robot\",\"password\":\"pw\"}}}'\n";
     let config = format!("{BASE}{PRIVATE}  pullSecrets: [corp]\n");
     let files = [("f.yaml", config.as_str()), ("s.yaml", secret)];
-    let imported = read(Format::K8ssandra, &files, &OPTIONS);
+    let imported = read(ImportFormat::K8ssandra, &files, &OPTIONS);
     assert_eq!(lines(&imported), [""; 0]);
     let places: Vec<_> = imported
         .logins
@@ -246,12 +246,12 @@ fn without_overrides_images_come_from_where_the_file_says() {
 
 #[test]
 fn the_source_follows_only_if_asked_for() {
-    let options = Options {
-        fallback: Fallback::Source,
+    let options = ImportOptions {
+        fallback: SourceFallback::Source,
         ..OPTIONS
     };
     let text = format!("{BASE}{PRIVATE}");
-    let imported = read(Format::K8ssandra, &[("f.yaml", &text)], &options);
+    let imported = read(ImportFormat::K8ssandra, &[("f.yaml", &text)], &options);
     let want = &[
         "private-registry.local/enterprise/hcd",
         "docker.io/datastax/hcd",
@@ -330,7 +330,7 @@ fn a_given_baseline_says_which_tags_differ() {
         .replace("latest", "1.0")
         .replace("ghcr.io", "docker.io")
         .replace("v0.8.3\"\n    digest: \"sha256:93a57444c14cec724942103543db6bb140ea444dca19b001701cc736b9e0d959", "v0.8.3");
-    let options = Options {
+    let options = ImportOptions {
         baseline: Some(Input {
             name: "base.yaml",
             bytes: baseline.as_bytes(),
@@ -339,7 +339,7 @@ fn a_given_baseline_says_which_tags_differ() {
         ..OPTIONS
     };
     let text = format!("{BASE}{PRIVATE}");
-    let imported = read(Format::K8ssandra, &[("f.yaml", &text)], &options);
+    let imported = read(ImportFormat::K8ssandra, &[("f.yaml", &text)], &options);
     assert_eq!(lines(&imported), [""; 0]);
     check(
         &imported,
@@ -373,9 +373,9 @@ fn a_given_baseline_says_which_tags_differ() {
         .collect();
     assert_eq!(pinned, [CLIENT]);
     let suffix = BASE.replace("suffix: \"-ubi\"\n    prefix", "suffix: -x\n    prefix");
-    let imported = read(Format::K8ssandra, &[("f.yaml", &suffix)], &options);
+    let imported = read(ImportFormat::K8ssandra, &[("f.yaml", &suffix)], &options);
     assert_eq!(codes(&imported), ["43:3 W-IGNORED"]);
-    let options = Options {
+    let options = ImportOptions {
         baseline: Some(Input {
             name: "base.yaml",
             bytes: b"a: [",
@@ -383,7 +383,7 @@ fn a_given_baseline_says_which_tags_differ() {
         }),
         ..OPTIONS
     };
-    assert!(read(Format::K8ssandra, &[("f.yaml", BASE)], &options).is_refused());
+    assert!(read(ImportFormat::K8ssandra, &[("f.yaml", BASE)], &options).is_refused());
 }
 
 #[test]
@@ -513,17 +513,17 @@ fn what_is_wrong_has_its_place() {
 
 #[test]
 fn a_file_that_leads_to_the_mirror_is_refused() {
-    let options = Options {
+    let options = ImportOptions {
         own: &|registry| registry.as_str() == "mirror.corp:5000",
         ..OPTIONS
     };
     let text = format!("{BASE}overrides: {{registry: 'mirror.corp:5000/ghcr.io'}}\n");
-    let imported = read(Format::K8ssandra, &[("f.yaml", &text)], &options);
+    let imported = read(ImportFormat::K8ssandra, &[("f.yaml", &text)], &options);
     assert!(
         imported
             .remarks
             .iter()
-            .any(|remark| remark.code == Code::Loop)
+            .any(|remark| remark.code == DiagnosticCode::Loop)
     );
 }
 
@@ -548,7 +548,7 @@ proptest! {
         one(&format!("kind: ConfigMap\ndata:\n  image_config.yaml: |\n{}", indented(&text, 4)));
         let patch = format!("- op: add\n  path: /data/image_config.yaml\n  value: |\n{}", indented(&text, 4));
         one(&format!("kind: Kustomization\npatches:\n- patch: |\n{}", indented(&patch, 4)));
-        let options = Options { baseline: Some(Input { name: "b", bytes: text.as_bytes(), is_named: true }), ..OPTIONS };
-        read(Format::K8ssandra, &[("f.yaml", BASE)], &options);
+        let options = ImportOptions { baseline: Some(Input { name: "b", bytes: text.as_bytes(), is_named: true }), ..OPTIONS };
+        read(ImportFormat::K8ssandra, &[("f.yaml", BASE)], &options);
     }
 }

@@ -4,11 +4,11 @@ use super::import::{is_version, lead, lead_to};
 use crate::{
     oci::{ImageReference, RepositoryName},
     platform::{
-        import::Context,
+        import::ImportContext,
         model::imported::Imported,
         reading::{
-            diagnostic::{Code, Remark},
-            location::Spot,
+            diagnostic::{Diagnostic, DiagnosticCode},
+            location::Location,
             node::Node,
         },
     },
@@ -17,13 +17,13 @@ use crate::{
 
 /// Where the images of a stream are.
 #[derive(Debug)]
-pub(in crate::platform) struct Home {
+pub(in crate::platform) struct StreamRepository {
     registry: String,
     /// `NAMESPACE/NAME`.
     repository: String,
 }
 
-impl Home {
+impl StreamRepository {
     pub(in crate::platform) fn new(registry: &str, namespace: &str, stream: &str) -> Self {
         Self {
             registry: registry.to_owned(),
@@ -34,9 +34,9 @@ impl Home {
     /// Leads a stream's short name to its images, and makes its full name known.
     pub(in crate::platform) fn hijack(
         &self,
-        spot: &Spot,
+        spot: &Location,
         stream: &str,
-        context: &Context<'_>,
+        context: &ImportContext<'_>,
         into: &mut Imported,
     ) {
         let Self {
@@ -45,7 +45,9 @@ impl Home {
         } = self;
         if stream.contains('/') || repository.parse::<RepositoryName>().is_err() {
             let message = "this names no repository";
-            return into.remark(Remark::new(Code::Reference, spot, message).shown(repository));
+            return into.remark(
+                Diagnostic::new(DiagnosticCode::Reference, spot, message).shown(repository),
+            );
         }
         let home = format!("{registry}/{repository}");
         lead(spot, &short(stream, "*"), &home, context, into);
@@ -56,7 +58,7 @@ impl Home {
         let message = format!(
             "every pull of {stream} leads to {home}: a pull does not say which namespace it is from"
         );
-        into.remark(Remark::new(Code::LibraryWider, spot, message));
+        into.remark(Diagnostic::new(DiagnosticCode::LibraryWider, spot, message));
     }
 }
 
@@ -65,14 +67,14 @@ pub(in crate::platform) fn short(stream: &str, tag: &str) -> String {
     format!("docker.io/library/{stream}:{tag}")
 }
 
-pub(super) fn import(node: &Node, context: &Context<'_>, into: &mut Imported) {
+pub(super) fn import(node: &Node, context: &ImportContext<'_>, into: &mut Imported) {
     if !is_version(node, &["image.openshift.io/v1", "v1"], into) {
         return;
     }
     let name = node.get("metadata").unwrap_or(node);
     let Some(name) = name.string("name", &mut into.remarks) else {
         let message = "an image stream has a name";
-        let remark = Remark::new(Code::Value, &node.spot, message);
+        let remark = Diagnostic::new(DiagnosticCode::Value, &node.spot, message);
         into.remark(remark.fix("write metadata.name"));
         return;
     };
@@ -81,7 +83,8 @@ pub(super) fn import(node: &Node, context: &Context<'_>, into: &mut Imported) {
     if is_local != Some(true) {
         let message = "short names do not mean this image stream: its spec.lookupPolicy.local is \
                        not true";
-        let remark = Remark::new(Code::Skipped, &name.start, message).shown(&name.text);
+        let remark =
+            Diagnostic::new(DiagnosticCode::Skipped, &name.start, message).shown(&name.text);
         into.remark(remark.fix(format!("oc set image-lookup {}", name.text)));
         return;
     }
@@ -96,7 +99,12 @@ pub(super) fn import(node: &Node, context: &Context<'_>, into: &mut Imported) {
 }
 
 /// Where a stream's images are, if short names mean anything in its namespace.
-fn home(node: &Node, name: &str, context: &Context<'_>, into: &mut Imported) -> Option<Home> {
+fn home(
+    node: &Node,
+    name: &str,
+    context: &ImportContext<'_>,
+    into: &mut Imported,
+) -> Option<StreamRepository> {
     let metadata = node.get("metadata")?;
     let namespace = metadata.string("namespace", &mut into.remarks);
     let keys = ["dockerImageRepository", "publicDockerImageRepository"];
@@ -114,33 +122,33 @@ fn home(node: &Node, name: &str, context: &Context<'_>, into: &mut Imported) -> 
     let Some((namespace, spot)) = named.or(listed) else {
         let message = "the namespace of this image stream is not written, and is a part of the \
                        images' names";
-        let remark = Remark::new(Code::Value, &metadata.spot, message).shown(name);
+        let remark = Diagnostic::new(DiagnosticCode::Value, &metadata.spot, message).shown(name);
         into.remark(remark.fix("write metadata.namespace"));
         return None;
     };
     if namespace == "default" || RESTRICTED.iter().any(|start| namespace.starts_with(start)) {
         let message = "short names do not mean image streams in this namespace";
-        let remark = Remark::new(Code::Ignored, spot, message).shown(namespace);
+        let remark = Diagnostic::new(DiagnosticCode::Ignored, spot, message).shown(namespace);
         into.remark(remark.fix("move the image stream to a project of yours"));
         return None;
     }
     match (context.options.internal_registry, known) {
-        (Some(registry), _) => Some(Home::new(registry, namespace, name)),
-        (None, Some((registry, repository, _))) => Some(Home {
+        (Some(registry), _) => Some(StreamRepository::new(registry, namespace, name)),
+        (None, Some((registry, repository, _))) => Some(StreamRepository {
             registry: registry.to_owned(),
             repository: repository.to_owned(),
         }),
         (None, None) => {
             let message = format!("the file does not say where its images are: {USUAL} is taken");
-            let remark = Remark::new(Code::Assumed, &metadata.spot, message);
+            let remark = Diagnostic::new(DiagnosticCode::Assumed, &metadata.spot, message);
             into.remark(remark.fix("give the internal registry, if it has another name"));
-            Some(Home::new(USUAL, namespace, name))
+            Some(StreamRepository::new(USUAL, namespace, name))
         }
     }
 }
 
 /// A tag that only points elsewhere means what it points at, unless its policy is `Local`.
-fn follow(tag: &Node, stream: &str, context: &Context<'_>, into: &mut Imported) {
+fn follow(tag: &Node, stream: &str, context: &ImportContext<'_>, into: &mut Imported) {
     let remarks = &mut into.remarks;
     let policy = tag.get("referencePolicy");
     let policy = policy.and_then(|policy| policy.string("type", remarks));
@@ -149,7 +157,7 @@ fn follow(tag: &Node, stream: &str, context: &Context<'_>, into: &mut Imported) 
         Some(("Local", _)) => true,
         Some((other, spot)) => {
             let message = "this policy is not known";
-            let remark = Remark::new(Code::Value, spot, message).shown(other);
+            let remark = Diagnostic::new(DiagnosticCode::Value, spot, message).shown(other);
             remarks.push(remark.fix("Local or Source"));
             return;
         }
@@ -175,7 +183,8 @@ fn follow(tag: &Node, stream: &str, context: &Context<'_>, into: &mut Imported) 
             into,
         ),
         Err(invalid) => {
-            let remark = Remark::new(Code::Reference, &image.start, invalid.to_string());
+            let remark =
+                Diagnostic::new(DiagnosticCode::Reference, &image.start, invalid.to_string());
             remarks.push(remark.shown(&image.text));
         }
     }

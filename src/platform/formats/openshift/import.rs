@@ -4,23 +4,23 @@ use super::mirror_set::MirrorSets;
 use crate::{
     oci::{ImageReference, Reference},
     platform::{
-        import::{Context, Piece, nodes},
+        import::{ImportContext, InputDocument, nodes},
         model::imported::Imported,
         reading::{
-            diagnostic::{Code, Remark},
+            diagnostic::{Diagnostic, DiagnosticCode},
             kube,
-            location::Spot,
+            location::Location,
             node::Node,
         },
     },
     route::{RuleText, TargetText},
 };
 
-pub(in crate::platform) use super::image_stream::{Home, short};
+pub(in crate::platform) use super::image_stream::{StreamRepository, short};
 
 pub(in crate::platform) fn import(
-    pieces: &[Piece<'_>],
-    context: &Context<'_>,
+    pieces: &[InputDocument<'_>],
+    context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
     let mut sets = MirrorSets::default();
@@ -30,13 +30,13 @@ pub(in crate::platform) fn import(
         }
         match kube::kind(node) {
             Some("ImageStream") => super::image_stream::import(node, context, into),
-            Some(kind) => match super::mirror_set::Kind::of(kind) {
+            Some(kind) => match super::mirror_set::MirrorSetKind::of(kind) {
                 Some(kind) => sets.add(kind, node, into),
                 None => into.remark(other(kind, node)),
             },
             None => {
                 let message = "this is no object of Kubernetes: it has no kind";
-                into.remark(Remark::new(Code::Kind, &node.spot, message));
+                into.remark(Diagnostic::new(DiagnosticCode::Kind, &node.spot, message));
             }
         }
     }
@@ -45,7 +45,7 @@ pub(in crate::platform) fn import(
 
 /// Whether [`import`] reads objects of this kind.
 pub(in crate::platform) fn reads(kind: &str) -> bool {
-    kind == "ImageStream" || super::mirror_set::Kind::of(kind).is_some()
+    kind == "ImageStream" || super::mirror_set::MirrorSetKind::of(kind).is_some()
 }
 
 /// Whether an object is of one of these versions of its kind; another is remarked on. One that
@@ -58,19 +58,19 @@ pub(in crate::platform) fn is_version(node: &Node, known: &[&str], into: &mut Im
     let is_known = known.contains(&text);
     if !is_known {
         let message = "this kind of object is not known in this apiVersion";
-        let remark = Remark::new(Code::Kind, &version.spot, message).shown(text);
+        let remark = Diagnostic::new(DiagnosticCode::Kind, &version.spot, message).shown(text);
         let fix = known.first().map(|first| format!("write {first}"));
-        into.remark(Remark { fix, ..remark });
+        into.remark(Diagnostic { fix, ..remark });
     }
     is_known
 }
 
 /// Leads a name to a repository instead of its own.
 pub(in crate::platform) fn lead<'i>(
-    spot: &Spot,
+    spot: &Location,
     from: &str,
     to: &str,
-    context: &Context<'_>,
+    context: &ImportContext<'_>,
     into: &'i mut Imported,
 ) -> &'i mut RuleText {
     let route = into.route(spot, from, &[to]);
@@ -82,10 +82,10 @@ pub(in crate::platform) fn lead<'i>(
 
 /// Leads a name to one image, whatever is asked for. To a digest only a single tag can be led.
 pub(in crate::platform) fn lead_to(
-    spot: &Spot,
+    spot: &Location,
     from: &str,
     image: &ImageReference,
-    context: &Context<'_>,
+    context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
     match &image.reference {
@@ -99,7 +99,7 @@ pub(in crate::platform) fn lead_to(
     }
 }
 
-fn other(kind: &str, node: &Node) -> Remark {
+fn other(kind: &str, node: &Node) -> Diagnostic {
     let annotated = [
         &["metadata", "annotations", RESOLVE_NAMES][..],
         &["spec", "template", "metadata", "annotations", RESOLVE_NAMES],
@@ -108,10 +108,10 @@ fn other(kind: &str, node: &Node) -> Remark {
         let message = "names in this one object are resolved through image streams, but a pull \
                        does not say which object it is for";
         let fix = "oc set image-lookup STREAM makes every pull of the name do so";
-        return Remark::new(Code::Ignored, &mark.spot, message).fix(fix);
+        return Diagnostic::new(DiagnosticCode::Ignored, &mark.spot, message).fix(fix);
     }
     let message = "image streams and mirror sets are read here, and this is neither";
-    Remark::new(Code::Skipped, &node.spot, message).shown(kind)
+    Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).shown(kind)
 }
 
 const RESOLVE_NAMES: &str = "alpha.image.policy.openshift.io/resolve-names";

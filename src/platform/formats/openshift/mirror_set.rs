@@ -6,14 +6,14 @@ use super::{import::is_version, order};
 use crate::{
     oci::{Registry, RepositoryName},
     platform::{
-        import::Context,
+        import::ImportContext,
         model::{
-            endpoint::{Endpoint, Manner},
+            endpoint::{HostSettings, MirrorEndpoint},
             imported::Imported,
         },
         reading::{
-            diagnostic::{Code, Remark},
-            location::Spot,
+            diagnostic::{Diagnostic, DiagnosticCode},
+            location::Location,
             name_part::without_scheme,
             node::{Node, Scalar},
         },
@@ -23,13 +23,13 @@ use crate::{
 
 /// A kind of mirror set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MirrorSetKind {
     Policy,
     Digest,
     Tag,
 }
 
-impl Kind {
+impl MirrorSetKind {
     pub(super) fn of(kind: &str) -> Option<Self> {
         match kind {
             "ImageContentSourcePolicy" => Some(Self::Policy),
@@ -57,11 +57,11 @@ impl Kind {
 
 /// Every mirror set, by source: what sets say about one source is one table on the nodes.
 #[derive(Debug, Default)]
-pub(super) struct MirrorSets(BTreeMap<String, Table>);
+pub(super) struct MirrorSets(BTreeMap<String, SourceMirrors>);
 
 #[derive(Debug)]
-struct Table {
-    spot: Spot,
+struct SourceMirrors {
+    spot: Location,
     /// The mirrors for digests, a list from each set.
     digests: Vec<Vec<String>>,
     /// The mirrors for tags.
@@ -70,7 +70,7 @@ struct Table {
 }
 
 impl MirrorSets {
-    pub(super) fn add(&mut self, kind: Kind, node: &Node, into: &mut Imported) {
+    pub(super) fn add(&mut self, kind: MirrorSetKind, node: &Node, into: &mut Imported) {
         if !is_version(node, &[kind.version()], into) {
             return;
         }
@@ -78,10 +78,14 @@ impl MirrorSets {
             into.remark(node.misfit("a mirror set has a spec with its mirrors"));
             return;
         };
-        for foreign in [Kind::Policy, Kind::Digest, Kind::Tag] {
+        for foreign in [
+            MirrorSetKind::Policy,
+            MirrorSetKind::Digest,
+            MirrorSetKind::Tag,
+        ] {
             if let Some(list) = spec.get(foreign.list()).filter(|_| foreign != kind) {
                 let message = "this kind of mirror set has its mirrors under another key";
-                let remark = Remark::new(Code::Misplaced, &list.spot, message);
+                let remark = Diagnostic::new(DiagnosticCode::Misplaced, &list.spot, message);
                 let fix = format!("write {}", kind.list());
                 into.remark(remark.shown(foreign.list()).fix(fix));
             }
@@ -97,7 +101,7 @@ impl MirrorSets {
         }
     }
 
-    fn entry(&mut self, kind: Kind, entry: &Node, into: &mut Imported) {
+    fn entry(&mut self, kind: MirrorSetKind, entry: &Node, into: &mut Imported) {
         let remarks = &mut into.remarks;
         let Some(written) = entry.string("source", remarks) else {
             if !entry.has("source") {
@@ -108,9 +112,9 @@ impl MirrorSets {
         let mirrors = entry.strings("mirrors", remarks);
         let policy = entry.string("mirrorSourcePolicy", remarks);
         let is_blocked = policy.is_some_and(|policy| match policy.text.as_str() {
-            "NeverContactSource" if kind == Kind::Policy => {
+            "NeverContactSource" if kind == MirrorSetKind::Policy => {
                 let message = "an ImageContentSourcePolicy has no mirrorSourcePolicy";
-                let remark = Remark::new(Code::Ignored, &policy.start, message);
+                let remark = Diagnostic::new(DiagnosticCode::Ignored, &policy.start, message);
                 remarks.push(remark.fix("make it an ImageDigestMirrorSet"));
                 false
             }
@@ -118,7 +122,8 @@ impl MirrorSets {
             "AllowContactingSource" | "" => false,
             other => {
                 let message = "this policy is not known";
-                let remark = Remark::new(Code::Value, &policy.start, message).shown(other);
+                let remark =
+                    Diagnostic::new(DiagnosticCode::Value, &policy.start, message).shown(other);
                 remarks.push(remark.fix("AllowContactingSource or NeverContactSource"));
                 false
             }
@@ -136,7 +141,8 @@ impl MirrorSets {
         if mirrors.iter().all(|mirror| *mirror == source) {
             let message = "an entry without a mirror besides its own source has no effect, and \
                            neither has its mirrorSourcePolicy";
-            let remark = Remark::new(Code::Ignored, &written.start, message).shown(&source);
+            let remark =
+                Diagnostic::new(DiagnosticCode::Ignored, &written.start, message).shown(&source);
             remarks.push(remark.fix("name a mirror, or remove the entry"));
             return;
         }
@@ -146,11 +152,11 @@ impl MirrorSets {
                 && !Registry::looks_like(host)
             {
                 // A lone word is a host here, and has to be said to be one.
-                let endpoint = Endpoint::of(&registry);
-                into.endpoint(&written.start, &endpoint, &Manner::default());
+                let endpoint = MirrorEndpoint::of(&registry);
+                into.endpoint(&written.start, &endpoint, &HostSettings::default());
             }
         }
-        let table = self.0.entry(source).or_insert_with(|| Table {
+        let table = self.0.entry(source).or_insert_with(|| SourceMirrors {
             spot: written.start.clone(),
             digests: Vec::new(),
             tags: Vec::new(),
@@ -158,13 +164,13 @@ impl MirrorSets {
         });
         table.is_blocked |= is_blocked;
         match kind {
-            Kind::Tag => table.tags.push(mirrors),
-            Kind::Policy | Kind::Digest => table.digests.push(mirrors),
+            MirrorSetKind::Tag => table.tags.push(mirrors),
+            MirrorSetKind::Policy | MirrorSetKind::Digest => table.digests.push(mirrors),
         }
     }
 
     /// One route for each source. The longest that matches decides alone, on the nodes as here.
-    pub(super) fn routes(&self, context: &Context<'_>, into: &mut Imported) {
+    pub(super) fn routes(&self, context: &ImportContext<'_>, into: &mut Imported) {
         for (source, table) in &self.0 {
             let digests = order::merged(source, &table.digests);
             let tags = order::merged(source, &table.tags);
@@ -194,7 +200,7 @@ impl MirrorSets {
     }
 
     /// The table that would decide if this source's own did not.
-    fn parent(&self, source: &str) -> Option<(&str, &Table)> {
+    fn parent(&self, source: &str) -> Option<(&str, &SourceMirrors)> {
         let (host, _) = source.split_once('/').unwrap_or((source, ""));
         let paths =
             std::iter::successors(source.rsplit_once('/'), |(path, _)| path.rsplit_once('/'));
@@ -214,7 +220,12 @@ impl MirrorSets {
 }
 
 /// `W-SHADOW`: what a shorter source would have done and this one does not.
-fn shadow(source: &str, table: &Table, parent: &str, hidden: &Table) -> Option<Remark> {
+fn shadow(
+    source: &str,
+    table: &SourceMirrors,
+    parent: &str,
+    hidden: &SourceMirrors,
+) -> Option<Diagnostic> {
     let lost = [
         (!hidden.digests.is_empty() && table.digests.is_empty()).then_some("mirrors for digests"),
         (!hidden.tags.is_empty() && table.tags.is_empty()).then_some("mirrors for tags"),
@@ -226,21 +237,21 @@ fn shadow(source: &str, table: &Table, parent: &str, hidden: &Table) -> Option<R
     }
     let lost = lost.join(" and ");
     let message = format!("{source} hides what {parent} has, and has no {lost} of its own");
-    let remark = Remark::new(Code::Shadow, &table.spot, message);
+    let remark = Diagnostic::new(DiagnosticCode::Shadow, &table.spot, message);
     Some(remark.fix(format!(
         "say it for {source} as well, or leave {source} out"
     )))
 }
 
 /// A source: also `*.DOMAIN`, whose whole host the mirrors stand for.
-fn source(written: &Scalar, remarks: &mut Vec<Remark>) -> Option<String> {
+fn source(written: &Scalar, remarks: &mut Vec<Diagnostic>) -> Option<String> {
     let Some(domain) = written.text.strip_prefix("*.") else {
         return scope(written, remarks);
     };
     let domain = domain.parse::<Registry>();
     let flawed = |_: &_| {
         let message = "a source with * is a whole domain, *.DOMAIN";
-        let remark = Remark::new(Code::Reference, &written.start, message);
+        let remark = Diagnostic::new(DiagnosticCode::Reference, &written.start, message);
         remarks.push(remark.shown(&written.text));
     };
     let domain = domain.inspect_err(flawed).ok()?;
@@ -248,7 +259,7 @@ fn source(written: &Scalar, remarks: &mut Vec<Remark>) -> Option<String> {
 }
 
 /// `HOST[:PORT][/PATH]`, in one spelling.
-fn scope(written: &Scalar, remarks: &mut Vec<Remark>) -> Option<String> {
+fn scope(written: &Scalar, remarks: &mut Vec<Diagnostic>) -> Option<String> {
     let text = written.text.as_str();
     if let Err(remark) = without_scheme(text, &written.start) {
         remarks.push(remark);
@@ -263,7 +274,8 @@ fn scope(written: &Scalar, remarks: &mut Vec<Remark>) -> Option<String> {
     };
     let flawed = |invalid: &_| {
         let message = format!("this is neither HOST nor HOST/PATH: {invalid}");
-        let remark = Remark::new(Code::Reference, &written.start, message).shown(text);
+        let remark =
+            Diagnostic::new(DiagnosticCode::Reference, &written.start, message).shown(text);
         remarks.push(remark.fix("name a registry or a folder in it, without a tag"));
     };
     parsed.inspect_err(flawed).ok()

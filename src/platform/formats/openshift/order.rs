@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// after every list, and is left out. Each list's order is kept where they do not contradict; where
 /// they do, the ring is broken at its first name. The order of the lists does not matter.
 pub(super) fn merged<'l>(source: &'l str, lists: &'l [Vec<String>]) -> Vec<&'l str> {
-    let mut graph: BTreeMap<&str, Links<'_>> = BTreeMap::new();
+    let mut graph: BTreeMap<&str, OrderLinks<'_>> = BTreeMap::new();
     for list in lists {
         let end = (!list.iter().any(|mirror| mirror == source)).then_some(source);
         let names = list.iter().map(String::as_str).chain(end);
@@ -41,7 +41,7 @@ pub(super) fn merged<'l>(source: &'l str, lists: &'l [Vec<String>]) -> Vec<&'l s
 
 /// What is to stand directly before and after a name.
 #[derive(Debug, Default)]
-struct Links<'l> {
+struct OrderLinks<'l> {
     before: BTreeSet<&'l str>,
     after: BTreeSet<&'l str>,
     is_placed: bool,

@@ -65,7 +65,7 @@ spec:
 ";
 
 fn import_all(files: &[(&str, &str)]) -> Imported {
-    read(Format::Openshift, files, &OPTIONS)
+    read(ImportFormat::Openshift, files, &OPTIONS)
 }
 
 fn one(text: &str) -> Imported {
@@ -115,7 +115,7 @@ fn e_streams_and_mirror_sets() {
     assert_eq!(origins, ["registry.corp/quay/coreos/etcd"], "E-09");
 }
 
-const E: &[Row] = &[
+const E: &[ExpectedRoute] = &[
     ("E-01", "iot-device-registry-infinispan:latest", &[INSIDE]),
     (
         "E-01",
@@ -167,7 +167,7 @@ const INSIDE: &str = "image-registry.openshift-image-registry.svc:5000/enmasse-i
 
 #[test]
 fn e13_a_policy_is_for_digests() {
-    let rows: &[Row] = &[
+    let rows: &[ExpectedRoute] = &[
         (
             "E-13",
             "registry-a.com/x/y@D",
@@ -192,14 +192,14 @@ fn e14_sets_of_one_source_are_one_table_in_any_order() {
 #[test]
 fn digests_and_tags_of_one_source_stay_apart() {
     let text = digests(&["quay.io/a - m1 m2"]) + &tags(&["quay.io/a - m2 m3"]);
-    let rows: &[Row] = &[
+    let rows: &[ExpectedRoute] = &[
         ("digest", "quay.io/a/b@D", &["m1/b", "m2/b", "quay.io/a/b"]),
         ("tag", "quay.io/a/b:1", &["m2/b", "m3/b", "quay.io/a/b"]),
     ];
     check(&one(&text), rows);
     let text = digests(&["quay.io/a - m1"]) + &tags(&["quay.io/a NeverContactSource m1"]);
     let imported = one(&text);
-    let rows: &[Row] = &[
+    let rows: &[ExpectedRoute] = &[
         ("blocked by the other", "quay.io/a/b@D", &["m1/b"]),
         ("blocked", "quay.io/a/b:1", &["m1/b"]),
     ];
@@ -214,7 +214,7 @@ fn any_set_blocks_its_source() {
         "quay.io NeverContactSource m2",
         "docker.io - hub.corp/h",
     ]);
-    let rows: &[Row] = &[
+    let rows: &[ExpectedRoute] = &[
         ("blocked", "quay.io/a@D", &["m1/a", "m2/a"]),
         ("tags too", "quay.io/a:1", &[]),
         (
@@ -246,7 +246,7 @@ fn a_nested_source_with_a_mirror_inherits_nothing() {
     let text = digests(&["quay.io NeverContactSource m1", "quay.io/a - m2"])
         + &tags(&["quay.io NeverContactSource m1", "quay.io/a/b - m3"]);
     let imported = one(&text);
-    let rows: &[Row] = &[
+    let rows: &[ExpectedRoute] = &[
         ("outer", "quay.io/x@D", &["m1/x"]),
         ("digest", "quay.io/a/x@D", &["m2/x", "quay.io/a/x"]),
         ("tag", "quay.io/a/x:1", &["quay.io/a/x"]),
@@ -269,7 +269,7 @@ fn a_nested_source_with_a_mirror_inherits_nothing() {
 fn a_source_may_be_a_domain() {
     let text = digests(&["*.redhat.io - mirror.local/redhat"]) + &tags(&["a.redhat.io/x - m1"]);
     let imported = one(&text);
-    let rows: &[Row] = &[
+    let rows: &[ExpectedRoute] = &[
         (
             "the host goes",
             "registry.redhat.io/product/repo@D",
@@ -302,23 +302,27 @@ fn a_source_may_stand_between_its_mirrors() {
 fn the_fallback_is_as_it_is_asked_for() {
     let text = digests(&["quay.io - m1", "ghcr.io NeverContactSource m2"]);
     let with = |fallback| {
-        let options = Options {
+        let options = ImportOptions {
             fallback,
             ..OPTIONS
         };
-        read(Format::Openshift, &[("f", &text), ("s", STREAM)], &options)
+        read(
+            ImportFormat::Openshift,
+            &[("f", &text), ("s", STREAM)],
+            &options,
+        )
     };
-    let rows: &[Row] = &[
+    let rows: &[ExpectedRoute] = &[
         ("deny", "quay.io/a@D", &["m1/a"]),
         ("deny", "quay.io/a:1", &[]),
     ];
-    check(&with(Fallback::Deny), rows);
+    check(&with(SourceFallback::Deny), rows);
     let both: &[&str] = &[INSIDE, "docker.io/library/iot-device-registry-infinispan"];
-    let rows: &[Row] = &[
+    let rows: &[ExpectedRoute] = &[
         ("source", "ghcr.io/a@D", &["m2/a", "ghcr.io/a"]),
         ("source", "iot-device-registry-infinispan:1", both),
     ];
-    check(&with(Fallback::Source), rows);
+    check(&with(SourceFallback::Source), rows);
 }
 
 #[test]
@@ -437,7 +441,7 @@ status:
 ";
     let text = STREAM.to_owned() + status;
     let imported = one(&text);
-    let rows: &[Row] = &[
+    let rows: &[ExpectedRoute] = &[
         (
             "status",
             "iot-device-registry-infinispan:1",
@@ -459,12 +463,12 @@ status:
     check(&imported, &[row]);
     let imported = one(&text.replace("  namespace: enmasse-infra\n", ""));
     assert_eq!(codes(&imported), ["4:9 I-LIBWIDER"]);
-    let options = Options {
+    let options = ImportOptions {
         internal_registry: Some("inside.corp"),
         ..OPTIONS
     };
-    let imported = read(Format::Openshift, &[("f", &text)], &options);
-    let row: Row = (
+    let imported = read(ImportFormat::Openshift, &[("f", &text)], &options);
+    let row: ExpectedRoute = (
         "option",
         "iot-device-registry-infinispan:1",
         &["inside.corp/enmasse-infra/iot-device-registry-infinispan"],
@@ -534,7 +538,7 @@ fn lists_json_and_secrets_among_them_are_read() {
          "stringData": {".dockerconfigjson":
             "{\"auths\": {\"image-registry.openshift-image-registry.svc:5000\": {\"auth\": \"YTpi\"}}}"}}]}"#;
     let imported = import_all(&[("list.json", list)]);
-    let row: Row = (
+    let row: ExpectedRoute = (
         "list",
         "app:1",
         &["image-registry.openshift-image-registry.svc:5000/team/app"],

@@ -1,21 +1,21 @@
 //! Edge hosts' user data.
 
 use super::{
-    import::{Palette, word},
-    registry::Server,
+    import::{PaletteImport, word},
+    registry::PaletteRegistry,
 };
 use crate::{
     oci::Registry,
     platform::{
-        formats::imageswap::import::Word,
+        formats::imageswap::import::LocatedText,
         reading::{
-            diagnostic::Remark,
-            node::{Kind, Node},
+            diagnostic::Diagnostic,
+            node::{Node, NodeKind},
         },
     },
 };
 
-impl Palette<'_> {
+impl PaletteImport<'_> {
     /// `stylus`: registries, and which prefixes become which.
     pub(super) fn edge(&mut self, stylus: &Node) {
         let external = stylus.get("externalRegistries");
@@ -23,9 +23,9 @@ impl Palette<'_> {
         let single = stylus.get("registryCredentials");
         for node in listed.into_iter().flat_map(Node::items).chain(single) {
             let into = &mut *self.routing.into;
-            Server::edge(node, &mut into.remarks).admit(into);
+            PaletteRegistry::edge(node, &mut into.remarks).admit(into);
         }
-        if let Some(node) = listed.filter(|node| !matches!(node.kind, Kind::Sequence(_))) {
+        if let Some(node) = listed.filter(|node| !matches!(node.kind, NodeKind::Sequence(_))) {
             self.remark(node.misfit("registries is a list"));
         }
         let rules = external.and_then(|external| external.get("registryMappingRules"));
@@ -44,7 +44,7 @@ impl Palette<'_> {
     }
 
     /// The prefix is replaced, by whole elements, and the rest is kept.
-    fn rule(&mut self, source: &Word, target: &Word) -> Result<(), Remark> {
+    fn rule(&mut self, source: &LocatedText, target: &LocatedText) -> Result<(), Diagnostic> {
         let from = self.routing.prefix(source)?;
         let target = self.routing.target(target, "")?;
         self.routing.prefixed(&source.spot, &from, &target);

@@ -6,17 +6,17 @@
 
 use std::collections::BTreeMap;
 
-use super::registry::{Home, Server};
+use super::registry::{PaletteImageRoot, PaletteRegistry};
 use crate::{
     oci::RepositoryName,
     platform::{
-        formats::imageswap::import::{Map, Pair, Routing, Swap, Word},
-        import::{Context, Piece},
+        formats::imageswap::import::{LocatedText, MapEntry, RegistrySwap, SwapMap, SwapRouter},
+        import::{ImportContext, InputDocument},
         model::imported::Imported,
         reading::{
-            diagnostic::{Code, Remark},
+            diagnostic::{Diagnostic, DiagnosticCode},
             kube,
-            location::{Spot, Text},
+            location::{Location, SourceText},
             node::{Node, Scalar},
         },
     },
@@ -24,22 +24,22 @@ use crate::{
 };
 
 pub(in crate::platform) fn import(
-    pieces: &[Piece<'_>],
-    context: &Context<'_>,
+    pieces: &[InputDocument<'_>],
+    context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
-    let mut palette = Palette {
-        routing: Routing::new(context, into),
+    let mut palette = PaletteImport {
+        routing: SwapRouter::new(context, into),
         everything: None,
         folders: BTreeMap::new(),
     };
     for piece in pieces {
         match piece {
-            Piece::Map(text) => palette.text(text, None),
-            Piece::Node(node) => palette.document(node),
+            InputDocument::Map(text) => palette.text(text, None),
+            InputDocument::Node(node) => palette.document(node),
         }
     }
-    let Palette {
+    let PaletteImport {
         everything,
         folders,
         ..
@@ -50,28 +50,28 @@ pub(in crate::platform) fn import(
     }
     if context.adds_source() {
         into.unmatched = Some(Unmatched::Source);
-    } else if let Some(Everything::Refused(spot)) = everything {
+    } else if let Some(OtherRegistries::Refused(spot)) = everything {
         into.route(&spot, "*", &[]);
     }
 }
 
-pub(super) struct Palette<'i> {
-    pub(super) routing: Routing<'i>,
+pub(super) struct PaletteImport<'i> {
+    pub(super) routing: SwapRouter<'i>,
     /// What happens to other registries than those of maps, if there was a map.
-    everything: Option<Everything>,
+    everything: Option<OtherRegistries>,
     /// Where maps lead, and where each is named first.
-    folders: BTreeMap<String, Spot>,
+    folders: BTreeMap<String, Location>,
 }
 
-enum Everything {
+enum OtherRegistries {
     /// A map says it by `default`.
     Routed,
     /// A site without the Internet has what it has.
-    Refused(Spot),
+    Refused(Location),
 }
 
-impl Palette<'_> {
-    pub(super) fn remark(&mut self, remark: Remark) {
+impl PaletteImport<'_> {
+    pub(super) fn remark(&mut self, remark: Diagnostic) {
         self.routing.into.remark(remark);
     }
 
@@ -84,7 +84,9 @@ impl Palette<'_> {
                 self.secret(node);
             } else {
                 let message = "this kind of object has no registry override";
-                self.remark(Remark::new(Code::Skipped, &node.spot, message).shown(kind));
+                self.remark(
+                    Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).shown(kind),
+                );
             }
             return;
         }
@@ -104,13 +106,13 @@ impl Palette<'_> {
             let message = "this is no registry override of Palette";
             let fix = "it is a Secret with MIRROR_REGISTRIES, Helm values with ociImageRegistry, \
                        user data with stylus, or the map itself";
-            self.remark(Remark::new(Code::Kind, &node.spot, message).fix(fix));
+            self.remark(Diagnostic::new(DiagnosticCode::Kind, &node.spot, message).fix(fix));
         }
     }
 
     fn secret(&mut self, node: &Node) {
         let into = &mut *self.routing.into;
-        let home = Server::secret(node, &mut into.remarks).admit(into);
+        let home = PaletteRegistry::secret(node, &mut into.remarks).admit(into);
         match kube::data(node, "MIRROR_REGISTRIES", &mut into.remarks) {
             Some(map) if !map.text.trim().is_empty() => self.text(&map, home.as_ref()),
             _ => self.without_map(&node.spot, "MIRROR_REGISTRIES"),
@@ -123,11 +125,11 @@ impl Palette<'_> {
         if let Some(node) = values.get("ociImageRegistry") {
             is_known = true;
             let into = &mut *self.routing.into;
-            let home = Server::helm(node, &mut into.remarks).admit(into);
+            let home = PaletteRegistry::helm(node, &mut into.remarks).admit(into);
             let key = "mirrorRegistries";
             match node.string(key, &mut into.remarks) {
                 Some(map) if !map.text.trim().is_empty() => {
-                    let text = Text::within(&*map.text, map.start.clone());
+                    let text = SourceText::within(&*map.text, map.start.clone());
                     self.text(&text, home.as_ref());
                 }
                 // The chart's own values are all empty.
@@ -138,35 +140,35 @@ impl Palette<'_> {
         if let Some(node) = values.get("ociPackRegistry") {
             is_known = true;
             let into = &mut *self.routing.into;
-            Server::helm(node, &mut into.remarks).admit_packs(into);
+            PaletteRegistry::helm(node, &mut into.remarks).admit_packs(into);
         }
         let key = values.at(&["ociPackEcrRegistry", "accessKey"]);
         if let Some(key) = key.filter(|key| key.text() != Some("")) {
             let message = "packs in ECR need a login by AWS keys, which the mirror does not make";
-            self.remark(Remark::new(Code::Ignored, &key.spot, message));
+            self.remark(Diagnostic::new(DiagnosticCode::Ignored, &key.spot, message));
         }
         is_known
     }
 
-    fn without_map(&mut self, spot: &Spot, key: &str) {
-        let remark = Remark::new(Code::Value, spot, format!("{key} says nothing"));
+    fn without_map(&mut self, spot: &Location, key: &str) {
+        let remark = Diagnostic::new(DiagnosticCode::Value, spot, format!("{key} says nothing"));
         self.remark(remark.fix("write SOURCE::TARGET, with commas between several"));
     }
 
-    fn text(&mut self, text: &Text<'_>, home: Option<&Home>) {
-        let map = Map::read(text, &mut self.routing.into.remarks);
+    fn text(&mut self, text: &SourceText<'_>, home: Option<&PaletteImageRoot>) {
+        let map = SwapMap::read(text, &mut self.routing.into.remarks);
         self.map(map, home, &text.start());
     }
 
-    fn map(&mut self, mut map: Map, home: Option<&Home>, spot: &Spot) {
+    fn map(&mut self, mut map: SwapMap, home: Option<&PaletteImageRoot>, spot: &Location) {
         let values = map.registries.all.iter_mut().map(|pair| &mut pair.value);
         for value in values.chain(&mut map.default) {
             one_dialect(value, &mut self.routing.into.remarks);
         }
         if map.default.is_some() {
-            self.everything = Some(Everything::Routed);
+            self.everything = Some(OtherRegistries::Routed);
         } else if self.everything.is_none() {
-            self.everything = Some(Everything::Refused(spot.clone()));
+            self.everything = Some(OtherRegistries::Refused(spot.clone()));
         }
         for swap in self.routing.map(&map) {
             let further = self.further(&swap, home);
@@ -177,13 +179,13 @@ impl Palette<'_> {
     }
 
     /// Asks the folder that keeps the registry's name as well; returns it.
-    fn further(&mut self, swap: &Swap, home: Option<&Home>) -> Option<String> {
+    fn further(&mut self, swap: &RegistrySwap, home: Option<&PaletteImageRoot>) -> Option<String> {
         let (host, path) = halves(&swap.target);
         let home = match home {
             Some(home) if home.host.as_str() == host => Some(home),
             Some(home) => {
                 let message = format!("this is not {}: its login is not used here", home.host);
-                let remark = Remark::new(Code::CredentialScope, &swap.spot, message);
+                let remark = Diagnostic::new(DiagnosticCode::CredentialScope, &swap.spot, message);
                 let fix = "give a login for this host, or none if it needs none";
                 self.remark(remark.shown(&swap.target).fix(fix));
                 None
@@ -191,13 +193,13 @@ impl Palette<'_> {
             None => None,
         };
         let folder = match home {
-            Some(Home {
+            Some(PaletteImageRoot {
                 folder: Some(folder),
                 ..
             }) => {
                 if !is_below(&swap.target, folder) {
                     let message = format!("this is outside of {folder}");
-                    let remark = Remark::new(Code::BasePath, &swap.spot, message);
+                    let remark = Diagnostic::new(DiagnosticCode::BasePath, &swap.spot, message);
                     let fix = "images below it are asked for as well; is the base path right?";
                     self.remark(remark.shown(&swap.target).fix(fix));
                 }
@@ -218,17 +220,17 @@ impl Palette<'_> {
     }
 
     /// Lets nodes whose map names this mirror instead of the target's host ask for the same path.
-    fn alias(&mut self, swap: &Swap, target: &str) {
+    fn alias(&mut self, swap: &RegistrySwap, target: &str) {
         let (_, path) = halves(target);
         if !path.is_empty() && path.split('/').next() != Some("v2") {
-            let Swap { spot, registry, .. } = swap;
+            let RegistrySwap { spot, registry, .. } = swap;
             self.routing.into.alias(spot, path, registry);
         }
     }
 
     /// containerd's configuration, as Palette writes it on nodes.
     fn rendered(&mut self, registry: &Node) {
-        let mut map = Map::default();
+        let mut map = SwapMap::default();
         for (key, mirror) in registry.get("mirrors").into_iter().flat_map(Node::entries) {
             let remarks = &mut self.routing.into.remarks;
             let endpoints = mirror.strings("endpoint", remarks);
@@ -237,7 +239,7 @@ impl Palette<'_> {
             };
             for more in more {
                 let message = "Palette writes one endpoint; further ones are not read";
-                let remark = Remark::new(Code::Ignored, &more.start, message);
+                let remark = Diagnostic::new(DiagnosticCode::Ignored, &more.start, message);
                 self.remark(remark.fix("import the file as containerd"));
             }
             let mut value = word(first);
@@ -250,7 +252,7 @@ impl Palette<'_> {
             }
             match key.text.as_str() {
                 "*" => map.default = Some(value),
-                _ => map.registries.put(Pair {
+                _ => map.registries.put(MapEntry {
                     key: word(key),
                     value,
                 }),
@@ -258,12 +260,12 @@ impl Palette<'_> {
         }
         for (host, config) in registry.get("configs").into_iter().flat_map(Node::entries) {
             let into = &mut *self.routing.into;
-            Server::rendered(host, config, &mut into.remarks).admit(into);
+            PaletteRegistry::rendered(host, config, &mut into.remarks).admit(into);
         }
         self.map(map, None, &registry.spot);
     }
 
-    fn plaintext(&mut self, spot: &Spot, host: &str) {
+    fn plaintext(&mut self, spot: &Location, host: &str) {
         if let Some(upstream) = self.routing.into.upstream(spot, host) {
             upstream.urls = vec![format!("http://{host}")];
         }
@@ -271,7 +273,7 @@ impl Palette<'_> {
 }
 
 /// The management plane's dialect has `/v2/` before the path, imageswap's has not.
-fn one_dialect(value: &mut Word, remarks: &mut Vec<Remark>) {
+fn one_dialect(value: &mut LocatedText, remarks: &mut Vec<Diagnostic>) {
     let (host, path) = halves(&value.text);
     let bare = match path.strip_prefix("v2") {
         Some("") => host.to_owned(),
@@ -279,7 +281,7 @@ fn one_dialect(value: &mut Word, remarks: &mut Vec<Remark>) {
         _ => return,
     };
     let message = "this is in the dialect of containerd's configuration; it means the same";
-    remarks.push(value.remark(Code::Dialect, message));
+    remarks.push(value.remark(DiagnosticCode::Dialect, message));
     value.text = bare;
 }
 
@@ -294,8 +296,8 @@ pub(super) fn halves(target: &str) -> (&str, &str) {
     target.split_once('/').unwrap_or((target, ""))
 }
 
-pub(super) fn word(scalar: &Scalar) -> Word {
-    Word {
+pub(super) fn word(scalar: &Scalar) -> LocatedText {
+    LocatedText {
         text: scalar.text.clone(),
         spot: scalar.start.clone(),
     }

@@ -7,11 +7,11 @@ use super::import::{halves, word};
 use crate::{
     oci::{Registry, RepositoryName},
     platform::{
-        formats::imageswap::import::Word,
+        formats::imageswap::import::LocatedText,
         import::placeholder_of,
-        model::imported::{Authority, Imported},
+        model::imported::{CertificateAuthority, Imported},
         reading::{
-            diagnostic::{Code, Level, Remark},
+            diagnostic::{Diagnostic, DiagnosticCode, Severity},
             kube,
             node::{Node, Scalar},
         },
@@ -23,31 +23,31 @@ use crate::{
 /// What a file says of a registry, whatever its keys are called. Empty texts and placeholders
 /// count as none.
 #[derive(Default)]
-pub(super) struct Server {
-    domain: Option<Word>,
-    base: Option<Word>,
-    username: Option<Word>,
-    password: Option<Word>,
+pub(super) struct PaletteRegistry {
+    domain: Option<LocatedText>,
+    base: Option<LocatedText>,
+    username: Option<LocatedText>,
+    password: Option<LocatedText>,
     is_insecure: bool,
-    authority: Option<Word>,
+    authority: Option<LocatedText>,
     /// What may stand before the domain, beside `http`.
     scheme: Option<&'static str>,
 }
 
 /// Where its images are.
 #[derive(Debug)]
-pub(super) struct Home {
+pub(super) struct PaletteImageRoot {
     pub(super) host: Registry,
     /// `HOST[:PORT]/PATH`, if there is a base path.
     pub(super) folder: Option<String>,
 }
 
-impl Server {
+impl PaletteRegistry {
     /// The Secret `registry-info`.
-    pub(super) fn secret(node: &Node, remarks: &mut Vec<Remark>) -> Self {
+    pub(super) fn secret(node: &Node, remarks: &mut Vec<Diagnostic>) -> Self {
         let mut field = |key: &str| {
             let text = kube::data(node, key, remarks)?;
-            let word = Word {
+            let word = LocatedText {
                 spot: text.start(),
                 text: text.text.into_owned(),
             };
@@ -68,7 +68,7 @@ impl Server {
             Some(text) if text.eq_ignore_ascii_case("true") => true,
             Some(_) => {
                 let message = "INSECURE is neither true nor false";
-                remarks.extend(insecure.map(|word| word.remark(Code::Value, message)));
+                remarks.extend(insecure.map(|word| word.remark(DiagnosticCode::Value, message)));
                 false
             }
         };
@@ -79,7 +79,7 @@ impl Server {
     }
 
     /// Helm values.
-    pub(super) fn helm(node: &Node, remarks: &mut Vec<Remark>) -> Self {
+    pub(super) fn helm(node: &Node, remarks: &mut Vec<Diagnostic>) -> Self {
         Self {
             base: field(node, "baseContentPath", remarks),
             authority: field(node, "caCert", remarks),
@@ -90,13 +90,13 @@ impl Server {
     }
 
     /// An edge host's user data.
-    pub(super) fn edge(node: &Node, remarks: &mut Vec<Remark>) -> Self {
+    pub(super) fn edge(node: &Node, remarks: &mut Vec<Diagnostic>) -> Self {
         let mut server = Self {
             is_insecure: node.flag("insecure", remarks) == Some(true),
             ..Self::with_login(node, "domain", remarks)
         };
         if server.domain.is_none() && node.get("domain").is_none() {
-            let remark = Remark::new(Code::Value, &node.spot, "domain is missing");
+            let remark = Diagnostic::new(DiagnosticCode::Value, &node.spot, "domain is missing");
             remarks.push(remark.fix("write the registry's host"));
         }
         let certificates = node.strings("certificates", remarks);
@@ -111,15 +111,19 @@ impl Server {
             let text = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
             if text.is_none() {
                 let message = "encodedPassword is no text in base64";
-                remarks.push(Remark::new(Code::AuthBase64, &coded.spot, message));
+                remarks.push(Diagnostic::new(
+                    DiagnosticCode::AuthBase64,
+                    &coded.spot,
+                    message,
+                ));
             }
-            server.password = text.map(|text| Word { text, ..coded });
+            server.password = text.map(|text| LocatedText { text, ..coded });
         }
         server
     }
 
     /// A host's part of containerd's configuration.
-    pub(super) fn rendered(host: &Scalar, node: &Node, remarks: &mut Vec<Remark>) -> Self {
+    pub(super) fn rendered(host: &Scalar, node: &Node, remarks: &mut Vec<Diagnostic>) -> Self {
         let login = node.get("auth");
         let login = login.map(|auth| Self::with_login(auth, "domain", remarks));
         let tls = node.get("tls");
@@ -131,7 +135,7 @@ impl Server {
         }
     }
 
-    fn with_login(node: &Node, domain: &str, remarks: &mut Vec<Remark>) -> Self {
+    fn with_login(node: &Node, domain: &str, remarks: &mut Vec<Diagnostic>) -> Self {
         Self {
             domain: field(node, domain, remarks),
             username: field(node, "username", remarks),
@@ -141,11 +145,11 @@ impl Server {
     }
 
     /// Adds the registry and its login; returns where the images are.
-    pub(super) fn admit(self, into: &mut Imported) -> Option<Home> {
+    pub(super) fn admit(self, into: &mut Imported) -> Option<PaletteImageRoot> {
         let (host, place) = self.meet(into)?;
         self.log_in(&place, into);
         let folder = self.folder(&place, into);
-        Some(Home { host, folder })
+        Some(PaletteImageRoot { host, folder })
     }
 
     /// As [`Self::admit`], for a login that is for packs only.
@@ -161,7 +165,7 @@ impl Server {
         let Some(domain) = &self.domain else {
             if let Some(username) = &self.username {
                 let message = "a login for no registry: the domain is missing";
-                let remark = Remark::new(Code::Value, &username.spot, message);
+                let remark = Diagnostic::new(DiagnosticCode::Value, &username.spot, message);
                 into.remark(remark.fix("write the registry's host"));
             }
             return None;
@@ -169,14 +173,14 @@ impl Server {
         let (scheme, bare) = domain.text.split_once("://").unwrap_or(("", &domain.text));
         let bare = bare.trim_end_matches('/');
         if !(["", "http"].contains(&scheme) || self.scheme == Some(scheme)) {
-            let remark = domain.remark(Code::Scheme, "the domain has no scheme");
+            let remark = domain.remark(DiagnosticCode::Scheme, "the domain has no scheme");
             into.remark(remark.fix("write HOST or HOST:PORT"));
             return None;
         }
         let (host, path) = halves(bare);
         let is_path = path.is_empty() || path.parse::<RepositoryName>().is_ok();
         let Some(host) = host.parse::<Registry>().ok().filter(|_| is_path) else {
-            let remark = domain.remark(Code::Reference, "this is no registry");
+            let remark = domain.remark(DiagnosticCode::Reference, "this is no registry");
             into.remark(remark.fix("write HOST or HOST:PORT"));
             return None;
         };
@@ -185,7 +189,7 @@ impl Server {
         Some((host, place))
     }
 
-    fn set_up(&self, host: &Registry, scheme: &str, domain: &Word, into: &mut Imported) {
+    fn set_up(&self, host: &Registry, scheme: &str, domain: &LocatedText, into: &mut Imported) {
         let is_plain = scheme == "http";
         let authority = self.authority(into);
         if !is_plain && !self.is_insecure && authority.is_none() {
@@ -196,21 +200,26 @@ impl Server {
                 upstream.urls = vec![format!("http://{host}")];
             }
             upstream.is_verified = !self.is_insecure;
-            upstream.authority = authority.map(Authority::Pem);
+            upstream.authority = authority.map(CertificateAuthority::Pem);
         }
     }
 
     fn authority(&self, into: &mut Imported) -> Option<String> {
-        let Word { text, spot } = self.authority.as_ref()?;
+        let LocatedText { text, spot } = self.authority.as_ref()?;
         let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
         if !found.is_ok_and(|found| !found.is_empty()) {
-            let remark = Remark::new(Code::Authority, spot, "there is no certificate in PEM here");
+            let remark = Diagnostic::new(
+                DiagnosticCode::Authority,
+                spot,
+                "there is no certificate in PEM here",
+            );
             into.remark(remark.fix("PEM has lines such as -----BEGIN CERTIFICATE-----"));
             return None;
         }
         if self.is_insecure {
             let message = "certificates are not checked, so this authority changes nothing";
-            let remark = Remark::new(Code::Authority, spot, message).level(Level::Warning);
+            let remark =
+                Diagnostic::new(DiagnosticCode::Authority, spot, message).level(Severity::Warning);
             into.remark(remark.fix("let certificates be checked: this authority suffices"));
         }
         Some(text.clone())
@@ -220,9 +229,9 @@ impl Server {
         let (username, password) = match (&self.username, &self.password) {
             (None, None) => return,
             (Some(username), Some(password)) => (username, password),
-            (Some(Word { spot, .. }), None) | (None, Some(Word { spot, .. })) => {
+            (Some(LocatedText { spot, .. }), None) | (None, Some(LocatedText { spot, .. })) => {
                 let message = "a user name and a password belong together; one is missing";
-                let remark = Remark::new(Code::Value, spot, message);
+                let remark = Diagnostic::new(DiagnosticCode::Value, spot, message);
                 into.remark(remark.fix("write both, or leave both empty"));
                 return;
             }
@@ -230,7 +239,11 @@ impl Server {
         let is_odd = |letter: char| letter == ':' || letter.is_control();
         if username.text.contains(is_odd) {
             let message = "a user name holds no colon and no control characters";
-            into.remark(Remark::new(Code::Value, &username.spot, message));
+            into.remark(Diagnostic::new(
+                DiagnosticCode::Value,
+                &username.spot,
+                message,
+            ));
             return;
         }
         let credential = Credential::Password {
@@ -245,7 +258,7 @@ impl Server {
         let base = self.base.as_ref()?;
         let path = base.text.trim_matches('/');
         if path.parse::<RepositoryName>().is_err() {
-            let remark = base.remark(Code::Reference, "this is no path in a registry");
+            let remark = base.remark(DiagnosticCode::Reference, "this is no path in a registry");
             into.remark(remark.fix("write folders in lower case with slashes between them"));
             return None;
         }
@@ -262,18 +275,18 @@ fn joined(place: &str, path: &str) -> String {
     }
 }
 
-fn field(node: &Node, key: &str, remarks: &mut Vec<Remark>) -> Option<Word> {
+fn field(node: &Node, key: &str, remarks: &mut Vec<Diagnostic>) -> Option<LocatedText> {
     let found = node.string(key, remarks).map(word);
     filled(key, found?, remarks)
 }
 
 /// The text without an end of line, unless nothing real stands there.
-fn filled(key: &str, word: Word, remarks: &mut Vec<Remark>) -> Option<Word> {
-    let Word { text, spot } = word;
+fn filled(key: &str, word: LocatedText, remarks: &mut Vec<Diagnostic>) -> Option<LocatedText> {
+    let LocatedText { text, spot } = word;
     let text = text.trim_end_matches(['\n', '\r']).to_owned();
     if let Some(remark) = placeholder_of(key, &text, &spot) {
         remarks.push(remark);
         return None;
     }
-    (!text.is_empty()).then_some(Word { text, spot })
+    (!text.is_empty()).then_some(LocatedText { text, spot })
 }

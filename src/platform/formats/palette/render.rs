@@ -4,7 +4,7 @@ use crate::{
     oci::Registry,
     platform::{
         formats::imageswap,
-        render::{Mirror, Rendered, Rendering},
+        render::{Mirror, RenderedFile, Rendering},
     },
 };
 
@@ -30,7 +30,7 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
         ("values.yaml", values(mirror, &pairs)),
         ("user-data.yaml", edge(mirror, &pairs)),
     ];
-    let files = files.map(|(path, text)| Rendered {
+    let files = files.map(|(path, text)| RenderedFile {
         path: path.to_owned(),
         text,
     });
@@ -41,16 +41,17 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
 }
 
 /// A registry and the mirror's path for it.
-type Pair<'m> = (&'m Registry, &'m str);
+type RegistryPath<'m> = (&'m Registry, &'m str);
 
 /// The pairs in imageswap's words, with something before each path.
-fn list(mirror: &Mirror, before: &str, pairs: &[Pair<'_>]) -> String {
+fn list(mirror: &Mirror, before: &str, pairs: &[RegistryPath<'_>]) -> String {
     let authority = &mirror.authority;
-    let pair = |(registry, path): &Pair<'_>| format!("{registry}::{authority}{before}/{path}");
+    let pair =
+        |(registry, path): &RegistryPath<'_>| format!("{registry}::{authority}{before}/{path}");
     pairs.iter().map(pair).collect::<Vec<_>>().join(",")
 }
 
-fn secret(mirror: &Mirror, pairs: &[Pair<'_>]) -> String {
+fn secret(mirror: &Mirror, pairs: &[RegistryPath<'_>]) -> String {
     let (authority, insecure) = (&mirror.authority, !mirror.is_tls);
     format!(
         "apiVersion: v1
@@ -72,7 +73,7 @@ stringData:
     )
 }
 
-fn values(mirror: &Mirror, pairs: &[Pair<'_>]) -> String {
+fn values(mirror: &Mirror, pairs: &[RegistryPath<'_>]) -> String {
     let (authority, insecure) = (&mirror.authority, !mirror.is_tls);
     format!(
         "config:
@@ -90,10 +91,11 @@ fn values(mirror: &Mirror, pairs: &[Pair<'_>]) -> String {
     )
 }
 
-fn edge(mirror: &Mirror, pairs: &[Pair<'_>]) -> String {
+fn edge(mirror: &Mirror, pairs: &[RegistryPath<'_>]) -> String {
     let (authority, insecure) = (&mirror.authority, !mirror.is_tls);
-    let rule =
-        |(registry, path): &Pair<'_>| format!("      \"{registry}\": \"{authority}/{path}\"\n");
+    let rule = |(registry, path): &RegistryPath<'_>| {
+        format!("      \"{registry}\": \"{authority}/{path}\"\n")
+    };
     let rules: Vec<_> = pairs.iter().map(rule).collect();
     format!(
         "stylus:

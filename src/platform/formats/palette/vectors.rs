@@ -3,7 +3,7 @@
 use crate::{
     oci::Registry,
     route::{Ingress, IngressText},
-    upstream::{Credential, Source},
+    upstream::{Credential, CredentialSource},
 };
 
 use crate::{
@@ -19,7 +19,7 @@ use samples::*;
 pub(in crate::platform) use samples::CONFIG_TOML;
 
 fn palette(name: &str, text: &str) -> Imported {
-    read(Format::Palette, &[(name, text)], &OPTIONS)
+    read(ImportFormat::Palette, &[(name, text)], &OPTIONS)
 }
 
 fn remarks(text: &str) -> Vec<String> {
@@ -99,7 +99,7 @@ fn pa_the_documents_samples_as_they_are_copied() {
 #[test]
 fn names_that_the_webhook_has_made_already_are_left_alone() {
     const NAME: &str = "harbor.example.org/airgap-images/gcr.io/spectro-images-public/imageswap";
-    let rows: &[Row] = &[
+    let rows: &[ExpectedRoute] = &[
         ("made already", NAME, &[NAME]),
         ("outside", "harbor.example.org/other/x", &["deny"]),
     ];
@@ -128,7 +128,7 @@ fn pa_13_both_dialects_are_one() {
         "map",
         "quay.io::h.example/v2x/quay.io,gcr.io::h.example/a/v2",
     );
-    let rows: &[Row] = &[
+    let rows: &[ExpectedRoute] = &[
         ("not v2", "quay.io/a", &["h.example/v2x/quay.io/a"]),
         (
             "not first",
@@ -141,11 +141,11 @@ fn pa_13_both_dialects_are_one() {
 
 #[test]
 fn pa_11_connected_sites_fall_back() {
-    let options = Options {
-        fallback: Fallback::Source,
+    let options = ImportOptions {
+        fallback: SourceFallback::Source,
         ..OPTIONS
     };
-    let imported = read(Format::Palette, &[("s.yaml", SECRET)], &options);
+    let imported = read(ImportFormat::Palette, &[("s.yaml", SECRET)], &options);
     assert_eq!(imported.unmatched, Some(Unmatched::Source));
     let h = "harbor.example.org/airgap-images";
     let table = table(&imported);
@@ -253,7 +253,7 @@ fn pa_14_without_an_airgap() {
 fn pa_15_16_17_edge_hosts_replace_prefixes() {
     let imported = palette("user-data", EDGE);
     assert_eq!(codes(&imported), ["21:7 W-SLASH", "21:39 W-SLASH"]);
-    let rows: &[Row] = &[
+    let rows: &[ExpectedRoute] = &[
         (
             "PA-15",
             "us-docker.pkg.dev/palette-images/a/b:1",
@@ -295,8 +295,9 @@ fn pa_15_16_17_edge_hosts_replace_prefixes() {
     assert!(!upstream.is_verified);
 }
 
-fn login(login: &Login) -> String {
-    let Source::Given(Credential::Password { username, password }) = &login.entry.source else {
+fn login(login: &ImportedCredentials) -> String {
+    let CredentialSource::Given(Credential::Password { username, password }) = &login.entry.source
+    else {
         panic!("{login:?}");
     };
     format!("{} {username} {}", login.entry.place, password.reveal())
@@ -348,7 +349,7 @@ fn the_secrets_login_and_authority() {
     };
     assert_eq!(
         upstream.authority,
-        Some(Authority::Pem(pem.trim_end().to_owned()))
+        Some(CertificateAuthority::Pem(pem.trim_end().to_owned()))
     );
     assert!(upstream.is_verified && upstream.urls.is_empty());
     let insecure = full.replace("INSECURE: \"false\"", "INSECURE: \"true\"");
@@ -487,12 +488,12 @@ fn what_we_render_leads_to_us() {
         aliases: Vec::new(),
         pins: Vec::new(),
     };
-    let own = Options {
+    let own = ImportOptions {
         own: &|registry| registry.as_str() == "mirror.corp:5000",
         ..OPTIONS
     };
     let mut checked = 0;
-    for target in [Target::Palette, Target::Imageswap] {
+    for target in [RenderFormat::Palette, RenderFormat::Imageswap] {
         let rendering = render(target, &mirror);
         let notes = rendering.notes.concat();
         assert!(notes.contains("registry.corp:5000 is left out"), "{notes}");
@@ -516,7 +517,7 @@ fn what_we_render_leads_to_us() {
     assert_eq!(checked, 5);
 }
 
-const PA: &[Row] = &[
+const PA: &[ExpectedRoute] = &[
     (
         "PA-01",
         "nginx:1.25",

@@ -1,16 +1,16 @@
 //! The `registries.conf` of podman, skopeo, buildah and CRI-O.
 
-use super::pattern::Place;
+use super::pattern::RegistryPattern;
 use crate::{
     oci::Registry,
     platform::{
-        import::{Context, Piece, nodes},
+        import::{ImportContext, InputDocument, nodes},
         model::{
-            endpoint::{Endpoint, Manner},
+            endpoint::{HostSettings, MirrorEndpoint},
             imported::Imported,
         },
         reading::{
-            diagnostic::{Code, Level, Remark},
+            diagnostic::{Diagnostic, DiagnosticCode, Severity},
             node::{Node, Scalar},
         },
     },
@@ -18,43 +18,43 @@ use crate::{
 };
 
 /// One `[[registry]]`.
-struct Entry<'p> {
-    prefix: Place<'p>,
+struct RegistryTable<'p> {
+    prefix: RegistryPattern<'p>,
     /// Where the names really are; none: where they say.
-    location: Option<Place<'p>>,
-    mirrors: Vec<Mirror<'p>>,
-    proof: Proof,
+    location: Option<RegistryPattern<'p>>,
+    mirrors: Vec<RegistryMirror<'p>>,
+    proof: TlsVerification,
     is_blocked: bool,
 }
 
-struct Mirror<'p> {
-    location: Place<'p>,
-    proof: Proof,
+struct RegistryMirror<'p> {
+    location: RegistryPattern<'p>,
+    proof: TlsVerification,
     ref_kind: RefKind,
 }
 
 /// Whether a registry has to show a certificate that holds: `insecure` says no.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Proof {
+enum TlsVerification {
     Needed,
     Waived,
 }
 
 pub(in crate::platform) fn import(
-    pieces: &[Piece<'_>],
-    context: &Context<'_>,
+    pieces: &[InputDocument<'_>],
+    context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
-    let mut entries: Vec<Entry<'_>> = Vec::new();
+    let mut entries: Vec<RegistryTable<'_>> = Vec::new();
     for node in nodes(pieces) {
         if let Some(old) = node.get("registries") {
             let message = "this is version 1 of registries.conf, which knows no mirrors";
-            let remark = Remark::new(Code::Kind, &old.spot, message);
+            let remark = Diagnostic::new(DiagnosticCode::Kind, &old.spot, message);
             into.remark(remark.fix("write [[registry]] tables with prefix, location and blocked"));
         }
         unread(node, into);
         for table in tables(node, "registry", into) {
-            if let Some(entry) = Entry::read(table, into) {
+            if let Some(entry) = RegistryTable::read(table, into) {
                 add(entry, &mut entries, into);
             }
         }
@@ -69,12 +69,15 @@ fn unread(node: &Node, into: &mut Imported) {
     let search = node.strings("unqualified-search-registries", &mut into.remarks);
     if let Some(other) = search.iter().find(|one| one.text != "docker.io") {
         let message = "short names are not searched for here: nodes ask for names written out";
-        let remark = Remark::new(Code::Ignored, &other.start, message).level(Level::Note);
+        let remark =
+            Diagnostic::new(DiagnosticCode::Ignored, &other.start, message).level(Severity::Note);
         into.remark(remark.shown(&other.text));
     }
     if let Some((first, _)) = node.get("aliases").and_then(|node| node.entries().next()) {
         let message = "short names are the nodes' own: they ask for names written out";
-        into.remark(Remark::new(Code::Skipped, &first.start, message).shown(&first.text));
+        into.remark(
+            Diagnostic::new(DiagnosticCode::Skipped, &first.start, message).shown(&first.text),
+        );
     }
     let helpers = node.strings("credential-helpers", &mut into.remarks);
     if let Some(helper) = helpers
@@ -82,7 +85,8 @@ fn unread(node: &Node, into: &mut Imported) {
         .find(|one| one.text != "containers-auth.json")
     {
         let message = "logins of helpers are not taken over";
-        let remark = Remark::new(Code::Ignored, &helper.start, message).shown(&helper.text);
+        let remark =
+            Diagnostic::new(DiagnosticCode::Ignored, &helper.start, message).shown(&helper.text);
         into.remark(remark.fix("name it as the helper of a [[credential]]"));
     }
 }
@@ -93,7 +97,10 @@ fn tables<'n>(node: &'n Node, key: &str, into: &mut Imported) -> Vec<&'n Node> {
         return Vec::new();
     };
     let (tables, others): (Vec<_>, Vec<_>) = list.items().iter().partition(|one| one.is_mapping());
-    let is_list = matches!(list.kind, crate::platform::reading::node::Kind::Sequence(_));
+    let is_list = matches!(
+        list.kind,
+        crate::platform::reading::node::NodeKind::Sequence(_)
+    );
     for other in others.into_iter().chain((!is_list).then_some(list)) {
         into.remark(other.misfit(&format!("{key} is a list of tables, [[{key}]]")));
     }
@@ -102,7 +109,7 @@ fn tables<'n>(node: &'n Node, key: &str, into: &mut Imported) -> Vec<&'n Node> {
 
 /// Keeps an entry, unless its prefix is decided already: by the first of one file, by the last of
 /// several files.
-fn add<'p>(entry: Entry<'p>, entries: &mut Vec<Entry<'p>>, into: &mut Imported) {
+fn add<'p>(entry: RegistryTable<'p>, entries: &mut Vec<RegistryTable<'p>>, into: &mut Imported) {
     let (place, spot) = (entry.place(), &entry.prefix.written.start);
     for other in entries.iter().filter(|other| other.place() == place) {
         let differs = |what: &str| {
@@ -110,7 +117,7 @@ fn add<'p>(entry: Entry<'p>, entries: &mut Vec<Entry<'p>>, into: &mut Imported) 
                 "the same location is {what} in one place only; the other is {}",
                 other.prefix.written.start
             );
-            let remark = Remark::new(Code::Duplicate, spot, message);
+            let remark = Diagnostic::new(DiagnosticCode::Duplicate, spot, message);
             remark
                 .shown(&place.written.text)
                 .fix("say the same in both")
@@ -136,7 +143,7 @@ fn add<'p>(entry: Entry<'p>, entries: &mut Vec<Entry<'p>>, into: &mut Imported) 
         (before, spot)
     };
     let message = format!("this prefix is decided elsewhere, in {used}");
-    let remark = Remark::new(Code::Ignored, unused, message);
+    let remark = Diagnostic::new(DiagnosticCode::Ignored, unused, message);
     into.remark(
         remark
             .shown(&entry.prefix.written.text)
@@ -147,17 +154,17 @@ fn add<'p>(entry: Entry<'p>, entries: &mut Vec<Entry<'p>>, into: &mut Imported) 
     }
 }
 
-impl<'p> Entry<'p> {
+impl<'p> RegistryTable<'p> {
     fn read(table: &'p Node, into: &mut Imported) -> Option<Self> {
         let [prefix, location] = ["prefix", "location"].map(|key| text(table, key, into));
         let Some(first) = prefix.or(location) else {
             let message = "a [[registry]] has a prefix, a location, or both";
-            into.remark(Remark::new(Code::Value, &table.spot, message));
+            into.remark(Diagnostic::new(DiagnosticCode::Value, &table.spot, message));
             return None;
         };
         if let Some(usage) = table.get("pull-from-mirror") {
             let message = "pull-from-mirror is for a [[registry.mirror]]";
-            into.remark(Remark::new(Code::Value, &usage.spot, message));
+            into.remark(Diagnostic::new(DiagnosticCode::Value, &usage.spot, message));
         }
         let usual = match flag(table, "mirror-by-digest-only", into) {
             Some(true) => RefKind::Digest,
@@ -166,21 +173,23 @@ impl<'p> Entry<'p> {
         let mirrors = tables(table, "mirror", into);
         let mirrors = mirrors.into_iter();
         let mirrors: Vec<_> = mirrors
-            .filter_map(|mirror| Mirror::read(mirror, usual, into))
+            .filter_map(|mirror| RegistryMirror::read(mirror, usual, into))
             .collect();
         let entry = Self {
-            prefix: Place::prefix(first, into)?,
+            prefix: RegistryPattern::prefix(first, into)?,
             location: match location {
-                Some(location) if prefix.is_some() => Some(Place::location(location, into)?),
+                Some(location) if prefix.is_some() => {
+                    Some(RegistryPattern::location(location, into)?)
+                }
                 _ => None,
             },
             mirrors,
-            proof: Proof::read(table, into),
+            proof: TlsVerification::read(table, into),
             is_blocked: flag(table, "blocked", into) == Some(true),
         };
         if location.is_none() && !entry.prefix.is_wildcard() {
             let message = "only a prefix *.DOMAIN can do without a location";
-            let remark = Remark::new(Code::Value, &first.start, message);
+            let remark = Diagnostic::new(DiagnosticCode::Value, &first.start, message);
             into.remark(remark.fix(format!("location = {:?}", first.text)));
         }
         let tagged = entry.location.iter();
@@ -188,14 +197,14 @@ impl<'p> Entry<'p> {
         if let Some(place) = tagged.find(|place| place.tag.is_some() != entry.prefix.tag.is_some())
         {
             let message = "a tag is replaced by a tag: the prefix has one, or none has";
-            let remark = Remark::new(Code::Reference, &place.written.start, message);
+            let remark = Diagnostic::new(DiagnosticCode::Reference, &place.written.start, message);
             into.remark(remark.shown(&place.written.text));
         }
         Some(entry).filter(|entry| entry.prefix.can_match(into))
     }
 
     /// Where the names are if no mirror has them.
-    fn place(&self) -> &Place<'p> {
+    fn place(&self) -> &RegistryPattern<'p> {
         self.location.as_ref().unwrap_or(&self.prefix)
     }
 
@@ -203,14 +212,15 @@ impl<'p> Entry<'p> {
         *self.place() == self.prefix
     }
 
-    fn route(&self, all: &[Self], context: &Context<'_>, into: &mut Imported) {
+    fn route(&self, all: &[Self], context: &ImportContext<'_>, into: &mut Imported) {
         let spot = &self.prefix.written.start;
         let mut to: Vec<TargetText> = Vec::new();
         for mirror in &self.mirrors {
             let place = &mirror.location;
             if is_blocked(place, all) {
                 let message = "this mirror is itself blocked, and not asked";
-                let remark = Remark::new(Code::Ignored, &place.written.start, message);
+                let remark =
+                    Diagnostic::new(DiagnosticCode::Ignored, &place.written.start, message);
                 into.remark(
                     remark
                         .shown(&place.written.text)
@@ -248,31 +258,34 @@ impl<'p> Entry<'p> {
     /// Meets the registry itself as the entry says.
     fn trust(&self, into: &mut Imported) {
         match (self.proof, &self.prefix.registry) {
-            (Proof::Needed, _) => {}
-            (Proof::Waived, Some(registry)) => {
+            (TlsVerification::Needed, _) => {}
+            (TlsVerification::Waived, Some(registry)) => {
                 insecure(registry, self.prefix.written, into);
             }
-            (Proof::Waived, None) => {
+            (TlsVerification::Waived, None) => {
                 let message = "registries that are not named cannot be trusted unseen";
-                let remark = Remark::new(Code::Ignored, &self.prefix.written.start, message);
+                let remark =
+                    Diagnostic::new(DiagnosticCode::Ignored, &self.prefix.written.start, message);
                 into.remark(remark.fix("name those that need insecure = true"));
             }
         }
     }
 }
 
-impl<'p> Mirror<'p> {
+impl<'p> RegistryMirror<'p> {
     fn read(table: &'p Node, usual: RefKind, into: &mut Imported) -> Option<Self> {
         let Some(location) = text(table, "location", into) else {
             let message = "a [[registry.mirror]] has a location";
-            into.remark(Remark::new(Code::Value, &table.spot, message));
+            into.remark(Diagnostic::new(DiagnosticCode::Value, &table.spot, message));
             return None;
         };
         let usage = text(table, "pull-from-mirror", into);
         let ref_kind = match usage.map(|usage| usage.text.as_str()) {
             Some(_) if usual == RefKind::Digest => {
                 let message = "beside mirror-by-digest-only there is no pull-from-mirror";
-                into.remark(Remark::new(Code::Value, &table.spot, message).fix("remove one"));
+                into.remark(
+                    Diagnostic::new(DiagnosticCode::Value, &table.spot, message).fix("remove one"),
+                );
                 RefKind::Digest
             }
             None => usual,
@@ -281,14 +294,15 @@ impl<'p> Mirror<'p> {
             Some("all") => RefKind::Any,
             Some(other) => {
                 let spot = usage.map_or(&table.spot, |usage| &usage.start);
-                let remark = Remark::new(Code::Value, spot, "there is no such usage").shown(other);
+                let remark = Diagnostic::new(DiagnosticCode::Value, spot, "there is no such usage")
+                    .shown(other);
                 into.remark(remark.fix("write all, digest-only or tag-only"));
                 RefKind::Any
             }
         };
         Some(Self {
-            location: Place::location(location, into)?,
-            proof: Proof::read(table, into),
+            location: RegistryPattern::location(location, into)?,
+            proof: TlsVerification::read(table, into),
             ref_kind,
         })
     }
@@ -304,7 +318,7 @@ fn flag(node: &Node, key: &str, into: &mut Imported) -> Option<bool> {
     node.flag(key, &mut into.remarks)
 }
 
-impl Proof {
+impl TlsVerification {
     fn read(table: &Node, into: &mut Imported) -> Self {
         match flag(table, "insecure", into) {
             Some(true) => Self::Waived,
@@ -314,40 +328,44 @@ impl Proof {
 }
 
 /// Whether the entry with the longest prefix for a place, where it is physically, blocks it.
-fn is_blocked(place: &Place<'_>, all: &[Entry<'_>]) -> bool {
+fn is_blocked(place: &RegistryPattern<'_>, all: &[RegistryTable<'_>]) -> bool {
     let covering = all.iter().filter(|entry| entry.prefix.covers(place));
     let best = covering.max_by_key(|entry| entry.prefix.precision());
     best.is_some_and(|entry| entry.is_blocked)
 }
 
 /// The target of a route that leads to a place.
-fn ask(place: &Place<'_>, proof: Proof, into: &mut Imported) -> Option<String> {
+fn ask(place: &RegistryPattern<'_>, proof: TlsVerification, into: &mut Imported) -> Option<String> {
     let registry = place.registry.as_ref()?;
     let spot = &place.written.start;
     let upstream = match proof {
-        Proof::Waived => insecure(registry, place.written, into),
-        Proof::Needed => into.endpoint(spot, &Endpoint::of(registry), &Manner::default()),
+        TlsVerification::Waived => insecure(registry, place.written, into),
+        TlsVerification::Needed => into.endpoint(
+            spot,
+            &MirrorEndpoint::of(registry),
+            &HostSettings::default(),
+        ),
     };
     Some(format!("{}{}", upstream?, place.path()))
 }
 
 /// A registry whose certificate is not checked; on this machine, one without TLS.
 fn insecure(registry: &Registry, written: &Scalar, into: &mut Imported) -> Option<String> {
-    let endpoint = Endpoint::of(registry);
+    let endpoint = MirrorEndpoint::of(registry);
     let known = into.upstreams.iter();
     let is_new = !known
         .into_iter()
         .any(|known| known.name.as_str() == registry.as_str());
     if endpoint.is_tls && is_new {
         let message = "insecure = true also allows http, which is not tried here";
-        let remark = Remark::new(Code::Ignored, &written.start, message);
+        let remark = Diagnostic::new(DiagnosticCode::Ignored, &written.start, message);
         let fix =
             format!("if it has no TLS: [upstream.\"{registry}\"] url = \"http://{registry}\"");
         into.remark(remark.shown(registry.as_str()).fix(fix));
     }
-    let manner = Manner {
+    let manner = HostSettings {
         is_verified: !endpoint.is_tls,
-        ..Manner::default()
+        ..HostSettings::default()
     };
     into.endpoint(&written.start, &endpoint, &manner)
 }

@@ -5,14 +5,14 @@ use crate::{
     platform::{
         model::imported::Imported,
         reading::{
-            diagnostic::{Code, Level, Remark},
+            diagnostic::{Diagnostic, DiagnosticCode, Severity},
             node::Scalar,
         },
     },
 };
 
 /// A registry or a part of it.
-pub(super) struct Place<'p> {
+pub(super) struct RegistryPattern<'p> {
     pub(super) written: &'p Scalar,
     /// None: the subdomains of `domain`.
     pub(super) registry: Option<Registry>,
@@ -22,14 +22,14 @@ pub(super) struct Place<'p> {
 }
 
 /// Two are the same if they mean the same, wherever they stand.
-impl PartialEq for Place<'_> {
+impl PartialEq for RegistryPattern<'_> {
     fn eq(&self, other: &Self) -> bool {
         let what = |place: &Self| (place.from(), place.tag.clone());
         what(self) == what(other)
     }
 }
 
-impl<'p> Place<'p> {
+impl<'p> RegistryPattern<'p> {
     /// Reads what names start with: also `*.DOMAIN`.
     pub(super) fn prefix(written: &'p Scalar, into: &mut Imported) -> Option<Self> {
         let Some(domain) = written.text.strip_prefix("*.") else {
@@ -38,7 +38,7 @@ impl<'p> Place<'p> {
         let domain = domain.trim_end_matches('/').parse::<Registry>();
         let Some(domain) = domain.ok().filter(|domain| domain.port().is_none()) else {
             let message = "a prefix with an asterisk is *.DOMAIN, without port and path";
-            let remark = Remark::new(Code::Reference, &written.start, message);
+            let remark = Diagnostic::new(DiagnosticCode::Reference, &written.start, message);
             into.remark(remark.shown(&written.text));
             return None;
         };
@@ -55,8 +55,8 @@ impl<'p> Place<'p> {
     pub(super) fn location(written: &'p Scalar, into: &mut Imported) -> Option<Self> {
         let text = written.text.trim_end_matches('/');
         if text != written.text {
-            let remark = Remark::new(
-                Code::Slash,
+            let remark = Diagnostic::new(
+                DiagnosticCode::Slash,
                 &written.start,
                 "the slash at the end is cut off",
             );
@@ -65,21 +65,21 @@ impl<'p> Place<'p> {
         let parsed = if let Some((_, bare)) = text.split_once("://") {
             let message = "a place is written without a scheme";
             Err((
-                Code::Scheme,
+                DiagnosticCode::Scheme,
                 message.to_owned(),
                 Some(format!("write {bare}")),
             ))
         } else if text.contains('@') {
             let message = "a digest cannot be matched";
             let fix = "write the name without its digest".to_owned();
-            Err((Code::Reference, message.to_owned(), Some(fix)))
+            Err((DiagnosticCode::Reference, message.to_owned(), Some(fix)))
         } else {
             let fix = || Some("write HOST[:PORT][/PATH]".to_owned());
-            Self::parse(written, text).map_err(|reason| (Code::Reference, reason, fix()))
+            Self::parse(written, text).map_err(|reason| (DiagnosticCode::Reference, reason, fix()))
         };
-        let flawed = |(code, message, fix): (Code, String, Option<String>)| {
-            let remark = Remark::new(code, &written.start, message).shown(text);
-            into.remark(Remark { fix, ..remark });
+        let flawed = |(code, message, fix): (DiagnosticCode, String, Option<String>)| {
+            let remark = Diagnostic::new(code, &written.start, message).shown(text);
+            into.remark(Diagnostic { fix, ..remark });
         };
         parsed.map_err(flawed).ok()
     }
@@ -160,10 +160,10 @@ impl<'p> Place<'p> {
             return true;
         };
         let message = "Docker's own images are below library/: this is none of them";
-        let remark = Remark::new(Code::Ignored, &self.written.start, message);
+        let remark = Diagnostic::new(DiagnosticCode::Ignored, &self.written.start, message);
         let fix = format!("if docker.io/library/{name} is meant, write that");
         let remark = remark.shown(&self.written.text).fix(fix);
-        into.remark(remark.level(Level::Note));
+        into.remark(remark.level(Severity::Note));
         self.tag.is_none()
     }
 }

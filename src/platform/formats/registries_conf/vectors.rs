@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use crate::platform::{vectors::*, *};
 
 fn import(text: &str) -> Imported {
-    read(Format::RegistriesConf, &[("r.conf", text)], &OPTIONS)
+    read(ImportFormat::RegistriesConf, &[("r.conf", text)], &OPTIONS)
 }
 
 #[track_caller]
@@ -188,17 +188,17 @@ location = "m.corp/y:2"
         ],
     );
     assert_eq!(codes(&imported), ["13:13 W-IGNORED"]);
-    let source = Options {
-        fallback: Fallback::Source,
+    let source = ImportOptions {
+        fallback: SourceFallback::Source,
         ..OPTIONS
     };
-    let imported = read(Format::RegistriesConf, &[("r.conf", text)], &source);
+    let imported = read(ImportFormat::RegistriesConf, &[("r.conf", text)], &source);
     check(&imported, &[("source", "c.corp/x", &["c.corp/x"])]);
-    let deny = Options {
-        fallback: Fallback::Deny,
+    let deny = ImportOptions {
+        fallback: SourceFallback::Deny,
         ..OPTIONS
     };
-    let imported = read(Format::RegistriesConf, &[("r.conf", text)], &deny);
+    let imported = read(ImportFormat::RegistriesConf, &[("r.conf", text)], &deny);
     check(&imported, &[("deny", "a.corp/open/x", &["deny"])]);
 }
 
@@ -214,7 +214,7 @@ fn the_first_of_one_file_decides_and_the_last_file() {
     assert_eq!(codes(&imported), ["6:13 W-IGNORED", "6:13 W-SLASH"]);
     let later = first.replace("m.corp", "n.corp");
     let files = [("r.conf", first), ("r.conf.d/1.conf", &later)];
-    let imported = read(Format::RegistriesConf, &files, &OPTIONS);
+    let imported = read(ImportFormat::RegistriesConf, &files, &OPTIONS);
     check(
         &imported,
         &[("last", "a.corp/x", &["n.corp/x", "a.corp/x"])],
@@ -331,7 +331,7 @@ proptest! {
 #[test]
 fn what_is_rendered_leads_to_the_mirror() {
     let own = |registry: &Registry| registry.as_str() == "mirror.corp:5000";
-    let options = Options {
+    let options = ImportOptions {
         own: &own,
         ..OPTIONS
     };
@@ -340,13 +340,13 @@ fn what_is_rendered_leads_to_the_mirror() {
             falls_back,
             ..mirror()
         };
-        let rendered = render(Target::RegistriesConf, &mirror);
+        let rendered = render(RenderFormat::RegistriesConf, &mirror);
         let text = &rendered.files[0].text;
         let imported = import(text);
         let mut want = vec!["mirror.corp:5000/docker.io/library/nginx"];
         want.extend(falls_back.then_some("docker.io/library/nginx"));
         assert_eq!(outcome(&table(&imported), "nginx"), want);
-        let imported = read(Format::RegistriesConf, &[("r.conf", text)], &options);
+        let imported = read(ImportFormat::RegistriesConf, &[("r.conf", text)], &options);
         assert!(codes(&imported).iter().any(|code| code.ends_with("E-LOOP")));
     }
 }

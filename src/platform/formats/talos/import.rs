@@ -3,16 +3,16 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::platform::{
-    import::{Context, Piece, nodes},
+    import::{ImportContext, InputDocument, nodes},
     model::{
-        endpoint::{Base, Endpoint, Manner, Scheme},
-        imported::{Authority, Imported},
-        mirrors::{self, Manners, Whose},
+        endpoint::{ApiPathRule, HostSettings, MirrorEndpoint, SchemeDefault},
+        imported::{CertificateAuthority, Imported},
+        mirrors::{self, HostSettingsMap, MirroredRegistry},
     },
     reading::{
-        diagnostic::{Code, Remark},
+        diagnostic::{Diagnostic, DiagnosticCode},
         kube,
-        node::{Kind, Node, Scalar},
+        node::{Node, NodeKind, Scalar},
     },
 };
 
@@ -20,11 +20,11 @@ use crate::platform::{
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 
 pub(in crate::platform) fn import(
-    pieces: &[Piece<'_>],
-    context: &Context<'_>,
+    pieces: &[InputDocument<'_>],
+    context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
-    let mut manners = Manners::default();
+    let mut manners = HostSettingsMap::default();
     let mut named = Vec::new();
     for node in nodes(pieces) {
         match kube::kind(node) {
@@ -53,7 +53,9 @@ pub(in crate::platform) fn import(
             }
             Some(kind) => {
                 let message = "this kind of document says nothing about images";
-                into.remark(Remark::new(Code::Skipped, &node.spot, message).shown(kind));
+                into.remark(
+                    Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).shown(kind),
+                );
             }
         }
     }
@@ -69,20 +71,27 @@ fn document<'n>(node: &'n Node, into: &mut Imported) -> Option<(&'n Scalar, &'n 
         && version.text != "v1alpha1"
     {
         let message = "of these documents there is only v1alpha1";
-        into.remark(Remark::new(Code::Kind, &version.start, message).shown(&version.text));
+        into.remark(
+            Diagnostic::new(DiagnosticCode::Kind, &version.start, message).shown(&version.text),
+        );
         return None;
     }
     let name = node.string("name", &mut into.remarks);
     let name = name.filter(|name| !name.text.is_empty());
     if name.is_none() {
         let message = "the document has no name, which says the registry that it is for";
-        into.remark(Remark::new(Code::Value, &node.spot, message));
+        into.remark(Diagnostic::new(DiagnosticCode::Value, &node.spot, message));
     }
     Some((name?, node))
 }
 
 /// `registries.config.HOST`.
-fn host<'p>(name: &'p Scalar, config: &'p Node, manners: &mut Manners<'p>, into: &mut Imported) {
+fn host<'p>(
+    name: &'p Scalar,
+    config: &'p Node,
+    manners: &mut HostSettingsMap<'p>,
+    into: &mut Imported,
+) {
     if let Some(auth) = config.get("auth") {
         login(name, auth, into);
     }
@@ -96,13 +105,20 @@ fn login(name: &Scalar, node: &Node, into: &mut Imported) {
     let kinds = ["username", "auth", "identityToken"].iter();
     if kinds.filter(|key| is_there(key)).count() > 1 {
         let message = "a login is either username and password, or auth, or identityToken";
-        into.remark(Remark::new(Code::Value, &node.spot, message).fix("keep one of them"));
+        into.remark(
+            Diagnostic::new(DiagnosticCode::Value, &node.spot, message).fix("keep one of them"),
+        );
         return;
     }
     mirrors::login(name, node, "identityToken", into);
 }
 
-fn tls<'p>(name: &'p Scalar, node: &'p Node, manners: &mut Manners<'p>, into: &mut Imported) {
+fn tls<'p>(
+    name: &'p Scalar,
+    node: &'p Node,
+    manners: &mut HostSettingsMap<'p>,
+    into: &mut Imported,
+) {
     if !node.is_mapping() {
         into.remark(node.misfit("tls is a mapping"));
     }
@@ -113,18 +129,18 @@ fn tls<'p>(name: &'p Scalar, node: &'p Node, manners: &mut Manners<'p>, into: &m
              and client_key_file",
             name.text
         );
-        into.remark(Remark::new(Code::Ignored, &client.spot, message).fix(fix));
+        into.remark(Diagnostic::new(DiagnosticCode::Ignored, &client.spot, message).fix(fix));
     }
-    let manner = Manner {
+    let manner = HostSettings {
         is_verified: node.flag("insecureSkipVerify", &mut into.remarks) != Some(true),
         authority: authority(node, into),
-        ..Manner::default()
+        ..HostSettings::default()
     };
     manners.add(name, manner, into);
 }
 
 /// `ca`: PEM, in the older form in base64.
-fn authority(node: &Node, into: &mut Imported) -> Option<Authority> {
+fn authority(node: &Node, into: &mut Imported) -> Option<CertificateAuthority> {
     let ca = node.string("ca", &mut into.remarks)?;
     let coded: String = ca.text.split_ascii_whitespace().collect();
     let decoded = STANDARD.decode(coded).ok();
@@ -135,29 +151,29 @@ fn authority(node: &Node, into: &mut Imported) -> Option<Authority> {
     }
     if !pem.contains(CERTIFICATE) {
         let message = "there is no certificate in PEM here, nor one in base64";
-        let remark = Remark::new(Code::Authority, &ca.start, message);
+        let remark = Diagnostic::new(DiagnosticCode::Authority, &ca.start, message);
         into.remark(remark.fix(format!("a certificate starts with {CERTIFICATE}")));
         return None;
     }
-    Some(Authority::Pem(pem))
+    Some(CertificateAuthority::Pem(pem))
 }
 
 /// The mirrors of a registry, then the registry itself.
 fn mirror(
     name: &Scalar,
     mirror: &Node,
-    manners: &Manners<'_>,
-    context: &Context<'_>,
+    manners: &HostSettingsMap<'_>,
+    context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
-    let Some(whose) = Whose::read(name, into) else {
+    let Some(whose) = MirroredRegistry::read(name, into) else {
         return;
     };
     let base = base(mirror, into);
     let is_final = mirror.flag("skipFallback", &mut into.remarks) == Some(true);
     let mut to: Vec<String> = Vec::new();
     for (url, base) in endpoints(mirror, base, into) {
-        match Endpoint::read(url, Scheme::Required, base) {
+        match MirrorEndpoint::read(url, SchemeDefault::Required, base) {
             Ok(endpoint) => {
                 let manner = manners.of(&endpoint.host);
                 to.extend(into.mirror(&url.start, whose.registry(), &endpoint, manner));
@@ -173,35 +189,39 @@ fn mirror(
 }
 
 /// Whether a path is all that stands before a repository's name.
-fn base(node: &Node, into: &mut Imported) -> Base {
+fn base(node: &Node, into: &mut Imported) -> ApiPathRule {
     match node.flag("overridePath", &mut into.remarks) {
-        Some(true) => Base::AsIs,
-        _ => Base::Append,
+        Some(true) => ApiPathRule::AsIs,
+        _ => ApiPathRule::Append,
     }
 }
 
 /// Addresses and what their paths are: texts in the older form, mappings in the newer.
-fn endpoints<'n>(mirror: &'n Node, usual: Base, into: &mut Imported) -> Vec<(&'n Scalar, Base)> {
+fn endpoints<'n>(
+    mirror: &'n Node,
+    usual: ApiPathRule,
+    into: &mut Imported,
+) -> Vec<(&'n Scalar, ApiPathRule)> {
     let Some(list) = mirror.get("endpoints") else {
         return Vec::new();
     };
-    if !matches!(list.kind, Kind::Sequence(_)) {
+    if !matches!(list.kind, NodeKind::Sequence(_)) {
         into.remark(list.misfit("endpoints is a list"));
     }
     let mut found = Vec::new();
     for item in list.items() {
         match &item.kind {
-            Kind::Scalar(url) => found.push((url, usual)),
-            Kind::Mapping(_) => {
+            NodeKind::Scalar(url) => found.push((url, usual)),
+            NodeKind::Mapping(_) => {
                 let base = match usual {
-                    Base::AsIs => Base::AsIs,
+                    ApiPathRule::AsIs => ApiPathRule::AsIs,
                     _ => base(item, into),
                 };
                 if let Some(url) = item.string("url", &mut into.remarks) {
                     found.push((url, base));
                 } else {
                     let message = "an endpoint has a url";
-                    into.remark(Remark::new(Code::Value, &item.spot, message));
+                    into.remark(Diagnostic::new(DiagnosticCode::Value, &item.spot, message));
                 }
             }
             _ => into.remark(item.misfit("an endpoint is an address")),

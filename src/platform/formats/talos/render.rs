@@ -1,6 +1,6 @@
 //! Talos: a document of its own, and the same for machine configurations before there was one.
 
-use crate::platform::render::{Mirror, Rendered, Rendering};
+use crate::platform::render::{Mirror, RenderedFile, Rendering};
 
 pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
     let url = mirror.url();
@@ -10,7 +10,7 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
          skipFallback: {skip}\n"
     );
     let mut rendering = Rendering::one("registry-mirror.yaml", text);
-    rendering.files.push(Rendered {
+    rendering.files.push(RenderedFile {
         path: "machine-patch.yaml".to_owned(),
         text: format!(
             "machine:\n  registries:\n    mirrors:\n      \"*\":\n        endpoints:\n          \

@@ -8,7 +8,7 @@ use crate::platform::{vectors::*, *};
 const PEM: &str = "-----BEGIN CERTIFICATE-----\nMIID\n-----END CERTIFICATE-----\n";
 
 fn import(text: &str) -> Imported {
-    read(Format::Talos, &[("talos.yaml", text)], &OPTIONS)
+    read(ImportFormat::Talos, &[("talos.yaml", text)], &OPTIONS)
 }
 
 #[test]
@@ -75,7 +75,7 @@ clientIdentity: {{cert: x, key: canary}}
             ),
         ],
     );
-    let pem = Some(Authority::Pem(PEM.to_owned()));
+    let pem = Some(CertificateAuthority::Pem(PEM.to_owned()));
     let met = |name: &str| {
         imported
             .upstreams
@@ -138,7 +138,7 @@ fn what_is_wrong_says_where() {
 #[test]
 fn what_is_rendered_leads_to_the_mirror() {
     let own = |registry: &Registry| registry.as_str() == "mirror.corp:5000";
-    let options = Options {
+    let options = ImportOptions {
         own: &own,
         ..OPTIONS
     };
@@ -147,12 +147,12 @@ fn what_is_rendered_leads_to_the_mirror() {
             falls_back,
             ..mirror()
         };
-        for file in render(Target::Talos, &mirror).files {
+        for file in render(RenderFormat::Talos, &mirror).files {
             let imported = import(&file.text);
             let mut want = vec!["mirror.corp:5000/library/nginx"];
             want.extend(falls_back.then_some("docker.io/library/nginx"));
             assert_eq!(outcome(&table(&imported), "nginx"), want, "{}", file.path);
-            let imported = read(Format::Talos, &[("t.yaml", &file.text)], &options);
+            let imported = read(ImportFormat::Talos, &[("t.yaml", &file.text)], &options);
             assert!(codes(&imported).iter().any(|code| code.ends_with("E-LOOP")));
         }
     }

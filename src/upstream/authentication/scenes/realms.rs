@@ -1,8 +1,8 @@
 //! Whose token service gets our login, and whose does not.
 
 use super::{
-    Breach, OK, Scene, UpstreamError, anonymous, ask, bearer, given, logged_in, manifest, password,
-    sent, stage, token_path, upstream,
+    OK, ProtocolViolation, Scene, UpstreamError, anonymous, ask, bearer, given, logged_in,
+    manifest, password, sent, stage, token_path, upstream,
 };
 
 #[tokio::test]
@@ -26,7 +26,7 @@ async fn row_95_a_realm_of_strangers_gets_no_login() {
     let UpstreamError::Breach { breach, .. } = &error else {
         panic!("{error}");
     };
-    assert!(matches!(breach, Breach::Realm(_)), "{error}");
+    assert!(matches!(breach, ProtocolViolation::Realm(_)), "{error}");
     assert!(!error.to_string().contains("token?") && !error.is_transient());
     assert_eq!((scene.asked().len(), canary.asked().len()), (1, 0));
     // It may be listed.

@@ -5,8 +5,9 @@ use std::{path::Path, time::Duration};
 use futures_util::future::join_all;
 
 use super::{
-    BASIC, Credential, Entry, Keyring, NAME, OK, Scene, Secret, Source, Upstream, UpstreamError,
-    anonymous, ask, bearer, given, logged_in, manifest, sent, stage, token_path, upstream, within,
+    BASIC, Credential, CredentialSource, Keyring, KeyringEntry, NAME, OK, Scene, Secret, Upstream,
+    UpstreamError, anonymous, ask, bearer, given, logged_in, manifest, sent, stage, token_path,
+    upstream, within,
 };
 use crate::upstream::authentication::{Realm, TokenKey};
 
@@ -294,7 +295,7 @@ async fn a_helper_that_is_slow_does_not_speak_against_the_endpoint() {
     program(folder.path(), "exec sleep 60");
     let shared = std::sync::Arc::get_mut(&mut upstream.0).unwrap();
     let path = format!("{}:/usr/bin:/bin", folder.path().display());
-    shared.helpers = crate::upstream::Helpers::in_path(path);
+    shared.helpers = crate::upstream::CredentialHelpers::in_path(path);
     let reference = "1".parse().map(crate::oci::Reference::Tag).unwrap();
     let error = within(Duration::from_millis(500), async |ask| {
         upstream.manifest_head(&ask, &reference).await.unwrap_err()
@@ -338,14 +339,14 @@ fn helped(scene: &Scene, folder: &Path) -> Upstream {
     );
     program(folder, &script);
     let shared = std::sync::Arc::get_mut(&mut upstream.0).unwrap();
-    shared.helpers = crate::upstream::Helpers::in_path(folder);
+    shared.helpers = crate::upstream::CredentialHelpers::in_path(folder);
     upstream
 }
 
 fn helper_entry() -> Keyring {
-    Keyring::new(vec![Entry {
+    Keyring::new(vec![KeyringEntry {
         place: "test".parse().unwrap(),
-        source: Source::Helper {
+        source: CredentialSource::Helper {
             name: "aws".into(),
             server: "test".into(),
         },

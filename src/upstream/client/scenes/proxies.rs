@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     secret::Secret,
     upstream::{
-        Proxy,
+        ProxySettings,
         scene::{NAME, Scene, upstream, with},
     },
 };
@@ -35,8 +35,8 @@ async fn tunnel(server: SocketAddr) -> Server {
     proxy
 }
 
-fn through(proxy: &str) -> Proxy {
-    Proxy {
+fn through(proxy: &str) -> ProxySettings {
+    ProxySettings {
         http: Some(Secret::new(proxy)),
         https: Some(Secret::new(proxy)),
         direct: Some("direct.test".into()),
@@ -47,7 +47,7 @@ fn through(proxy: &str) -> Proxy {
 async fn a_proxy_carries_what_is_for_others() {
     let ca = authority("ca");
     let names = ["r.test", "direct.test"];
-    let paper = Paper {
+    let paper = TestCertificate {
         names: &names,
         years: VALID,
         issuer: Some(&ca),
@@ -59,7 +59,7 @@ async fn a_proxy_carries_what_is_for_others() {
     let built = built(|settings| {
         settings.transport.authorities = Authorities::from_pem(&ca.pem()).unwrap();
         settings.transport.proxy = through(&address);
-        let direct = Endpoint::Url("https://direct.test".into());
+        let direct = EndpointAddress::Url("https://direct.test".into());
         settings.endpoints.push(direct);
     });
     assert_eq!(ask(&built, &server.url("r.test")).await, Ok(200));
@@ -123,7 +123,7 @@ async fn a_proxy_that_fails_is_named_without_its_login() {
         assert!(found.starts_with(&want), "{scheme}: {found}");
     }
     // The proxy's own certificate is checked, whatever holds for the upstream's.
-    let paper = Paper {
+    let paper = TestCertificate {
         names: &["proxy.test"],
         years: VALID,
         issuer: None,
@@ -162,8 +162,8 @@ async fn a_proxy_of_its_own_carries_what_is_on_this_machine() {
     let asked = format!("GET {away}/token?scope={scope}");
     proxy.on(&asked, "HTTP/1.1 200 K", br#"{"token":"t"}"#);
     let ask = async |direct: Option<&str>| {
-        let upstream = upstream(vec![Endpoint::Url(home.into())], |settings| {
-            settings.transport.proxy = Proxy {
+        let upstream = upstream(vec![EndpointAddress::Url(home.into())], |settings| {
+            settings.transport.proxy = ProxySettings {
                 direct: direct.map(str::to_owned),
                 ..through(&proxy.url(""))
             };
@@ -184,7 +184,7 @@ async fn a_proxy_of_its_own_carries_what_is_on_this_machine() {
 
 #[test]
 fn an_address_of_a_proxy_that_is_none_is_not_repeated() {
-    let mut settings = Defaults::default().for_host(&"r.test".parse().unwrap());
+    let mut settings = UpstreamDefaults::default().for_host(&"r.test".parse().unwrap());
     settings.transport.proxy = through("socks5://user:canary@p:1");
     let Err(error) = build(&settings) else {
         panic!("a proxy that nobody can use was taken");
