@@ -146,7 +146,7 @@ impl Api {
             first_byte,
         });
         let api = Arc::clone(&self.0);
-        if !telemetry::log::hears(outcome) {
+        if !telemetry::log::is_logged(outcome) {
             return response
                 .map(|body| body.watched(move |bytes, _| api.metrics.sent(kind, bytes)));
         }

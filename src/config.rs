@@ -37,7 +37,7 @@ use crate::{
     telemetry::log,
 };
 pub use load_context::{
-    Environment, FileSensitivity, LoadContext, WorldReadable, admit_secret_mode,
+    Environment, FileSensitivity, LoadContext, WorldReadable, check_secret_mode,
 };
 pub use problem::{ConfigProblem, ConfigProblems, ImportedLocation};
 pub use self_addresses::SelfAddresses;
@@ -160,7 +160,7 @@ fn settings(
     let freshness = limits::Freshness::read(&mut root);
     let store = limits::store(&mut root, overrides.store.as_ref(), limits.small_bodies_max);
     let log = limits::log(&mut root);
-    transport::environment(report, around);
+    transport::check_environment(report, around);
     let credentials = credential::read(&mut root, &imports.logins, around);
     let keyring = credentials.keyring.clone();
     let upstream_defaults = upstream::defaults(&limits, &timeouts, keyring, around);

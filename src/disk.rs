@@ -15,7 +15,7 @@ mod real;
 
 use std::{fmt::Debug, io, ops::ControlFlow, os::fd::BorrowedFd, path::Path, sync::Arc};
 
-pub use atomic_write::{ExistingFile, ReadableBy, put, standing};
+pub use atomic_write::{ExistingFile, ReadableBy, atomic_write, existing_file};
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use gather::gather;
 pub use real::{RealDisk, read_bytes, read_text};

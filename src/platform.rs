@@ -18,7 +18,7 @@ use std::fmt;
 pub use formats::ImportFormat;
 pub use import::{INPUT_BYTES_MAX, Input, import};
 pub use model::{
-    docker_auth::{DockerConfigError, docker_config},
+    docker_auth::{DockerConfigError, parse_docker_config},
     imported::{
         CertificateAuthority, Imported, ImportedCredentials, ImportedUpstream, RegistryAlias,
     },

@@ -43,7 +43,7 @@ pub use partial::Partial;
 use state::{StoreBounds, StoreState};
 
 /// How long the end waits for who looks after the store.
-const KEEPER_END_MAX: Duration = Duration::from_secs(5);
+const MAINTENANCE_END_MAX: Duration = Duration::from_secs(5);
 
 /// Everything about the store that the configuration decides.
 #[derive(Clone, Debug)]
@@ -190,7 +190,7 @@ impl Store {
         digest: &Digest,
         origin: &Origin,
     ) -> Result<Provenance, StoreError> {
-        origin::standing(&self.shelf, *digest, origin).await
+        origin::provenance(&self.shelf, *digest, origin).await
     }
 
     /// Every origin whose upstream has confirmed the blob.
@@ -293,7 +293,7 @@ impl Store {
         // What it writes later would be missing from what is called clean, and it holds the lock.
         let keeper = self.shelf.keeper.lock().take();
         if let Some(keeper) = keeper {
-            let _late = timeout(KEEPER_END_MAX, keeper).await.is_err();
+            let _late = timeout(MAINTENANCE_END_MAX, keeper).await.is_err();
         }
         let closed = self.shelf.blocking(|shelf| {
             shelf.write_uses();

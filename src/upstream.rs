@@ -235,7 +235,10 @@ impl UpstreamDefaults {
             name: name.clone(),
             label: name.as_str().into(),
             named_by: NamedBy::Configuration,
-            endpoints: vec![EndpointAddress::Url(format!("https://{}", address(name)))],
+            endpoints: vec![EndpointAddress::Url(format!(
+                "https://{}",
+                default_host(name)
+            ))],
             api_path: "/v2".into(),
             send_ns: false,
             keyring: Keyring::default(),
@@ -257,7 +260,7 @@ impl UpstreamDefaults {
 
     /// Who may see what came from a host without a table of its own.
     pub fn access(&self, name: &UpstreamName) -> Access {
-        if self.keyring.concerns(&[name.as_str(), address(name)]) {
+        if self.keyring.concerns(&[name.as_str(), default_host(name)]) {
             Access::Shared
         } else {
             Access::Public
@@ -266,7 +269,7 @@ impl UpstreamDefaults {
 }
 
 /// Where a host without a table is asked.
-fn address(name: &UpstreamName) -> &str {
+fn default_host(name: &UpstreamName) -> &str {
     match name.as_str() {
         // The name that references use is no registry's address.
         "docker.io" => "registry-1.docker.io",

@@ -15,4 +15,4 @@ pub use progress::{
     FallbackFuture, FileProgress, GrowingFile, GrowthState, HELD_BACK_BYTES, ReaderFallback,
     Watermark,
 };
-pub use sendfile_queue::{SendfileQueue, is_window, stray};
+pub use sendfile_queue::{SendfileQueue, is_placeholder, unexpected_placeholder};

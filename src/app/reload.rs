@@ -83,7 +83,7 @@ impl Reloader {
         let (change, removed) = house.turn(settings)?;
         house.doors.settings.set(server);
         house.doors.stop.set_grace(server.grace);
-        log::tune(&log);
+        log::apply(&log);
         house.store.keep_to(&store).await;
         for listener in removed {
             // Late or not, it accepts nobody who is not in the kernel's queue already.

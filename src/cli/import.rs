@@ -224,8 +224,8 @@ fn prove(imported: &Imported) -> Result<(), Exit> {
 fn keep(folder: &Path, written: &WrittenConfig) -> Result<(), Exit> {
     for file in &written.files {
         let path = folder.join(&file.name);
-        let put = disk::standing(&path, file.text.reveal()).and_then(|standing| {
-            disk::put(&path, file.text.reveal(), ReadableBy::Owner).map(|()| standing)
+        let put = disk::existing_file(&path, file.text.reveal()).and_then(|standing| {
+            disk::atomic_write(&path, file.text.reveal(), ReadableBy::Owner).map(|()| standing)
         });
         let what = match put {
             Ok(ExistingFile::Absent) => "written",

@@ -62,7 +62,7 @@ impl Loader {
         let files = |path: &Path, content| {
             look(path);
             match content {
-                FileSensitivity::Secret => disk::read_bytes(path, config::admit_secret_mode),
+                FileSensitivity::Secret => disk::read_bytes(path, config::check_secret_mode),
                 FileSensitivity::Public => disk::read_bytes(path, |_mode| Ok(())),
             }
         };

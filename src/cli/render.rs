@@ -176,7 +176,7 @@ fn write(folder: &Path, files: &[RenderedFile], arguments: &Arguments) -> Exit {
     let mut in_the_way = false;
     for RenderedFile { path, text } in files {
         let path = folder.join(path);
-        match disk::standing(&path, text) {
+        match disk::existing_file(&path, text) {
             Ok(ExistingFile::Other) if !arguments.force => {
                 complain(format_args!(
                     "{}: something else stands there; --force replaces it",
@@ -198,7 +198,7 @@ fn write(folder: &Path, files: &[RenderedFile], arguments: &Arguments) -> Exit {
             ExistingFile::Other => "replaced",
         };
         if standing != ExistingFile::Same
-            && let Err(error) = disk::put(&path, text, ReadableBy::Everyone)
+            && let Err(error) = disk::atomic_write(&path, text, ReadableBy::Everyone)
         {
             return unwritable(&path, &error);
         }

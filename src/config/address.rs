@@ -13,7 +13,7 @@ const UNIX_PATH_BYTES_MAX: usize = 107;
 
 /// Reads `HOST:PORT` or `unix:PATH`. The host is an IP address or `localhost`: a name might mean
 /// another machine tomorrow.
-pub(super) fn listen(text: &str) -> Result<Address, ValueError> {
+pub(super) fn parse_listen(text: &str) -> Result<Address, ValueError> {
     if let Some(path) = text.strip_prefix("unix:") {
         return unix(path).map(Address::Unix);
     }
@@ -40,7 +40,7 @@ pub(super) fn listen(text: &str) -> Result<Address, ValueError> {
 }
 
 /// Reads `https://HOST[:PORT]`, `http://HOST[:PORT]` or `unix:PATH`.
-pub(super) fn endpoint(text: &str) -> Result<EndpointAddress, ValueError> {
+pub(super) fn parse_endpoint(text: &str) -> Result<EndpointAddress, ValueError> {
     if let Some(path) = text.strip_prefix("unix:") {
         return unix(path).map(EndpointAddress::Unix);
     }
@@ -79,8 +79,8 @@ pub(super) fn endpoint(text: &str) -> Result<EndpointAddress, ValueError> {
 }
 
 /// Reads how nodes reach the mirror: `https://HOST[:PORT]` or `http://HOST[:PORT]`.
-pub(super) fn public(text: &str) -> Result<String, ValueError> {
-    let hint = match endpoint(text) {
+pub(super) fn parse_public_url(text: &str) -> Result<String, ValueError> {
+    let hint = match parse_endpoint(text) {
         Ok(EndpointAddress::Url(url)) => return Ok(url),
         Ok(EndpointAddress::Unix(_)) => None,
         // Other hints are about upstreams.
@@ -154,16 +154,19 @@ mod tests {
     fn reads_where_to_listen() {
         for text in ["127.0.0.1:5000", "[::1]:0", "0.0.0.0:80"] {
             assert_eq!(
-                listen(text).unwrap(),
+                parse_listen(text).unwrap(),
                 Address::Tcp(text.parse().unwrap()),
                 "{text}"
             );
         }
         assert_eq!(
-            listen("localhost:1").unwrap(),
+            parse_listen("localhost:1").unwrap(),
             Address::Tcp("127.0.0.1:1".parse().unwrap())
         );
-        assert_eq!(listen("unix:a/b").unwrap(), Address::Unix("a/b".into()));
+        assert_eq!(
+            parse_listen("unix:a/b").unwrap(),
+            Address::Unix("a/b".into())
+        );
         for (text, hint) in [
             (":5000", Some("did you mean \"0.0.0.0:5000\" (everyone)")),
             ("5000", Some("did you mean \"0.0.0.0:5000\" (everyone)")),
@@ -174,7 +177,7 @@ mod tests {
             ("unix:", None),
             ("", None),
         ] {
-            let found = listen(text).unwrap_err().hint;
+            let found = parse_listen(text).unwrap_err().hint;
             let as_expected = match (&found, hint) {
                 (Some(found), Some(hint)) => found.starts_with(hint),
                 (found, hint) => found.is_none() && hint.is_none(),
@@ -195,7 +198,7 @@ mod tests {
             ("http://[::1]:5000", "http://[::1]:5000"),
         ] {
             assert_eq!(
-                endpoint(text).unwrap(),
+                parse_endpoint(text).unwrap(),
                 EndpointAddress::Url(url.to_owned()),
                 "{text}"
             );
@@ -210,19 +213,25 @@ mod tests {
             "https://harbor.example.org:0",
             "",
         ] {
-            let complaint = endpoint(text).unwrap_err();
+            let complaint = parse_endpoint(text).unwrap_err();
             assert!(!format!("{complaint:?}").contains("secret"), "{text}");
         }
     }
 
     #[test]
     fn reads_how_nodes_reach_us() {
-        assert_eq!(public("https://M.corp/").unwrap(), "https://m.corp");
-        assert_eq!(public("http://10.0.0.7:80").unwrap(), "http://10.0.0.7:80");
-        let hint = public("m.corp:5000").unwrap_err().hint;
+        assert_eq!(
+            parse_public_url("https://M.corp/").unwrap(),
+            "https://m.corp"
+        );
+        assert_eq!(
+            parse_public_url("http://10.0.0.7:80").unwrap(),
+            "http://10.0.0.7:80"
+        );
+        let hint = parse_public_url("m.corp:5000").unwrap_err().hint;
         assert_eq!(hint.unwrap(), "did you mean \"https://m.corp:5000\"?");
         for text in ["unix:/run/m", "https://m/v2", "ftp://m", "http://u:p@m", ""] {
-            assert_eq!(public(text).unwrap_err().hint, None, "{text}");
+            assert_eq!(parse_public_url(text).unwrap_err().hint, None, "{text}");
         }
     }
 

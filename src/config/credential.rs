@@ -44,7 +44,7 @@ pub(super) fn read(
     let mut written: Vec<LocatedScope> = Vec::new();
     let mut entries = Vec::new();
     for mut section in root.sections("credential") {
-        let place = place(&mut section, &written);
+        let place = scope(&mut section, &written);
         let source = source(&mut section, place.as_ref(), around);
         if let Some(place) = place {
             let spot = section.spot_of("for", None);
@@ -88,7 +88,7 @@ pub(super) fn read(
             )),
         }
     }
-    of_files(root, &mut entries, around);
+    add_docker_configs(root, &mut entries, around);
     ConfiguredCredentials {
         keyring: Keyring::new(entries),
         written,
@@ -96,7 +96,11 @@ pub(super) fn read(
 }
 
 /// Adds the logins of `docker_config_files` that nothing before them has.
-fn of_files(root: &mut Section<'_>, entries: &mut Vec<KeyringEntry>, around: &LoadContext<'_>) {
+fn add_docker_configs(
+    root: &mut Section<'_>,
+    entries: &mut Vec<KeyringEntry>,
+    around: &LoadContext<'_>,
+) {
     let mut section = root.section("credentials");
     let mut known: HashMap<CredentialScope, Vec<CredentialSource>> = HashMap::new();
     for KeyringEntry { place, source } in entries.iter() {
@@ -138,12 +142,12 @@ pub(super) fn short_form(
         let spot = section.spot_of("password_file", None);
         section
             .report
-            .problem(&hidden(spot), ValueError::new(reason));
+            .problem(&without_value(spot), ValueError::new(reason));
     }
     password(section, username, file, around).map(CredentialSource::Given)
 }
 
-fn place(section: &mut Section<'_>, others: &[LocatedScope]) -> Option<CredentialScope> {
+fn scope(section: &mut Section<'_>, others: &[LocatedScope]) -> Option<CredentialScope> {
     let report = section.report;
     let text = section.string("for");
     if !section.has("for") {
@@ -260,7 +264,7 @@ fn password(
     if username.text.contains(bad) {
         let complaint = ValueError::new("a user name holds no colon and no control characters");
         // Perhaps the password stands behind the colon.
-        report.problem(&hidden(username.spot), complaint);
+        report.problem(&without_value(username.spot), complaint);
         return None;
     }
     let password = secret(report, &file, around)?;
@@ -298,7 +302,7 @@ fn docker_config(
     let Some(text) = around.read(report, file, FileSensitivity::Secret) else {
         return Vec::new();
     };
-    match platform::docker_config(&text) {
+    match platform::parse_docker_config(&text) {
         Ok(entries) => {
             if entries.is_empty() {
                 let (key, path) = (&file.spot.key, &file.text);
@@ -328,7 +332,7 @@ fn is_set(text: Option<&ConfigText>) -> bool {
 }
 
 /// The same place, without a repetition of what stands there.
-fn hidden(spot: KeyLocation) -> KeyLocation {
+fn without_value(spot: KeyLocation) -> KeyLocation {
     KeyLocation {
         is_value: false,
         ..spot

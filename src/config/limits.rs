@@ -18,7 +18,7 @@ const WAIT_MS: RangeInclusive<u64> = 10..=HOUR_MS;
 const GRACE_MS: RangeInclusive<u64> = 0..=60 * SECOND_MS;
 const GRACE: Duration = Duration::from_secs(1);
 /// How long something is believed; `0s` asks each time.
-pub(super) const BELIEF_MS: RangeInclusive<u64> = 0..=3_650 * DAY_MS;
+pub(super) const FRESHNESS_MS: RangeInclusive<u64> = 0..=3_650 * DAY_MS;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -132,7 +132,7 @@ impl Freshness {
         let mut freshness = root.section("freshness");
         let mut belief = |key, seconds| {
             freshness
-                .duration(key, &BELIEF_MS)
+                .duration(key, &FRESHNESS_MS)
                 .unwrap_or_else(|| Duration::from_secs(seconds))
         };
         let read = Self {

@@ -82,7 +82,7 @@ impl<'t> ListenPlan<'t> {
         let public_url = server.section.string_or_unset("public_url");
         let public_url = public_url.and_then(|text| {
             let complain = |complaint| root.report.problem(&text.spot, complaint);
-            address::public(&text.text).map_err(complain).ok()
+            address::parse_public_url(&text.text).map_err(complain).ok()
         });
         if let Some(text) = listen {
             server.override_addresses(text);
@@ -258,7 +258,7 @@ impl<'t> ListenerTable<'t> {
     fn override_addresses(&mut self, text: &str) {
         let spot = KeyLocation::unwritten("--listen");
         self.addresses.clear();
-        match address::listen(text) {
+        match address::parse_listen(text) {
             Ok(address) => self.addresses.push((address, spot)),
             Err(complaint) => self
                 .section
@@ -310,7 +310,7 @@ fn read_admin(root: &mut Section<'_>) -> LocatedAddress {
 }
 
 fn address_at(report: &ProblemReport<'_>, text: &ConfigText) -> Option<LocatedAddress> {
-    match address::listen(&text.text) {
+    match address::parse_listen(&text.text) {
         Ok(address) => Some((address, text.spot.clone())),
         Err(complaint) => {
             report.problem(&text.spot, complaint);

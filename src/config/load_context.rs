@@ -16,7 +16,7 @@ use super::{
 use crate::{secret::Secret, upstream::ProxySettings};
 
 /// The bits of a file's mode that let people read it who are neither its owner nor of its group.
-const READABLE_BY_ALL: u32 = 0o004;
+const WORLD_READABLE: u32 = 0o004;
 
 /// Hands in what the configuration names, so that reading it touches nothing by itself.
 pub struct LoadContext<'s> {
@@ -57,8 +57,8 @@ pub struct WorldReadable {
 }
 
 /// Refuses the mode of a file that holds a secret, for the closure that reads it.
-pub fn admit_secret_mode(mode: u32) -> io::Result<()> {
-    if mode & READABLE_BY_ALL == 0 {
+pub fn check_secret_mode(mode: u32) -> io::Result<()> {
+    if mode & WORLD_READABLE == 0 {
         return Ok(());
     }
     Err(io::Error::other(WorldReadable { mode: mode & 0o777 }))
@@ -160,7 +160,7 @@ mod tests {
             ("/a.pem", absent(), None),
             (
                 "a.pem",
-                admit_secret_mode(0o644).unwrap_err(),
+                check_secret_mode(0o644).unwrap_err(),
                 Some("chmod 600"),
             ),
             ("a.pem", io::ErrorKind::PermissionDenied.into(), None),

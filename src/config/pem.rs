@@ -26,13 +26,13 @@ pub(super) fn identity(
     pair: (Option<ConfigText>, Option<ConfigText>),
 ) -> Option<Identity> {
     match pair {
-        (Some(certificate), Some(key)) => together(report, around, &certificate, &key),
+        (Some(certificate), Some(key)) => read_pair(report, around, &certificate, &key),
         (Some(alone), None) => {
-            lonely(report, &alone, "a certificate without its key", names[1]);
+            report_missing_pair(report, &alone, "a certificate without its key", names[1]);
             None
         }
         (None, Some(alone)) => {
-            lonely(report, &alone, "a key without its certificate", names[0]);
+            report_missing_pair(report, &alone, "a key without its certificate", names[0]);
             None
         }
         (None, None) => None,
@@ -46,11 +46,11 @@ pub(super) fn authorities(
     file: &ConfigText,
 ) -> Option<Authorities> {
     let pem = around.read(report, file, FileSensitivity::Public)?;
-    trusted(report, &pem, &file.spot)
+    parse_authorities(report, &pem, &file.spot)
 }
 
 /// The authorities of a text that stands at `spot` or in the file that is named there.
-pub(super) fn trusted(
+pub(super) fn parse_authorities(
     report: &ProblemReport<'_>,
     pem: &str,
     spot: &KeyLocation,
@@ -63,7 +63,12 @@ pub(super) fn trusted(
 }
 
 /// Complains of a key of the configuration that stands without another one.
-pub(super) fn lonely(report: &ProblemReport<'_>, alone: &ConfigText, what: &str, missing: &str) {
+pub(super) fn report_missing_pair(
+    report: &ProblemReport<'_>,
+    alone: &ConfigText,
+    what: &str,
+    missing: &str,
+) {
     let complaint = ValueError::new(what);
     let complaint = complaint.hint(format!("add {missing} = \"FILE\" beside it"));
     report.problem(&alone.spot, complaint);
@@ -72,7 +77,7 @@ pub(super) fn lonely(report: &ProblemReport<'_>, alone: &ConfigText, what: &str,
 const CERTIFICATE_HINT: &str = "PEM is text with lines such as -----BEGIN CERTIFICATE-----";
 const KEY_HINT: &str = "one key, between lines such as -----BEGIN PRIVATE KEY-----";
 
-fn together(
+fn read_pair(
     report: &ProblemReport<'_>,
     around: &LoadContext<'_>,
     certificate: &ConfigText,
@@ -84,7 +89,7 @@ fn together(
     let (chain, secret) = (chain?, secret?);
     let invalid = match Identity::from_pem(&chain, &secret) {
         Ok(identity) => {
-            if let Some(note) = doubt(identity.validity(), SystemTime::now()) {
+            if let Some(note) = validity_note(identity.validity(), SystemTime::now()) {
                 report.note(format!(
                     "{}: the certificate {note}",
                     certificate.spot.name()
@@ -112,7 +117,7 @@ fn together(
 
 /// What is wrong with a certificate's time, or soon will be. Whoever it is shown to will say so
 /// too, but to somebody else.
-fn doubt(valid: Validity, now: SystemTime) -> Option<String> {
+fn validity_note(valid: Validity, now: SystemTime) -> Option<String> {
     let at = |time: SystemTime| {
         Timestamp::try_from(time).map_or_else(
             |_out_of_range| "another age".to_owned(),

@@ -178,7 +178,7 @@ impl<'t> Section<'t> {
         let Some((value, spot)) = self.take(key) else {
             return absent;
         };
-        open(
+        table_at(
             report,
             value,
             spot,
@@ -202,7 +202,7 @@ impl<'t> Section<'t> {
                 .problem(&spot, wrong_type("a list of tables", value).hint(hint));
             return Vec::new();
         };
-        let open = |(index, value)| open(self.report, value, spot.element(index, value), &hint);
+        let open = |(index, value)| table_at(self.report, value, spot.element(index, value), &hint);
         list.iter().enumerate().filter_map(open).collect()
     }
 
@@ -221,7 +221,9 @@ impl<'t> Section<'t> {
             let spot = spot.element(index, value);
             let hint = "a string or an inline table { … }";
             match value.get_ref() {
-                DeValue::Table(_) => open(self.report, value, spot, hint).map(ListElement::Table),
+                DeValue::Table(_) => {
+                    table_at(self.report, value, spot, hint).map(ListElement::Table)
+                }
                 _ => text(self.report, value, spot).map(ListElement::Text),
             }
         };
@@ -241,7 +243,7 @@ impl<'t> Section<'t> {
     pub(super) fn named_sections(&self) -> Vec<(String, Self)> {
         let read = |(key, value): (_, &'t TomlValue<'t>)| {
             let hint = format!("each has a table of its own: [{}.\"NAME\"]", self.spot.key);
-            open(self.report, value, self.spot.below(key, value), &hint)
+            table_at(self.report, value, self.spot.below(key, value), &hint)
                 .map(|section| (String::from(key), section))
         };
         self.all().filter_map(read).collect()
@@ -343,7 +345,7 @@ pub(super) enum ListElement<'t> {
     Table(Section<'t>),
 }
 
-fn open<'t>(
+fn table_at<'t>(
     report: &'t ProblemReport<'t>,
     value: &'t TomlValue<'t>,
     spot: KeyLocation,

@@ -94,13 +94,13 @@ impl<'t> ProblemReport<'t> {
         let value = spot.span.clone().filter(|_| spot.is_value);
         let problem = ConfigProblem {
             // A table's name may be an address.
-            key: masked(&spot.key),
-            value: value.map(|span| shown(self.text.get(span).unwrap_or_default())),
+            key: redacted(&spot.key),
+            value: value.map(|span| shortened(self.text.get(span).unwrap_or_default())),
             line: place.map(|(line, _)| line),
             column: place.map(|(_, column)| column),
             imported,
-            reason: place_text.unwrap_or_default() + &masked(&reason),
-            hint: hint.as_deref().map(masked),
+            reason: place_text.unwrap_or_default() + &redacted(&reason),
+            hint: hint.as_deref().map(redacted),
         };
         self.problems.borrow_mut().push(problem);
     }
@@ -145,7 +145,7 @@ impl<'t> ProblemReport<'t> {
     pub(super) fn problem_outside(&self, key: &str, value: &str, complaint: ValueError) {
         let problem = ConfigProblem {
             key: key.to_owned(),
-            value: Some(shown(&format!("{value:?}"))),
+            value: Some(shortened(&format!("{value:?}"))),
             line: None,
             column: None,
             imported: None,
@@ -322,9 +322,9 @@ fn distance(left: &str, right: &str) -> usize {
 }
 
 /// A value's first line, shortened, without logins.
-fn shown(text: &str) -> String {
+fn shortened(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
-    let masked = masked(line);
+    let masked = redacted(line);
     let whole = masked.chars().count() <= VALUE_CHARS_MAX && line.len() == text.len();
     if whole {
         masked
@@ -334,7 +334,7 @@ fn shown(text: &str) -> String {
 }
 
 /// The text without the login of an address (`https://USER:PASSWORD@HOST`, `USER:PASSWORD@HOST`).
-fn masked(text: &str) -> String {
+fn redacted(text: &str) -> String {
     let Some((before, host)) = text.rsplit_once('@') else {
         return text.to_owned();
     };
@@ -381,12 +381,15 @@ mod tests {
     #[test]
     fn shows_no_login_and_no_novel() {
         assert_eq!(
-            shown("\"https://me:pw@host\""),
+            shortened("\"https://me:pw@host\""),
             "\"https://[redacted]@host\""
         );
-        assert_eq!(shown("\"me:pw@host\""), "\"[redacted]@host\"");
-        assert_eq!(shown("\"host/a:1@sha256:0\""), "\"host/a:1@sha256:0\"");
-        assert_eq!(shown("[\n1\n]"), "[…");
-        assert_eq!(shown(&"x".repeat(100)).chars().count(), VALUE_CHARS_MAX + 1);
+        assert_eq!(shortened("\"me:pw@host\""), "\"[redacted]@host\"");
+        assert_eq!(shortened("\"host/a:1@sha256:0\""), "\"host/a:1@sha256:0\"");
+        assert_eq!(shortened("[\n1\n]"), "[…");
+        assert_eq!(
+            shortened(&"x".repeat(100)).chars().count(),
+            VALUE_CHARS_MAX + 1
+        );
     }
 }

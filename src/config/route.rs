@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     import::Located,
-    limits::BELIEF_MS,
+    limits::FRESHNESS_MS,
     problem::ValueError,
     reader::{ListElement, Section},
     report::{KeyLocation, ProblemReport},
@@ -130,8 +130,8 @@ impl Routes {
             .choice("library", &LIBRARIES)
             .unwrap_or(Library::Auto);
         let digest = section.string_or_unset("digest").map(|text| text.text);
-        let tag_fresh = section.duration_or_unset("tag_fresh", &BELIEF_MS);
-        let tag_stale_max = section.duration_or_unset("tag_stale_max", &BELIEF_MS);
+        let tag_fresh = section.duration_or_unset("tag_fresh", &FRESHNESS_MS);
+        let tag_stale_max = section.duration_or_unset("tag_stale_max", &FRESHNESS_MS);
         let text = matches.map(|matches| RuleText {
             matches,
             ref_kind,

@@ -44,7 +44,7 @@ impl ServerTls {
         let clients = match section.string_or_unset("client_ca_file") {
             Some(file) if !named => {
                 let what = "clients show certificates only where the listener shows one";
-                pem::lonely(report, &file, what, "tls_cert_file");
+                pem::report_missing_pair(report, &file, what, "tls_cert_file");
                 None
             }
             Some(file) => pem::authorities(report, around, &file),

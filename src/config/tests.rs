@@ -35,13 +35,13 @@ fn files(path: &Path, _content: FileSensitivity) -> io::Result<Vec<u8>> {
     }
     match path.to_str() {
         Some("empty") => Ok(b"\n".to_vec()),
-        Some("open") => admit_secret_mode(0o100_644).map(|()| b"secret".to_vec()),
+        Some("open") => check_secret_mode(0o100_644).map(|()| b"secret".to_vec()),
         Some("missing") => Err(io::ErrorKind::NotFound.into()),
         _ => Ok(b"secret\n".to_vec()),
     }
 }
 
-const AROUND: LoadContext<'static> = LoadContext {
+const CONTEXT: LoadContext<'static> = LoadContext {
     files: &files,
     gather: &|path| Ok(vec![path.to_owned()]),
     environment: &Environment {
@@ -52,7 +52,7 @@ const AROUND: LoadContext<'static> = LoadContext {
 };
 
 fn load(text: &str) -> Result<Loaded, ConfigProblems> {
-    read(text, "roadstead.toml", &Overrides::default(), &AROUND)
+    read(text, "roadstead.toml", &Overrides::default(), &CONTEXT)
 }
 
 fn loaded(text: &str) -> Loaded {
@@ -261,7 +261,7 @@ fn the_command_line_beats_the_file() {
         store: Some("/s".into()),
     };
     let text = "[server]\nlisten = \"0.0.0.0:1\"\n[store]\npath = \"other\"\n";
-    let settings = read(text, "f", &overrides, &AROUND).unwrap().settings;
+    let settings = read(text, "f", &overrides, &CONTEXT).unwrap().settings;
     let address = server::Address::Tcp("127.0.0.1:0".parse().unwrap());
     assert_eq!(settings.listeners.len(), 1);
     assert_eq!(settings.listeners[0].address, address);

@@ -34,7 +34,7 @@ pub(super) fn read(section: &mut Section<'_>, settings: &mut Settings, around: &
         .iter()
         .filter_map(|text| realm(report, text))
         .collect();
-    idle_keys(section, settings);
+    note_unused_keys(section, settings);
 }
 
 /// Says what it means not to check certificates.
@@ -49,7 +49,7 @@ pub(super) fn note_unverified(report: &ProblemReport<'_>, settings: &Settings, s
 }
 
 /// The proxies of the environment, which count for every upstream.
-pub(super) fn environment(report: &ProblemReport<'_>, around: &LoadContext<'_>) {
+pub(super) fn check_environment(report: &ProblemReport<'_>, around: &LoadContext<'_>) {
     let environment = around.environment;
     for (name, proxy) in [
         ("HTTP_PROXY", &environment.http_proxy),
@@ -115,7 +115,7 @@ fn realm(report: &ProblemReport<'_>, text: &ConfigText) -> Option<String> {
 }
 
 /// Says which keys cannot matter where no endpoint speaks TLS.
-fn idle_keys(section: &Section<'_>, settings: &Settings) {
+fn note_unused_keys(section: &Section<'_>, settings: &Settings) {
     let is_tls = |endpoint: &EndpointAddress| matches!(endpoint, EndpointAddress::Url(url) if url.starts_with("https://"));
     if settings.endpoints.iter().any(is_tls) {
         return;

@@ -86,7 +86,12 @@ pub(super) fn read(
             let complaint = ValueError::new(format!("{other} names the same registry, {name}"));
             report.problem(&section.spot, complaint);
         }
-        read.push(one(section, defaults.for_host(&name), credentials, around));
+        read.push(from_table(
+            section,
+            defaults.for_host(&name),
+            credentials,
+            around,
+        ));
     }
     read
 }
@@ -125,7 +130,7 @@ pub(super) fn import(
                 report.problem(spot, complaint.hint(hint));
             }
         } else {
-            read.push(equipped(
+            read.push(from_import(
                 report,
                 defaults.for_host(&name),
                 found,
@@ -137,7 +142,7 @@ pub(super) fn import(
     }
 }
 
-fn equipped(
+fn from_import(
     report: &ProblemReport<'_>,
     mut settings: Settings,
     (one, spot): &Located<platform::ImportedUpstream>,
@@ -154,7 +159,7 @@ fn equipped(
     } else {
         let mut urls = one.urls.clone();
         urls.dedup();
-        addresses(report, &mut settings, urls.iter().map(text).collect())
+        read_endpoints(report, &mut settings, urls.iter().map(text).collect())
     };
     if let Some(path) = &one.api_path {
         match api_path(path) {
@@ -166,7 +171,7 @@ fn equipped(
     let authorities = match &one.authority {
         None => None,
         Some(CertificateAuthority::File(path)) => pem::authorities(report, around, &text(path)),
-        Some(CertificateAuthority::Pem(pem)) => pem::trusted(report, pem, spot),
+        Some(CertificateAuthority::Pem(pem)) => pem::parse_authorities(report, pem, spot),
     };
     settings.transport.authorities = authorities.unwrap_or_default();
     if let Some((certificate, key)) = &one.client {
@@ -176,7 +181,7 @@ fn equipped(
     settings.transport.is_verified = one.is_verified;
     transport::note_unverified(report, &settings, spot);
     settings.equip(&defaults.keyring, None);
-    settings.access = usual_access(&settings);
+    settings.access = default_access(&settings);
     ConfiguredUpstream {
         settings,
         refused: Refused::default(),
@@ -185,7 +190,7 @@ fn equipped(
     }
 }
 
-fn one(
+fn from_table(
     mut section: Section<'_>,
     mut settings: Settings,
     credentials: &ConfiguredCredentials,
@@ -238,7 +243,7 @@ fn endpoints(section: &mut Section<'_>, settings: &mut Settings) -> Vec<KeyLocat
         let complaint = ValueError::new("at least one address is needed");
         report.problem(&section.spot_of("url", None), complaint);
     }
-    addresses(report, settings, texts)
+    read_endpoints(report, settings, texts)
 }
 
 fn require_host(report: &ProblemReport<'_>, spot: &KeyLocation, name: &UpstreamName) {
@@ -250,7 +255,7 @@ fn require_host(report: &ProblemReport<'_>, spot: &KeyLocation, name: &UpstreamN
 }
 
 /// Where each of the addresses is written that hold.
-fn addresses(
+fn read_endpoints(
     report: &ProblemReport<'_>,
     settings: &mut Settings,
     texts: Vec<ConfigText>,
@@ -258,7 +263,7 @@ fn addresses(
     let mut spots = Vec::new();
     settings.endpoints.clear();
     for text in texts {
-        match address::endpoint(&text.text) {
+        match address::parse_endpoint(&text.text) {
             Ok(endpoint) if settings.endpoints.contains(&endpoint) => {
                 report.problem(&text.spot, ValueError::new("this address is listed twice"));
             }
@@ -298,11 +303,11 @@ fn access(section: &mut Section<'_>, settings: &Settings) -> Access {
                 .problem(&section.spot_of("access", None), complaint);
             Access::Shared
         }
-        None => usual_access(settings),
+        None => default_access(settings),
     }
 }
 
-fn usual_access(settings: &Settings) -> Access {
+fn default_access(settings: &Settings) -> Access {
     if settings.logs_in() {
         Access::Shared
     } else {

@@ -32,7 +32,7 @@ pub enum ExistingFile {
 ///
 /// # Errors
 /// The system's.
-pub fn standing(path: &Path, text: &str) -> io::Result<ExistingFile> {
+pub fn existing_file(path: &Path, text: &str) -> io::Result<ExistingFile> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ExistingFile::Absent),
         Err(error) => return Err(error),
@@ -56,7 +56,7 @@ pub fn standing(path: &Path, text: &str) -> io::Result<ExistingFile> {
 ///
 /// # Errors
 /// The system's; then what stood there still does.
-pub fn put(path: &Path, text: &str, audience: ReadableBy) -> io::Result<()> {
+pub fn atomic_write(path: &Path, text: &str, audience: ReadableBy) -> io::Result<()> {
     let (folder_mode, mode) = match audience {
         ReadableBy::Owner => (0o700, 0o600),
         ReadableBy::Everyone => (0o777, 0o666),
@@ -106,19 +106,19 @@ mod tests {
     fn what_is_put_is_whole_private_and_alone() {
         let house = tempfile::tempdir().unwrap();
         let path = house.path().join("a/b/file");
-        assert_eq!(standing(&path, "one").unwrap(), ExistingFile::Absent);
-        put(&path, "one", ReadableBy::Owner).unwrap();
+        assert_eq!(existing_file(&path, "one").unwrap(), ExistingFile::Absent);
+        atomic_write(&path, "one", ReadableBy::Owner).unwrap();
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
-        assert_eq!(standing(&path, "one").unwrap(), ExistingFile::Same);
+        assert_eq!(existing_file(&path, "one").unwrap(), ExistingFile::Same);
         for other in ["", "on", "one more"] {
             assert_eq!(
-                standing(&path, other).unwrap(),
+                existing_file(&path, other).unwrap(),
                 ExistingFile::Other,
                 "{other}"
             );
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        put(&path, "two", ReadableBy::Owner).unwrap();
+        atomic_write(&path, "two", ReadableBy::Owner).unwrap();
         assert_eq!(
             (mode(&path), fs::read_to_string(&path).unwrap().as_str()),
             (0o600, "two")
@@ -132,13 +132,13 @@ mod tests {
         let (target, path) = (house.path().join("target"), house.path().join("file"));
         fs::write(&target, "far").unwrap();
         std::os::unix::fs::symlink(&target, &path).unwrap();
-        assert_eq!(standing(&path, "far").unwrap(), ExistingFile::Other);
-        put(&path, "near", ReadableBy::Everyone).unwrap();
+        assert_eq!(existing_file(&path, "far").unwrap(), ExistingFile::Other);
+        atomic_write(&path, "near", ReadableBy::Everyone).unwrap();
         assert_eq!(fs::read_to_string(&target).unwrap(), "far");
         let folder = house.path().join("folder");
         fs::create_dir(&folder).unwrap();
-        assert_eq!(standing(&folder, "").unwrap(), ExistingFile::Other);
-        put(&folder, "", ReadableBy::Everyone).unwrap_err();
+        assert_eq!(existing_file(&folder, "").unwrap(), ExistingFile::Other);
+        atomic_write(&folder, "", ReadableBy::Everyone).unwrap_err();
         assert_eq!(
             fs::read_dir(house.path()).unwrap().count(),
             3,

@@ -243,7 +243,7 @@ impl File for RealFile {
 
 /// How much is read at once of what is only to be near.
 #[cfg(target_os = "linux")]
-const NEARING_BYTES: usize = 64 * 1024;
+const LOAD_BYTES: usize = 64 * 1024;
 
 #[cfg(target_os = "linux")]
 impl SendFile for RealFile {
@@ -260,7 +260,7 @@ impl SendFile for RealFile {
     }
 
     fn bring_near(&self, offset: u64, length: usize) -> io::Result<()> {
-        let mut unwanted = vec![0; length.min(NEARING_BYTES)];
+        let mut unwanted = vec![0; length.min(LOAD_BYTES)];
         let mut done = 0;
         while done < length {
             let at = offset + u64::try_from(done).unwrap_or_default();
@@ -285,7 +285,7 @@ impl SendFile for RealFile {
 
 fn open(path: &Path, options: &mut fs::OpenOptions) -> io::Result<Arc<dyn File>> {
     let file = options.mode(0o600).custom_flags(no_follow()).open(path);
-    let file = file.map_err(not_ours)?;
+    let file = file.map_err(link_is_invalid_input)?;
     if file.metadata()?.is_file() {
         Ok(Arc::new(RealFile(file)))
     } else {
@@ -297,7 +297,7 @@ fn open(path: &Path, options: &mut fs::OpenOptions) -> io::Result<Arc<dyn File>>
 }
 
 /// A link is as little a regular file as a folder is; callers need one kind for both.
-fn not_ours(error: io::Error) -> io::Error {
+fn link_is_invalid_input(error: io::Error) -> io::Error {
     if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
         io::Error::new(io::ErrorKind::InvalidInput, error)
     } else {

@@ -7,7 +7,7 @@ use super::{
         imageswap, k3s, k8ssandra, openshift, palette, registries_conf, talos,
     },
     model::{
-        docker_auth::{self, REFRESH_USERNAME},
+        docker_auth::{self, TOKEN_USERNAME},
         finish,
     },
     reading::{
@@ -44,7 +44,7 @@ pub(super) enum InputDocument<'t> {
 }
 
 /// The documents among pieces, for a format that has no maps.
-pub(super) fn nodes<'p>(pieces: &'p [InputDocument<'_>]) -> impl Iterator<Item = &'p Node> + Clone {
+pub(super) fn trees<'p>(pieces: &'p [InputDocument<'_>]) -> impl Iterator<Item = &'p Node> + Clone {
     pieces.iter().filter_map(|piece| match piece {
         InputDocument::Node(node) => Some(node),
         InputDocument::Map(_) => None,
@@ -84,7 +84,7 @@ pub fn import(
         .map(|(_, format)| (format, Vec::new()))
         .into();
     for input in inputs {
-        for piece in pieces(format, input, &mut into.remarks) {
+        for piece in documents(format, input, &mut into.remarks) {
             if let (Some(named), InputDocument::Node(node)) = (format, &piece) {
                 other = other.or_else(|| ImportFormat::of(node).filter(|found| *found != named));
             }
@@ -135,7 +135,7 @@ fn run(
 }
 
 /// The text of a file that can be read at all.
-pub(super) fn text<'t>(input: &Input<'t>) -> Result<SourceText<'t>, Diagnostic> {
+pub(super) fn decode_text<'t>(input: &Input<'t>) -> Result<SourceText<'t>, Diagnostic> {
     let Input { name, bytes, .. } = *input;
     let start = Location::start(name);
     if bytes.len() > INPUT_BYTES_MAX {
@@ -194,14 +194,14 @@ pub(super) fn parse<'t>(
     }
 }
 
-fn pieces<'t>(
+fn documents<'t>(
     format: Option<ImportFormat>,
     input: &Input<'t>,
     remarks: &mut Vec<Diagnostic>,
 ) -> Vec<InputDocument<'t>> {
-    let text = match text(input) {
-        Ok(text) if is_pem(&text) => Err(other_than_text(input)),
-        Err(_) if !input.is_named && is_binary(input.bytes) => Err(other_than_text(input)),
+    let text = match decode_text(input) {
+        Ok(text) if is_pem(&text) => Err(skipped_certificate(input)),
+        Err(_) if !input.is_named && is_binary(input.bytes) => Err(skipped_certificate(input)),
         read => read,
     };
     let text = match text {
@@ -225,7 +225,7 @@ fn pieces<'t>(
 }
 
 /// Certificates lie beside what names them, in folders that are given as a whole.
-fn other_than_text(input: &Input<'_>) -> Diagnostic {
+fn skipped_certificate(input: &Input<'_>) -> Diagnostic {
     let message = "a certificate or a key says nothing about images: it is not read";
     Diagnostic::new(
         DiagnosticCode::Skipped,
@@ -293,9 +293,9 @@ pub(super) fn placeholders(node: &Node, remarks: &mut Vec<Diagnostic>) {
 fn placeholders_at(key: &str, node: &Node, remarks: &mut Vec<Diagnostic>) {
     match &node.kind {
         // This is what Docker calls whoever has a token.
-        NodeKind::Scalar(scalar) if key == "username" && scalar.text == REFRESH_USERNAME => {}
+        NodeKind::Scalar(scalar) if key == "username" && scalar.text == TOKEN_USERNAME => {}
         NodeKind::Scalar(scalar) => {
-            remarks.extend(placeholder_of(key, &scalar.text, &scalar.start));
+            remarks.extend(placeholder_value(key, &scalar.text, &scalar.start));
         }
         NodeKind::Sequence(items) => {
             for item in items {
@@ -313,7 +313,7 @@ fn placeholders_at(key: &str, node: &Node, remarks: &mut Vec<Diagnostic>) {
 
 /// `E-PLACEHOLDER`, if a key's text is one. It might be none, but an odd password: such a key's is
 /// not shown.
-pub(super) fn placeholder_of(key: &str, text: &str, spot: &Location) -> Option<Diagnostic> {
+pub(super) fn placeholder_value(key: &str, text: &str, spot: &Location) -> Option<Diagnostic> {
     let remark = placeholder(text, spot)?;
     let key = key.to_ascii_lowercase();
     let secrets = ["password", "token", "auth"];

@@ -175,7 +175,7 @@ impl Rendering {
 }
 
 /// A text as TOML writes it.
-pub(super) fn quoted(text: &str) -> String {
+pub(super) fn toml_quoted(text: &str) -> String {
     // A text of JSON is one of TOML.
     serde_json::Value::from(text).to_string()
 }

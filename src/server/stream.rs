@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use crate::wire::{SendfileQueue, is_window, stray};
+use crate::wire::{SendfileQueue, is_placeholder, unexpected_placeholder};
 
 /// An accepted connection.
 #[derive(Debug)]
@@ -43,7 +43,9 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         match (&*self, lane) {
             (Self::Tcp(stream), Some(lane)) => poll_lane(stream, lane, slices, context),
-            _ if slices.iter().any(|slice| is_window(slice)) => Poll::Ready(Err(stray())),
+            _ if slices.iter().any(|slice| is_placeholder(slice)) => {
+                Poll::Ready(Err(unexpected_placeholder()))
+            }
             _ => self.poll_write_vectored(context, slices),
         }
     }

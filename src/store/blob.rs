@@ -16,7 +16,7 @@ use crate::{
 
 /// Blobs up to this size are proven before any byte leaves, so that damage is a miss and not a
 /// broken body.
-const PROVEN_FIRST_BYTES_MAX: u64 = 4 * 1024 * 1024;
+const VERIFIED_FIRST_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// What lies under a blob's name.
 enum BlobLookup {
@@ -48,13 +48,13 @@ async fn find_on_disk(
         BlobLookup::Unproven(file, stat) => {
             let growing = rehash::join(shelf, digest, &file, stat);
             let size = stat.length;
-            if size > PROVEN_FIRST_BYTES_MAX {
+            if size > VERIFIED_FIRST_BYTES_MAX {
                 Some(KeptBlob::Unproven {
                     file: growing,
                     size,
                 })
             } else {
-                proven(growing, size).await
+                verified(growing, size).await
             }
         }
     };
@@ -64,7 +64,7 @@ async fn find_on_disk(
     Ok(kept)
 }
 
-async fn proven(mut growing: GrowingFile, size: u64) -> Option<KeptBlob> {
+async fn verified(mut growing: GrowingFile, size: u64) -> Option<KeptBlob> {
     let level = growing.reach(u64::MAX).await;
     let file = Arc::clone(growing.file());
     (level.state == GrowthState::Whole).then_some(KeptBlob::Trusted { file, size })

@@ -45,7 +45,7 @@ impl Reservation {
             size_max: size.map_or(all / 4, |_known| all),
             passing: false,
         };
-        claim.set(size.unwrap_or_else(|| step(all)), 0);
+        claim.set(size.unwrap_or_else(|| reservation_step(all)), 0);
         claim.fit(path)?;
         Ok(claim)
     }
@@ -54,7 +54,7 @@ impl Reservation {
     pub(super) fn wrote(&mut self, written: u64) -> bool {
         let grows = written > self.size;
         let size = if grows {
-            written.saturating_add(step(self.shelf.bounds().size_max))
+            written.saturating_add(reservation_step(self.shelf.bounds().size_max))
         } else {
             self.size
         };
@@ -72,11 +72,11 @@ impl Reservation {
     /// not kept, nor where all would not suffice. The caller holds `evicting`.
     fn fit(&self, path: &Path) -> Result<(), StoreError> {
         let store = &self.shelf;
-        let (ledger, limits) = weigh(store);
+        let (ledger, limits) = usage_and_limits(store);
         let evictable = if self.passing { 0 } else { ledger.bytes };
         if shortage(&ledger, &limits) <= evictable {
             evict(store, excess(&ledger, &limits));
-            let (ledger, limits) = weigh(store);
+            let (ledger, limits) = usage_and_limits(store);
             if shortage(&ledger, &limits) == 0 {
                 return Ok(());
             }
@@ -134,7 +134,7 @@ impl Drop for Reservation {
 /// Evicts what the limits no longer allow; claims look after themselves.
 pub(super) fn trim(shelf: &StoreState) {
     let _turn = shelf.evicting.lock();
-    let (mut ledger, limits) = weigh(shelf);
+    let (mut ledger, limits) = usage_and_limits(shelf);
     ledger.claimed = 0;
     ledger.unwritten = 0;
     if shortage(&ledger, &limits) <= ledger.bytes {
@@ -171,7 +171,7 @@ fn evict(shelf: &StoreState, excess: u64) {
     }
 }
 
-fn weigh(shelf: &StoreState) -> (Ledger, EvictionLimits) {
+fn usage_and_limits(shelf: &StoreState) -> (Ledger, EvictionLimits) {
     let space = shelf.disk.space(shelf.layout.root());
     let bounds = shelf.bounds();
     let limits = EvictionLimits {
@@ -221,7 +221,7 @@ fn victims(candidates: &mut dyn Iterator<Item = EvictionCandidate>, excess: u64)
     victims
 }
 
-fn step(size_max: u64) -> u64 {
+fn reservation_step(size_max: u64) -> u64 {
     (size_max / 64).clamp(STEP_BYTES_MIN, STEP_BYTES_MAX)
 }
 

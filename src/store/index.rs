@@ -114,7 +114,7 @@ impl StoreIndex {
                         .store(left != IndexCondition::Empty, Ordering::Release);
                     return (left, Some(key));
                 }
-                Ok(Err(error)) if is_passing(&error) => {
+                Ok(Err(error)) if is_transient(&error) => {
                     tracing::warn!(path = %self.path.display(), %error, "no index for now");
                     break;
                 }
@@ -268,7 +268,7 @@ impl StoreIndex {
 
 /// Whether an error says nothing about the file: the disk is full or read-only, descriptors are
 /// short, or whoever used the database until now has not let go of it yet.
-fn is_passing(error: &Error) -> bool {
+fn is_transient(error: &Error) -> bool {
     use rustix::io::Errno;
     match error {
         Error::DatabaseAlreadyOpen => true,
@@ -298,11 +298,11 @@ mod tests {
     #[test]
     fn a_disk_in_trouble_does_not_cost_the_index() {
         let of = |errno: Errno| Error::Io(errno.into());
-        assert!(is_passing(&of(Errno::NOSPC)));
-        assert!(is_passing(&of(Errno::MFILE)));
-        assert!(!is_passing(&of(Errno::IO)));
-        assert!(!is_passing(&Error::Corrupted("rot".into())));
-        assert!(!is_passing(&Error::Io(
+        assert!(is_transient(&of(Errno::NOSPC)));
+        assert!(is_transient(&of(Errno::MFILE)));
+        assert!(!is_transient(&of(Errno::IO)));
+        assert!(!is_transient(&Error::Corrupted("rot".into())));
+        assert!(!is_transient(&Error::Io(
             std::io::ErrorKind::InvalidInput.into()
         )));
     }

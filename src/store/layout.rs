@@ -112,7 +112,7 @@ pub(super) fn origin_from_text(text: &str) -> Option<Origin> {
 }
 
 /// Whether a folder's name marks what lies beside it as an origin.
-pub(super) fn belongs_to_origin(folder: &str) -> bool {
+pub(super) fn is_origin_subfolder(folder: &str) -> bool {
     [MANIFESTS, TAGS, BLOBS].contains(&folder)
 }
 

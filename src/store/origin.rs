@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     Provenance, StoreError,
-    layout::{belongs_to_origin, origin_from_text},
+    layout::{is_origin_subfolder, origin_from_text},
     state::{OriginKeyRef, StoreState},
 };
 use crate::{
@@ -103,7 +103,7 @@ pub(super) fn read_manifest(
     }
 }
 
-pub(super) async fn standing(
+pub(super) async fn provenance(
     shelf: &Arc<StoreState>,
     digest: Digest,
     origin: &Origin,
@@ -166,7 +166,7 @@ pub(super) fn origins(shelf: &StoreState) -> Result<Vec<Origin>, StoreError> {
         let entries = list(&*shelf.disk, &shelf.layout.origins().join(&text))?;
         let mut is_origin = false;
         for entry in entries.into_iter().filter(|entry| entry.is_folder) {
-            if belongs_to_origin(&entry.name) {
+            if is_origin_subfolder(&entry.name) {
                 is_origin = true;
             } else if text.is_empty() {
                 rest.push((entry.name, depth + 1));

@@ -160,7 +160,7 @@ impl Partial {
                 source: io::Error::other(error),
             })?;
             if let Err(error) = done {
-                let_go(pen);
+                drop_in_background(pen);
                 return Err(error);
             }
             self.seat = WriterState::Here(pen);
@@ -183,13 +183,13 @@ impl Drop for Partial {
     fn drop(&mut self) {
         // A pen that is away is dropped where it is, when it is done.
         if let WriterState::Here(pen) = mem::replace(&mut self.seat, WriterState::Gone) {
-            let_go(pen);
+            drop_in_background(pen);
         }
     }
 }
 
 /// Drops a pen, which may remove a file, where blocking is allowed.
-fn let_go(pen: Box<BlobWriter>) {
+fn drop_in_background(pen: Box<BlobWriter>) {
     match tokio::runtime::Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn_blocking(move || drop(pen))),
         Err(_no_runtime) => drop(pen),

@@ -24,13 +24,13 @@ use crate::{
 };
 
 /// How often uses are written, and an index that failed is tried again.
-const KEEP_EVERY: Duration = Duration::from_secs(5);
+const MAINTENANCE_EVERY: Duration = Duration::from_secs(5);
 /// How many of those rounds lie between two sweeps of partial blobs.
 const SWEEP_EVERY_ROUNDS: u64 = 120;
 /// How many rows are written at once, while nobody else can change which blobs there are.
 const BATCH_ROWS: usize = 256;
 /// How many of those batches are written lazily: until they are settled they take space twice.
-const SETTLE_EVERY_BATCHES: usize = 16;
+const SYNC_EVERY_BATCHES: usize = 16;
 /// How long a partial blob waits for its resume.
 const PARTIAL_SECONDS_MAX: i128 = 24 * 60 * 60;
 /// Which share of `size_max` partial blobs may take while they wait.
@@ -47,7 +47,7 @@ pub(super) async fn open(
     let path = settings.path.clone();
     let spawner = tasks.clone();
     let work = move || {
-        let shelf = take(&settings, disk, tasks, metrics)?;
+        let shelf = lock_folder(&settings, disk, tasks, metrics)?;
         // What cannot be removed takes room, but harms nobody.
         for swept in [sweep_temporary(&shelf), sweep_partials(&shelf)] {
             if let Err(error) = swept {
@@ -66,14 +66,14 @@ pub(super) async fn open(
         .caught_up
         .store(left == IndexCondition::Clean, Ordering::Release);
     let closing = shelf.closing.subscribe();
-    let keeping = keep(Arc::downgrade(&shelf), closing, left);
+    let keeping = maintain(Arc::downgrade(&shelf), closing, left);
     let keeper = spawner.spawn("keeping the store", keeping);
     *shelf.keeper.lock() = Some(keeper);
     Ok(shelf)
 }
 
 /// Takes the folder for this process.
-fn take(
+fn lock_folder(
     settings: &Settings,
     disk: Arc<dyn Disk>,
     tasks: Tasks,
@@ -106,12 +106,12 @@ fn start_index(shelf: &StoreState) -> IndexCondition {
     let key = shelf.key.read().clone();
     let (left, key) = shelf.index.start(&*shelf.disk, &boot, key.as_ref());
     *shelf.key.write() = key;
-    count(shelf);
+    load_totals(shelf);
     left
 }
 
 /// Takes the ledger's totals from the index.
-fn count(shelf: &StoreState) {
+fn load_totals(shelf: &StoreState) {
     let _door = shelf.door.lock();
     let totals = shelf.index.totals();
     shelf.uses.after(totals.used_last);
@@ -135,7 +135,7 @@ fn boot_id(disk: &dyn Disk) -> Vec<u8> {
 }
 
 /// Works beside the requests until the store ends.
-async fn keep(
+async fn maintain(
     shelf: Weak<StoreState>,
     mut closing: watch::Receiver<bool>,
     mut left: IndexCondition,
@@ -145,7 +145,7 @@ async fn keep(
         let Some(shelf) = shelf.upgrade() else {
             return;
         };
-        let kept = shelf.blocking(move |shelf| keep_once(shelf, round, left));
+        let kept = shelf.blocking(move |shelf| maintain_once(shelf, round, left));
         match kept.await {
             Ok(now) => left = now,
             Err(error) => {
@@ -155,14 +155,14 @@ async fn keep(
         }
         drop(shelf);
         round = round.wrapping_add(1);
-        if timeout(KEEP_EVERY, closing.changed()).await.is_ok() {
+        if timeout(MAINTENANCE_EVERY, closing.changed()).await.is_ok() {
             return;
         }
     }
 }
 
 /// One round; how the index stands after it.
-fn keep_once(
+fn maintain_once(
     shelf: &Arc<StoreState>,
     round: u64,
     mut left: IndexCondition,
@@ -211,7 +211,7 @@ fn catch_up(shelf: &StoreState, left: IndexCondition) -> Result<bool, StoreError
             }
         }
     }
-    count(shelf);
+    load_totals(shelf);
     shelf.index.completed();
     evict::trim(shelf);
     Ok(true)
@@ -222,14 +222,14 @@ fn catch_up(shelf: &StoreState, left: IndexCondition) -> Result<bool, StoreError
 fn match_blobs(shelf: &StoreState, algorithm: Algorithm) -> Result<bool, StoreError> {
     let rows: Vec<_> = shelf
         .index
-        .digests(algorithm, |rows| rows.map(|row| start(&row)).collect());
+        .digests(algorithm, |rows| rows.map(|row| prefix(&row)).collect());
     let mut files = Vec::with_capacity(rows.len());
     let folder = shelf.layout.blobs(algorithm);
     let all = in_batches(shelf, &folder, algorithm, |batch| {
-        files.extend(batch.iter().map(start));
+        files.extend(batch.iter().map(prefix));
         let mut new = batch.to_vec();
-        new.retain(|digest| rows.binary_search(&start(digest)).is_err());
-        enter_missing(shelf, &new)
+        new.retain(|digest| rows.binary_search(&prefix(digest)).is_err());
+        put_missing_rows(shelf, &new)
     })?;
     if !all {
         return Ok(false);
@@ -237,7 +237,7 @@ fn match_blobs(shelf: &StoreState, algorithm: Algorithm) -> Result<bool, StoreEr
     files.sort_unstable();
     drop(rows);
     let gone = shelf.index.digests(algorithm, |rows| {
-        rows.filter(|row| files.binary_search(&start(row)).is_err())
+        rows.filter(|row| files.binary_search(&prefix(row)).is_err())
             .collect::<Vec<_>>()
     });
     for digest in gone {
@@ -248,7 +248,7 @@ fn match_blobs(shelf: &StoreState, algorithm: Algorithm) -> Result<bool, StoreEr
 
 /// The first eight bytes of a digest, which stand for it: where two ever share them, one blob is
 /// miscounted until it is used.
-fn start(digest: &Digest) -> u64 {
+fn prefix(digest: &Digest) -> u64 {
     let first = digest.as_bytes().first_chunk();
     first.copied().map_or(0, u64::from_be_bytes)
 }
@@ -268,7 +268,7 @@ fn in_batches(
             show(&batch)?;
             batch.clear();
             shown += 1;
-            if shown.is_multiple_of(SETTLE_EVERY_BATCHES) {
+            if shown.is_multiple_of(SYNC_EVERY_BATCHES) {
                 shelf.index.settle();
             }
         }
@@ -278,7 +278,7 @@ fn in_batches(
     Ok(all)
 }
 
-fn enter_missing(shelf: &StoreState, digests: &[Digest]) -> Result<(), StoreError> {
+fn put_missing_rows(shelf: &StoreState, digests: &[Digest]) -> Result<(), StoreError> {
     let _door = shelf.door.lock();
     let mut rows = Vec::with_capacity(digests.len());
     for digest in digests {

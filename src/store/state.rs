@@ -37,11 +37,11 @@ pub(super) const SMALL_BYTES_MAX: u64 = 64 * 1024;
 /// Memory for tag records.
 const TAGS_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Memory for standings.
-const STANDING_BYTES_MAX: u64 = 8 * 1024 * 1024;
+const PROVENANCE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// What an entry of a cache costs beside its own bytes, about.
 const ENTRY_BYTES: u32 = 128;
 /// How many blobs are hashed at once to prove them; hashing is bound by the processor.
-const PROVING_MAX: usize = 4;
+const REHASHES_MAX: usize = 4;
 /// Two tags rarely meet at one lock.
 const STRIPES: usize = 64;
 
@@ -165,11 +165,11 @@ impl StoreState {
                 .weigher(|(_origin, tag): &(Origin, Tag), _record| weight(tag.as_str().len()))
                 .build_with_hasher(RandomState::default()),
             standing: Cache::builder()
-                .max_capacity(STANDING_BYTES_MAX)
+                .max_capacity(PROVENANCE_BYTES_MAX)
                 .weigher(|_key, _standing| weight(0))
                 .build_with_hasher(RandomState::default()),
             proving: Mutex::default(),
-            provers: Semaphore::new(PROVING_MAX),
+            provers: Semaphore::new(REHASHES_MAX),
             writing: Mutex::default(),
             written: Notify::new(),
             ledger: Mutex::default(),

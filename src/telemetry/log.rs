@@ -132,7 +132,7 @@ impl Drop for Log {
 }
 
 /// What the process's own log lets through now; there is one log a process.
-static DIAL: OnceLock<LogFilter> = OnceLock::new();
+static FILTER: OnceLock<LogFilter> = OnceLock::new();
 
 /// Starts logging for the whole process.
 ///
@@ -143,14 +143,14 @@ pub fn init(settings: &Settings) -> Result<Log, LogError> {
     let sink = Sink::open(io::stderr()).map_err(LogError::Thread)?;
     tracing::subscriber::set_global_default(subscriber(settings.format, &dial, sink.clone()))
         .map_err(|_already_set| LogError::Already)?;
-    DIAL.set(dial).map_err(|_already_set| LogError::Already)?;
+    FILTER.set(dial).map_err(|_already_set| LogError::Already)?;
     Ok(Log(sink))
 }
 
 /// From now on lets through what these settings say; the format stays. Does nothing where
 /// [`init`] was not called.
-pub fn tune(settings: &Settings) {
-    if let Some(dial) = DIAL.get() {
+pub fn apply(settings: &Settings) {
+    if let Some(dial) = FILTER.get() {
         dial.turn(settings);
     }
 }
@@ -173,8 +173,10 @@ impl LogFilter {
 }
 
 /// Whether a request with this outcome gets an entry; one that gets none need not be described.
-pub fn hears(outcome: &str) -> bool {
-    DIAL.get().is_none_or(|dial| dial.0.load().1.want(outcome))
+pub fn is_logged(outcome: &str) -> bool {
+    FILTER
+        .get()
+        .is_none_or(|dial| dial.0.load().1.want(outcome))
 }
 
 impl LoggedRequests {

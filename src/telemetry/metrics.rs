@@ -15,7 +15,7 @@ use prometheus::{
 };
 
 use configuration::ConfigurationMetrics;
-use registrar::{MetricRegistrar, forget};
+use registrar::{MetricRegistrar, remove_label};
 use server::ServerMetrics;
 
 pub use self::configuration::Reload;
@@ -181,14 +181,14 @@ impl Metrics {
 
     /// An upstream's certificates are checked, as they should be, or nobody asks it any more.
     pub fn upstream_verified(&self, upstream: &str) {
-        forget(&self.asked.unverified, upstream);
+        remove_label(&self.asked.unverified, upstream);
     }
 
     /// When the certificate ends that `owner`, an upstream or a listener of ours, shows; nothing if
     /// it shows none any more.
     pub fn certificate_expires(&self, owner: &str, at: Option<SystemTime>) {
         let Some(at) = at else {
-            return forget(&self.expiry, owner);
+            return remove_label(&self.expiry, owner);
         };
         let seconds = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);

@@ -79,10 +79,10 @@ impl AddressGuard {
     /// Knows no address yet but those that are written.
     pub(super) fn new(bounds: GuardPolicy) -> Self {
         let found = |host: String| {
-            let literal = literal(&host).into_iter().collect();
+            let literal = literal_address(&host).into_iter().collect();
             (host, literal)
         };
-        let listed = bounds.listed.iter().filter_map(|text| host(text));
+        let listed = bounds.listed.iter().filter_map(|text| allowed_host(text));
         Self {
             own: Mutex::new(bounds.own.into_iter().map(found).collect()),
             least: bounds.least,
@@ -100,14 +100,14 @@ impl AddressGuard {
         if is_proxy && !is_own && !self.is_listed(host) {
             return false;
         }
-        literal(host).is_none_or(|address| match self.named_by {
+        literal_address(host).is_none_or(|address| match self.named_by {
             NamedBy::Client if self.own.lock().contains_key(host) => false,
             _ => self.admits(host, address),
         })
     }
 
     fn admits(&self, host: &str, address: IpAddr) -> bool {
-        match reach(address) {
+        match zone(address) {
             None => false,
             Some(_) if self.is_own(host) => true,
             Some(NetworkZone::Public) => true,
@@ -131,7 +131,7 @@ impl AddressGuard {
     /// How near the upstream itself was found.
     fn reach(&self) -> NetworkZone {
         let own = self.own.lock();
-        let found = own.values().flatten().copied().filter_map(reach);
+        let found = own.values().flatten().copied().filter_map(zone);
         found.fold(self.least, NetworkZone::max)
     }
 
@@ -162,7 +162,7 @@ pub(super) type DnsLookup =
     Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
 
 /// The system's resolver.
-pub(super) fn system() -> DnsLookup {
+pub(super) fn system_lookup() -> DnsLookup {
     Arc::new(|host| {
         Box::pin(async move {
             let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
@@ -204,7 +204,7 @@ impl fmt::Debug for GuardedResolver {
 
 /// Whether a URL leads to one of these hosts: `HOST` is meant with any port, `HOST:PORT` with that
 /// one alone.
-pub(super) fn listed(hosts: &[String], url: &Url) -> bool {
+pub(super) fn is_allowed_host(hosts: &[String], url: &Url) -> bool {
     let matches = |listed: AllowedHost| {
         let port = listed.port;
         url.host_str() == Some(&listed.host)
@@ -217,7 +217,7 @@ pub(super) fn listed(hosts: &[String], url: &Url) -> bool {
 }
 
 /// The host of such an entry, as it stands in URLs.
-pub(super) fn host(listed: &str) -> Option<String> {
+pub(super) fn allowed_host(listed: &str) -> Option<String> {
     Some(AllowedHost::parse(listed)?.host)
 }
 
@@ -241,14 +241,14 @@ impl AllowedHost {
 }
 
 /// How near an address is; none: it must never be contacted.
-fn reach(address: IpAddr) -> Option<NetworkZone> {
+fn zone(address: IpAddr) -> Option<NetworkZone> {
     match address {
-        IpAddr::V4(address) => reach_v4(address),
-        IpAddr::V6(address) => reach_v6(address),
+        IpAddr::V4(address) => zone_v4(address),
+        IpAddr::V6(address) => zone_v6(address),
     }
 }
 
-fn reach_v4(address: Ipv4Addr) -> Option<NetworkZone> {
+fn zone_v4(address: Ipv4Addr) -> Option<NetworkZone> {
     match address.octets() {
         _ if METADATA_V4.contains(&address) => None,
         // "This network", link-local, protocol assignments, multicast and reserved.
@@ -260,10 +260,10 @@ fn reach_v4(address: Ipv4Addr) -> Option<NetworkZone> {
     }
 }
 
-fn reach_v6(address: Ipv6Addr) -> Option<NetworkZone> {
+fn zone_v6(address: Ipv6Addr) -> Option<NetworkZone> {
     let embedded = |high: u16, low: u16| {
         let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        reach_v4(Ipv4Addr::new(a, b, c, d))
+        zone_v4(Ipv4Addr::new(a, b, c, d))
     };
     match address.segments() {
         _ if METADATA_V6.contains(&address) => None,
@@ -285,7 +285,7 @@ fn reach_v6(address: Ipv6Addr) -> Option<NetworkZone> {
 
 /// The address that a URL's host is, if it is one. The URL's parser has already made one spelling
 /// out of many; `localhost` and what is below it are this machine whatever a name server says.
-pub(super) fn literal(host: &str) -> Option<IpAddr> {
+pub(super) fn literal_address(host: &str) -> Option<IpAddr> {
     let name = host.strip_suffix('.').unwrap_or(host);
     if name == "localhost" || name.ends_with(".localhost") {
         return Some(Ipv4Addr::LOCALHOST.into());
@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn addresses_are_as_near_as_they_are() {
         let check = |address: &str, want: Option<NetworkZone>| {
-            assert_eq!(reach(address.parse().unwrap()), want, "{address}");
+            assert_eq!(zone(address.parse().unwrap()), want, "{address}");
         };
         for public in [
             "8.8.8.8",
@@ -443,7 +443,11 @@ mod tests {
     fn a_listed_host_is_meant_with_its_port_if_it_has_one() {
         let check = |entry: &str, url: &str, want: bool| {
             let url = url.parse().unwrap();
-            assert_eq!(listed(&[entry.to_owned()], &url), want, "{entry} {url}");
+            assert_eq!(
+                is_allowed_host(&[entry.to_owned()], &url),
+                want,
+                "{entry} {url}"
+            );
         };
         check("auth.corp", "https://auth.corp/token", true);
         check("auth.corp", "https://auth.corp:8443/token", true);

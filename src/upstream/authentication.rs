@@ -41,7 +41,7 @@ pub(super) use tokens::Tokens;
 /// Most repositories of an endpoint whose challenges are remembered.
 const REPOSITORIES_MAX: u64 = 4096;
 /// How long an endpoint whose root says nothing either is not asked there again.
-const SILENT_MAX: Duration = Duration::from_mins(1);
+const SILENT_ROOT_MAX: Duration = Duration::from_mins(1);
 
 /// What an endpoint's refusals taught us, so that later requests need no refusal first.
 #[derive(Debug)]
@@ -123,7 +123,7 @@ impl KnownChallenges {
 
     /// Remembers whether the root said something.
     fn pinged(&self, challenge: &Challenge, now: Instant) {
-        *self.silent_until.lock() = challenge.is_empty().then_some(now + SILENT_MAX);
+        *self.silent_until.lock() = challenge.is_empty().then_some(now + SILENT_ROOT_MAX);
     }
 
     /// Goes back to asking: what was learnt leads nowhere.

@@ -51,7 +51,8 @@ impl HttpClients {
         if !self.guard.admits_literal(host) {
             return Err(ProtocolViolation::Address);
         }
-        let is_near = self.own.iter().any(|own| own == host) || address::listed(&self.listed, url);
+        let is_near =
+            self.own.iter().any(|own| own == host) || address::is_allowed_host(&self.listed, url);
         Ok(if is_near { &self.near } else { &self.far })
     }
 
@@ -63,7 +64,7 @@ impl HttpClients {
 
 /// Builds clients and endpoints; contacts nothing.
 pub(super) fn build(settings: &Settings) -> Result<BuiltClients, BuildError> {
-    build_with(settings, address::system())
+    build_with(settings, address::system_lookup())
 }
 
 fn build_with(settings: &Settings, lookup: DnsLookup) -> Result<BuiltClients, BuildError> {
@@ -71,7 +72,7 @@ fn build_with(settings: &Settings, lookup: DnsLookup) -> Result<BuiltClients, Bu
         .endpoints
         .iter()
         .zip(1..)
-        .map(|(endpoint, number)| base(endpoint, number))
+        .map(|(endpoint, number)| base_url(endpoint, number))
         .collect::<Result<_, _>>()?;
     let is_socket = |endpoint: &EndpointAddress| matches!(endpoint, EndpointAddress::Unix(_));
     let hosts = settings.endpoints.iter().zip(&bases);
@@ -109,7 +110,7 @@ fn build_with(settings: &Settings, lookup: DnsLookup) -> Result<BuiltClients, Bu
             EndpointAddress::Url(_) => (base.origin().ascii_serialization(), None),
             EndpointAddress::Unix(path) => (
                 format!("unix:{}", path.display()),
-                Some(socket(settings, path)?),
+                Some(socket_client(settings, path)?),
             ),
         };
         stations.push(Endpoint::new(label, base, socket));
@@ -134,14 +135,14 @@ fn clients(
 ) -> Result<HttpClients, BuildError> {
     let transport = &settings.transport;
     let over = |tls: ClientConfig| {
-        let builder = plain(settings, tls).dns_resolver(guarded.clone());
-        finish(transport.proxy.set(builder)?)
+        let builder = base_builder(settings, tls).dns_resolver(guarded.clone());
+        build_client(transport.proxy.set(builder)?)
     };
-    let far = over(tls::far(transport)?)?;
+    let far = over(tls::for_other_hosts(transport)?)?;
     let near = if transport.identity.is_some() || !transport.is_verified {
-        let hosts = listed.iter().filter_map(|host| address::host(host));
+        let hosts = listed.iter().filter_map(|host| address::allowed_host(host));
         let hosts: Vec<_> = own.iter().cloned().chain(hosts).collect();
-        over(tls::near(transport, &hosts)?)?
+        over(tls::for_own_hosts(transport, &hosts)?)?
     } else {
         far.clone()
     };
@@ -161,18 +162,18 @@ fn clients(
 /// Only if the TLS library refuses its own defaults.
 pub fn over_socket(path: &Path) -> Result<Client, BuildError> {
     let client = Client::builder()
-        .tls_backend_preconfigured(tls::far(&Transport::default())?)
+        .tls_backend_preconfigured(tls::for_other_hosts(&Transport::default())?)
         .no_proxy();
-    finish(client.unix_socket(path))
+    build_client(client.unix_socket(path))
 }
 
-fn socket(settings: &Settings, path: &Path) -> Result<Client, BuildError> {
-    let tls = tls::far(&settings.transport)?;
-    finish(plain(settings, tls).unix_socket(path))
+fn socket_client(settings: &Settings, path: &Path) -> Result<Client, BuildError> {
+    let tls = tls::for_other_hosts(&settings.transport)?;
+    build_client(base_builder(settings, tls).unix_socket(path))
 }
 
 /// A client that uses no proxy, not even the environment's.
-fn plain(settings: &Settings, tls: ClientConfig) -> ClientBuilder {
+fn base_builder(settings: &Settings, tls: ClientConfig) -> ClientBuilder {
     Client::builder()
         .tls_backend_preconfigured(tls)
         .user_agent(concat!("roadstead/", env!("CARGO_PKG_VERSION")))
@@ -187,14 +188,14 @@ fn plain(settings: &Settings, tls: ClientConfig) -> ClientBuilder {
         .pool_max_idle_per_host(settings.concurrent_max)
 }
 
-fn finish(builder: ClientBuilder) -> Result<Client, BuildError> {
+fn build_client(builder: ClientBuilder) -> Result<Client, BuildError> {
     builder
         .build()
         .map_err(|error| BuildError::Client(error.without_url().to_string()))
 }
 
 /// What requests to an endpoint are built on.
-fn base(endpoint: &EndpointAddress, number: usize) -> Result<Url, BuildError> {
+fn base_url(endpoint: &EndpointAddress, number: usize) -> Result<Url, BuildError> {
     let bad = |reason| BuildError::Endpoint { number, reason };
     let text = match endpoint {
         EndpointAddress::Url(text) => text,

@@ -6,10 +6,10 @@ use reqwest::Url;
 use super::{ProtocolViolation, address::AddressGuard};
 
 /// Most redirects of one request.
-pub(super) const HOPS_MAX: usize = 5;
+pub(super) const REDIRECTS_MAX: usize = 5;
 
 /// The next address to ask.
-pub(super) fn target(
+pub(super) fn next_url(
     from: &Url,
     location: Option<&[u8]>,
     guard: &AddressGuard,
@@ -56,7 +56,7 @@ mod tests {
     fn follow(from: &str, location: &str) -> Result<String, ProtocolViolation> {
         let from: Url = from.parse().unwrap();
         let guard = guard(from.host_str().unwrap());
-        target(&from, Some(location.as_bytes()), &guard).map(|url| url.to_string())
+        next_url(&from, Some(location.as_bytes()), &guard).map(|url| url.to_string())
     }
 
     #[test]
@@ -103,7 +103,7 @@ mod tests {
         for location in bad {
             assert!(follow(from, location).is_err(), "{location}");
         }
-        assert!(target(&from.parse().unwrap(), None, &guard("r.example")).is_err());
+        assert!(next_url(&from.parse().unwrap(), None, &guard("r.example")).is_err());
     }
 
     #[test]

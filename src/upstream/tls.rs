@@ -31,11 +31,14 @@ static ROOTS: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
 
 /// For an upstream's own hosts: shows our certificate, and does not check theirs if the
 /// configuration says so. Whatever else the client contacts, such as a proxy, is always checked.
-pub(super) fn near(transport: &Transport, hosts: &[String]) -> Result<ClientConfig, BuildError> {
+pub(super) fn for_own_hosts(
+    transport: &Transport,
+    hosts: &[String],
+) -> Result<ClientConfig, BuildError> {
     let roots = roots(transport)?;
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(failed)?;
+        .map_err(client_error)?;
     let builder = if transport.is_verified {
         builder.with_root_certificates(roots)
     } else {
@@ -43,7 +46,7 @@ pub(super) fn near(transport: &Transport, hosts: &[String]) -> Result<ClientConf
             hosts: hosts.iter().filter_map(|host| server_name(host)).collect(),
             others: WebPkiServerVerifier::builder_with_provider(roots, provider())
                 .build()
-                .map_err(failed)?,
+                .map_err(client_error)?,
         };
         builder
             .dangerous()
@@ -52,17 +55,17 @@ pub(super) fn near(transport: &Transport, hosts: &[String]) -> Result<ClientConf
     let config = match &transport.identity {
         Some(identity) => builder
             .with_client_auth_cert(identity.chain(), identity.key())
-            .map_err(failed)?,
+            .map_err(client_error)?,
         None => builder.with_no_client_auth(),
     };
     Ok(over_http1(config))
 }
 
 /// For everyone else: the same trust, no certificate of ours, and always checked.
-pub(super) fn far(transport: &Transport) -> Result<ClientConfig, BuildError> {
+pub(super) fn for_other_hosts(transport: &Transport) -> Result<ClientConfig, BuildError> {
     let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(failed)?
+        .map_err(client_error)?
         .with_root_certificates(roots(transport)?)
         .with_no_client_auth();
     Ok(over_http1(config))
@@ -70,30 +73,30 @@ pub(super) fn far(transport: &Transport) -> Result<ClientConfig, BuildError> {
 
 /// What a failure of TLS among an error's causes means, for people.
 pub(super) fn explain(cause: &(dyn Error + 'static)) -> Option<String> {
-    handshake(cause).map(told)
+    tls_error(cause).map(describe)
 }
 
 /// What is said of our certificate, if the cause is that the other side does not take it.
-pub(super) fn refusal(cause: &(dyn Error + 'static)) -> Option<&'static str> {
-    match handshake(cause)? {
-        rustls::Error::AlertReceived(alert) if speaks_of_certificate(*alert) => {
+pub(super) fn client_certificate_refused(cause: &(dyn Error + 'static)) -> Option<&'static str> {
+    match tls_error(cause)? {
+        rustls::Error::AlertReceived(alert) if is_about_certificate(*alert) => {
             Some("it does not accept our client certificate")
         }
         _ => None,
     }
 }
 
-fn handshake<'e>(cause: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
+fn tls_error<'e>(cause: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
     if let Some(error) = cause.downcast_ref() {
         return Some(error);
     }
     // An I/O error passes over what it holds when it is asked for its source.
     let held = cause.downcast_ref::<io::Error>()?.get_ref()?;
-    handshake(held)
+    tls_error(held)
 }
 
 /// Whether an alert is about the certificate of whoever receives it.
-fn speaks_of_certificate(alert: AlertDescription) -> bool {
+fn is_about_certificate(alert: AlertDescription) -> bool {
     use AlertDescription as A;
     matches!(
         alert,
@@ -108,17 +111,17 @@ fn speaks_of_certificate(alert: AlertDescription) -> bool {
     )
 }
 
-fn told(error: &rustls::Error) -> String {
+fn describe(error: &rustls::Error) -> String {
     use rustls::Error as E;
     let text = match error {
-        E::InvalidCertificate(error) => return certificate_told(error),
+        E::InvalidCertificate(error) => return describe_certificate(error),
         E::NoCertificatesPresented => "it shows no certificate",
         E::InvalidMessage(_) => "it does not speak TLS there",
         E::PeerIncompatible(_) => "it speaks no TLS version or cipher that we accept",
         E::AlertReceived(AlertDescription::CertificateRequired) => {
             "it demands a client certificate; set client_cert_file and client_key_file"
         }
-        E::AlertReceived(alert) if speaks_of_certificate(*alert) => {
+        E::AlertReceived(alert) if is_about_certificate(*alert) => {
             "it does not accept our client certificate, or demands one"
         }
         E::AlertReceived(AlertDescription::HandshakeFailure) => {
@@ -132,7 +135,7 @@ fn told(error: &rustls::Error) -> String {
     text.to_owned()
 }
 
-fn certificate_told(error: &CertificateError) -> String {
+fn describe_certificate(error: &CertificateError) -> String {
     let text = match error {
         CertificateError::UnknownIssuer => {
             "its certificate is signed by an authority that is not known; set ca_file"
@@ -210,7 +213,7 @@ fn roots(transport: &Transport) -> Result<Arc<RootCertStore>, BuildError> {
     }
     let mut roots = RootCertStore::clone(&ROOTS);
     for authority in authorities {
-        roots.add(authority.clone()).map_err(failed)?;
+        roots.add(authority.clone()).map_err(client_error)?;
     }
     Ok(Arc::new(roots))
 }
@@ -232,6 +235,6 @@ fn over_http1(mut config: ClientConfig) -> ClientConfig {
     clippy::needless_pass_by_value,
     reason = "it is what map_err hands over"
 )]
-fn failed(error: impl ToString) -> BuildError {
+fn client_error(error: impl ToString) -> BuildError {
     BuildError::Client(error.to_string())
 }

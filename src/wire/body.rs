@@ -133,12 +133,17 @@ impl Body {
                     length,
                 } => {
                     let (file, offset, length) = (Arc::clone(file), *offset, *length);
-                    return Some(match near(self.lane.as_ref(), &file, offset, length) {
-                        Some(chunk) => NextChunk::Now(chunk),
-                        None => {
-                            NextChunk::Later(Box::pin(far(self.lane.clone(), file, offset, length)))
-                        }
-                    });
+                    return Some(
+                        match ready_chunk(self.lane.as_ref(), &file, offset, length) {
+                            Some(chunk) => NextChunk::Now(chunk),
+                            None => NextChunk::Later(Box::pin(read_chunk(
+                                self.lane.clone(),
+                                file,
+                                offset,
+                                length,
+                            ))),
+                        },
+                    );
                 }
                 BodyPart::Growing {
                     offset,
@@ -149,8 +154,9 @@ impl Body {
                 }
                 BodyPart::Growing { file, offset, end } => {
                     let (offset, end, lane) = (*offset, *end, self.lane.as_ref());
-                    let there = there(file.level(), offset, end);
-                    let chunk = there.and_then(|length| near(lane, file.file(), offset, length));
+                    let there = readable_length(file.level(), offset, end);
+                    let chunk =
+                        there.and_then(|length| ready_chunk(lane, file.file(), offset, length));
                     return Some(match chunk {
                         Some(chunk) => NextChunk::Now(chunk),
                         None => NextChunk::Later(Box::pin(follow(
@@ -270,7 +276,7 @@ impl fmt::Debug for Body {
 }
 
 /// At most one chunk of a stretch that is there, or a window on it, if that takes no waiting.
-fn near(
+fn ready_chunk(
     lane: Option<&SendfileQueue>,
     file: &Arc<dyn File>,
     offset: u64,
@@ -278,12 +284,12 @@ fn near(
 ) -> Option<Bytes> {
     match lane {
         Some(lane) if file.direct().is_some() => lane.window_near(file, offset, length),
-        _ => buffer_pool::read_near(&**file, offset, length),
+        _ => buffer_pool::read_cached(&**file, offset, length),
     }
 }
 
 /// The same with waiting.
-async fn far(
+async fn read_chunk(
     lane: Option<SendfileQueue>,
     file: Arc<dyn File>,
     offset: u64,
@@ -305,7 +311,7 @@ async fn far(
 }
 
 /// How many bytes a growing file has now of a stretch; none if it has to be waited for.
-fn there(level: Watermark, offset: u64, end: Option<u64>) -> Option<u64> {
+fn readable_length(level: Watermark, offset: u64, end: Option<u64>) -> Option<u64> {
     let until = end.unwrap_or(u64::MAX).min(level.readable);
     until.checked_sub(offset).filter(|length| *length > 0)
 }
@@ -318,10 +324,10 @@ async fn follow(
     end: Option<u64>,
 ) -> Result<ReadStep, IncompleteBody> {
     let level = file.reach(offset).await;
-    if let Some(length) = there(level, offset, end) {
-        return match near(lane.as_ref(), file.file(), offset, length) {
+    if let Some(length) = readable_length(level, offset, end) {
+        return match ready_chunk(lane.as_ref(), file.file(), offset, length) {
             Some(chunk) => Ok(ReadStep::Chunk(chunk)),
-            None => far(lane, Arc::clone(file.file()), offset, length).await,
+            None => read_chunk(lane, Arc::clone(file.file()), offset, length).await,
         };
     }
     match level.state {

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::disk::File;
 
 /// The largest piece: large enough that a hand-over to the blocking pool is small beside it.
-const PIECE_BYTES_MAX: usize = 256 * 1024;
+const BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// Sizes of pieces, each half of the one before; the last is what every connection may have.
 const SIZES: usize = 4;
 /// So much may be out at each size before pieces get smaller.
@@ -21,7 +21,7 @@ const STEP_BYTES: usize = 6 * 1024 * 1024;
 const SPARE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes that are out now, in the whole process.
-static OUT_BYTES: AtomicUsize = AtomicUsize::new(0);
+static LENT_BYTES: AtomicUsize = AtomicUsize::new(0);
 /// Pieces of each size that came back.
 static SPARE: [Mutex<Vec<Vec<u8>>>; SIZES] = [const { Mutex::new(Vec::new()) }; SIZES];
 
@@ -39,7 +39,7 @@ pub(super) fn read(file: &dyn File, offset: u64, length_max: u64) -> io::Result<
 }
 
 /// The same without waiting, if that is possible.
-pub(super) fn read_near(file: &dyn File, offset: u64, length_max: u64) -> Option<Bytes> {
+pub(super) fn read_cached(file: &dyn File, offset: u64, length_max: u64) -> Option<Bytes> {
     let mut lent = PooledBuffer::new(length_max);
     let read = file.read_near(lent.room(length_max), offset)?;
     Some(lent.filled(read))
@@ -47,10 +47,10 @@ pub(super) fn read_near(file: &dyn File, offset: u64, length_max: u64) -> Option
 
 impl PooledBuffer {
     fn new(length_max: u64) -> Self {
-        let size = size(OUT_BYTES.load(Ordering::Relaxed), length_max);
+        let size = size(LENT_BYTES.load(Ordering::Relaxed), length_max);
         let spare = SPARE.get(size).and_then(|spare| spare.lock().pop());
-        let piece = spare.unwrap_or_else(|| vec![0; PIECE_BYTES_MAX >> size]);
-        OUT_BYTES.fetch_add(piece.len(), Ordering::Relaxed);
+        let piece = spare.unwrap_or_else(|| vec![0; BUFFER_BYTES_MAX >> size]);
+        LENT_BYTES.fetch_add(piece.len(), Ordering::Relaxed);
         Self { piece, size }
     }
 
@@ -71,7 +71,8 @@ impl PooledBuffer {
 /// Which size the next piece has while `out` bytes are out: none is larger than what it is for
 /// needs.
 fn size(out: usize, length_max: u64) -> usize {
-    let fits = |size: &usize| u64::try_from(PIECE_BYTES_MAX >> size).is_ok_and(|n| n >= length_max);
+    let fits =
+        |size: &usize| u64::try_from(BUFFER_BYTES_MAX >> size).is_ok_and(|n| n >= length_max);
     let needed = (0..SIZES).rev().find(fits).unwrap_or_default();
     (out / STEP_BYTES).clamp(needed, SIZES - 1)
 }
@@ -85,7 +86,7 @@ impl AsRef<[u8]> for PooledBuffer {
 impl Drop for PooledBuffer {
     fn drop(&mut self) {
         let piece = mem::take(&mut self.piece);
-        OUT_BYTES.fetch_sub(piece.len(), Ordering::Relaxed);
+        LENT_BYTES.fetch_sub(piece.len(), Ordering::Relaxed);
         if let Some(spare) = SPARE.get(self.size) {
             let mut spare = spare.lock();
             if (spare.len() + 1) * piece.len() <= SPARE_BYTES_MAX {
@@ -102,7 +103,7 @@ mod tests {
     #[test]
     fn pieces_shrink_while_many_are_out() {
         const KIB: usize = 1024;
-        let piece = |out, length| PIECE_BYTES_MAX >> size(out, length);
+        let piece = |out, length| BUFFER_BYTES_MAX >> size(out, length);
         for (out_mib, piece_kib) in [(0, 256), (5, 256), (6, 128), (12, 64), (18, 32), (4000, 32)] {
             assert_eq!(piece(out_mib * KIB * KIB, u64::MAX), piece_kib * KIB);
         }

@@ -10,7 +10,7 @@ use crate::disk::{File, Stat};
 
 /// How much is held before the writer has to wait: what is held back from readers anyway, and as
 /// much again on its way.
-const HELD_BYTES_MAX: usize = 128 * 1024;
+const PIPE_BYTES_MAX: usize = 128 * 1024;
 
 /// Bytes in memory between one writer and one reader, who both go forward only.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Pipe {
     /// Takes the next bytes, once the reader has made room for them.
     pub async fn push(&self, chunk: Bytes) {
         // The reader's permit waits for us if it comes before we do.
-        while self.held.lock().bytes >= HELD_BYTES_MAX {
+        while self.held.lock().bytes >= PIPE_BYTES_MAX {
             self.room.notified().await;
         }
         let mut held = self.held.lock();
@@ -139,11 +139,11 @@ mod tests {
     #[tokio::test]
     async fn a_writer_waits_for_its_reader() {
         let ring = Pipe::new(0);
-        ring.push(vec![1; HELD_BYTES_MAX].into()).await;
+        ring.push(vec![1; PIPE_BYTES_MAX].into()).await;
         let mut next = Box::pin(ring.push(Bytes::from_static(b"x")));
         assert!(next.as_mut().now_or_never().is_none());
         ring.read_at(&mut [0; 10], 0).unwrap();
         next.await;
-        assert_eq!(ring.held.lock().bytes, HELD_BYTES_MAX - 9);
+        assert_eq!(ring.held.lock().bytes, PIPE_BYTES_MAX - 9);
     }
 }

@@ -26,16 +26,16 @@ use tokio::net::TcpStream;
 use crate::disk::File;
 
 /// Longest window: what one connection may send before others have their turn.
-const WINDOW_BYTES_MAX: usize = 1024 * 1024;
+const PLACEHOLDER_BYTES_MAX: usize = 1024 * 1024;
 /// Most windows that are on their way in one lane; the HTTP library holds at most 16 buffers.
-const WINDOWS_MAX: usize = 32;
+const PLACEHOLDERS_MAX: usize = 32;
 /// So many windows have addresses of their own before they repeat.
-const PLACES: usize = 64;
+const SLOTS: usize = 64;
 
 /// The addresses. Large enough that every allocator takes them fresh from the system: pages that
 /// are never touched, so they cost no memory.
-static NOWHERE: LazyLock<&'static [u8]> =
-    LazyLock::new(|| Vec::leak(vec![0; PLACES * WINDOW_BYTES_MAX]));
+static ADDRESSES: LazyLock<&'static [u8]> =
+    LazyLock::new(|| Vec::leak(vec![0; SLOTS * PLACEHOLDER_BYTES_MAX]));
 
 /// What one connection's bodies and its socket share. Clones are the same lane.
 #[derive(Clone, Debug)]
@@ -57,8 +57,8 @@ struct Placeholder {
 }
 
 /// Whether these bytes are none, but stand for some.
-pub fn is_window(slice: &[u8]) -> bool {
-    NOWHERE.as_ptr_range().contains(&slice.as_ptr())
+pub fn is_placeholder(slice: &[u8]) -> bool {
+    ADDRESSES.as_ptr_range().contains(&slice.as_ptr())
 }
 
 impl SendfileQueue {
@@ -75,7 +75,7 @@ impl SendfileQueue {
         offset: u64,
         length_max: u64,
     ) -> Option<Bytes> {
-        let length = window_bytes(length_max);
+        let length = placeholder_bytes(length_max);
         let near = file.direct()?.is_near(offset, length);
         near.then(|| self.window(file, offset, length)).flatten()
     }
@@ -87,7 +87,7 @@ impl SendfileQueue {
         offset: u64,
         length_max: u64,
     ) -> io::Result<Option<Bytes>> {
-        let length = window_bytes(length_max);
+        let length = placeholder_bytes(length_max);
         let there = Arc::clone(file);
         let bring = move || {
             there
@@ -103,12 +103,12 @@ impl SendfileQueue {
     /// None while too many are on their way.
     fn window(&self, file: &Arc<dyn File>, offset: u64, length: usize) -> Option<Bytes> {
         let mut row = self.0.lock();
-        let first = row.place * WINDOW_BYTES_MAX;
-        let addresses = NOWHERE.get(first..first.checked_add(length)?)?;
-        if row.windows.len() >= WINDOWS_MAX {
+        let first = row.place * PLACEHOLDER_BYTES_MAX;
+        let addresses = ADDRESSES.get(first..first.checked_add(length)?)?;
+        if row.windows.len() >= PLACEHOLDERS_MAX {
             return None;
         }
-        row.place = (row.place + 1) % PLACES;
+        row.place = (row.place + 1) % SLOTS;
         row.windows.push_back(Placeholder {
             file: Arc::clone(file),
             offset,
@@ -123,7 +123,10 @@ impl SendfileQueue {
     /// The socket's, `WouldBlock` among them; `UnexpectedEof` if the file does not have the bytes
     /// any more or cannot be read.
     pub fn send(&self, socket: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let plain = slices.iter().take_while(|slice| !is_window(slice)).count();
+        let plain = slices
+            .iter()
+            .take_while(|slice| !is_placeholder(slice))
+            .count();
         let (bytes, rest) = slices.split_at(plain);
         match rest.first() {
             Some(window) if plain == 0 => self.send_window(socket, window),
@@ -139,9 +142,9 @@ impl SendfileQueue {
     fn send_window(&self, socket: BorrowedFd<'_>, slice: &[u8]) -> io::Result<usize> {
         let mut row = self.0.lock();
         let Some(window) = row.windows.front_mut().filter(|next| next.stands_in(slice)) else {
-            return Err(stray());
+            return Err(unexpected_placeholder());
         };
-        let direct = window.file.direct().ok_or_else(stray)?;
+        let direct = window.file.direct().ok_or_else(unexpected_placeholder)?;
         let sent = match direct.send(socket, window.offset, slice.len()) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
@@ -167,12 +170,14 @@ impl Placeholder {
 
 /// A window at a place where nobody knows what it stands for: a bug, and better a broken
 /// connection than wrong bytes.
-pub fn stray() -> io::Error {
+pub fn unexpected_placeholder() -> io::Error {
     io::Error::other("a window came out where it cannot be sent")
 }
 
-fn window_bytes(length_max: u64) -> usize {
-    usize::try_from(length_max).map_or(WINDOW_BYTES_MAX, |length| length.min(WINDOW_BYTES_MAX))
+fn placeholder_bytes(length_max: u64) -> usize {
+    usize::try_from(length_max).map_or(PLACEHOLDER_BYTES_MAX, |length| {
+        length.min(PLACEHOLDER_BYTES_MAX)
+    })
 }
 
 #[cfg(test)]
@@ -217,11 +222,11 @@ mod tests {
         let (lane, near, far) = lane().await;
         let window = body(&lane, &file(b"0123456789"), 10).collect().await;
         let window = window.unwrap().to_bytes();
-        assert!(is_window(&window) && !is_window(b"0123456789"));
+        assert!(is_placeholder(&window) && !is_placeholder(b"0123456789"));
         let slices = [IoSlice::new(b"head"), IoSlice::new(&window)];
         let (other, ..) = self::lane().await;
         let refused = other.send(near.as_fd(), &slices[1..]).unwrap_err();
-        assert_eq!(refused.to_string(), stray().to_string());
+        assert_eq!(refused.to_string(), unexpected_placeholder().to_string());
         assert_eq!(lane.send(near.as_fd(), &slices).unwrap(), 4);
         assert_eq!(lane.send(near.as_fd(), &slices[1..]).unwrap(), 10);
         assert!(lane.send(near.as_fd(), &slices[1..]).is_err());
@@ -251,9 +256,9 @@ mod tests {
         let (lane, ..) = lane().await;
         let file = file(&[7; 100]);
         let mut kinds = Vec::new();
-        for _ in 0..=WINDOWS_MAX {
+        for _ in 0..=PLACEHOLDERS_MAX {
             let got = body(&lane, &file, 100).collect().await.unwrap().to_bytes();
-            kinds.push(is_window(&got));
+            kinds.push(is_placeholder(&got));
         }
         let last = kinds.pop().unwrap();
         assert!(kinds.iter().all(|is_window| *is_window) && !last);

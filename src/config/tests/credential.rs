@@ -31,7 +31,7 @@ fn secrets(path: &Path, content: FileSensitivity) -> io::Result<Vec<u8>> {
 fn try_read(text: &str) -> Result<Loaded, ConfigProblems> {
     let around = LoadContext {
         files: &secrets,
-        ..AROUND
+        ..CONTEXT
     };
     let read = read(text, "roadstead.toml", &Overrides::default(), &around);
     // T35, in every test here.

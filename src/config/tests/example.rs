@@ -53,7 +53,7 @@ fn the_example_has_every_key() {
         document.get_ref(),
         "",
         &Overrides::default(),
-        &AROUND,
+        &CONTEXT,
     );
     assert!(read.is_some());
     let known = report.known();

@@ -24,7 +24,7 @@ fn load_among(files: &[(&str, &str)], text: &str) -> Result<Loaded, ConfigProble
         let found = files.iter().find(|(name, _)| Path::new(name) == path);
         let (name, text) = found.ok_or(io::ErrorKind::NotFound)?;
         if content == FileSensitivity::Secret && name.contains("open") {
-            admit_secret_mode(0o100_644)?;
+            check_secret_mode(0o100_644)?;
         }
         Ok(text.as_bytes().to_vec())
     };
@@ -44,7 +44,7 @@ fn load_among(files: &[(&str, &str)], text: &str) -> Result<Loaded, ConfigProble
     let around = LoadContext {
         files: &open,
         gather: &gather,
-        ..AROUND
+        ..CONTEXT
     };
     let loaded = read(text, "roadstead.toml", &Overrides::default(), &around);
     let printed = match &loaded {
@@ -210,7 +210,7 @@ fn a_problem_names_the_key_the_file_and_the_place_in_it() {
     let bytes = |_path: &Path, _content| Ok(b"default::\n\xff".to_vec());
     let around = LoadContext {
         files: &bytes,
-        ..AROUND
+        ..CONTEXT
     };
     let read = read(&text, "roadstead.toml", &Overrides::default(), &around);
     let shown = read.unwrap_err().to_string();

@@ -283,7 +283,7 @@ proptest! {
             Some(text) => Ok(text.as_bytes().to_owned()),
             None => files(path, content),
         };
-        let around = LoadContext { files: &find, ..AROUND };
+        let around = LoadContext { files: &find, ..CONTEXT };
         let read = |toml: &str| read(toml, "i.toml", &Overrides::default(), &around);
         let (Ok(table), loaded) = (table, read(&written.toml)) else {
             prop_assert!(read(&written.toml).is_err(), "a conflict is one in both");

@@ -177,7 +177,7 @@ fn accepted(imported: &Imported, folder: Option<&str>) -> Result<(), String> {
     };
     let around = LoadContext {
         files: &find,
-        ..AROUND
+        ..CONTEXT
     };
     let overrides = Overrides {
         listen: Some("unix:roadstead.sock".to_owned()),

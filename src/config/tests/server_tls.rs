@@ -44,14 +44,14 @@ fn load_with(
             name.contains("key") || name == "sealed"
         );
         if name == "open_key" {
-            admit_secret_mode(0o100_644)?;
+            check_secret_mode(0o100_644)?;
         }
         let text = files.get(name).map(|text| text.clone().into_bytes());
         text.ok_or_else(|| io::ErrorKind::NotFound.into())
     };
     let around = LoadContext {
         files: &files,
-        ..AROUND
+        ..CONTEXT
     };
     read(text, "roadstead.toml", overrides, &around)
 }

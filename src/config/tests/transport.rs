@@ -26,7 +26,7 @@ fn told(keys: &str, files: &[(&str, &str)]) -> Result<Vec<String>, Vec<ConfigPro
     };
     let around = LoadContext {
         files: &open,
-        ..AROUND
+        ..CONTEXT
     };
     let loaded = read(&table(keys), "x", &Overrides::default(), &around);
     match loaded {
@@ -63,7 +63,7 @@ fn the_environments_proxies_are_used_unless_the_table_says_otherwise() {
     };
     let around = LoadContext {
         environment: &environment,
-        ..AROUND
+        ..CONTEXT
     };
     let load = |text: &str| read(text, "x", &Overrides::default(), &around);
     let proxy = |keys: &str| {
@@ -86,7 +86,7 @@ fn the_environments_proxies_are_used_unless_the_table_says_otherwise() {
         };
         let around = LoadContext {
             environment: &environment,
-            ..AROUND
+            ..CONTEXT
         };
         let problems = read("", "x", &Overrides::default(), &around).unwrap_err();
         assert_eq!(problems.problems[0].key, "HTTPS_PROXY");

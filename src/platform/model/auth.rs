@@ -26,12 +26,12 @@ pub(in crate::platform) fn credential(
     let [token, auth] = [token_key, "auth"].map(&mut field);
     let read = if let Some(username) = username {
         let password = password.map_or("", |password| &password.text);
-        let found = docker_auth::pair(&username.text, password);
+        let found = docker_auth::password_credentials(&username.text, password);
         found.map_err(|(_, reason)| Diagnostic::new(DiagnosticCode::Value, &username.start, reason))
     } else if let Some(token) = token {
         Ok(Credential::Refresh(Secret::new(&*token.text)))
     } else if let Some(auth) = auth {
-        basic(&auth.text, &auth.start)
+        basic_credentials(&auth.text, &auth.start)
     } else {
         return None;
     };
@@ -39,8 +39,11 @@ pub(in crate::platform) fn credential(
 }
 
 /// The login in a base64 of `USER:PASSWORD`.
-pub(in crate::platform) fn basic(coded: &str, spot: &Location) -> Result<Credential, Diagnostic> {
+pub(in crate::platform) fn basic_credentials(
+    coded: &str,
+    spot: &Location,
+) -> Result<Credential, Diagnostic> {
     let fix = "write the base64 of USER:PASSWORD";
     let remark = |reason| Diagnostic::new(DiagnosticCode::AuthBase64, spot, reason).fix(fix);
-    docker_auth::decoded(coded).map_err(remark)
+    docker_auth::decode_basic(coded).map_err(remark)
 }

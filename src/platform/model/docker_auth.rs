@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::imported::{Imported, ImportedCredentials};
 use crate::{
     platform::{
-        import::{self, ImportContext, InputDocument, nodes},
+        import::{self, ImportContext, InputDocument, trees},
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode, Severity},
             json, kube,
@@ -23,7 +23,7 @@ use crate::{
     secret::Secret,
     upstream::{Credential, CredentialScope, CredentialSource, KeyringEntry},
 };
-use key::{bare, host, path, sorted};
+use key::{bare, display_path, host, sorted};
 
 /// One thing that is wrong with such a file: where, and why. Repeats no value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -44,7 +44,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// The user of a password that is a refresh token.
-pub(in crate::platform) const REFRESH_USERNAME: &str = "<token>";
+pub(in crate::platform) const TOKEN_USERNAME: &str = "<token>";
 
 const NO_CONFIG: &str = "this is no object with auths, credHelpers or credsStore";
 
@@ -54,14 +54,14 @@ pub(in crate::platform) fn import(
     _context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
-    for node in nodes(pieces) {
+    for node in trees(pieces) {
         if let Some(kind) = kube::kind(node) {
             let message = "this kind of object holds no logins";
             into.remark(Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).shown(kind));
             continue;
         }
         let logins = read(node, &mut into.remarks);
-        for ImportedCredentials { entry, spot } in first_of_each(logins, &mut into.remarks) {
+        for ImportedCredentials { entry, spot } in first_per_scope(logins, &mut into.remarks) {
             into.entry(&spot, entry);
         }
     }
@@ -77,7 +77,7 @@ pub(in crate::platform) fn entries(
     };
     import::placeholders(&node, remarks);
     let logins = read(&node, remarks);
-    let logins = first_of_each(logins, remarks);
+    let logins = first_per_scope(logins, remarks);
     logins.into_iter().map(|login| login.entry).collect()
 }
 
@@ -86,7 +86,7 @@ pub(in crate::platform) fn entries(
 ///
 /// # Errors
 /// Everything that is wrong, as far as the text can be read.
-pub fn docker_config(text: &str) -> Result<Vec<KeyringEntry>, Vec<DockerConfigError>> {
+pub fn parse_docker_config(text: &str) -> Result<Vec<KeyringEntry>, Vec<DockerConfigError>> {
     let mut remarks = Vec::new();
     let document = document(&SourceText::file("", text), &mut remarks);
     let logins = document.map(|node| read(&node, &mut remarks));
@@ -130,7 +130,7 @@ fn document(text: &SourceText<'_>, remarks: &mut Vec<Diagnostic>) -> Option<Node
 }
 
 /// A file may name one registry twice; what counts is what its own programs take first.
-fn first_of_each(
+fn first_per_scope(
     logins: Vec<ImportedCredentials>,
     remarks: &mut Vec<Diagnostic>,
 ) -> Vec<ImportedCredentials> {
@@ -224,7 +224,7 @@ impl DockerConfigReader<'_> {
             return;
         };
         for (key, value) in sorted(helpers) {
-            let path = path("credHelpers", &key.text);
+            let path = display_path("credHelpers", &key.text);
             let Some(place) = self.place(&path, key) else {
                 continue;
             };
@@ -252,7 +252,7 @@ impl DockerConfigReader<'_> {
 
     fn auths(&mut self, prefix: &str, auths: &Node) {
         for (key, value) in sorted(auths) {
-            let path = path(prefix, &key.text);
+            let path = display_path(prefix, &key.text);
             if !value.is_mapping() {
                 self.wrong(
                     DiagnosticCode::Value,
@@ -350,13 +350,15 @@ fn credential(fields: &Node) -> Result<Option<Credential>, FieldError> {
         return Ok(Some(Credential::Refresh(Secret::new(token))));
     }
     if let Some(coded) = field(fields, "auth")? {
-        return decoded(coded).map(Some).map_err(|reason| ("auth", reason));
+        return decode_basic(coded)
+            .map(Some)
+            .map_err(|reason| ("auth", reason));
     }
     match (field(fields, "username")?, field(fields, "password")?) {
         (None, None) => Ok(None),
         (None, Some(_)) => Err(("username", "a password without a user name")),
         (Some(_), None) => Err(("password", "a user name without a password")),
-        (Some(username), Some(password)) => pair(username, password).map(Some),
+        (Some(username), Some(password)) => password_credentials(username, password).map(Some),
     }
 }
 
@@ -379,7 +381,7 @@ fn string(node: &Node) -> Option<&str> {
 }
 
 /// `auth`: the base64 of `USER:PASSWORD`.
-pub(in crate::platform) fn decoded(coded: &str) -> Result<Credential, &'static str> {
+pub(in crate::platform) fn decode_basic(coded: &str) -> Result<Credential, &'static str> {
     // Tools break lines and fill up with NUL.
     let coded: String = coded.split_ascii_whitespace().collect();
     let bytes = BASE64
@@ -393,10 +395,13 @@ pub(in crate::platform) fn decoded(coded: &str) -> Result<Credential, &'static s
     let (username, password) = text
         .split_once(':')
         .ok_or("there is no colon in the decoded USER:PASSWORD")?;
-    pair(username, password).map_err(|(_, reason)| reason)
+    password_credentials(username, password).map_err(|(_, reason)| reason)
 }
 
-pub(in crate::platform) fn pair(username: &str, password: &str) -> Result<Credential, FieldError> {
+pub(in crate::platform) fn password_credentials(
+    username: &str,
+    password: &str,
+) -> Result<Credential, FieldError> {
     if username.is_empty() {
         return Err(("username", "the user name is empty"));
     }
@@ -408,7 +413,7 @@ pub(in crate::platform) fn pair(username: &str, password: &str) -> Result<Creden
         return Err(("username", reason));
     }
     let secret = Secret::new(password);
-    Ok(if username == REFRESH_USERNAME {
+    Ok(if username == TOKEN_USERNAME {
         Credential::Refresh(secret)
     } else {
         Credential::Password {
@@ -424,7 +429,7 @@ mod tests {
 
     /// Each login as `PLACE SOURCE`.
     fn read(text: &str) -> Vec<String> {
-        let entries = docker_config(text).unwrap_or_else(|flaws| panic!("{text}: {flaws:?}"));
+        let entries = parse_docker_config(text).unwrap_or_else(|flaws| panic!("{text}: {flaws:?}"));
         let shown = |entry: &KeyringEntry| {
             let source = match &entry.source {
                 CredentialSource::Given(Credential::Password { username, password }) => {
@@ -610,21 +615,21 @@ mod tests {
                 "line 1, column 25: credHelpers.\"a.b\": this is no string",
             ),
         ] {
-            let flaws = docker_config(&text).unwrap_err();
+            let flaws = parse_docker_config(&text).unwrap_err();
             let texts: Vec<_> = flaws.iter().map(ToString::to_string).collect();
             assert_eq!(texts, [flaw]);
             assert!(!format!("{flaws:?}").contains("canary"));
         }
         let two = r#"{"auths": {"a.b": 1, "c.d": 2}}"#;
-        assert_eq!(docker_config(two).unwrap_err().len(), 2);
+        assert_eq!(parse_docker_config(two).unwrap_err().len(), 2);
     }
 
     proptest::proptest! {
         #[test]
         fn no_text_panics(text in "\\PC{0,100}", key in "\\PC{0,30}", auth in "[A-Za-z0-9+/=]{0,40}") {
-            let _read = docker_config(&text).is_ok();
+            let _read = parse_docker_config(&text).is_ok();
             let document = serde_json::json!({ "auths": { key: { "auth": auth } } });
-            let _read = docker_config(&document.to_string()).is_ok();
+            let _read = parse_docker_config(&document.to_string()).is_ok();
         }
     }
 }

@@ -78,7 +78,7 @@ impl Default for HostSettings {
 }
 
 impl MirrorEndpoint {
-    /// Reads `[SCHEME://]HOST[:PORT][/PATH]`.
+    /// Reads `[SCHEME://]MISSING_HOST[:PORT][/INVALID_PATH]`.
     ///
     /// # Errors
     /// What is wrong with it; a login in it is not repeated.
@@ -136,18 +136,18 @@ impl MirrorEndpoint {
             None => (rest, ""),
         };
         if authority.contains('@') {
-            return Err(LOGIN);
+            return Err(CREDENTIALS_IN_URL);
         }
         if rest.contains(['?', '#']) {
-            return Err(QUERY);
+            return Err(QUERY_IN_URL);
         }
-        let host: Registry = authority.parse().map_err(|_invalid| HOST)?;
+        let host: Registry = authority.parse().map_err(|_invalid| MISSING_HOST)?;
         let is_tls = match (written.as_deref(), scheme) {
             (Some("https"), _) | (None, SchemeDefault::Https) => true,
             (Some("http"), _) => false,
             (None, SchemeDefault::HttpIfLocal) => !is_local(&host),
-            (Some(_), _) => return Err(UNKNOWN),
-            (None, SchemeDefault::Required) => return Err(MISSING),
+            (Some(_), _) => return Err(UNKNOWN_SCHEME),
+            (None, SchemeDefault::Required) => return Err(MISSING_SCHEME),
         };
         let usual = if is_tls { ":443" } else { ":80" };
         let host = host
@@ -162,7 +162,7 @@ impl MirrorEndpoint {
             .iter()
             .any(|element| matches!(*element, "." | "..") || !element.bytes().all(sound))
         {
-            return Err(PATH);
+            return Err(INVALID_PATH);
         }
         match base {
             ApiPathRule::Append if elements.last() == Some(&"v2") => {}
@@ -345,32 +345,32 @@ struct MirrorEndpointError {
     fix: &'static str,
 }
 
-const LOGIN: MirrorEndpointError = MirrorEndpointError {
+const CREDENTIALS_IN_URL: MirrorEndpointError = MirrorEndpointError {
     code: DiagnosticCode::Value,
     message: "an address carries no login",
     fix: "remove what stands before the @; logins have keys of their own",
 };
-const QUERY: MirrorEndpointError = MirrorEndpointError {
+const QUERY_IN_URL: MirrorEndpointError = MirrorEndpointError {
     code: DiagnosticCode::Value,
     message: "a mirror's address has neither a query nor a fragment",
     fix: "write https://HOST[:PORT][/PATH]",
 };
-const HOST: MirrorEndpointError = MirrorEndpointError {
+const MISSING_HOST: MirrorEndpointError = MirrorEndpointError {
     code: DiagnosticCode::Reference,
     message: "there is no host in this address",
     fix: "write https://HOST[:PORT][/PATH]",
 };
-const UNKNOWN: MirrorEndpointError = MirrorEndpointError {
+const UNKNOWN_SCHEME: MirrorEndpointError = MirrorEndpointError {
     code: DiagnosticCode::Scheme,
     message: "mirrors speak http or https",
     fix: "write https://HOST[:PORT][/PATH]",
 };
-const MISSING: MirrorEndpointError = MirrorEndpointError {
+const MISSING_SCHEME: MirrorEndpointError = MirrorEndpointError {
     code: DiagnosticCode::Scheme,
     message: "the address has no scheme",
     fix: "write https:// or http:// before it",
 };
-const PATH: MirrorEndpointError = MirrorEndpointError {
+const INVALID_PATH: MirrorEndpointError = MirrorEndpointError {
     code: DiagnosticCode::Value,
     message: "an address's path has letters, digits and . _ ~ - between slashes, and no ..",
     fix: "write https://HOST[:PORT][/PATH]",

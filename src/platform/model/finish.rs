@@ -26,9 +26,9 @@ pub(in crate::platform) fn finish(
     options: &ImportOptions<'_>,
 ) {
     for route in &mut into.routes {
-        route.to.iter_mut().for_each(respell);
+        route.to.iter_mut().for_each(canonicalize_registry);
     }
-    let spots = spots(into);
+    let spots = locations(into);
     let mut rules = Vec::new();
     for route in &into.routes {
         let spot = spots
@@ -87,11 +87,11 @@ pub(in crate::platform) fn finish(
     };
     into.remarks.sort_by_cached_key(at);
     into.remarks.dedup();
-    placeholders_once(&mut into.remarks);
+    dedup_placeholders(&mut into.remarks);
 }
 
 /// Says each placeholder once, and not that it is no name.
-fn placeholders_once(remarks: &mut Vec<Diagnostic>) {
+fn dedup_placeholders(remarks: &mut Vec<Diagnostic>) {
     let is_one = |remark: &&Diagnostic| remark.code == DiagnosticCode::Placeholder;
     let spots = remarks.iter().filter(is_one);
     let spots: HashSet<_> = spots.map(|remark| remark.spot.clone()).collect();
@@ -104,7 +104,7 @@ fn placeholders_once(remarks: &mut Vec<Diagnostic>) {
 }
 
 /// Calls a registry as routes and tables do: `index.docker.io` is `docker.io`.
-fn respell(to: &mut TargetText) {
+fn canonicalize_registry(to: &mut TargetText) {
     let first = to.target.split('/').next().unwrap_or_default();
     let Ok(registry) = first.parse::<Registry>() else {
         return;
@@ -123,7 +123,7 @@ fn is_empty(into: &Imported) -> bool {
 }
 
 /// Routes know their place as text only; these are those texts' places.
-fn spots(into: &Imported) -> BTreeMap<Place, Location> {
+fn locations(into: &Imported) -> BTreeMap<Place, Location> {
     let spot = |place: &Place| Some((place.clone(), place.0.parse().ok()?));
     into.routes
         .iter()

@@ -14,7 +14,7 @@ use crate::platform::reading::{
 };
 
 /// Most errors, and most other remarks, of one import that are told one by one.
-const REMARKS_MAX: usize = 100;
+const DIAGNOSTICS_MAX: usize = 100;
 
 /// Routes, registries and logins out of other programs' files, and what is to be said about them.
 #[derive(Clone, Debug, Default)]
@@ -142,10 +142,13 @@ impl Imported {
                 others
             };
             *count += 1;
-            *count <= REMARKS_MAX
+            *count <= DIAGNOSTICS_MAX
         };
         let told = self.remarks.iter().filter(is_told).collect();
-        (told, counts.map(|count| count.saturating_sub(REMARKS_MAX)))
+        (
+            told,
+            counts.map(|count| count.saturating_sub(DIAGNOSTICS_MAX)),
+        )
     }
 
     pub(in crate::platform) fn remark(&mut self, remark: Diagnostic) {
@@ -185,7 +188,7 @@ impl Imported {
 
     fn add(&mut self, spot: &Location, matches: MatchText, to: Vec<TargetText>) -> &mut RuleText {
         let is_deny = to.is_empty();
-        let mut route = RuleText::new(matches, to, place(spot));
+        let mut route = RuleText::new(matches, to, route_location(spot));
         if is_deny {
             route.action = Action::Deny;
         }
@@ -285,6 +288,6 @@ impl Imported {
 }
 
 /// A spot as routes have it.
-pub(in crate::platform) fn place(spot: &Location) -> route::Place {
+pub(in crate::platform) fn route_location(spot: &Location) -> route::Place {
     route::Place(spot.to_string().into())
 }

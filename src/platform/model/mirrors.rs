@@ -131,7 +131,12 @@ pub(in crate::platform) fn mappings<'n>(
 }
 
 /// The login for a host.
-pub(in crate::platform) fn login(name: &Scalar, node: &Node, token_key: &str, into: &mut Imported) {
+pub(in crate::platform) fn credentials(
+    name: &Scalar,
+    node: &Node,
+    token_key: &str,
+    into: &mut Imported,
+) {
     if !node.is_mapping() {
         into.remark(node.misfit("a login is a mapping"));
     }
@@ -142,7 +147,7 @@ pub(in crate::platform) fn login(name: &Scalar, node: &Node, token_key: &str, in
 }
 
 /// `tls` of a host, with files that lie on the node.
-pub(in crate::platform) fn files<'p>(
+pub(in crate::platform) fn tls_settings<'p>(
     name: &'p Scalar,
     config: &'p Node,
     manners: &mut HostSettingsMap<'p>,

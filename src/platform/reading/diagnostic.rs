@@ -6,7 +6,7 @@ use super::location::Location;
 use crate::route::InvalidRule;
 
 /// Longest part of a file that a remark repeats, in characters.
-const SHOWN_CHARS_MAX: usize = 60;
+const EXCERPT_CHARS_MAX: usize = 60;
 
 /// What kind of thing is to be said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -147,7 +147,7 @@ impl Diagnostic {
             level: code.level(),
             code,
             spot: spot.clone(),
-            message: harmless(&message.into()),
+            message: mask_secrets(&message.into()),
             shown: None,
             fix: None,
         }
@@ -172,8 +172,8 @@ impl Diagnostic {
 
     /// Repeats what stands there; never for a secret. A login in an address is left out.
     pub(in crate::platform) fn shown(self, text: &str) -> Self {
-        let text = masked(&keyless(text));
-        let mut shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+        let text = mask_credentials(&mask_pem(text));
+        let mut shown: String = text.chars().take(EXCERPT_CHARS_MAX).collect();
         if shown.len() < text.len() {
             shown.push('…');
         }
@@ -182,13 +182,13 @@ impl Diagnostic {
     }
 
     pub(in crate::platform) fn fix(self, fix: impl Into<String>) -> Self {
-        let fix = Some(harmless(&fix.into()));
+        let fix = Some(mask_secrets(&fix.into()));
         Self { fix, ..self }
     }
 }
 
 /// A text without keys as PEM has them, wherever their owner has put them.
-fn keyless(text: &str) -> String {
+fn mask_pem(text: &str) -> String {
     match text.split_once("-----BEGIN ") {
         Some((before, _)) => format!("{before}…"),
         None => text.to_owned(),
@@ -196,8 +196,8 @@ fn keyless(text: &str) -> String {
 }
 
 /// A sentence without keys, and without the logins of the addresses in it.
-fn harmless(text: &str) -> String {
-    let text = keyless(text);
+fn mask_secrets(text: &str) -> String {
+    let text = mask_pem(text);
     let ends = [' ', '"', '\'', '/', ','];
     let mut parts = text.split('@').peekable();
     let mut harmless = String::new();
@@ -220,7 +220,7 @@ fn harmless(text: &str) -> String {
 
 /// The text without the login of an address, `[SCHEME://]USER[:PASSWORD]@HOST`; a digest behind an
 /// image's name is none.
-pub(in crate::platform) fn masked(text: &str) -> String {
+pub(in crate::platform) fn mask_credentials(text: &str) -> String {
     let (whole, digest) = match text.rsplit_once('@') {
         Some((whole, after)) if after.starts_with("sha") && after.contains(':') => {
             (whole, format!("@{after}"))
@@ -307,7 +307,7 @@ mod tests {
             ("nginx:1@SHA256", "…@SHA256"),
             ("plain", "plain"),
         ] {
-            assert_eq!(masked(text), want, "{text}");
+            assert_eq!(mask_credentials(text), want, "{text}");
         }
     }
 

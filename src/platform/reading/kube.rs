@@ -107,13 +107,13 @@ pub(in crate::platform) fn data<'n>(
         return if part == plain {
             Some(text)
         } else {
-            decoded(key, &text, remarks)
+            decode_base64(key, &text, remarks)
         };
     }
     None
 }
 
-fn decoded(
+fn decode_base64(
     key: &str,
     coded: &SourceText<'_>,
     remarks: &mut Vec<Diagnostic>,
@@ -252,22 +252,22 @@ impl PullSecret {
         let key = place.to_string();
         let mut targets = into.routes.iter().flat_map(|route| &route.to);
         let quirk = targets
-            .find(|to| goes_on(&to.target, &key))
+            .find(|to| extends_within_element(&to.target, &key))
             .map(|to| to.target.clone());
         if let Some(target) = quirk {
-            into.remark(string_prefix(&self.spot, &key).shown(&target));
+            into.remark(string_prefix_diagnostic(&self.spot, &key).shown(&target));
         }
     }
 }
 
 /// Whether a text goes on behind another one, within the same element.
-pub(in crate::platform) fn goes_on(text: &str, start: &str) -> bool {
+pub(in crate::platform) fn extends_within_element(text: &str, start: &str) -> bool {
     let rest = text.strip_prefix(start).unwrap_or_default();
     !rest.is_empty() && !rest.starts_with(['/', ':', '@'])
 }
 
 /// That kubelet takes a key for what it is not for.
-pub(in crate::platform) fn string_prefix(spot: &Location, key: &str) -> Diagnostic {
+pub(in crate::platform) fn string_prefix_diagnostic(spot: &Location, key: &str) -> Diagnostic {
     let message =
         format!("kubelet compares texts and would use the login for {key} for this as well");
     let fix = "only whole elements count: add a key for this repository if it needs the login";

@@ -1,19 +1,19 @@
 //! Parts of image names, as platforms' files have them: a registry, a folder.
 
 use super::{
-    diagnostic::{Diagnostic, DiagnosticCode, masked},
+    diagnostic::{Diagnostic, DiagnosticCode, mask_credentials},
     location::Location,
 };
 use crate::oci::Registry;
 
 /// Elements between slashes; a slash too many is left out, a scheme is an error.
-pub(in crate::platform) fn part(
+pub(in crate::platform) fn name_part(
     text: &str,
     spot: &Location,
     remarks: &mut Vec<Diagnostic>,
 ) -> Option<String> {
-    match without_scheme(text, spot) {
-        Ok(()) => Some(without_slashes(text, spot, remarks)),
+    match reject_scheme(text, spot) {
+        Ok(()) => Some(trim_slashes(text, spot, remarks)),
         Err(remark) => {
             remarks.push(remark);
             None
@@ -22,18 +22,18 @@ pub(in crate::platform) fn part(
 }
 
 /// Refuses a scheme.
-pub(in crate::platform) fn without_scheme(text: &str, spot: &Location) -> Result<(), Diagnostic> {
+pub(in crate::platform) fn reject_scheme(text: &str, spot: &Location) -> Result<(), Diagnostic> {
     let Some((_, bare)) = text.split_once("://") else {
         return Ok(());
     };
     let message = "names of images and registries have no scheme here";
     let remark = Diagnostic::new(DiagnosticCode::Scheme, spot, message).shown(text);
-    let bare = masked(bare);
+    let bare = mask_credentials(bare);
     Err(remark.fix(format!("write {}", bare.trim_start_matches("…@"))))
 }
 
 /// Leaves slashes out that are too many.
-pub(in crate::platform) fn without_slashes(
+pub(in crate::platform) fn trim_slashes(
     text: &str,
     spot: &Location,
     remarks: &mut Vec<Diagnostic>,
@@ -43,7 +43,7 @@ pub(in crate::platform) fn without_slashes(
     if clean != text {
         let message = "there is a slash too many; it is left out";
         let remark = Diagnostic::new(DiagnosticCode::Slash, spot, message).shown(text);
-        remarks.push(remark.fix(format!("write {}", masked(&clean))));
+        remarks.push(remark.fix(format!("write {}", mask_credentials(&clean))));
     }
     clean
 }
@@ -54,7 +54,7 @@ pub(in crate::platform) fn registry(
     spot: &Location,
     remarks: &mut Vec<Diagnostic>,
 ) -> Option<String> {
-    let text = part(text, spot, remarks)?;
+    let text = name_part(text, spot, remarks)?;
     let first = text.split('/').next().unwrap_or_default();
     if text.is_empty() || Registry::looks_like(first) {
         return Some(text);

@@ -140,7 +140,7 @@ impl StoreIndex {
     ) -> T {
         self.read(|transaction| {
             let blobs = transaction.open_table(BLOBS)?;
-            let rows = blobs.range([tag(algorithm)].as_slice()..)?;
+            let rows = blobs.range([algorithm_byte(algorithm)].as_slice()..)?;
             let digests = rows.map_while(|row| from_key(row.ok()?.0.value()));
             Ok(take(
                 &mut digests.take_while(|digest| digest.algorithm() == algorithm),
@@ -248,12 +248,12 @@ fn sum(transaction: &WriteTransaction, old: u64, new: u64) -> Result<(), Error> 
 
 /// A digest as a key: one byte for the algorithm, then the value.
 fn key(digest: &Digest) -> Vec<u8> {
-    let mut key = vec![tag(digest.algorithm())];
+    let mut key = vec![algorithm_byte(digest.algorithm())];
     key.extend_from_slice(digest.as_bytes());
     key
 }
 
-fn tag(algorithm: Algorithm) -> u8 {
+fn algorithm_byte(algorithm: Algorithm) -> u8 {
     match algorithm {
         Algorithm::Sha256 => 1,
         Algorithm::Sha512 => 2,

@@ -25,11 +25,11 @@ impl EscapedJson<'_> {
         }
         // serde_json escapes quotes and what is below U+0020; other characters it leaves alone.
         let quoted = to_string(self.0).map_err(|_never| fmt::Error)?;
-        if !quoted.chars().any(obeyed) {
+        if !quoted.chars().any(is_control) {
             return writer.write_str(&quoted);
         }
         for character in quoted.chars() {
-            if obeyed(character) {
+            if is_control(character) {
                 // All of them have at most 16 bits, so one escape is enough.
                 write!(writer, "\\u{:04x}", u32::from(character))?;
             } else {
@@ -48,7 +48,7 @@ impl fmt::Display for EscapedJson<'_> {
 
 impl fmt::Display for EscapedText<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = |c: char| !c.is_whitespace() && !obeyed(c) && !"\"\\=".contains(c);
+        let plain = |c: char| !c.is_whitespace() && !is_control(c) && !"\"\\=".contains(c);
         if !self.0.is_empty() && self.0.chars().all(plain) {
             return formatter.write_str(self.0);
         }
@@ -73,7 +73,7 @@ fn escaped(text: &str, also: &str, formatter: &mut fmt::Formatter<'_>) -> fmt::R
             _ if also.contains(character) => write!(formatter, "\\{character}")?,
             '\n' => formatter.write_str("\\n")?,
             '\r' => formatter.write_str("\\r")?,
-            _ if obeyed(character) => write!(formatter, "{}", character.escape_unicode())?,
+            _ if is_control(character) => write!(formatter, "{}", character.escape_unicode())?,
             _ => fmt::Write::write_char(formatter, character)?,
         }
     }
@@ -81,7 +81,7 @@ fn escaped(text: &str, also: &str, formatter: &mut fmt::Formatter<'_>) -> fmt::R
 }
 
 /// Control characters, other line ends, and marks that turn the writing direction round.
-fn obeyed(character: char) -> bool {
+fn is_control(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

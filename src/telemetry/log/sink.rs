@@ -21,9 +21,9 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::REQUEST;
 
 /// How long entries are gathered after some were written.
-const GATHERING: Duration = Duration::from_millis(5);
+const BUFFERING: Duration = Duration::from_millis(5);
 /// Bytes of entries that are gathered. At this whoever has an entry waits, for it must not be lost.
-const GATHERED_BYTES_MAX: usize = 1024 * 1024;
+const BUFFERED_BYTES_MAX: usize = 1024 * 1024;
 /// Longest wait at the end for a system that takes nothing.
 const END_MAX: Duration = Duration::from_secs(1);
 
@@ -110,7 +110,7 @@ impl SinkState {
             gathered.thread = WriterThread::Busy;
             drop(gathered);
             self.write(&mut self.out.lock(), &[]);
-            thread::sleep(GATHERING);
+            thread::sleep(BUFFERING);
         }
     }
 
@@ -126,7 +126,7 @@ impl SinkState {
 
     fn gather(&self, entry: &[u8]) {
         let mut gathered = self.gathered.lock();
-        while gathered.entries.len() >= GATHERED_BYTES_MAX {
+        while gathered.entries.len() >= BUFFERED_BYTES_MAX {
             self.taken.wait(&mut gathered);
         }
         gathered.entries.extend_from_slice(entry);
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn entries_wait_for_room_and_none_is_lost() {
         let (sink, go, written) = slow();
-        let entry = vec![b'x'; GATHERED_BYTES_MAX / 4];
+        let entry = vec![b'x'; BUFFERED_BYTES_MAX / 4];
         let entries = 20;
         let speaker = thread::spawn(move || {
             for _ in 0..entries {
@@ -230,10 +230,10 @@ mod tests {
             }
         });
         let mut got = 0;
-        while got < entries * GATHERED_BYTES_MAX / 4 {
+        while got < entries * BUFFERED_BYTES_MAX / 4 {
             go.send(()).unwrap();
             let batch = written.recv().unwrap();
-            assert!(batch.len() < GATHERED_BYTES_MAX * 2);
+            assert!(batch.len() < BUFFERED_BYTES_MAX * 2);
             got += batch.len();
         }
         speaker.join().unwrap();

@@ -58,6 +58,6 @@ impl MetricRegistrar<'_> {
 }
 
 /// Takes a value away; most often there is none.
-pub(super) fn forget(gauges: &IntGaugeVec, label: &str) {
+pub(super) fn remove_label(gauges: &IntGaugeVec, label: &str) {
     drop(gauges.remove_label_values(&[label]));
 }

@@ -48,7 +48,7 @@ impl Upstream {
             match PingOutcome::of(&trail.visit.sent) {
                 // Its service knows us; some roots accept only a token for some repository.
                 PingOutcome::As(user)
-                    if is_from_service(&trail.visit.sent) && error.is_refused_login() =>
+                    if is_service_token(&trail.visit.sent) && error.is_refused_login() =>
                 {
                     return Ok(PingOutcome::As(user));
                 }
@@ -74,6 +74,6 @@ impl PingOutcome {
     }
 }
 
-fn is_from_service(sent: &Authorization) -> bool {
+fn is_service_token(sent: &Authorization) -> bool {
     matches!(sent, Authorization::Token(..))
 }

@@ -84,7 +84,7 @@ impl Caller {
                 waited: FETCH_MAX,
             })
         });
-        let result = outcome.as_ref().map_or_else(result, |_| "ok");
+        let result = outcome.as_ref().map_or_else(result_label, |_| "ok");
         self.metrics.token_asked(&self.settings.label, result);
         outcome
     }
@@ -96,13 +96,13 @@ impl Caller {
         key: &TokenKey,
     ) -> Result<BearerToken, UpstreamError> {
         let Some(Credential::Refresh(configured)) = &key.credential else {
-            let issued = self.ask_each_way(station, key, ways(key)).await?;
+            let issued = self.ask_each_way(station, key, token_requests(key)).await?;
             return Ok(issued.token);
         };
         let mut sent = self.tokens.refresh(key, configured);
         let mut is_second = false;
         loop {
-            let ways = refresh_ways(&sent);
+            let ways = refresh_requests(&sent);
             match self.ask_each_way(station, key, ways).await {
                 Ok(issued) => {
                     if let Some(newer) = issued.refresh {
@@ -166,7 +166,7 @@ impl Caller {
             };
             let step = failed
                 .trouble
-                .map(|trouble| retry::next(trouble, tries, jitter(SPREAD_MAX)));
+                .map(|trouble| retry::decide(trouble, tries, jitter(SPREAD_MAX)));
             match step {
                 Some(RetryDecision::AtOnce) => tries.dropped = true,
                 Some(RetryDecision::After(pause)) => {
@@ -202,7 +202,7 @@ impl Caller {
         };
         let request = match way {
             TokenRequest::Get(login) => {
-                let request = client.get(asking(url, key));
+                let request = client.get(token_url(url, key));
                 match login {
                     Some((user, password)) => request.basic_auth(user, Some(password.reveal())),
                     None => request,
@@ -215,14 +215,14 @@ impl Caller {
             .header(header::ACCEPT_ENCODING, "identity");
         let born = Instant::now();
         let sent = request.send().await;
-        let heard = exchange::heard(sent, Arc::clone(&service), proxy.as_ref());
+        let heard = exchange::checked_response(sent, Arc::clone(&service), proxy.as_ref());
         let response = heard.map_err(|AttemptFailure { error, trouble }| TokenFetchFailure {
             error,
             trouble,
             status: None,
         })?;
         let status = response.status();
-        let issued = answered(response, key, Arc::clone(&service), born).await;
+        let issued = read_response(response, key, Arc::clone(&service), born).await;
         issued.map_err(|error| TokenFetchFailure {
             trouble: match &error {
                 UpstreamError::Failed { .. } => Some(RetryCause::Failing),
@@ -247,7 +247,7 @@ impl TokenRequest {
 }
 
 /// The way to begin with, and the one for a service that does not know it.
-fn ways(key: &TokenKey) -> (TokenRequest, Option<TokenRequest>) {
+fn token_requests(key: &TokenKey) -> (TokenRequest, Option<TokenRequest>) {
     match &key.credential {
         Some(Credential::Password { username, password }) => {
             let fields = vec![
@@ -258,13 +258,13 @@ fn ways(key: &TokenKey) -> (TokenRequest, Option<TokenRequest>) {
             let get = TokenRequest::Get(Some((username.clone(), password.clone())));
             (get, Some(TokenRequest::Post(fields)))
         }
-        Some(Credential::Refresh(token)) => refresh_ways(token),
+        Some(Credential::Refresh(token)) => refresh_requests(token),
         // A configured token is sent as it is, and asks for none.
         Some(Credential::Token(_)) | None => (TokenRequest::Get(None), None),
     }
 }
 
-fn refresh_ways(token: &Secret) -> (TokenRequest, Option<TokenRequest>) {
+fn refresh_requests(token: &Secret) -> (TokenRequest, Option<TokenRequest>) {
     let fields = vec![
         ("grant_type", Secret::new("refresh_token")),
         ("refresh_token", token.clone()),
@@ -274,7 +274,7 @@ fn refresh_ways(token: &Secret) -> (TokenRequest, Option<TokenRequest>) {
 }
 
 /// A realm's address with the question; what it brought along stays.
-fn asking(realm: &Url, key: &TokenKey) -> Url {
+fn token_url(realm: &Url, key: &TokenKey) -> Url {
     let mut url = realm.clone();
     let scopes = key.scope.iter().flat_map(|scope| scope.split(' '));
     let pairs = key
@@ -311,7 +311,7 @@ fn post(
 }
 
 /// What an answer means, its body included.
-async fn answered(
+async fn read_response(
     response: Response,
     key: &TokenKey,
     endpoint: Arc<str>,
@@ -324,7 +324,7 @@ async fn answered(
     judge::head_size(response.headers()).map_err(breach)?;
     match response.status().as_u16() {
         200 => {
-            let body = whole(response, &endpoint).await?;
+            let body = read_body(response, &endpoint).await?;
             token::read(&body, born).map_err(breach)
         }
         401 | 403 => Err(UpstreamError::Refused {
@@ -334,7 +334,7 @@ async fn answered(
         }),
         429 => Err(UpstreamError::Throttled {
             endpoint,
-            retry_after: retry_after::of(response.headers(), SystemTime::now()),
+            retry_after: retry_after::from_headers(response.headers(), SystemTime::now()),
         }),
         status @ (408 | 425 | 500..=599) => Err(UpstreamError::Failed { endpoint, status }),
         _ => Err(breach(ProtocolViolation::Token(
@@ -343,7 +343,7 @@ async fn answered(
     }
 }
 
-async fn whole(mut response: Response, endpoint: &Arc<str>) -> Result<Vec<u8>, UpstreamError> {
+async fn read_body(mut response: Response, endpoint: &Arc<str>) -> Result<Vec<u8>, UpstreamError> {
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
@@ -362,7 +362,7 @@ async fn whole(mut response: Response, endpoint: &Arc<str>) -> Result<Vec<u8>, U
             Err(error) => {
                 return Err(UpstreamError::Unreachable {
                     endpoint: Arc::clone(endpoint),
-                    detail: exchange::detail(&error.without_url(), None),
+                    detail: exchange::failure_detail(&error.without_url(), None),
                 });
             }
         }
@@ -370,7 +370,7 @@ async fn whole(mut response: Response, endpoint: &Arc<str>) -> Result<Vec<u8>, U
 }
 
 /// The metric's label.
-fn result(error: &UpstreamError) -> &'static str {
+fn result_label(error: &UpstreamError) -> &'static str {
     match error {
         UpstreamError::Refused { .. } => "refused",
         UpstreamError::Throttled { .. } => "throttled",

@@ -12,13 +12,13 @@ const BYTES_MAX: usize = 2048;
 
 /// Token services of another domain than their registry's, as those registries name them: the
 /// registry's domain, and the service's host.
-const KNOWN: [(&str, &str); 2] = [
+const KNOWN_REALMS: [(&str, &str); 2] = [
     ("redhat.io", "sso.redhat.com"),
     ("nvcr.io", "authn.nvidia.com"),
 ];
 
 /// Domains whose hosts are different customers' although the Public Suffix List does not say so.
-const SHARED: [&str; 5] = [
+const SHARED_DOMAINS: [&str; 5] = [
     "amazonaws.com",
     "azurecr.cn",
     "azurecr.io",
@@ -107,13 +107,13 @@ impl Realm {
         let domain = base.domain().and_then(psl::domain_str);
         let theirs = self.0.domain().and_then(psl::domain_str);
         let is_sibling =
-            || domain == theirs && domain.is_some_and(|domain| !SHARED.contains(&domain));
+            || domain == theirs && domain.is_some_and(|domain| !SHARED_DOMAINS.contains(&domain));
         let is_known = || {
-            KNOWN
+            KNOWN_REALMS
                 .iter()
                 .any(|known| Some(known.0) == domain && known.1 == host)
         };
-        own == host || is_sibling() || is_known() || address::listed(listed, &self.0)
+        own == host || is_sibling() || is_known() || address::is_allowed_host(listed, &self.0)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Challenge, KnownChallenges, SILENT_MAX};
+use super::{Challenge, KnownChallenges, SILENT_ROOT_MAX};
 use crate::{
     oci::Reference,
     secret::Secret,
@@ -121,8 +121,8 @@ async fn q01_a_silent_root_is_asked_again_after_a_while() {
     assert!(lessons.may_ping(began));
     lessons.pinged(&nothing, began);
     assert!(!lessons.may_ping(began));
-    assert!(!lessons.may_ping(began + SILENT_MAX - Duration::from_millis(1)));
-    assert!(lessons.may_ping(began + SILENT_MAX));
+    assert!(!lessons.may_ping(began + SILENT_ROOT_MAX - Duration::from_millis(1)));
+    assert!(lessons.may_ping(began + SILENT_ROOT_MAX));
     let spoken = Challenge {
         basic: true,
         ..nothing

@@ -12,10 +12,10 @@ use crate::{secret::Secret, upstream::ProtocolViolation};
 /// Most bytes of an answer.
 pub(super) const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// How long a token lives if the service does not say (distribution's token specification).
-const LIFE: Duration = Duration::from_mins(1);
+const LIFETIME: Duration = Duration::from_mins(1);
 /// Shortest and longest life that we believe.
-const LIFE_MIN: Duration = Duration::from_secs(10);
-const LIFE_MAX: Duration = Duration::from_hours(1);
+const LIFETIME_MIN: Duration = Duration::from_secs(10);
+const LIFETIME_MAX: Duration = Duration::from_hours(1);
 
 /// A token, ready to be sent. By our own clock only: a service's may be wrong.
 pub(in crate::upstream) struct BearerToken {
@@ -64,7 +64,7 @@ pub(super) fn read(body: &[u8], born: Instant) -> Result<IssuedToken, ProtocolVi
         token: BearerToken {
             header,
             born,
-            life: answer.expires_in.as_ref().map_or(LIFE, life),
+            life: answer.expires_in.as_ref().map_or(LIFETIME, lifetime),
         },
         refresh: filled(answer.refresh_token).map(Secret::new),
     })
@@ -81,18 +81,18 @@ pub(super) fn header(token: &str) -> Option<HeaderValue> {
 }
 
 /// A lifetime within what we believe, whatever was written.
-fn life(seconds: &Value) -> Duration {
+fn lifetime(seconds: &Value) -> Duration {
     let text = match seconds {
         Value::Number(number) => number.to_string(),
         Value::String(text) => text.trim().to_owned(),
-        _ => return LIFE,
+        _ => return LIFETIME,
     };
     match text.parse::<f64>() {
         Ok(seconds) if seconds.is_finite() => {
-            let life = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(LIFE_MAX);
-            life.clamp(LIFE_MIN, LIFE_MAX)
+            let life = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(LIFETIME_MAX);
+            life.clamp(LIFETIME_MIN, LIFETIME_MAX)
         }
-        _ => LIFE,
+        _ => LIFETIME,
     }
 }
 

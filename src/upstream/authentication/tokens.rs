@@ -17,12 +17,12 @@ const TOKENS_MAX: u64 = 4096;
 /// Most refresh tokens that were replaced.
 const REFRESHED_MAX: u64 = 256;
 /// How long a failure is everybody's; doubled for each further 429 that does not say.
-const FAILED: Duration = Duration::from_secs(1);
+const FAILURE_CACHED: Duration = Duration::from_secs(1);
 const THROTTLED_MAX: Duration = Duration::from_mins(1);
 /// Longest wait for somebody else's fetch after one that failed.
-const BEHIND_MAX: Duration = Duration::from_secs(1);
+const FETCH_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long after it counts a failure still says how the next fetch may go.
-const LATELY: Duration = Duration::from_secs(30);
+const RECENT_FAILURE_MAX: Duration = Duration::from_secs(30);
 
 /// All tokens of one upstream. Nobody else's can be found here: the upstream owns it.
 #[derive(Debug)]
@@ -163,7 +163,7 @@ impl TokenSlot {
             if self.left_lately().is_none() {
                 return Ok(self.fetching.lock().await);
             }
-            if let Ok(guard) = timeout(BEHIND_MAX, self.fetching.lock()).await {
+            if let Ok(guard) = timeout(FETCH_WAIT_MAX, self.fetching.lock()).await {
                 return Ok(guard);
             }
             if let Some(left) = self.left_lately() {
@@ -176,7 +176,7 @@ impl TokenSlot {
     fn left_lately(&self) -> Option<Result<Arc<BearerToken>, UpstreamError>> {
         let state = self.state.lock();
         let failure = state.failure.as_ref()?;
-        let is_late = Instant::now().saturating_duration_since(failure.until) < LATELY;
+        let is_late = Instant::now().saturating_duration_since(failure.until) < RECENT_FAILURE_MAX;
         is_late.then(|| state.token.clone().ok_or_else(|| failure.error.clone()))
     }
 
@@ -217,11 +217,11 @@ impl TokenSlot {
         };
         let wait = match &error {
             UpstreamError::Throttled { retry_after, .. } => retry_after.unwrap_or_else(|| {
-                let wait = FAILED.saturating_mul(2_u32.saturating_pow(state.unsaid));
+                let wait = FAILURE_CACHED.saturating_mul(2_u32.saturating_pow(state.unsaid));
                 state.unsaid = state.unsaid.saturating_add(1);
                 wait.min(THROTTLED_MAX)
             }),
-            _ => FAILED,
+            _ => FAILURE_CACHED,
         };
         state.failure = Some(RecentFailure {
             until: Instant::now() + wait,

@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use reqwest::Response;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{caller::Caller, concurrency::ConcurrencyPermit, exchange::detail, judge};
+use super::{caller::Caller, concurrency::ConcurrencyPermit, exchange::failure_detail, judge};
 use crate::{
     telemetry::Metrics,
     upstream::{ProtocolViolation, UpstreamError},
@@ -85,7 +85,10 @@ impl UpstreamResponse {
             Ok(Err(error)) => {
                 return Err(UpstreamError::Unreachable {
                     endpoint: Arc::clone(&self.endpoint),
-                    detail: format!("the body broke off: {}", detail(&error.without_url(), None)),
+                    detail: format!(
+                        "the body broke off: {}",
+                        failure_detail(&error.without_url(), None)
+                    ),
                 });
             }
             Err(_elapsed) => return Err(self.timed_out(self.patience.max)),

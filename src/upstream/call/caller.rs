@@ -128,7 +128,7 @@ impl Caller {
             let Some(trouble) = failure.trouble else {
                 return Err(EndpointFailure::ForGood(failure.error));
             };
-            let step = retry::next(trouble, tries, jitter(SPREAD_MAX));
+            let step = retry::decide(trouble, tries, jitter(SPREAD_MAX));
             match step {
                 RetryDecision::AtOnce => tries.dropped = true,
                 RetryDecision::After(pause) if Instant::now() + pause < question.1.deadline => {
@@ -157,7 +157,7 @@ impl Caller {
         let place = self.take_place(station, turn, request).await?;
         let began = Instant::now();
         let left = request.deadline.saturating_duration_since(began);
-        let until = began + retry::share(left, tries.reserve);
+        let until = began + retry::attempt_timeout(left, tries.reserve);
         let mut trail = ExchangeState::new(request.url(&station.base, ask, &self.settings));
         let exchange = self.exchange(station, request, &mut trail);
         let Ok(outcome) = timeout_at(until, Box::pin(exchange)).await else {

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use crate::upstream::{UpstreamError, authentication::KnownChallenges};
 
 /// First and longest time that an endpoint is left alone.
-const REST_FIRST: Duration = Duration::from_secs(1);
-const REST_MAX: Duration = Duration::from_secs(30);
+const OPEN_FIRST: Duration = Duration::from_secs(1);
+const OPEN_MAX: Duration = Duration::from_secs(30);
 
 /// One address of an upstream, and what we learnt of it.
 #[derive(Debug)]
@@ -156,16 +156,16 @@ impl CircuitBreaker {
         if self.rest_until.is_some_and(|until| now < until) {
             return;
         }
-        self.rest_until = Some(now + rest(self.failures));
+        self.rest_until = Some(now + open_duration(self.failures));
         self.failures = self.failures.saturating_add(1);
     }
 }
 
 /// How long an endpoint is left alone after so many failures before this one.
-fn rest(failures: u32) -> Duration {
-    REST_FIRST
+fn open_duration(failures: u32) -> Duration {
+    OPEN_FIRST
         .saturating_mul(2_u32.saturating_pow(failures))
-        .min(REST_MAX)
+        .min(OPEN_MAX)
 }
 
 #[cfg(test)]
@@ -179,9 +179,11 @@ mod tests {
 
     #[test]
     fn rests_double_up_to_half_a_minute() {
-        let seconds: Vec<_> = (0..8).map(|failures| rest(failures).as_secs()).collect();
+        let seconds: Vec<_> = (0..8)
+            .map(|failures| open_duration(failures).as_secs())
+            .collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 30, 30, 30]);
-        assert_eq!(rest(u32::MAX), REST_MAX);
+        assert_eq!(open_duration(u32::MAX), OPEN_MAX);
     }
 
     #[tokio::test(start_paused = true)]
@@ -189,7 +191,7 @@ mod tests {
         let station = station();
         station.claim(Instant::now()).unwrap().gave_up();
         assert!(station.claim(Instant::now()).is_none());
-        tokio::time::advance(REST_FIRST).await;
+        tokio::time::advance(OPEN_FIRST).await;
         let probe = station.claim(Instant::now()).unwrap();
         assert!(probe.probe && station.claim(Instant::now()).is_none());
         // A probe that is cancelled leaves the next one to try.
@@ -197,9 +199,9 @@ mod tests {
         let probe = station.claim(Instant::now()).unwrap();
         probe.gave_up();
         drop(probe);
-        tokio::time::advance(REST_FIRST).await;
+        tokio::time::advance(OPEN_FIRST).await;
         assert!(station.claim(Instant::now()).is_none());
-        tokio::time::advance(REST_FIRST).await;
+        tokio::time::advance(OPEN_FIRST).await;
         station.claim(Instant::now()).unwrap().answered();
         assert!(!station.claim(Instant::now()).unwrap().probe);
     }

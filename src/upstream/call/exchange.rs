@@ -108,7 +108,7 @@ impl Caller {
                 detail,
             }));
         }
-        let response = match heard(sent, trail.host(station), proxy.as_ref()) {
+        let response = match checked_response(sent, trail.host(station), proxy.as_ref()) {
             Ok(response) => response,
             Err(failure) => {
                 self.count(request, "unreachable");
@@ -121,7 +121,7 @@ impl Caller {
         trail.answers += usize::from(!trail.crossed);
         let name = &self.settings.label;
         self.metrics.upstream_answered(name, began.elapsed());
-        if let Some(remaining) = judge::budget(response.headers()) {
+        if let Some(remaining) = judge::rate_limit_remaining(response.headers()) {
             self.metrics.upstream_budget(name, remaining);
         }
         judge::head_size(response.headers())
@@ -136,7 +136,9 @@ impl Caller {
         trail: &ExchangeState,
     ) -> Option<&'static str> {
         let is_shown = !trail.crossed && self.settings.transport.identity.is_some();
-        causes(error).find_map(tls::refusal).filter(|_| is_shown)
+        causes(error)
+            .find_map(tls::client_certificate_refused)
+            .filter(|_| is_shown)
     }
 
     /// The error that a status stands for.
@@ -157,7 +159,7 @@ impl Caller {
                 detail: "it forbids this",
             }),
             Verdict::Throttled => {
-                let retry_after = retry_after::of(response.headers(), SystemTime::now());
+                let retry_after = retry_after::from_headers(response.headers(), SystemTime::now());
                 self.gate.shut(retry_after, Instant::now());
                 AttemptFailure {
                     error: UpstreamError::Throttled {
@@ -237,11 +239,11 @@ impl ExchangeState {
         location: Option<&[u8]>,
         guard: &AddressGuard,
     ) -> Result<(), ProtocolViolation> {
-        if self.hops == redirect::HOPS_MAX {
+        if self.hops == redirect::REDIRECTS_MAX {
             return Err(ProtocolViolation::Redirect("too many of them"));
         }
         self.hops += 1;
-        self.url = redirect::target(&self.url, location, guard)?;
+        self.url = redirect::next_url(&self.url, location, guard)?;
         self.crossed |= self.url.origin() != station.base.origin();
         Ok(())
     }
@@ -274,13 +276,13 @@ impl ExchangeState {
 }
 
 /// The answer, if there is one and it is not a word of the proxy on the way.
-pub(in crate::upstream) fn heard(
+pub(in crate::upstream) fn checked_response(
     sent: Result<Response, reqwest::Error>,
     endpoint: Arc<str>,
     proxy: Option<&ProxyHop>,
 ) -> Result<Response, AttemptFailure> {
-    let response =
-        sent.map_err(|error| broken(&error.without_url(), Arc::clone(&endpoint), proxy))?;
+    let response = sent
+        .map_err(|error| transport_failure(&error.without_url(), Arc::clone(&endpoint), proxy))?;
     match proxy.and_then(|proxy| proxy.refusal(response.status(), response.headers())) {
         Some(detail) => Err(AttemptFailure {
             error: UpstreamError::Unreachable { endpoint, detail },
@@ -291,7 +293,7 @@ pub(in crate::upstream) fn heard(
 }
 
 /// What a failure below HTTP means.
-pub(in crate::upstream) fn broken(
+pub(in crate::upstream) fn transport_failure(
     error: &reqwest::Error,
     endpoint: Arc<str>,
     proxy: Option<&ProxyHop>,
@@ -314,14 +316,17 @@ pub(in crate::upstream) fn broken(
     AttemptFailure {
         error: UpstreamError::Unreachable {
             endpoint,
-            detail: detail(error, proxy),
+            detail: failure_detail(error, proxy),
         },
         trouble: Some(trouble),
     }
 }
 
 /// The innermost cause, which is the telling one; no address that may be signed is in it.
-pub(in crate::upstream) fn detail(error: &reqwest::Error, proxy: Option<&ProxyHop>) -> String {
+pub(in crate::upstream) fn failure_detail(
+    error: &reqwest::Error,
+    proxy: Option<&ProxyHop>,
+) -> String {
     if error.is_connect()
         && let Some(told) = proxy.and_then(|proxy| proxy.unconnected(error))
     {

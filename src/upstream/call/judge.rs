@@ -119,7 +119,7 @@ pub(in crate::upstream) fn content_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// What upstream says of its budget: `ratelimit-remaining: 76;w=21600`.
-pub(in crate::upstream) fn budget(headers: &HeaderMap) -> Option<u64> {
+pub(in crate::upstream) fn rate_limit_remaining(headers: &HeaderMap) -> Option<u64> {
     let value = headers.get("ratelimit-remaining")?.to_str().ok()?;
     value.split(';').next()?.trim().parse().ok()
 }
@@ -200,13 +200,13 @@ mod tests {
     #[test]
     fn a_budget_is_read_without_its_window() {
         let mut headers = HeaderMap::new();
-        assert_eq!(budget(&headers), None);
+        assert_eq!(rate_limit_remaining(&headers), None);
         headers.insert(
             "ratelimit-remaining",
             HeaderValue::from_static("76;w=21600"),
         );
-        assert_eq!(budget(&headers), Some(76));
+        assert_eq!(rate_limit_remaining(&headers), Some(76));
         headers.insert("ratelimit-remaining", HeaderValue::from_static("-1"));
-        assert_eq!(budget(&headers), None);
+        assert_eq!(rate_limit_remaining(&headers), None);
     }
 }

@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep_until};
 use super::request::RequestKind;
 
 /// How long it stays shut if upstream does not say, doubled each time in a row.
-const SHUT_FIRST: Duration = Duration::from_secs(5);
-const SHUT_MAX: Duration = Duration::from_mins(1);
+const BACK_OFF_FIRST: Duration = Duration::from_secs(5);
+const BACK_OFF_MAX: Duration = Duration::from_mins(1);
 /// Those who wait go on within this time, not all at once.
 const SPREAD_MAX: Duration = Duration::from_millis(500);
 
@@ -45,9 +45,9 @@ impl RateLimit {
     pub(in crate::upstream) fn shut(&self, retry_after: Option<Duration>, now: Instant) {
         let mut state = self.0.lock();
         let wait = retry_after.unwrap_or_else(|| {
-            SHUT_FIRST
+            BACK_OFF_FIRST
                 .saturating_mul(2_u32.saturating_pow(state.unsaid))
-                .min(SHUT_MAX)
+                .min(BACK_OFF_MAX)
         });
         // Requests that were under way together are told together, and count once.
         let was_shut = state.until.is_some_and(|until| until > now);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::request::RequestKind;
 
 /// Most further tries of one endpoint, when there is no other.
-const AGAIN_MAX: u32 = 2;
+const RETRIES_MAX: u32 = 2;
 /// Wait before the first of them; doubled for the second, and spread by up to as much again.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -73,14 +73,14 @@ impl RetryCause {
 }
 
 /// The rule. `spread` is a random time up to [`PAUSE`].
-pub(in crate::upstream) fn next(
+pub(in crate::upstream) fn decide(
     trouble: RetryCause,
     tries: RetryState,
     spread: Duration,
 ) -> RetryDecision {
     let pause = (PAUSE + spread).saturating_mul(2_u32.saturating_pow(tries.again));
     let again = match tries.reserve {
-        _ if tries.again >= AGAIN_MAX => RetryDecision::End,
+        _ if tries.again >= RETRIES_MAX => RetryDecision::End,
         RetryAlternatives::Another | RetryAlternatives::Tries => RetryDecision::After(pause),
         RetryAlternatives::Nothing => RetryDecision::End,
     };
@@ -97,7 +97,7 @@ pub(in crate::upstream) fn next(
 }
 
 /// How long one try may take: with another endpoint in reserve only half of what is left.
-pub(in crate::upstream) fn share(left: Duration, reserve: RetryAlternatives) -> Duration {
+pub(in crate::upstream) fn attempt_timeout(left: Duration, reserve: RetryAlternatives) -> Duration {
     match reserve {
         RetryAlternatives::Another => left / 2,
         RetryAlternatives::Tries | RetryAlternatives::Nothing => left,
@@ -115,7 +115,7 @@ mod tests {
     fn few_tries_and_then_the_end() {
         let check = |trouble, tries: RetryState, want| {
             assert_eq!(
-                next(trouble, tries, Duration::ZERO),
+                decide(trouble, tries, Duration::ZERO),
                 want,
                 "{trouble:?} {tries:?}"
             );

@@ -8,7 +8,7 @@ use http::{HeaderMap, header::RETRY_AFTER};
 const SECONDS: std::ops::RangeInclusive<u64> = 1..=3600;
 
 /// What an answer asks for.
-pub(in crate::upstream) fn of(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+pub(in crate::upstream) fn from_headers(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     parse(headers.get(RETRY_AFTER)?.to_str().ok()?, now)
 }
 

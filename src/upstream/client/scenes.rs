@@ -172,7 +172,7 @@ fn built(change: impl FnOnce(&mut Settings)) -> BuiltClients {
 async fn ask(built: &BuiltClients, url: &Url) -> Result<u16, String> {
     let client = built.clients.of(url).map_err(|breach| breach.to_string())?;
     let sent = client.get(url.clone()).send().await;
-    let heard = exchange::heard(sent, "x".into(), built.clients.proxy(url).as_ref());
+    let heard = exchange::checked_response(sent, "x".into(), built.clients.proxy(url).as_ref());
     match heard.map_err(|failure| failure.error) {
         Ok(response) => Ok(response.status().as_u16()),
         Err(UpstreamError::Unreachable { detail, .. }) => Err(detail),

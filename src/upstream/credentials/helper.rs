@@ -31,14 +31,14 @@ const RUN_MAX: Duration = Duration::from_secs(10);
 /// Longest answer of a helper.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 /// How long a login is used before the helper is asked again; some are valid for minutes only.
-const KEPT_MAX: Duration = Duration::from_mins(5);
+const CACHED_MAX: Duration = Duration::from_mins(5);
 /// How long a failure speaks for those who ask meanwhile; else they would wait in line for the same.
-const FAILURE_KEPT_MAX: Duration = Duration::from_secs(5);
+const FAILURE_CACHED_MAX: Duration = Duration::from_secs(5);
 /// How long the answer after a refused one is left alone, though it may be refused as well: a wrong
 /// login would run the program for each request.
-const SECOND_KEPT_MIN: Duration = Duration::from_secs(10);
+const AFTER_REFUSAL_CACHED_MIN: Duration = Duration::from_secs(10);
 /// Most answers that are kept. There are as many as the configuration has hosts with a helper.
-const ANSWERS_MAX: usize = 1000;
+const SLOTS_MAX: usize = 1000;
 
 /// What a helper says, with a failing status, where it has no login: that is none of its failures.
 const NOT_FOUND: &str = "credentials not found in native keychain";
@@ -153,7 +153,7 @@ impl CredentialHelpers {
         if !matches!(&now.answer, Ok(Some(held)) if held == login) {
             return true;
         }
-        if now.is_second && now.since.elapsed() < SECOND_KEPT_MIN {
+        if now.is_second && now.since.elapsed() < AFTER_REFUSAL_CACHED_MIN {
             return false;
         }
         *kept = None;
@@ -167,7 +167,7 @@ impl CredentialHelpers {
             server: server.to_owned(),
         };
         let mut slots = self.slots.lock();
-        if slots.len() >= ANSWERS_MAX && !slots.contains_key(&key) {
+        if slots.len() >= SLOTS_MAX && !slots.contains_key(&key) {
             slots.retain(|_key, slot| Arc::strong_count(slot) > 1);
         }
         Arc::clone(slots.entry(key).or_default())
@@ -192,7 +192,7 @@ impl CredentialHelpers {
                 kind => format!("could not be started: {kind}"),
             })
         })?;
-        let (answer, status) = converse(&mut child, server)
+        let (answer, status) = query(&mut child, server)
             .await
             .map_err(|error| failed(format!("could not be asked: {}", error.kind())))?;
         if u64::try_from(answer.len()).is_ok_and(|length| length > ANSWER_BYTES_MAX) {
@@ -201,7 +201,7 @@ impl CredentialHelpers {
             )));
         }
         if status.success() {
-            return read(&answer).map_err(|what| failed(what.to_owned()));
+            return parse_output(&answer).map_err(|what| failed(what.to_owned()));
         }
         if answer.trim_ascii() == NOT_FOUND.as_bytes() {
             return Ok(None);
@@ -235,18 +235,15 @@ impl HelperSlot {
         let kept = self.kept.lock();
         let CachedHelperOutput { answer, since, .. } = kept.as_ref()?;
         let kept_max = match answer {
-            Ok(_) => KEPT_MAX,
-            Err(_) => FAILURE_KEPT_MAX,
+            Ok(_) => CACHED_MAX,
+            Err(_) => FAILURE_CACHED_MAX,
         };
         (since.elapsed() < kept_max).then(|| answer.clone())
     }
 }
 
 /// Says the server, hears the answer (up to one byte too many), and waits for the end.
-async fn converse(
-    child: &mut Child,
-    server: &str,
-) -> io::Result<(Vec<u8>, std::process::ExitStatus)> {
+async fn query(child: &mut Child, server: &str) -> io::Result<(Vec<u8>, std::process::ExitStatus)> {
     if let Some(mut stdin) = child.stdin.take() {
         // A helper may answer without having listened.
         let _unheard = stdin
@@ -263,7 +260,7 @@ async fn converse(
 }
 
 /// Reads what a helper prints: `{"ServerURL": …, "Username": …, "Secret": …}`.
-fn read(answer: &[u8]) -> Result<Option<Credential>, &'static str> {
+fn parse_output(answer: &[u8]) -> Result<Option<Credential>, &'static str> {
     #[derive(Deserialize)]
     struct HelperOutput {
         #[serde(rename = "Username")]
@@ -436,7 +433,7 @@ printf '{"ServerURL":"%s","Username":"%s","Secret":"%s"}' "$server" "$1" "$serve
         assert!(!refused("a.example", "canary"), "it has just been asked");
         assert_eq!((stage.get().await, stage.runs()), (login.clone(), 2));
         tokio::time::pause();
-        tokio::time::advance(KEPT_MAX).await;
+        tokio::time::advance(CACHED_MAX).await;
         tokio::time::resume();
         assert_eq!((stage.get().await, stage.runs()), (login, 3));
     }
@@ -450,7 +447,7 @@ printf '{"ServerURL":"%s","Username":"%s","Secret":"%s"}' "$server" "$1" "$serve
             (true, true, 1)
         );
         tokio::time::pause();
-        tokio::time::advance(FAILURE_KEPT_MAX).await;
+        tokio::time::advance(FAILURE_CACHED_MAX).await;
         tokio::time::resume();
         assert_eq!((stage.get().await.is_err(), stage.runs()), (true, 2));
     }

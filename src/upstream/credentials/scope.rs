@@ -39,7 +39,7 @@ impl HostPattern {
             }));
         }
         // With a letter in each blank it would have to be a host.
-        let plain: Option<Vec<String>> = text.split('.').map(plain).collect();
+        let plain: Option<Vec<String>> = text.split('.').map(example_label).collect();
         plain?.join(".").parse::<Registry>().ok()?;
         Some(Self::Glob(address)).filter(|_| !text.starts_with("*:") && text != "*")
     }
@@ -55,7 +55,7 @@ impl HostPattern {
                     && patterns.all(|pattern| {
                         labels
                             .next()
-                            .is_some_and(|label| label_fits(pattern, label))
+                            .is_some_and(|label| label_matches(pattern, label))
                     })
                     && labels.next().is_none()
             }
@@ -132,7 +132,7 @@ impl GlobPart {
 }
 
 /// The parts of a label's pattern, as kubelet reads it; none if a bracket is not closed.
-fn parts(pattern: &str) -> Option<Vec<GlobPart>> {
+fn glob_parts(pattern: &str) -> Option<Vec<GlobPart>> {
     let mut parts = Vec::new();
     let mut letters = pattern.chars();
     while let Some(letter) = letters.next() {
@@ -145,7 +145,7 @@ fn parts(pattern: &str) -> Option<Vec<GlobPart>> {
             '[' => {
                 let (set, rest) = letters.as_str().split_once(']')?;
                 letters = rest.chars();
-                set_of(set)?
+                character_class(set)?
             }
             letter => GlobPart::One {
                 is_not: false,
@@ -157,7 +157,7 @@ fn parts(pattern: &str) -> Option<Vec<GlobPart>> {
 }
 
 /// What stands in brackets.
-fn set_of(set: &str) -> Option<GlobPart> {
+fn character_class(set: &str) -> Option<GlobPart> {
     let (is_not, set) = match set.strip_prefix('^') {
         Some(set) => (true, set),
         None => (false, set),
@@ -178,7 +178,7 @@ fn set_of(set: &str) -> Option<GlobPart> {
 }
 
 /// A label that fits a pattern, more or less.
-fn plain(pattern: &str) -> Option<String> {
+fn example_label(pattern: &str) -> Option<String> {
     let letter = |part: GlobPart| match part {
         GlobPart::One {
             is_not: false,
@@ -186,11 +186,11 @@ fn plain(pattern: &str) -> Option<String> {
         } => ranges.first().map_or('x', |(from, _)| *from),
         _ => 'x',
     };
-    Some(parts(pattern)?.into_iter().map(letter).collect())
+    Some(glob_parts(pattern)?.into_iter().map(letter).collect())
 }
 
-fn label_fits(pattern: &str, label: &str) -> bool {
-    let Some(parts) = parts(pattern) else {
+fn label_matches(pattern: &str, label: &str) -> bool {
+    let Some(parts) = glob_parts(pattern) else {
         return false;
     };
     // Behind which letters the parts so far may end.

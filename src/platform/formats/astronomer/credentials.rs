@@ -99,8 +99,8 @@ fn check(entry: &KeyringEntry, host: &RepositoryPrefix, named_at: &Location, int
         return;
     }
     let key = entry.place.to_string();
-    into.remark(if kube::goes_on(&host.to_string(), &key) {
-        kube::string_prefix(named_at, &key).shown(&host.to_string())
+    into.remark(if kube::extends_within_element(&host.to_string(), &key) {
+        kube::string_prefix_diagnostic(named_at, &key).shown(&host.to_string())
     } else {
         let message = format!("the Secret's login is for {key}; it is used for {host}");
         let fix = "name the Secret that is for this repository";

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     oci::Registry,
     platform::{
-        import::{ImportContext, InputDocument, is_placeholder, nodes},
+        import::{ImportContext, InputDocument, is_placeholder, trees},
         model::imported::Imported,
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode, Severity},
@@ -61,7 +61,7 @@ pub(in crate::platform) fn import(
     into: &mut Imported,
 ) {
     let mut found = HelmValues::default();
-    for node in nodes(pieces) {
+    for node in trees(pieces) {
         if let Some(kind) = kube::kind(node) {
             let message = "this kind of object is no part of Helm's values";
             into.remark(Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).shown(kind));
@@ -77,8 +77,8 @@ pub(in crate::platform) fn import(
         airflow,
         built_in,
     } = found;
-    let private = one_of(private, &mut into.remarks);
-    let protected = one_of(protected, &mut into.remarks);
+    let private = first_consistent(private, &mut into.remarks);
+    let protected = first_consistent(protected, &mut into.remarks);
     let mut logins = SecretCredentials::default();
     for block in private.iter().chain(&protected) {
         logins.scope(block, context, into);
@@ -91,13 +91,13 @@ pub(in crate::platform) fn import(
     let (bases, others): (Vec<_>, Vec<_>) = protected.into_iter().partition(|one| one.key == BASE);
     let bases = [hosts(&bases), airflow].concat();
     let private = hosts(&private);
-    platform(private.first(), &bases, context, into);
+    route_platform(private.first(), &bases, context, into);
     // Deployments may be updated to any image.
     if context.keeps_source() {
         into.unmatched = Some(Unmatched::Source);
     }
     let named = [private, bases, hosts(&others)].concat();
-    direct(&named, built_in, context, into);
+    route_named_registries(&named, built_in, context, into);
 }
 
 /// What the values say, each thing as often as it stands there.
@@ -125,14 +125,14 @@ impl HelmValues {
         }
         for (rank, place) in PROTECTED.into_iter().enumerate() {
             let moved = (rank > 0).then_some("move it to astronomer.houston.config.registry");
-            for at in spellings(place) {
+            for at in with_subchart_path(place) {
                 let registry = section(values, at, remarks);
                 let blocks = registry.map(|registry| protected(registry, moved, remarks));
                 self.protected
                     .extend(blocks.filter(|blocks| !blocks.is_empty()));
             }
         }
-        for at in spellings(AIRFLOW_CHART) {
+        for at in with_subchart_path(AIRFLOW_CHART) {
             let Some(chart) = section(values, at, remarks) else {
                 continue;
             };
@@ -180,7 +180,7 @@ impl HelmValues {
 }
 
 /// The platform's own names. With a private registry the site has no other.
-fn platform(
+fn route_platform(
     private: Option<&RepositoryPrefix>,
     bases: &[RepositoryPrefix],
     context: &ImportContext<'_>,
@@ -215,7 +215,7 @@ fn platform(
 }
 
 /// Every registry that is named is asked by its own names too.
-fn direct(
+fn route_named_registries(
     named: &[RepositoryPrefix],
     built_in: Vec<(Registry, Location)>,
     context: &ImportContext<'_>,
@@ -270,7 +270,10 @@ fn protected(
 }
 
 /// Of several places of the same thing the first, if all say the same.
-fn one_of(variants: Vec<Vec<RegistryBlock>>, remarks: &mut Vec<Diagnostic>) -> Vec<RegistryBlock> {
+fn first_consistent(
+    variants: Vec<Vec<RegistryBlock>>,
+    remarks: &mut Vec<Diagnostic>,
+) -> Vec<RegistryBlock> {
     let mut variants = variants.into_iter();
     let Some(first) = variants.next() else {
         return Vec::new();
@@ -298,7 +301,7 @@ fn misplaced(spot: &Location, fix: &str) -> Diagnostic {
 }
 
 /// A path, and the same in the values of the subchart alone.
-fn spellings<'p>(path: &'p [&'p str]) -> impl Iterator<Item = &'p [&'p str]> {
+fn with_subchart_path<'p>(path: &'p [&'p str]) -> impl Iterator<Item = &'p [&'p str]> {
     let below = path.split_first().map(|(_, below)| below);
     std::iter::once(path).chain(below)
 }

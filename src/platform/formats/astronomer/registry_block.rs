@@ -9,7 +9,7 @@ use crate::{
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode},
             location::Location,
-            name_part::without_scheme,
+            name_part::reject_scheme,
             node::{Node, Scalar},
         },
     },
@@ -95,7 +95,7 @@ impl RepositoryPrefix {
         if text.is_empty() || is_placeholder(text) {
             return None;
         }
-        if let Err(remark) = without_scheme(text, start) {
+        if let Err(remark) = reject_scheme(text, start) {
             remarks.push(remark);
             return None;
         }

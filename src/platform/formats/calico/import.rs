@@ -3,7 +3,7 @@
 
 use super::{image_set::ImageSet, installation::Installation};
 use crate::platform::{
-    import::{ImportContext, InputDocument, nodes},
+    import::{ImportContext, InputDocument, trees},
     model::imported::Imported,
     reading::{
         diagnostic::{Diagnostic, DiagnosticCode},
@@ -25,7 +25,7 @@ pub(in crate::platform) fn import(
     let mut installations: Vec<Installation> = Vec::new();
     let mut overlays = Vec::new();
     let mut sets = Vec::new();
-    for node in nodes(pieces) {
+    for node in trees(pieces) {
         match kube::kind(node) {
             Some("Installation" | "ImageSet") if !is_known(node) => unknown(node, into),
             Some("Installation") => {

@@ -59,7 +59,7 @@ impl Installation {
             sound(example, text, spot, remarks)
         });
         installation.path = part(spec, "imagePath", remarks, |text, spot, remarks| {
-            let text = name_part::part(text, spot, remarks)?;
+            let text = name_part::name_part(text, spot, remarks)?;
             let example: Result<RepositoryName, _> = text.parse();
             sound(example, text, spot, remarks)
         });

@@ -1,7 +1,7 @@
 //! containerd's older `config.toml`, with mirrors and their settings in the file itself.
 
 use crate::platform::{
-    import::{ImportContext, InputDocument, nodes},
+    import::{ImportContext, InputDocument, trees},
     model::{
         endpoint::{ApiPathRule, MirrorEndpoint, SchemeDefault},
         imported::Imported,
@@ -28,7 +28,7 @@ pub(in crate::platform) fn import(
     into: &mut Imported,
 ) {
     let mut registries = Vec::new();
-    for node in nodes(pieces) {
+    for node in trees(pieces) {
         registries.extend(registry(node, &mut into.remarks));
         for file in node.strings("imports", &mut into.remarks) {
             let message = "the files that are named here are not read";
@@ -39,13 +39,13 @@ pub(in crate::platform) fn import(
     }
     let mut manners = HostSettingsMap::default();
     for registry in &registries {
-        unread(registry, into);
+        report_config_path(registry, into);
         for (host, config) in tables(registry, "configs", &mut into.remarks) {
             self::config(host, config, &mut manners, into);
         }
         // What `configs` has taken the place of.
         for (host, login) in tables(registry, "auths", &mut into.remarks) {
-            mirrors::login(host, login, TOKEN_KEY, into);
+            mirrors::credentials(host, login, TOKEN_KEY, into);
         }
     }
     for registry in &registries {
@@ -98,7 +98,7 @@ fn tables<'n>(
 }
 
 /// `config_path`: what is then read in place of this file.
-fn unread(registry: &Node, into: &mut Imported) {
+fn report_config_path(registry: &Node, into: &mut Imported) {
     let path = registry.string("config_path", &mut into.remarks);
     let Some(path) = path.filter(|path| !path.text.is_empty()) else {
         return;
@@ -125,9 +125,9 @@ fn config<'p>(
     into: &mut Imported,
 ) {
     if let Some(login) = config.get("auth") {
-        mirrors::login(host, login, TOKEN_KEY, into);
+        mirrors::credentials(host, login, TOKEN_KEY, into);
     }
-    mirrors::files(host, config, manners, into);
+    mirrors::tls_settings(host, config, manners, into);
 }
 
 /// `mirrors."REGISTRY"`: its endpoints, then the registry itself.

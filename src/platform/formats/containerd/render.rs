@@ -1,16 +1,16 @@
 //! containerd's older `config.toml`.
 
-use crate::platform::render::{Mirror, Rendering, quoted};
+use crate::platform::render::{Mirror, Rendering, toml_quoted};
 
 pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
     let registry = "plugins.\"io.containerd.grpc.v1.cri\".registry";
     let mut text = format!(
         "version = 2\n\n[{registry}.mirrors.\"*\"]\nendpoint = [{}]\n",
-        quoted(&mirror.url())
+        toml_quoted(&mirror.url())
     );
     if let Some(file) = &mirror.ca_file {
-        let host = quoted(mirror.authority.as_str());
-        let file = quoted(file);
+        let host = toml_quoted(mirror.authority.as_str());
+        let file = toml_quoted(file);
         let table = format!("\n[{registry}.configs.{host}.tls]\nca_file = {file}\n");
         text.push_str(&table);
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::{
     oci::Registry,
     platform::{
-        import::{ImportContext, InputDocument, nodes},
+        import::{ImportContext, InputDocument, trees},
         model::{
             endpoint::{ApiPathRule, HostSettings, MirrorEndpoint, SchemeDefault, is_local},
             imported::Imported,
@@ -34,7 +34,7 @@ pub(in crate::platform) fn import(
     context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
-    for node in nodes(pieces) {
+    for node in trees(pieces) {
         read(node, context, into);
     }
 }

@@ -40,7 +40,7 @@ pub(in crate::platform) fn components() -> impl Iterator<Item = EnmasseComponent
 }
 
 /// Where the operator runs unless it was moved.
-pub(in crate::platform) const USUAL_NAMESPACE: &str = "enmasse-infra";
+pub(in crate::platform) const DEFAULT_NAMESPACE: &str = "enmasse-infra";
 
 macro_rules! own {
     ($($name:literal)+) => {

@@ -17,7 +17,7 @@ use crate::{
     route::{MatchText, RuleText},
 };
 
-pub(in crate::platform) use super::components::{EnmasseComponent, USUAL_NAMESPACE, components};
+pub(in crate::platform) use super::components::{DEFAULT_NAMESPACE, EnmasseComponent, components};
 
 pub(in crate::platform) fn import(
     pieces: &[InputDocument<'_>],
@@ -25,7 +25,7 @@ pub(in crate::platform) fn import(
     into: &mut Imported,
 ) {
     let is_openshift = |piece: &&InputDocument<'_>| match piece {
-        InputDocument::Node(node) => kube::kind(node).is_some_and(openshift::import::reads),
+        InputDocument::Node(node) => kube::kind(node).is_some_and(openshift::import::is_known_kind),
         InputDocument::Map(_) => false,
     };
     let openshift: Vec<InputDocument<'_>> = pieces.iter().filter(is_openshift).cloned().collect();
@@ -37,19 +37,22 @@ pub(in crate::platform) fn import(
             super::overrides::read(node, &mut found, into);
         }
     }
-    let usual = usual(context, into);
-    for replaced in super::overrides::deciding(found) {
-        replace(&replaced, &usual, context, into);
+    let usual = default_images(context, into);
+    for replaced in super::overrides::effective(found) {
+        route_override(&replaced, &usual, context, into);
     }
 }
 
 /// The images that are asked for as long as nothing replaces them, by component.
-fn usual(context: &ImportContext<'_>, into: &mut Imported) -> BTreeMap<String, DefaultImage> {
+fn default_images(
+    context: &ImportContext<'_>,
+    into: &mut Imported,
+) -> BTreeMap<String, DefaultImage> {
     let given = context.options.baseline.and_then(|baseline| {
-        let text = import::text(&baseline).map_err(|remark| into.remark(remark));
+        let text = import::decode_text(&baseline).map_err(|remark| into.remark(remark));
         let mut found = Vec::new();
         super::overrides::read_text(text.ok()?, baseline.name, &mut found, into);
-        let found = super::overrides::deciding(found)
+        let found = super::overrides::effective(found)
             .into_iter()
             .filter_map(|named| {
                 let ImageReference {
@@ -83,7 +86,7 @@ struct DefaultImage {
     tag: Option<crate::oci::Tag>,
 }
 
-fn replace(
+fn route_override(
     replaced: &ImageOverride,
     usual: &BTreeMap<String, DefaultImage>,
     context: &ImportContext<'_>,
@@ -97,13 +100,13 @@ fn replace(
         let remark = Diagnostic::new(DiagnosticCode::Ignored, spot, message).shown(component);
         return into.remark(remark.fix("write its image, or remove the variable"));
     }
-    let Some(image) = resolved(replaced, context, into) else {
+    let Some(image) = resolve_image(replaced, context, into) else {
         return;
     };
     let Some(DefaultImage { repository, tag }) = usual.get(component) else {
         let message = "it is not known which image this component has without its override";
         let remark = Diagnostic::new(DiagnosticCode::Ignored, spot, message).shown(component);
-        return into.remark(remark.fix(BASELINE));
+        return into.remark(remark.fix(BASELINE_HINT));
     };
     let is_same = image.repository == *repository;
     let from = match (&image.reference, tag) {
@@ -117,16 +120,16 @@ fn replace(
                            known can";
             let remark =
                 Diagnostic::new(DiagnosticCode::Ignored, spot, message).shown(&replaced.text);
-            let fix = format!("name the image by its tag, or {BASELINE}");
+            let fix = format!("name the image by its tag, or {BASELINE_HINT}");
             return into.remark(remark.fix(fix));
         }
     };
-    openshift::import::lead_to(spot, &from, &image, context, into);
+    openshift::import::route_to_image(spot, &from, &image, context, into);
 }
 
 /// The image that a component is replaced by; of a name without a registry, what the image stream
 /// of that name has.
-fn resolved(
+fn resolve_image(
     replaced: &ImageOverride,
     context: &ImportContext<'_>,
     into: &mut Imported,
@@ -136,7 +139,7 @@ fn resolved(
         return Some(image);
     }
     let stream = image.repository.name.strip_prefix("library")?;
-    if let Some(found) = in_stream(stream, &image.reference, into) {
+    if let Some(found) = image_in_stream(stream, &image.reference, into) {
         return Some(found);
     }
     let spot = &replaced.spot;
@@ -148,21 +151,21 @@ fn resolved(
         return Some(image);
     };
     let namespace = replaced.namespace.as_deref().unwrap_or_else(|| {
-        let message = format!("no namespace is written: {USUAL_NAMESPACE} is taken");
+        let message = format!("no namespace is written: {DEFAULT_NAMESPACE} is taken");
         into.remark(
             Diagnostic::new(DiagnosticCode::Assumed, spot, message).fix("write metadata.namespace"),
         );
-        USUAL_NAMESPACE
+        DEFAULT_NAMESPACE
     });
     let home = openshift::import::StreamRepository::new(registry, namespace, stream);
     home.hijack(spot, stream, context, into);
-    in_stream(stream, &image.reference, into)
+    image_in_stream(stream, &image.reference, into)
 }
 
 /// Image streams were read before: where their routes lead.
-fn in_stream(stream: &str, reference: &Reference, into: &Imported) -> Option<ImageReference> {
+fn image_in_stream(stream: &str, reference: &Reference, into: &Imported) -> Option<ImageReference> {
     let route = |tag: &str| {
-        let matches = MatchText::From(vec![openshift::import::short(stream, tag)]);
+        let matches = MatchText::From(vec![openshift::import::short_name(stream, tag)]);
         into.routes.iter().find(|route| route.matches == matches)
     };
     let led = |route: &RuleText| route.to.first().map(|to| to.target.clone());
@@ -180,4 +183,4 @@ fn in_stream(stream: &str, reference: &Reference, into: &Imported) -> Option<Ima
     Some(ImageReference { reference, ..home })
 }
 
-const BASELINE: &str = "give the operator's own image map as the baseline";
+const BASELINE_HINT: &str = "give the operator's own image map as the baseline";

@@ -51,7 +51,7 @@ impl ImageOverride {
 }
 
 /// Those that decide. Several for one component stay several: they agree, or contradict.
-pub(super) fn deciding(found: Vec<ImageOverride>) -> Vec<ImageOverride> {
+pub(super) fn effective(found: Vec<ImageOverride>) -> Vec<ImageOverride> {
     let mut by_component: BTreeMap<String, Vec<ImageOverride>> = BTreeMap::new();
     for named in found {
         let known = by_component.entry(named.component.clone()).or_default();
@@ -95,7 +95,7 @@ pub(super) fn read(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Impor
 }
 
 fn config(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) {
-    if !openshift::import::is_version(node, &["iot.enmasse.io/v1alpha1"], into) {
+    if !openshift::import::has_known_version(node, &["iot.enmasse.io/v1alpha1"], into) {
         return;
     }
     let Some(overrides) = node.at(&["spec", "imageOverrides"]) else {

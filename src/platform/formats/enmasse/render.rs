@@ -2,7 +2,7 @@
 
 use super::{
     components,
-    import::{EnmasseComponent, USUAL_NAMESPACE},
+    import::{DEFAULT_NAMESPACE, EnmasseComponent},
 };
 use crate::platform::render::{Mirror, RenderedFile, Rendering};
 
@@ -20,15 +20,15 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
     let overrides: Vec<_> = iot.map(of_config).collect();
     let (variables, overrides) = (variables.concat(), overrides.concat());
     let deployment = format!(
-        "# kubectl -n {USUAL_NAMESPACE} patch deployment enmasse-operator --patch-file {OPERATOR}\n\
+        "# kubectl -n {DEFAULT_NAMESPACE} patch deployment enmasse-operator --patch-file {OPERATOR}\n\
          apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: enmasse-operator\n  \
-         namespace: {USUAL_NAMESPACE}\nspec:\n  template:\n    spec:\n      containers:\n        \
+         namespace: {DEFAULT_NAMESPACE}\nspec:\n  template:\n    spec:\n      containers:\n        \
          - name: controller\n          env:\n{variables}"
     );
     let config = format!(
-        "# kubectl -n {USUAL_NAMESPACE} patch iotconfig default --type merge --patch-file {IOT}\n\
+        "# kubectl -n {DEFAULT_NAMESPACE} patch iotconfig default --type merge --patch-file {IOT}\n\
          apiVersion: iot.enmasse.io/v1alpha1\nkind: IoTConfig\nmetadata:\n  name: default\n  \
-         namespace: {USUAL_NAMESPACE}\nspec:\n  imageOverrides:\n{overrides}"
+         namespace: {DEFAULT_NAMESPACE}\nspec:\n  imageOverrides:\n{overrides}"
     );
     let file = |path: &str, text| RenderedFile {
         path: path.to_owned(),

@@ -3,7 +3,7 @@
 use crate::{
     oci::Registry,
     platform::{
-        import::{ImportContext, InputDocument, nodes},
+        import::{ImportContext, InputDocument, trees},
         model::{
             auth,
             endpoint::{ApiPathRule, HostSettings, MirrorEndpoint, SchemeDefault},
@@ -41,7 +41,7 @@ pub(in crate::platform) fn import(
     into: &mut Imported,
 ) {
     let mut files = Vec::new();
-    for node in nodes(pieces) {
+    for node in trees(pieces) {
         match HostsFolder::of(node) {
             Ok(folder) => files.push(HostsFile { node, folder }),
             Err(remark) => into.remark(remark),
@@ -182,7 +182,7 @@ impl HostsFile<'_> {
         };
         let registry = self.folder.registry.as_ref();
         let target = into.mirror(spot, registry, endpoint, manner)?;
-        login(endpoint, node, into);
+        header_credentials(endpoint, node, into);
         Some(TargetText {
             ref_kind,
             ..target.as_str().into()
@@ -274,7 +274,7 @@ fn ref_kind(spot: &Location, node: &Node, into: &mut Imported) -> Option<RefKind
 }
 
 /// The login in `[host."URL".header]`.
-fn login(endpoint: &MirrorEndpoint, node: &Node, into: &mut Imported) {
+fn header_credentials(endpoint: &MirrorEndpoint, node: &Node, into: &mut Imported) {
     let Some(headers) = node.get("header") else {
         return;
     };
@@ -291,7 +291,7 @@ fn login(endpoint: &MirrorEndpoint, node: &Node, into: &mut Imported) {
         for value in headers.strings(&key.text, &mut into.remarks) {
             let credential = match value.text.split_once(' ') {
                 Some((scheme, coded)) if scheme.eq_ignore_ascii_case("basic") => {
-                    auth::basic(coded, &value.start)
+                    auth::basic_credentials(coded, &value.start)
                 }
                 Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
                     Ok(Credential::Token(Secret::new(token.trim())))

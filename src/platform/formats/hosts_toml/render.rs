@@ -2,7 +2,7 @@
 
 use crate::{
     oci::Registry,
-    platform::render::{Mirror, RenderedFile, Rendering, quoted},
+    platform::render::{Mirror, RenderedFile, Rendering, toml_quoted},
 };
 
 /// How long containerd waits for a connection before it goes on to the next host: one lost packet
@@ -43,12 +43,12 @@ fn folder(registry: &Registry) -> String {
 }
 
 fn text(mirror: &Mirror) -> String {
-    let url = quoted(&mirror.url());
+    let url = toml_quoted(&mirror.url());
     let authority = mirror.ca_file.as_deref();
-    let authority = authority.map(|file| format!("ca = {}\n", quoted(file)));
+    let authority = authority.map(|file| format!("ca = {}\n", toml_quoted(file)));
     let settings = format!(
         "capabilities = [\"pull\", \"resolve\"]\ndial_timeout = {}\n{}",
-        quoted(DIAL_TIMEOUT),
+        toml_quoted(DIAL_TIMEOUT),
         authority.unwrap_or_default()
     );
     // Before 2.0 a file without a host is an error, so the mirror is named there as well.

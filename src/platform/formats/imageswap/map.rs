@@ -66,7 +66,8 @@ impl SwapMap {
         for (number, line) in text.lines() {
             let line = without_comment(line, number, text, remarks);
             // Only opt-outs have commas of their own.
-            let is_list = !(line.trim_start().starts_with(OPT_OUTS) && halves(line).is_some());
+            let is_list =
+                !(line.trim_start().starts_with(NOSWAP_KEY) && split_entry(line).is_some());
             let mut column = 1;
             for written in line.split(|letter| is_list && letter == ',') {
                 let item = MapItem {
@@ -89,7 +90,7 @@ impl SwapMap {
             return Ok(());
         }
         let whole = item.word(0, &line);
-        let (key, value) = halves(&line).ok_or_else(|| {
+        let (key, value) = split_entry(&line).ok_or_else(|| {
             whole.placeholder().unwrap_or_else(|| {
                 let remark = Diagnostic::new(
                     DiagnosticCode::Separator,
@@ -111,7 +112,7 @@ impl SwapMap {
             self.replace.put(MapEntry { key, value });
         } else if key == "default" {
             self.default = Some(value);
-        } else if key == OPT_OUTS {
+        } else if key == NOSWAP_KEY {
             let mut at = line.len() - value.text.len();
             let parts = value.text.split(',').map(|part| {
                 let word = item.word(at, part);
@@ -127,7 +128,7 @@ impl SwapMap {
     }
 }
 
-const OPT_OUTS: &str = "noswap_wildcards";
+const NOSWAP_KEY: &str = "noswap_wildcards";
 
 impl LocatedText {
     /// That something is wrong with it.
@@ -209,7 +210,7 @@ fn without_comment<'l>(
 }
 
 /// Key and value: at the only `::`, else, as older maps have it, at the only colon.
-fn halves(line: &str) -> Option<(&str, &str)> {
+fn split_entry(line: &str) -> Option<(&str, &str)> {
     let at = |separator| {
         let (key, value) = line.split_once(separator)?;
         (!value.contains(separator)).then_some((key, value))

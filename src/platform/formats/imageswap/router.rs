@@ -360,7 +360,7 @@ impl<'i> SwapRouter<'i> {
 
     /// `W-SLASH` where there are too many.
     fn without_slashes(&mut self, LocatedText { text, spot }: &LocatedText) -> LocatedText {
-        let text = name_part::without_slashes(text, spot, &mut self.into.remarks);
+        let text = name_part::trim_slashes(text, spot, &mut self.into.remarks);
         let spot = spot.clone();
         LocatedText { text, spot }
     }
@@ -394,7 +394,7 @@ fn image(word: &LocatedText) -> Result<ImageReference, Diagnostic> {
 }
 
 fn no_scheme(word: &LocatedText) -> Result<(), Diagnostic> {
-    name_part::without_scheme(&word.text, &word.spot)
+    name_part::reject_scheme(&word.text, &word.spot)
 }
 
 fn dead(key: &LocatedText) -> Diagnostic {

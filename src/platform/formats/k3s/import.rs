@@ -3,10 +3,10 @@
 use crate::{
     platform::{
         SourceFallback,
-        import::{ImportContext, InputDocument, nodes},
+        import::{ImportContext, InputDocument, trees},
         model::{
             endpoint::{ApiPathRule, MirrorEndpoint, SchemeDefault},
-            imported::{Imported, place},
+            imported::{Imported, route_location},
             mirrors::{self, HostSettingsMap, MirroredRegistry},
         },
         reading::{
@@ -22,7 +22,7 @@ pub(in crate::platform) fn import(
     context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
-    let nodes = nodes(pieces);
+    let nodes = trees(pieces);
     let mut manners = HostSettingsMap::default();
     for configs in nodes.clone().filter_map(|node| node.get("configs")) {
         for (name, config) in mirrors::mappings(configs, &mut into.remarks) {
@@ -58,9 +58,9 @@ fn config<'p>(
         return;
     }
     if let Some(auth) = config.get("auth") {
-        mirrors::login(name, auth, "identity_token", into);
+        mirrors::credentials(name, auth, "identity_token", into);
     }
-    mirrors::files(name, config, manners, into);
+    mirrors::tls_settings(name, config, manners, into);
 }
 
 /// `mirrors.REGISTRY`: its endpoints, then the registry itself.
@@ -142,7 +142,7 @@ fn rewrites(mirror: &Node, into: &mut Imported) -> Vec<RewriteText> {
         };
         // Alone, so that what is wrong is told where it stands.
         let from = MatchText::From(vec!["*".to_owned()]);
-        let mut alone = RuleText::new(from, vec!["source".into()], place(&regex.start));
+        let mut alone = RuleText::new(from, vec!["source".into()], route_location(&regex.start));
         alone.rewrite.push(rewrite.clone());
         match alone.compile() {
             Ok(_) => rewrites.push(rewrite),

@@ -36,7 +36,7 @@ impl BuiltInImage {
 pub(super) const SUFFIXES: [&str; 3] = ["", "-ubi", "-ubi8"];
 
 /// Every component whose image is known.
-pub(in crate::platform) const BUILT_IN: [BuiltInImage; 8] = [
+pub(in crate::platform) const BUILT_IN_IMAGES: [BuiltInImage; 8] = [
     BuiltInImage {
         component: "cassandra",
         registry: "ghcr.io",

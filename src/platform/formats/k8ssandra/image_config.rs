@@ -91,7 +91,7 @@ pub(super) fn read(node: &Node, remarks: &mut Vec<Diagnostic>) -> Option<ImageCo
 /// The part of a name at a key.
 pub(super) fn part(node: &Node, key: &str, remarks: &mut Vec<Diagnostic>) -> Option<String> {
     let Scalar { text, start, .. } = node.string(key, remarks)?;
-    name_part::part(text, start, remarks)
+    name_part::name_part(text, start, remarks)
 }
 
 /// The registry at a key.

@@ -3,11 +3,11 @@
 //! It says where images come from, so what it changes is the difference to what the operator does
 //! without it; [`baseline`] knows that.
 
-pub(in crate::platform) use super::built_in::BUILT_IN;
+pub(in crate::platform) use super::built_in::BUILT_IN_IMAGES;
 use super::image_config::ImageConfig;
 use crate::platform::{
     formats::Syntax,
-    import::{self, ImportContext, InputDocument, nodes},
+    import::{self, ImportContext, InputDocument, trees},
     model::imported::Imported,
     reading::{
         diagnostic::{Diagnostic, DiagnosticCode},
@@ -31,7 +31,7 @@ pub(in crate::platform) fn import(
                 }
             }
         }
-        super::routes::lead(&config, &baseline, context, into);
+        super::routes::add_routes(&config, &baseline, context, into);
     }
 }
 
@@ -40,7 +40,7 @@ fn given_baseline(context: &ImportContext<'_>, remarks: &mut Vec<Diagnostic>) ->
     let Some(input) = &context.options.baseline else {
         return Vec::new();
     };
-    match import::text(input) {
+    match import::decode_text(input) {
         Ok(text) => {
             let syntax = Syntax::of(&text, input.name);
             configs(&import::parse(text, syntax, remarks), remarks)
@@ -53,7 +53,7 @@ fn given_baseline(context: &ImportContext<'_>, remarks: &mut Vec<Diagnostic>) ->
 }
 
 fn configs(pieces: &[InputDocument<'_>], remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
-    let objects = nodes(pieces).flat_map(|node| object(node, remarks));
+    let objects = trees(pieces).flat_map(|node| object(node, remarks));
     objects.collect()
 }
 

@@ -1,6 +1,6 @@
 //! cass-operator's `ImageConfig`: each image below the mirror's name for its registry.
 
-use super::import::BUILT_IN;
+use super::import::BUILT_IN_IMAGES;
 use crate::platform::render::{Mirror, RenderedFile, Rendering};
 
 pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
@@ -47,7 +47,9 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
 fn config(mirror: &Mirror) -> String {
     let sections = [("images", "tag", false), ("types", "suffix", true)];
     let sections = sections.map(|(section, end, is_server)| {
-        let components = BUILT_IN.iter().filter(|known| known.is_server == is_server);
+        let components = BUILT_IN_IMAGES
+            .iter()
+            .filter(|known| known.is_server == is_server);
         let components = components.map(|known| {
             format!(
                 "  {}:\n    registry: \"{}/{}\"\n    repository: \"{}\"\n    name: \"{}\"\n    \

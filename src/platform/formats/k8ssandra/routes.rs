@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    built_in::{BUILT_IN, BuiltInImage, SUFFIXES},
+    built_in::{BUILT_IN_IMAGES, BuiltInImage, SUFFIXES},
     image_config::{ComponentImage, ImageConfig, K8ssandraComponent},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Leads every image that the file moves, also under names of earlier releases, to where it says.
-pub(super) fn lead(
+pub(super) fn add_routes(
     config: &ImageConfig,
     baseline: &[ImageConfig],
     context: &ImportContext<'_>,
@@ -100,7 +100,7 @@ impl K8ssandraRoutes<'_, '_> {
 
     /// Routes for every tag, and for the one tag that is another in the file.
     fn repositories(&mut self, component: &K8ssandraComponent, target: &ImageReference) {
-        let built_in = BUILT_IN
+        let built_in = BUILT_IN_IMAGES
             .iter()
             .find(|known| known.component == component.name);
         let same = |other: &&K8ssandraComponent| {
@@ -171,7 +171,7 @@ impl K8ssandraRoutes<'_, '_> {
         };
         let mut images: Vec<_> = self.baseline.iter().flat_map(general).collect();
         if images.is_empty() {
-            let known = BUILT_IN
+            let known = BUILT_IN_IMAGES
                 .iter()
                 .filter(|known| known.component == component.name);
             for image in known.flat_map(BuiltInImage::images) {
@@ -207,7 +207,7 @@ impl K8ssandraRoutes<'_, '_> {
     }
 
     fn repository(&mut self, spot: &Location, name: &Repository, target: &Repository) {
-        self.route(spot, format!("{name}:*"), place(name, target), None);
+        self.route(spot, format!("{name}:*"), target_of(name, target), None);
     }
 
     fn tag(&mut self, spot: &Location, name: &Repository, tag: &str, target: &ImageReference) {
@@ -219,7 +219,7 @@ impl K8ssandraRoutes<'_, '_> {
             Reference::Tag(own) if own.as_str() == tag => {
                 // The route for every tag may say so already.
                 let general = self.known.get(&format!("{name}:*"));
-                let to = place(name, &target.repository);
+                let to = target_of(name, &target.repository);
                 if general.is_none_or(|(known, _)| *known != to) {
                     self.route(spot, from, to, None);
                 }
@@ -254,7 +254,7 @@ impl K8ssandraRoutes<'_, '_> {
 }
 
 /// A repository as the target of a route for `name`.
-fn place(name: &Repository, target: &Repository) -> String {
+fn target_of(name: &Repository, target: &Repository) -> String {
     if name == target {
         "source".to_owned()
     } else {

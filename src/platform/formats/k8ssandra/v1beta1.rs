@@ -170,7 +170,7 @@ impl V1Beta1Reader<'_, '_> {
     /// What replaces registries is for all images, so also for those that are known and that the
     /// file does not name.
     fn unnamed(&mut self) {
-        for known in &built_in::BUILT_IN {
+        for known in &built_in::BUILT_IN_IMAGES {
             if !known.is_server && !self.config.names(known.component) {
                 let place = [known.registry, known.repository, known.name].join("/");
                 self.overridden(known.component, &place, |text| known.image(text));

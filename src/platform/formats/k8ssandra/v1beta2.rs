@@ -200,7 +200,7 @@ fn unnamed(overrides: &ImageDefaults<'_>, config: &mut ImageConfig) {
     let Some(spot) = &overrides.spot else {
         return;
     };
-    for known in &built_in::BUILT_IN {
+    for known in &built_in::BUILT_IN_IMAGES {
         let mut parts = ImageParts {
             registry: known.registry.to_owned(),
             repository: known.repository.to_owned(),

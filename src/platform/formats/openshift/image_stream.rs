@@ -1,6 +1,6 @@
 //! `ImageStream`: short names that mean an image in the cluster's own registry.
 
-use super::import::{is_version, lead, lead_to};
+use super::import::{has_known_version, route_to, route_to_image};
 use crate::{
     oci::{ImageReference, RepositoryName},
     platform::{
@@ -50,7 +50,7 @@ impl StreamRepository {
             );
         }
         let home = format!("{registry}/{repository}");
-        lead(spot, &short(stream, "*"), &home, context, into);
+        route_to(spot, &short_name(stream, "*"), &home, context, into);
         let matches = MatchText::From(vec![registry.clone()]);
         if !into.routes.iter().any(|route| route.matches == matches) {
             into.route(spot, registry, &["source"]);
@@ -63,12 +63,12 @@ impl StreamRepository {
 }
 
 /// What a node makes of a stream's short name; the tag may be `*`.
-pub(in crate::platform) fn short(stream: &str, tag: &str) -> String {
+pub(in crate::platform) fn short_name(stream: &str, tag: &str) -> String {
     format!("docker.io/library/{stream}:{tag}")
 }
 
 pub(super) fn import(node: &Node, context: &ImportContext<'_>, into: &mut Imported) {
-    if !is_version(node, &["image.openshift.io/v1", "v1"], into) {
+    if !has_known_version(node, &["image.openshift.io/v1", "v1"], into) {
         return;
     }
     let name = node.get("metadata").unwrap_or(node);
@@ -88,18 +88,18 @@ pub(super) fn import(node: &Node, context: &ImportContext<'_>, into: &mut Import
         into.remark(remark.fix(format!("oc set image-lookup {}", name.text)));
         return;
     }
-    let Some(home) = home(node, &name.text, context, into) else {
+    let Some(home) = repository(node, &name.text, context, into) else {
         return;
     };
     home.hijack(&name.start, &name.text, context, into);
     let tags = node.at(&["spec", "tags"]).map(Node::items);
     for tag in tags.unwrap_or_default() {
-        follow(tag, &name.text, context, into);
+        route_tag(tag, &name.text, context, into);
     }
 }
 
 /// Where a stream's images are, if short names mean anything in its namespace.
-fn home(
+fn repository(
     node: &Node,
     name: &str,
     context: &ImportContext<'_>,
@@ -126,7 +126,11 @@ fn home(
         into.remark(remark.fix("write metadata.namespace"));
         return None;
     };
-    if namespace == "default" || RESTRICTED.iter().any(|start| namespace.starts_with(start)) {
+    if namespace == "default"
+        || RESERVED_NAMESPACES
+            .iter()
+            .any(|start| namespace.starts_with(start))
+    {
         let message = "short names do not mean image streams in this namespace";
         let remark = Diagnostic::new(DiagnosticCode::Ignored, spot, message).shown(namespace);
         into.remark(remark.fix("move the image stream to a project of yours"));
@@ -139,16 +143,17 @@ fn home(
             repository: repository.to_owned(),
         }),
         (None, None) => {
-            let message = format!("the file does not say where its images are: {USUAL} is taken");
+            let message =
+                format!("the file does not say where its images are: {DEFAULT_REGISTRY} is taken");
             let remark = Diagnostic::new(DiagnosticCode::Assumed, &metadata.spot, message);
             into.remark(remark.fix("give the internal registry, if it has another name"));
-            Some(StreamRepository::new(USUAL, namespace, name))
+            Some(StreamRepository::new(DEFAULT_REGISTRY, namespace, name))
         }
     }
 }
 
 /// A tag that only points elsewhere means what it points at, unless its policy is `Local`.
-fn follow(tag: &Node, stream: &str, context: &ImportContext<'_>, into: &mut Imported) {
+fn route_tag(tag: &Node, stream: &str, context: &ImportContext<'_>, into: &mut Imported) {
     let remarks = &mut into.remarks;
     let policy = tag.get("referencePolicy");
     let policy = policy.and_then(|policy| policy.string("type", remarks));
@@ -175,9 +180,9 @@ fn follow(tag: &Node, stream: &str, context: &ImportContext<'_>, into: &mut Impo
         return;
     };
     match image.text.parse::<ImageReference>() {
-        Ok(image) => lead_to(
+        Ok(image) => route_to_image(
             &name.start,
-            &short(stream, &name.text),
+            &short_name(stream, &name.text),
             &image,
             context,
             into,
@@ -191,7 +196,7 @@ fn follow(tag: &Node, stream: &str, context: &ImportContext<'_>, into: &mut Impo
 }
 
 /// Where the cluster's own registry is, unless it was renamed.
-const USUAL: &str = "image-registry.openshift-image-registry.svc:5000";
+const DEFAULT_REGISTRY: &str = "image-registry.openshift-image-registry.svc:5000";
 
 /// The namespaces in which short names never mean image streams, besides `default`.
-const RESTRICTED: [&str; 2] = ["kube-", "openshift-"];
+const RESERVED_NAMESPACES: [&str; 2] = ["kube-", "openshift-"];

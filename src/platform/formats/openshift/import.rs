@@ -4,7 +4,7 @@ use super::mirror_set::MirrorSets;
 use crate::{
     oci::{ImageReference, Reference},
     platform::{
-        import::{ImportContext, InputDocument, nodes},
+        import::{ImportContext, InputDocument, trees},
         model::imported::Imported,
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode},
@@ -16,7 +16,7 @@ use crate::{
     route::{RuleText, TargetText},
 };
 
-pub(in crate::platform) use super::image_stream::{StreamRepository, short};
+pub(in crate::platform) use super::image_stream::{StreamRepository, short_name};
 
 pub(in crate::platform) fn import(
     pieces: &[InputDocument<'_>],
@@ -24,7 +24,7 @@ pub(in crate::platform) fn import(
     into: &mut Imported,
 ) {
     let mut sets = MirrorSets::default();
-    for node in nodes(pieces) {
+    for node in trees(pieces) {
         if node.is_null() {
             continue;
         }
@@ -44,13 +44,17 @@ pub(in crate::platform) fn import(
 }
 
 /// Whether [`import`] reads objects of this kind.
-pub(in crate::platform) fn reads(kind: &str) -> bool {
+pub(in crate::platform) fn is_known_kind(kind: &str) -> bool {
     kind == "ImageStream" || super::mirror_set::MirrorSetKind::of(kind).is_some()
 }
 
 /// Whether an object is of one of these versions of its kind; another is remarked on. One that
 /// names none is taken for the first.
-pub(in crate::platform) fn is_version(node: &Node, known: &[&str], into: &mut Imported) -> bool {
+pub(in crate::platform) fn has_known_version(
+    node: &Node,
+    known: &[&str],
+    into: &mut Imported,
+) -> bool {
     let Some(version) = node.get("apiVersion") else {
         return true;
     };
@@ -66,7 +70,7 @@ pub(in crate::platform) fn is_version(node: &Node, known: &[&str], into: &mut Im
 }
 
 /// Leads a name to a repository instead of its own.
-pub(in crate::platform) fn lead<'i>(
+pub(in crate::platform) fn route_to<'i>(
     spot: &Location,
     from: &str,
     to: &str,
@@ -81,7 +85,7 @@ pub(in crate::platform) fn lead<'i>(
 }
 
 /// Leads a name to one image, whatever is asked for. To a digest only a single tag can be led.
-pub(in crate::platform) fn lead_to(
+pub(in crate::platform) fn route_to_image(
     spot: &Location,
     from: &str,
     image: &ImageReference,
@@ -90,11 +94,11 @@ pub(in crate::platform) fn lead_to(
 ) {
     match &image.reference {
         Reference::Tag(_) => {
-            lead(spot, from, &image.to_string(), context, into);
+            route_to(spot, from, &image.to_string(), context, into);
         }
         Reference::Digest(digest) => {
             let to = image.repository.to_string();
-            lead(spot, from, &to, context, into).digest = Some(digest.to_string());
+            route_to(spot, from, &to, context, into).digest = Some(digest.to_string());
         }
     }
 }

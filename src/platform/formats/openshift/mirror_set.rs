@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{import::is_version, order};
+use super::{import::has_known_version, order};
 use crate::{
     oci::{Registry, RepositoryName},
     platform::{
@@ -14,7 +14,7 @@ use crate::{
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode},
             location::Location,
-            name_part::without_scheme,
+            name_part::reject_scheme,
             node::{Node, Scalar},
         },
     },
@@ -71,7 +71,7 @@ struct SourceMirrors {
 
 impl MirrorSets {
     pub(super) fn add(&mut self, kind: MirrorSetKind, node: &Node, into: &mut Imported) {
-        if !is_version(node, &[kind.version()], into) {
+        if !has_known_version(node, &[kind.version()], into) {
             return;
         }
         let Some(spec) = node.get("spec") else {
@@ -172,8 +172,8 @@ impl MirrorSets {
     /// One route for each source. The longest that matches decides alone, on the nodes as here.
     pub(super) fn routes(&self, context: &ImportContext<'_>, into: &mut Imported) {
         for (source, table) in &self.0 {
-            let digests = order::merged(source, &table.digests);
-            let tags = order::merged(source, &table.tags);
+            let digests = order::merge_orders(source, &table.digests);
+            let tags = order::merge_orders(source, &table.tags);
             let of_kind = |kind, mirrors: Vec<_>| mirrors.into_iter().map(move |one| (one, kind));
             let mut to: Vec<(&str, RefKind)> = if digests == tags {
                 of_kind(RefKind::Any, digests).collect()
@@ -261,7 +261,7 @@ fn source(written: &Scalar, remarks: &mut Vec<Diagnostic>) -> Option<String> {
 /// `HOST[:PORT][/PATH]`, in one spelling.
 fn scope(written: &Scalar, remarks: &mut Vec<Diagnostic>) -> Option<String> {
     let text = written.text.as_str();
-    if let Err(remark) = without_scheme(text, &written.start) {
+    if let Err(remark) = reject_scheme(text, &written.start) {
         remarks.push(remark);
         return None;
     }

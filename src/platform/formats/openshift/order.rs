@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// The mirrors of all lists, and their source if some list places it before a mirror: else it comes
 /// after every list, and is left out. Each list's order is kept where they do not contradict; where
 /// they do, the ring is broken at its first name. The order of the lists does not matter.
-pub(super) fn merged<'l>(source: &'l str, lists: &'l [Vec<String>]) -> Vec<&'l str> {
+pub(super) fn merge_orders<'l>(source: &'l str, lists: &'l [Vec<String>]) -> Vec<&'l str> {
     let mut graph: BTreeMap<&str, OrderLinks<'_>> = BTreeMap::new();
     for list in lists {
         let end = (!list.iter().any(|mirror| mirror == source)).then_some(source);
@@ -49,14 +49,14 @@ struct OrderLinks<'l> {
 
 #[cfg(test)]
 mod tests {
-    use super::merged;
+    use super::merge_orders;
 
     #[track_caller]
     fn check(lists: &[&str], want: &str) {
         let words = |list: &&str| list.split(' ').map(str::to_owned).collect();
         let mut lists: Vec<Vec<String>> = lists.iter().map(words).collect();
         for _ in 0..lists.len() {
-            assert_eq!(merged("s", &lists).join(" "), want, "{lists:?}");
+            assert_eq!(merge_orders("s", &lists).join(" "), want, "{lists:?}");
             lists.rotate_left(1);
         }
     }

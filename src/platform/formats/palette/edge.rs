@@ -1,7 +1,7 @@
 //! Edge hosts' user data.
 
 use super::{
-    import::{PaletteImport, word},
+    import::{PaletteImport, located},
     registry::PaletteRegistry,
 };
 use crate::{
@@ -34,7 +34,7 @@ impl PaletteImport<'_> {
         }
         for (source, target) in rules.into_iter().flat_map(Node::entries) {
             let made = match target.scalar() {
-                Some(target) => self.rule(&word(source), &word(target)),
+                Some(target) => self.rule(&located(source), &located(target)),
                 None => Err(target.misfit("a prefix becomes another prefix")),
             };
             if let Err(remark) = made {

@@ -163,7 +163,7 @@ impl PaletteImport<'_> {
     fn map(&mut self, mut map: SwapMap, home: Option<&PaletteImageRoot>, spot: &Location) {
         let values = map.registries.all.iter_mut().map(|pair| &mut pair.value);
         for value in values.chain(&mut map.default) {
-            one_dialect(value, &mut self.routing.into.remarks);
+            drop_v2(value, &mut self.routing.into.remarks);
         }
         if map.default.is_some() {
             self.everything = Some(OtherRegistries::Routed);
@@ -180,7 +180,7 @@ impl PaletteImport<'_> {
 
     /// Asks the folder that keeps the registry's name as well; returns it.
     fn further(&mut self, swap: &RegistrySwap, home: Option<&PaletteImageRoot>) -> Option<String> {
-        let (host, path) = halves(&swap.target);
+        let (host, path) = split_host(&swap.target);
         let home = match home {
             Some(home) if home.host.as_str() == host => Some(home),
             Some(home) => {
@@ -221,7 +221,7 @@ impl PaletteImport<'_> {
 
     /// Lets nodes whose map names this mirror instead of the target's host ask for the same path.
     fn alias(&mut self, swap: &RegistrySwap, target: &str) {
-        let (_, path) = halves(target);
+        let (_, path) = split_host(target);
         if !path.is_empty() && path.split('/').next() != Some("v2") {
             let RegistrySwap { spot, registry, .. } = swap;
             self.routing.into.alias(spot, path, registry);
@@ -242,18 +242,18 @@ impl PaletteImport<'_> {
                 let remark = Diagnostic::new(DiagnosticCode::Ignored, &more.start, message);
                 self.remark(remark.fix("import the file as containerd"));
             }
-            let mut value = word(first);
+            let mut value = located(first);
             if let Some((scheme, bare)) = value.text.split_once("://") {
                 let bare = bare.to_owned();
                 if scheme == "http" {
-                    self.plaintext(&value.spot, halves(&bare).0);
+                    self.plaintext(&value.spot, split_host(&bare).0);
                 }
                 value.text = bare;
             }
             match key.text.as_str() {
                 "*" => map.default = Some(value),
                 _ => map.registries.put(MapEntry {
-                    key: word(key),
+                    key: located(key),
                     value,
                 }),
             }
@@ -273,8 +273,8 @@ impl PaletteImport<'_> {
 }
 
 /// The management plane's dialect has `/v2/` before the path, imageswap's has not.
-fn one_dialect(value: &mut LocatedText, remarks: &mut Vec<Diagnostic>) {
-    let (host, path) = halves(&value.text);
+fn drop_v2(value: &mut LocatedText, remarks: &mut Vec<Diagnostic>) {
+    let (host, path) = split_host(&value.text);
     let bare = match path.strip_prefix("v2") {
         Some("") => host.to_owned(),
         Some(below) if below.starts_with('/') => format!("{host}{below}"),
@@ -292,11 +292,11 @@ fn is_below(path: &str, folder: &str) -> bool {
 }
 
 /// Host and path.
-pub(super) fn halves(target: &str) -> (&str, &str) {
+pub(super) fn split_host(target: &str) -> (&str, &str) {
     target.split_once('/').unwrap_or((target, ""))
 }
 
-pub(super) fn word(scalar: &Scalar) -> LocatedText {
+pub(super) fn located(scalar: &Scalar) -> LocatedText {
     LocatedText {
         text: scalar.text.clone(),
         spot: scalar.start.clone(),

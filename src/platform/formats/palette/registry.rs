@@ -3,12 +3,12 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
-use super::import::{halves, word};
+use super::import::{located, split_host};
 use crate::{
     oci::{Registry, RepositoryName},
     platform::{
         formats::imageswap::import::LocatedText,
-        import::placeholder_of,
+        import::placeholder_value,
         model::imported::{CertificateAuthority, Imported},
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode, Severity},
@@ -51,7 +51,7 @@ impl PaletteRegistry {
                 spot: text.start(),
                 text: text.text.into_owned(),
             };
-            filled(key, word, remarks)
+            non_empty(key, word, remarks)
         };
         let insecure = field("INSECURE");
         let server = Self {
@@ -101,10 +101,10 @@ impl PaletteRegistry {
         }
         let certificates = node.strings("certificates", remarks);
         if let Some(first) = certificates.first() {
-            let mut all = word(first);
+            let mut all = located(first);
             let further = certificates.iter().skip(1);
             all.text.extend(further.flat_map(|one| ["\n", &one.text]));
-            server.authority = filled("certificates", all, remarks);
+            server.authority = non_empty("certificates", all, remarks);
         }
         if let Some(coded) = field(node, "encodedPassword", remarks) {
             let bytes = STANDARD.decode(coded.text.trim_end());
@@ -128,7 +128,7 @@ impl PaletteRegistry {
         let login = login.map(|auth| Self::with_login(auth, "domain", remarks));
         let tls = node.get("tls");
         Self {
-            domain: Some(word(host)),
+            domain: Some(located(host)),
             is_insecure: tls.and_then(|tls| tls.flag("insecure_skip_verify", remarks))
                 == Some(true),
             ..login.unwrap_or_default()
@@ -177,7 +177,7 @@ impl PaletteRegistry {
             into.remark(remark.fix("write HOST or HOST:PORT"));
             return None;
         }
-        let (host, path) = halves(bare);
+        let (host, path) = split_host(bare);
         let is_path = path.is_empty() || path.parse::<RepositoryName>().is_ok();
         let Some(host) = host.parse::<Registry>().ok().filter(|_| is_path) else {
             let remark = domain.remark(DiagnosticCode::Reference, "this is no registry");
@@ -276,15 +276,15 @@ fn joined(place: &str, path: &str) -> String {
 }
 
 fn field(node: &Node, key: &str, remarks: &mut Vec<Diagnostic>) -> Option<LocatedText> {
-    let found = node.string(key, remarks).map(word);
-    filled(key, found?, remarks)
+    let found = node.string(key, remarks).map(located);
+    non_empty(key, found?, remarks)
 }
 
 /// The text without an end of line, unless nothing real stands there.
-fn filled(key: &str, word: LocatedText, remarks: &mut Vec<Diagnostic>) -> Option<LocatedText> {
+fn non_empty(key: &str, word: LocatedText, remarks: &mut Vec<Diagnostic>) -> Option<LocatedText> {
     let LocatedText { text, spot } = word;
     let text = text.trim_end_matches(['\n', '\r']).to_owned();
-    if let Some(remark) = placeholder_of(key, &text, &spot) {
+    if let Some(remark) = placeholder_value(key, &text, &spot) {
         remarks.push(remark);
         return None;
     }

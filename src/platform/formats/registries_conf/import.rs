@@ -4,7 +4,7 @@ use super::pattern::RegistryPattern;
 use crate::{
     oci::Registry,
     platform::{
-        import::{ImportContext, InputDocument, nodes},
+        import::{ImportContext, InputDocument, trees},
         model::{
             endpoint::{HostSettings, MirrorEndpoint},
             imported::Imported,
@@ -46,13 +46,13 @@ pub(in crate::platform) fn import(
     into: &mut Imported,
 ) {
     let mut entries: Vec<RegistryTable<'_>> = Vec::new();
-    for node in nodes(pieces) {
+    for node in trees(pieces) {
         if let Some(old) = node.get("registries") {
             let message = "this is version 1 of registries.conf, which knows no mirrors";
             let remark = Diagnostic::new(DiagnosticCode::Kind, &old.spot, message);
             into.remark(remark.fix("write [[registry]] tables with prefix, location and blocked"));
         }
-        unread(node, into);
+        report_unused(node, into);
         for table in tables(node, "registry", into) {
             if let Some(entry) = RegistryTable::read(table, into) {
                 add(entry, &mut entries, into);
@@ -65,7 +65,7 @@ pub(in crate::platform) fn import(
 }
 
 /// What says nothing about names that are written out, as nodes ask for them.
-fn unread(node: &Node, into: &mut Imported) {
+fn report_unused(node: &Node, into: &mut Imported) {
     let search = node.strings("unqualified-search-registries", &mut into.remarks);
     if let Some(other) = search.iter().find(|one| one.text != "docker.io") {
         let message = "short names are not searched for here: nodes ask for names written out";
@@ -228,7 +228,7 @@ impl<'p> RegistryTable<'p> {
                 );
                 continue;
             }
-            if let Some(target) = ask(place, mirror.proof, into) {
+            if let Some(target) = pattern_target(place, mirror.proof, into) {
                 let ref_kind = mirror.ref_kind;
                 to.push(TargetText {
                     ref_kind,
@@ -245,7 +245,7 @@ impl<'p> RegistryTable<'p> {
             }
         } else {
             if !is_blocked {
-                to.extend(ask(place, self.proof, into).map(|to| to.as_str().into()));
+                to.extend(pattern_target(place, self.proof, into).map(|to| to.as_str().into()));
             }
             if context.adds_source() {
                 to.push("source".into());
@@ -260,7 +260,7 @@ impl<'p> RegistryTable<'p> {
         match (self.proof, &self.prefix.registry) {
             (TlsVerification::Needed, _) => {}
             (TlsVerification::Waived, Some(registry)) => {
-                insecure(registry, self.prefix.written, into);
+                insecure_target(registry, self.prefix.written, into);
             }
             (TlsVerification::Waived, None) => {
                 let message = "registries that are not named cannot be trusted unseen";
@@ -335,11 +335,15 @@ fn is_blocked(place: &RegistryPattern<'_>, all: &[RegistryTable<'_>]) -> bool {
 }
 
 /// The target of a route that leads to a place.
-fn ask(place: &RegistryPattern<'_>, proof: TlsVerification, into: &mut Imported) -> Option<String> {
+fn pattern_target(
+    place: &RegistryPattern<'_>,
+    proof: TlsVerification,
+    into: &mut Imported,
+) -> Option<String> {
     let registry = place.registry.as_ref()?;
     let spot = &place.written.start;
     let upstream = match proof {
-        TlsVerification::Waived => insecure(registry, place.written, into),
+        TlsVerification::Waived => insecure_target(registry, place.written, into),
         TlsVerification::Needed => into.endpoint(
             spot,
             &MirrorEndpoint::of(registry),
@@ -350,7 +354,7 @@ fn ask(place: &RegistryPattern<'_>, proof: TlsVerification, into: &mut Imported)
 }
 
 /// A registry whose certificate is not checked; on this machine, one without TLS.
-fn insecure(registry: &Registry, written: &Scalar, into: &mut Imported) -> Option<String> {
+fn insecure_target(registry: &Registry, written: &Scalar, into: &mut Imported) -> Option<String> {
     let endpoint = MirrorEndpoint::of(registry);
     let known = into.upstreams.iter();
     let is_new = !known

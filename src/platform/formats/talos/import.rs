@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::platform::{
-    import::{ImportContext, InputDocument, nodes},
+    import::{ImportContext, InputDocument, trees},
     model::{
         endpoint::{ApiPathRule, HostSettings, MirrorEndpoint, SchemeDefault},
         imported::{CertificateAuthority, Imported},
@@ -26,7 +26,7 @@ pub(in crate::platform) fn import(
 ) {
     let mut manners = HostSettingsMap::default();
     let mut named = Vec::new();
-    for node in nodes(pieces) {
+    for node in trees(pieces) {
         match kube::kind(node) {
             None => {
                 let registries = node.at(&["machine", "registries"]);
@@ -43,7 +43,7 @@ pub(in crate::platform) fn import(
             Some("RegistryMirrorConfig") => named.extend(document(node, into)),
             Some("RegistryAuthConfig") => {
                 if let Some((name, node)) = document(node, into) {
-                    login(name, node, into);
+                    credentials(name, node, into);
                 }
             }
             Some("RegistryTLSConfig") => {
@@ -93,14 +93,14 @@ fn host<'p>(
     into: &mut Imported,
 ) {
     if let Some(auth) = config.get("auth") {
-        login(name, auth, into);
+        credentials(name, auth, into);
     }
     if let Some(tls) = config.get("tls") {
         self::tls(name, tls, manners, into);
     }
 }
 
-fn login(name: &Scalar, node: &Node, into: &mut Imported) {
+fn credentials(name: &Scalar, node: &Node, into: &mut Imported) {
     let is_there = |key: &&str| node.get(key).is_some_and(|node| node.text() != Some(""));
     let kinds = ["username", "auth", "identityToken"].iter();
     if kinds.filter(|key| is_there(key)).count() > 1 {
@@ -110,7 +110,7 @@ fn login(name: &Scalar, node: &Node, into: &mut Imported) {
         );
         return;
     }
-    mirrors::login(name, node, "identityToken", into);
+    mirrors::credentials(name, node, "identityToken", into);
 }
 
 fn tls<'p>(

@@ -10,7 +10,7 @@ pub(super) fn sorted(object: &Node) -> Vec<(&Scalar, &Node)> {
 }
 
 /// A key's whole path, without a login that may stand in it.
-pub(super) fn path(prefix: &str, key: &str) -> String {
+pub(super) fn display_path(prefix: &str, key: &str) -> String {
     let shown = match key.rsplit_once('@') {
         Some((_, host)) => format!("…@{host}"),
         None => key.to_owned(),
