@@ -147,8 +147,7 @@ impl Api {
         });
         let api = Arc::clone(&self.0);
         if !telemetry::log::is_logged(outcome) {
-            return response
-                .map(|body| body.watched(move |bytes, _| api.metrics.sent(kind, bytes)));
+            return response.map(|body| body.on_end(move |bytes, _| api.metrics.sent(kind, bytes)));
         }
         let Parts {
             method,
@@ -186,7 +185,7 @@ impl Api {
                     .unwrap_or_default(),
             });
         };
-        response.map(|body| body.watched(watch))
+        response.map(|body| body.on_end(watch))
     }
 }
 

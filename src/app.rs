@@ -135,7 +135,7 @@ pub async fn start(settings: Settings, disk: Arc<dyn Disk>) -> Result<Running, S
         (&probes, &own()),
         move |parts| std::future::ready(answers.answer(&parts)),
     ));
-    metrics.configured();
+    metrics.configuration_loaded();
     let listeners = Mutex::new(listeners);
     Ok(Running {
         admin: admin_address,

@@ -86,7 +86,7 @@ pub struct Settings {
     /// The path prefixes, and the registries that each stands for.
     pub aliases: Vec<(String, Vec<Registry>)>,
     /// The names and addresses under which registries would be the mirror itself.
-    pub own: SelfAddresses,
+    pub self_addresses: SelfAddresses,
 }
 
 /// One address, and what names mean there.
@@ -110,10 +110,10 @@ pub fn read(
     let (document, errors) = DeTable::parse_recoverable(text);
     let report = report::ProblemReport::new(text);
     for error in errors {
-        report.broken(error.span(), error.message());
+        report.syntax_error(error.span(), error.message());
     }
     let settings = settings(&report, document.get_ref(), file_name, overrides, around);
-    let notes = report.close(file_name)?;
+    let notes = report.finish(file_name)?;
     match settings {
         Some(settings) => Ok(Loaded { settings, notes }),
         // Nothing is left out without a problem, and problems ended this above.
@@ -130,8 +130,8 @@ pub fn defaults(
     environment: &Environment,
 ) -> Result<Loaded, ConfigProblems> {
     let around = LoadContext {
-        files: &|_path, _content| Err(io::ErrorKind::NotFound.into()),
-        gather: &|_path| Err(io::ErrorKind::NotFound.into()),
+        read_file: &|_path, _content| Err(io::ErrorKind::NotFound.into()),
+        find_files: &|_path| Err(io::ErrorKind::NotFound.into()),
         environment,
     };
     read("", "built-in defaults", overrides, &around)
@@ -152,8 +152,8 @@ fn settings(
     ];
     let unmatched = root.choice("unmatched", &words).unwrap_or(Unmatched::Auto);
     let plan = listen::ListenPlan::read(&mut root, overrides.listen.as_deref(), around);
-    let imports = import::Imports::read(&mut root, plan.own(), around);
-    let doors = plan.open(report, &imports.aliases);
+    let imports = import::Imports::read(&mut root, plan.self_addresses(), around);
+    let doors = plan.resolve(report, &imports.aliases);
     let unmatched = imports.unmatched(unmatched);
     let limits = limits::LimitsTable::read(&mut root);
     let timeouts = limits::Timeouts::read(&mut root);
@@ -161,7 +161,7 @@ fn settings(
     let store = limits::store(&mut root, overrides.store.as_ref(), limits.small_bodies_max);
     let log = limits::log(&mut root);
     transport::check_environment(report, around);
-    let credentials = credential::read(&mut root, &imports.logins, around);
+    let credentials = credential::read(&mut root, &imports.credentials, around);
     let keyring = credentials.keyring.clone();
     let upstream_defaults = upstream::defaults(&limits, &timeouts, keyring, around);
     let mut upstreams = upstream::read(&mut root, &upstream_defaults, &credentials, around);
@@ -173,11 +173,11 @@ fn settings(
 
     check::ConfigCheck {
         report,
-        doors: &doors,
+        listening: &doors,
         upstreams: &upstreams,
         upstream_defaults: &upstream_defaults,
-        credentials: &credentials.written,
-        routes: &routes.written,
+        credentials: &credentials.scopes,
+        routes: &routes.summaries,
         unmatched,
     }
     .check();
@@ -193,8 +193,8 @@ fn settings(
         upstreams: upstreams.into_iter().map(configured).collect(),
         upstream_defaults,
         table,
-        public_url: doors.own.public_url.clone(),
+        public_url: doors.self_addresses.public_url.clone(),
         aliases: doors.aliases,
-        own: doors.own,
+        self_addresses: doors.self_addresses,
     })
 }

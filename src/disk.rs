@@ -76,12 +76,12 @@ pub trait File: Debug + Send + Sync {
 
     /// Reads at `offset` what needs no waiting for a device; none if nothing is so near, or nobody
     /// can tell. It may be called anywhere.
-    fn read_near(&self, _buffer: &mut [u8], _offset: u64) -> Option<usize> {
+    fn read_cached(&self, _buffer: &mut [u8], _offset: u64) -> Option<usize> {
         None
     }
 
     /// The way from here straight to a socket, if the system has one for this file.
-    fn direct(&self) -> Option<&dyn SendFile> {
+    fn sendfile(&self) -> Option<&dyn SendFile> {
         None
     }
 
@@ -101,10 +101,10 @@ pub trait File: Debug + Send + Sync {
 /// A file whose bytes the kernel can send without bringing them here.
 pub trait SendFile {
     /// Whether this stretch can be sent without waiting for a device, as far as can be told.
-    fn is_near(&self, offset: u64, length: usize) -> bool;
+    fn is_cached(&self, offset: u64, length: usize) -> bool;
 
     /// Waits until the device has brought this stretch.
-    fn bring_near(&self, offset: u64, length: usize) -> io::Result<()>;
+    fn load(&self, offset: u64, length: usize) -> io::Result<()>;
 
     /// Sends at most `length` bytes; how many there went, zero only at the end of the file.
     fn send(&self, socket: BorrowedFd<'_>, offset: u64, length: usize) -> io::Result<usize>;

@@ -61,7 +61,7 @@ pub struct Settings {
 /// One folder of kept things, held alone by this process; clones are the same store.
 #[derive(Clone, Debug)]
 pub struct Store {
-    shelf: Arc<StoreState>,
+    state: Arc<StoreState>,
 }
 
 /// A kept blob, by how much is known of its bytes.
@@ -77,7 +77,7 @@ pub enum KeptBlob {
         size: u64,
     },
     /// Being hashed now, once for all who read it; the tail is held back until it is proven.
-    Unproven {
+    Unverified {
         /// The file and how far it is hashed.
         file: GrowingFile,
         /// Its size in bytes.
@@ -91,9 +91,9 @@ pub enum Provenance {
     /// Its upstream has delivered or acknowledged the blob.
     Confirmed,
     /// One of its kept manifests names the blob.
-    Named,
+    Referenced,
     /// Nothing that we know of.
-    Stranger,
+    Unknown,
 }
 
 /// What a tag meant when it was last asked for.
@@ -124,35 +124,35 @@ impl Store {
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
         let shelf = recover::open(settings, disk, tasks, metrics).await?;
-        Ok(Self { shelf })
+        Ok(Self { state: shelf })
     }
 
     /// A kept blob; also notes that it was used. One that is found damaged is removed and absent.
     pub async fn blob(&self, digest: &Digest) -> Result<Option<KeptBlob>, StoreError> {
-        blob::find(&self.shelf, *digest).await
+        blob::find(&self.state, *digest).await
     }
 
     /// Whether a blob is kept, without using it.
     pub async fn holds(&self, digest: &Digest) -> Result<bool, StoreError> {
         let digest = *digest;
-        self.shelf
+        self.state
             .blocking(move |shelf| Ok(shelf.disk.open(&shelf.layout.blob(&digest)).is_ok()))
             .await
     }
 
     /// The size that a kept manifest of the origin gives this digest. No proof, but another
     /// origin's manifest cannot lie about it.
-    pub async fn size_named(&self, digest: &Digest, origin: &Origin) -> Option<u64> {
+    pub async fn referenced_size(&self, digest: &Digest, origin: &Origin) -> Option<u64> {
         let (digest, origin) = (*digest, origin.clone());
         let found = self
-            .shelf
+            .state
             .blocking(move |shelf| Ok(shelf.index.member_size(&digest, &origin)));
         found.await.ok().flatten()
     }
 
     /// Begins to write a blob, or goes on where an earlier writer stopped. Makes room first.
     pub async fn begin(&self, digest: &Digest, size: Option<u64>) -> Result<Partial, StoreError> {
-        partial::begin(&self.shelf, *digest, size).await
+        partial::begin(&self.state, *digest, size).await
     }
 
     /// What an earlier writer left unfinished, ready to go on; none if there is nothing.
@@ -161,9 +161,9 @@ impl Store {
         digest: &Digest,
         size: Option<u64>,
     ) -> Result<Option<Partial>, StoreError> {
-        let path = self.shelf.layout.partial(digest);
+        let path = self.state.layout.partial(digest);
         let left = self
-            .shelf
+            .state
             .blocking(move |shelf| Ok(shelf.disk.open(&path).is_ok()));
         if left.await? {
             return self.begin(digest, size).await.map(Some);
@@ -173,8 +173,8 @@ impl Store {
 
     /// Removes what an earlier writer left unfinished; nobody may be writing it.
     pub async fn discard_partial(&self, digest: &Digest) -> Result<(), StoreError> {
-        let path = self.shelf.layout.partial(digest);
-        self.shelf
+        let path = self.state.layout.partial(digest);
+        self.state
             .blocking(move |shelf| {
                 shelf
                     .disk
@@ -185,25 +185,25 @@ impl Store {
     }
 
     /// What an origin has to do with a blob.
-    pub async fn standing(
+    pub async fn provenance(
         &self,
         digest: &Digest,
         origin: &Origin,
     ) -> Result<Provenance, StoreError> {
-        origin::provenance(&self.shelf, *digest, origin).await
+        origin::provenance(&self.state, *digest, origin).await
     }
 
     /// Every origin whose upstream has confirmed the blob.
     pub async fn confirmed_by(&self, digest: &Digest) -> Result<Vec<Origin>, StoreError> {
         let digest = *digest;
-        self.shelf
+        self.state
             .blocking(move |shelf| origin::confirmed_by(shelf, &digest))
             .await
     }
 
     /// Remembers that an origin's upstream has delivered or acknowledged the blob.
     pub async fn confirm(&self, digest: &Digest, origin: &Origin) -> Result<(), StoreError> {
-        origin::confirm(&self.shelf, *digest, origin).await
+        origin::confirm(&self.state, *digest, origin).await
     }
 
     /// A kept manifest. One that is found damaged is removed and absent.
@@ -212,7 +212,7 @@ impl Store {
         origin: &Origin,
         digest: &Digest,
     ) -> Result<Option<Arc<Manifest>>, StoreError> {
-        origin::manifest(&self.shelf, origin, *digest).await
+        origin::manifest(&self.state, origin, *digest).await
     }
 
     /// Keeps a manifest and remembers what it names.
@@ -221,7 +221,7 @@ impl Store {
         origin: &Origin,
         manifest: &Arc<Manifest>,
     ) -> Result<(), StoreError> {
-        origin::keep_manifest(&self.shelf, origin, manifest).await
+        origin::keep_manifest(&self.state, origin, manifest).await
     }
 
     /// Up to `count_max` of an origin's kept manifests, in no order.
@@ -231,14 +231,14 @@ impl Store {
         count_max: usize,
     ) -> Result<Vec<Arc<Manifest>>, StoreError> {
         let origin = origin.clone();
-        self.shelf
+        self.state
             .blocking(move |shelf| origin::manifests(shelf, &origin, count_max))
             .await
     }
 
     /// What a tag meant when it was last asked for.
     pub async fn tag(&self, origin: &Origin, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
-        tag::find(&self.shelf, origin, tag).await
+        tag::find(&self.state, origin, tag).await
     }
 
     /// Remembers what a tag means. A mere later `checked` reaches the file within a minute.
@@ -248,32 +248,32 @@ impl Store {
         tag: &Tag,
         record: TagRecord,
     ) -> Result<(), StoreError> {
-        tag::keep(&self.shelf, origin, tag, record).await
+        tag::keep(&self.state, origin, tag, record).await
     }
 
     /// Forgets a tag that upstream no longer has.
     pub async fn forget_tag(&self, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
-        tag::forget(&self.shelf, origin, tag).await
+        tag::forget(&self.state, origin, tag).await
     }
 
     /// An origin's remembered tags, sorted.
     pub async fn tags(&self, origin: &Origin) -> Result<Vec<Tag>, StoreError> {
         let origin = origin.clone();
-        self.shelf
+        self.state
             .blocking(move |shelf| tag::all(shelf, &origin))
             .await
     }
 
     /// Everywhere that something was kept from, in no order.
     pub async fn origins(&self) -> Result<Vec<Origin>, StoreError> {
-        self.shelf.blocking(|shelf| origin::origins(shelf)).await
+        self.state.blocking(|shelf| origin::origins(shelf)).await
     }
 
     /// Keeps to these bounds from now on; what they no longer allow is removed before this returns.
     /// Path and memory stay what they were.
-    pub async fn keep_to(&self, settings: &Settings) {
-        *self.shelf.bounds.write() = StoreBounds::of(settings);
-        let trimmed = self.shelf.blocking(|shelf| {
+    pub async fn set_bounds(&self, settings: &Settings) {
+        *self.state.bounds.write() = StoreBounds::of(settings);
+        let trimmed = self.state.blocking(|shelf| {
             evict::trim(shelf);
             Ok(())
         });
@@ -284,23 +284,23 @@ impl Store {
 
     /// What is kept now.
     pub fn usage(&self) -> Usage {
-        self.shelf.usage()
+        self.state.usage()
     }
 
     /// Ends in order, so that the next start trusts what this one proved.
     pub async fn close(&self) {
-        self.shelf.closing.send_replace(true);
+        self.state.closing.send_replace(true);
         // What it writes later would be missing from what is called clean, and it holds the lock.
-        let keeper = self.shelf.keeper.lock().take();
+        let keeper = self.state.maintenance.lock().take();
         if let Some(keeper) = keeper {
             let _late = timeout(MAINTENANCE_END_MAX, keeper).await.is_err();
         }
-        let closed = self.shelf.blocking(|shelf| {
+        let closed = self.state.blocking(|shelf| {
             shelf.write_uses();
             if shelf.caught_up.load(Ordering::Acquire) {
-                shelf.index.settle_clean();
+                shelf.index.sync_clean();
             } else {
-                shelf.index.settle();
+                shelf.index.sync();
             }
             Ok(())
         });

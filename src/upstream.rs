@@ -81,11 +81,11 @@ pub struct Settings {
     pub transport: Transport,
     /// Hosts, beyond its own registrable domain and the well-known pairs, whose token services may
     /// be sent our logins.
-    pub realms: Vec<String>,
+    pub realm_hosts: Vec<String>,
     /// Who may see what came from here.
     pub access: Access,
     /// Hosts beyond the public ones that its redirects may lead to.
-    pub redirects: Vec<String>,
+    pub redirect_hosts: Vec<String>,
     /// Most requests at once.
     pub concurrent_max: usize,
     /// Longest wait for a connection.
@@ -158,54 +158,57 @@ impl Upstream {
 
     /// Host and port of the first endpoint; a socket's path.
     pub fn authority(&self) -> String {
-        self.0.first().authority()
+        self.0.preferred_endpoint().authority()
     }
 
     /// The first endpoint as it is configured, for people; holds no secret.
     pub fn url(&self) -> String {
-        self.0.first().label.to_string()
+        self.0.preferred_endpoint().label.to_string()
     }
 
     /// Our login for one of its repositories.
-    pub fn entry(&self, name: &RepositoryName) -> Option<&KeyringEntry> {
-        self.0.settings.entry(name)
+    pub fn credentials_for(&self, name: &RepositoryName) -> Option<&KeyringEntry> {
+        self.0.settings.credentials_for(name)
     }
 }
 
 impl Settings {
     /// Our login for one of its repositories.
-    pub fn entry(&self, name: &RepositoryName) -> Option<&KeyringEntry> {
-        self.login(Some(name))
+    pub fn credentials_for(&self, name: &RepositoryName) -> Option<&KeyringEntry> {
+        self.find_credentials(Some(name))
     }
 
     /// Our login for one of its repositories, or for all of it.
-    fn login(&self, name: Option<&RepositoryName>) -> Option<&KeyringEntry> {
-        let hosts = self.hosts();
+    fn find_credentials(&self, name: Option<&RepositoryName>) -> Option<&KeyringEntry> {
+        let hosts = self.registry_names();
         let entry = match name {
             Some(name) => self.keyring.find(&hosts, name)?,
-            None => self.keyring.find_whole(&hosts)?,
+            None => self.keyring.find_for_registry(&hosts)?,
         };
         // A client that names hosts must neither make us run a program for each, nor have the login
         // of a pattern sent to a host of its own.
-        let is_ours = self.named_by == NamedBy::Configuration || entry.place.host().is_some();
+        let is_ours = self.named_by == NamedBy::Configuration || entry.scope.host().is_some();
         is_ours.then_some(entry)
     }
 
     /// Takes from all logins those for this upstream; its own one is for no other, even if that
     /// has the same address.
-    pub fn equip(&mut self, keyring: &Keyring, own: Option<CredentialSource>) {
-        let place = CredentialScope::upstream(&self.name);
-        let own = own.map(|source| KeyringEntry { place, source });
-        self.keyring = keyring.narrowed(&self.hosts(), own);
+    pub fn select_credentials(&mut self, keyring: &Keyring, own: Option<CredentialSource>) {
+        let place = CredentialScope::of_upstream(&self.name);
+        let own = own.map(|source| KeyringEntry {
+            scope: place,
+            source,
+        });
+        self.keyring = keyring.for_registry(&self.registry_names(), own);
     }
 
     /// Whether we have any login for it.
-    pub fn logs_in(&self) -> bool {
-        self.keyring.concerns(&self.hosts())
+    pub fn has_credentials(&self) -> bool {
+        self.keyring.has_any_for(&self.registry_names())
     }
 
     /// What it is called: its name, and `HOST[:PORT]` of each endpoint.
-    fn hosts(&self) -> Vec<&str> {
+    fn registry_names(&self) -> Vec<&str> {
         let urls = self.endpoints.iter().filter_map(|endpoint| match endpoint {
             EndpointAddress::Url(url) => Some(url),
             EndpointAddress::Unix(_) => None,
@@ -246,21 +249,24 @@ impl UpstreamDefaults {
                 proxy: self.proxy.clone(),
                 ..Transport::default()
             },
-            realms: Vec::new(),
+            realm_hosts: Vec::new(),
             access: self.access(name),
-            redirects: Vec::new(),
+            redirect_hosts: Vec::new(),
             concurrent_max: self.concurrent_max,
             connect_max: self.connect_max,
             progress_max: self.progress_max,
             manifest_bytes_max: self.manifest_bytes_max,
         };
-        settings.equip(&self.keyring, None);
+        settings.select_credentials(&self.keyring, None);
         settings
     }
 
     /// Who may see what came from a host without a table of its own.
     pub fn access(&self, name: &UpstreamName) -> Access {
-        if self.keyring.concerns(&[name.as_str(), default_host(name)]) {
+        if self
+            .keyring
+            .has_any_for(&[name.as_str(), default_host(name)])
+        {
             Access::Shared
         } else {
             Access::Public
@@ -340,13 +346,19 @@ mod tests {
         let login = |place: &str, named_by| {
             let password = Secret::new("canary");
             let username = "me".to_owned();
-            let source = CredentialSource::Given(Credential::Password { username, password });
+            let source = CredentialSource::Static(Credential::Password { username, password });
             let place = place.parse().unwrap();
             let mut settings =
                 UpstreamDefaults::default().for_host(&"evil.azurecr.io".parse().unwrap());
-            settings.equip(&Keyring::new(vec![KeyringEntry { place, source }]), None);
+            settings.select_credentials(
+                &Keyring::new(vec![KeyringEntry {
+                    scope: place,
+                    source,
+                }]),
+                None,
+            );
             settings.named_by = named_by;
-            settings.entry(&"a/b".parse().unwrap()).is_some()
+            settings.credentials_for(&"a/b".parse().unwrap()).is_some()
         };
         assert!(login("*.azurecr.io", NamedBy::Configuration));
         assert!(!login("*.azurecr.io", NamedBy::Client));

@@ -62,15 +62,15 @@ pub(super) async fn answer(
     let range = range(asked, headers).filter(|_| want == Want::Get);
     if let Some((range, size)) = range.zip(size) {
         match range.within(size) {
-            RangeOutcome::Outside => return Err(ApiError::RangeOutside { size }),
+            RangeOutcome::Unsatisfiable => return Err(ApiError::RangeOutside { size }),
             RangeOutcome::TooMany => return Err(ApiError::TooManyRanges),
-            RangeOutcome::Part(one) => part(&mut response, &found.body, one, size),
-            RangeOutcome::Parts(parts) => multipart(&mut response, &found.body, &parts, size),
+            RangeOutcome::Single(one) => part(&mut response, &found.body, one, size),
+            RangeOutcome::Multiple(parts) => multipart(&mut response, &found.body, &parts, size),
         }
     } else {
         headers.extend(size.map(|size| (header::CONTENT_LENGTH, HeaderValue::from(size))));
         let whole = slice(&found.body, 0, size);
-        *response.body_mut() = Body::of(whole.into_iter().collect());
+        *response.body_mut() = Body::from_parts(whole.into_iter().collect());
     }
     if want == Want::Head {
         *response.body_mut() = Body::empty();
@@ -81,7 +81,7 @@ pub(super) async fn answer(
 fn size(body: &BlobBody) -> Option<u64> {
     match body {
         BlobBody::Kept(KeptBlob::Small(bytes)) => u64::try_from(bytes.len()).ok(),
-        BlobBody::Kept(KeptBlob::Trusted { size, .. } | KeptBlob::Unproven { size, .. })
+        BlobBody::Kept(KeptBlob::Trusted { size, .. } | KeptBlob::Unverified { size, .. })
         | BlobBody::Elsewhere { size } => Some(*size),
         BlobBody::Arriving { size, .. } => *size,
     }
@@ -108,12 +108,12 @@ fn slice(body: &BlobBody, from: u64, to: Option<u64>) -> Option<BodyPart> {
             let to = from.checked_add(length).filter(|to| *to <= bytes.len())?;
             BodyPart::Bytes(bytes.slice(from..to))
         }
-        BlobBody::Kept(KeptBlob::Trusted { file, .. }) => BodyPart::Window {
+        BlobBody::Kept(KeptBlob::Trusted { file, .. }) => BodyPart::File {
             file: Arc::clone(file),
             offset: from,
             length: length?,
         },
-        BlobBody::Kept(KeptBlob::Unproven { file, .. }) | BlobBody::Arriving { file, .. } => {
+        BlobBody::Kept(KeptBlob::Unverified { file, .. }) | BlobBody::Arriving { file, .. } => {
             BodyPart::Growing {
                 file: file.clone(),
                 offset: from,
@@ -127,7 +127,7 @@ fn slice(body: &BlobBody, from: u64, to: Option<u64>) -> Option<BodyPart> {
 fn part(response: &mut Response<Body>, body: &BlobBody, range: ByteRange, size: u64) {
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     let stretch = slice(body, range.first(), Some(range.last() + 1));
-    *response.body_mut() = Body::of(stretch.into_iter().collect());
+    *response.body_mut() = Body::from_parts(stretch.into_iter().collect());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(range.length()));
     let value = HeaderValue::try_from(content_range(range, size));
@@ -150,7 +150,7 @@ fn multipart(response: &mut Response<Body>, body: &BlobBody, ranges: &[ByteRange
         "\r\n--{BOUNDARY}--\r\n"
     ))));
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-    let body = Body::of(parts);
+    let body = Body::from_parts(parts);
     let headers = response.headers_mut();
     if let Some(length) = body.length() {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));

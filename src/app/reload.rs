@@ -84,7 +84,7 @@ impl Reloader {
         house.doors.settings.set(server);
         house.doors.stop.set_grace(server.grace);
         log::apply(&log);
-        house.store.keep_to(&store).await;
+        house.store.set_bounds(&store).await;
         for listener in removed {
             // Late or not, it accepts nobody who is not in the kernel's queue already.
             let _late = timeout(RELEASE_MAX, listener).await.is_err();

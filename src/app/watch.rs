@@ -177,7 +177,7 @@ impl Watcher {
     }
 
     fn taken(&mut self, change: &super::Change, mut notes: Vec<String>) {
-        self.reloader.0.metrics.reloaded(Reload::Taken);
+        self.reloader.0.metrics.reloaded(Reload::Applied);
         *self.reloader.0.refused.lock() = None;
         change.tell("configuration reloaded");
         let later = change.later.iter();

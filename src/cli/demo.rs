@@ -217,8 +217,8 @@ async fn mirror(folder: &Path) -> Result<Running, String> {
 
 async fn start(config: &str) -> Result<Running, String> {
     let around = LoadContext {
-        files: &|_path, _content| Err(std::io::ErrorKind::NotFound.into()),
-        gather: &|_path| Err(std::io::ErrorKind::NotFound.into()),
+        read_file: &|_path, _content| Err(std::io::ErrorKind::NotFound.into()),
+        find_files: &|_path| Err(std::io::ErrorKind::NotFound.into()),
         environment: &Environment::default(),
     };
     let loaded = config::read(

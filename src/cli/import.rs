@@ -66,7 +66,7 @@ struct Choice(Option<ImportFormat>);
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let own = match arguments.config.load(&Overrides::default()) {
-        Ok(loaded) => loaded.settings.own,
+        Ok(loaded) => loaded.settings.self_addresses,
         Err(exit) => return exit,
     };
     let mut files = Files::default();
@@ -83,18 +83,18 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         baseline: baseline.first().copied(),
         internal_registry: arguments.internal_registry.as_ref().map(Registry::as_str),
         fallback: arguments.fallback,
-        own: &|registry| SelfAddresses::is(&own, registry),
+        own: &|registry| SelfAddresses::contains_registry(&own, registry),
         is_own_guessed: arguments.config.config.is_none(),
     };
     let imported = if files.remarks.is_empty() {
         platform::import(arguments.format.0, inputs, &options)
     } else {
         Imported {
-            remarks: files.remarks,
+            diagnostics: files.remarks,
             ..Imported::default()
         }
     };
-    let (told, more) = imported.told();
+    let (told, more) = imported.reported();
     for remark in told {
         if arguments.json {
             tell(object(remark));
@@ -110,7 +110,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     if imported.is_refused() {
         if !arguments.json {
             let is_error = |remark: &&Diagnostic| remark.level == Severity::Error;
-            let count = imported.remarks.iter().filter(is_error).count();
+            let count = imported.diagnostics.iter().filter(is_error).count();
             let errors = if count == 1 { "error" } else { "errors" };
             complain(format_args!("{count} {errors}: nothing is imported"));
         }
@@ -124,9 +124,9 @@ fn object(remark: &Diagnostic) -> String {
     let Diagnostic {
         level,
         code,
-        spot,
+        location: spot,
         message,
-        shown,
+        excerpt: shown,
         fix,
     } = remark;
     let level = match level {
@@ -171,8 +171,8 @@ fn finish(imported: &Imported, arguments: &Arguments) -> Exit {
 /// What the configuration lacks without files for its secrets.
 fn warn_of_comments(written: &WrittenConfig) {
     for (count, what) in [
-        (written.logins_left_out, "login"),
-        (written.authorities_left_out, "certificate"),
+        (written.credentials_left_out, "login"),
+        (written.cas_left_out, "certificate"),
     ] {
         if count > 0 {
             let (s, stand) = if count == 1 {
@@ -193,8 +193,8 @@ fn prove(imported: &Imported) -> Result<(), Exit> {
     let mut imported = imported.clone();
     for upstream in &mut imported.upstreams {
         upstream.client = None;
-        if let Some(CertificateAuthority::File(_)) = upstream.authority {
-            upstream.authority = None;
+        if let Some(CertificateAuthority::File(_)) = upstream.ca {
+            upstream.ca = None;
         }
     }
     let WrittenConfig { toml, files, .. } = platform::write(&imported, Some(""));
@@ -204,8 +204,8 @@ fn prove(imported: &Imported) -> Result<(), Exit> {
         bytes.ok_or_else(|| io::ErrorKind::NotFound.into())
     };
     let around = LoadContext {
-        files: &find,
-        gather: &|_path| Err(io::ErrorKind::NotFound.into()),
+        read_file: &find,
+        find_files: &|_path| Err(io::ErrorKind::NotFound.into()),
         environment: &Environment::default(),
     };
     // Which addresses are the mirror's own has been asked already, of the right configuration.
@@ -325,9 +325,9 @@ impl Files {
         self.remarks.push(Diagnostic {
             level: Severity::Error,
             code: DiagnosticCode::File,
-            spot: Location::start(name),
+            location: Location::start(name),
             message,
-            shown: None,
+            excerpt: None,
             fix: None,
         });
     }

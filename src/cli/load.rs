@@ -67,8 +67,8 @@ impl Loader {
             }
         };
         let around = LoadContext {
-            files: &files,
-            gather: &|path| disk::gather(path, &look),
+            read_file: &files,
+            find_files: &|path| disk::gather(path, &look),
             environment: &self.environment,
         };
         let (loaded, text) = match text {

@@ -24,7 +24,7 @@ const NAMES_MAX: usize = 20;
 #[derive(Debug)]
 pub(super) struct ConfigCheck<'a, 't> {
     pub(super) report: &'a ProblemReport<'t>,
-    pub(super) doors: &'a ListenSettings,
+    pub(super) listening: &'a ListenSettings,
     pub(super) upstreams: &'a [ConfiguredUpstream],
     pub(super) upstream_defaults: &'a UpstreamDefaults,
     pub(super) credentials: &'a [Credential],
@@ -39,7 +39,7 @@ impl ConfigCheck<'_, '_> {
                 .settings
                 .endpoints
                 .iter()
-                .zip(&upstream.endpoint_spots)
+                .zip(&upstream.endpoint_locations)
             {
                 self.check_loop(endpoint, spot);
             }
@@ -47,15 +47,15 @@ impl ConfigCheck<'_, '_> {
         for target in self.routes.iter().flat_map(|route| &route.targets) {
             self.check_target(target);
         }
-        self.note_open_doors();
+        self.note_open_proxies();
         self.note_shared();
         self.note_unused();
-        self.note_idle_logins();
+        self.note_unused_credentials();
     }
 
     /// An upstream that is one of our own addresses would ask itself for ever.
     fn check_loop(&self, endpoint: &EndpointAddress, spot: &KeyLocation) {
-        if self.doors.own.answers(endpoint) {
+        if self.listening.self_addresses.contains_endpoint(endpoint) {
             let complaint =
                 ValueError::new("this is the mirror's own address: it would ask itself");
             self.report
@@ -72,7 +72,7 @@ impl ConfigCheck<'_, '_> {
             let complaint =
                 ValueError::new(format!("the registry \"{first}\" is called \"{name}\""));
             let complaint = complaint.code(DiagnosticCode::Reference);
-            self.report.problem(&target.spot, complaint);
+            self.report.problem(&target.location, complaint);
             return;
         }
         if self
@@ -85,7 +85,7 @@ impl ConfigCheck<'_, '_> {
         if let Some(name) = name.filter(|_| Registry::looks_like(first)) {
             self.check_loop(
                 &EndpointAddress::Url(format!("https://{name}")),
-                &target.spot,
+                &target.location,
             );
             return;
         }
@@ -103,10 +103,10 @@ impl ConfigCheck<'_, '_> {
             ),
         };
         let complaint = complaint.hint(hint).code(DiagnosticCode::Reference);
-        self.report.problem(&target.spot, complaint);
+        self.report.problem(&target.location, complaint);
     }
 
-    fn note_open_doors(&self) {
+    fn note_open_proxies(&self) {
         if self.unmatched == Unmatched::Source {
             self.report.note(
                 "unmatched = \"source\": images without a route are fetched from their own \
@@ -120,8 +120,8 @@ impl ConfigCheck<'_, '_> {
         for route in self.routes.iter().filter(open) {
             self.report.note(format!(
                 "{}: an open proxy: {} can have this machine contact any registry",
-                route.spot.name(),
-                self.doors.who_enters()
+                route.location.display_name(),
+                self.listening.admitted_clients()
             ));
         }
     }
@@ -139,13 +139,13 @@ impl ConfigCheck<'_, '_> {
         let routed = routed.into_iter();
         let routed = routed.filter(|name| is_shared(&self.upstream_defaults.for_host(name)));
         // What has a login and no table is shared.
-        let credentials = if self.may_ask_anyone() {
+        let credentials = if self.may_contact_any() {
             self.credentials
         } else {
             &[]
         };
         let hosts = credentials.iter();
-        let hosts = hosts.filter_map(|one| one.place.host()?.parse().ok());
+        let hosts = hosts.filter_map(|one| one.scope.host()?.parse().ok());
         names.extend(routed.chain(hosts).filter(|name| !known.contains(name)));
         if !names.is_empty() {
             let more = names.len().saturating_sub(NAMES_MAX);
@@ -162,13 +162,13 @@ impl ConfigCheck<'_, '_> {
                 "what is pulled with credentials from {} is served to {}; no client needs a \
                  login of its own",
                 names,
-                self.doors.who_enters()
+                self.listening.admitted_clients()
             ));
         }
     }
 
     /// Whether registries that no route names may be asked.
-    fn may_ask_anyone(&self) -> bool {
+    fn may_contact_any(&self) -> bool {
         let anything = |route: &RouteSummary| route.has_source() && route.may_match_any();
         // Without a route the built-in list leads to registries by their own names.
         self.unmatched == Unmatched::Source
@@ -185,32 +185,40 @@ impl ConfigCheck<'_, '_> {
         for upstream in self.upstreams {
             let name = &upstream.settings.name;
             if !self.routes.iter().any(|route| route.may_ask(name)) {
-                self.report
-                    .note(format!("{}: no route leads to it", upstream.spot.name()));
+                self.report.note(format!(
+                    "{}: no route leads to it",
+                    upstream.location.display_name()
+                ));
             }
         }
     }
 
     /// A login for a host that nothing leads to is most likely for a name that clients use, and not
     /// for the registry that is asked.
-    fn note_idle_logins(&self) {
-        if self.may_ask_anyone() {
+    fn note_unused_credentials(&self) {
+        if self.may_contact_any() {
             return;
         }
-        let asked = self.asked();
-        for Credential { place, spot } in self.credentials {
+        let asked = self.used_scopes();
+        for Credential {
+            scope: place,
+            location: spot,
+        } in self.credentials
+        {
             if !asked.contains(place) {
-                self.report
-                    .note(format!("{}: nothing is asked at {place}", spot.name()));
+                self.report.note(format!(
+                    "{}: nothing is asked at {place}",
+                    spot.display_name()
+                ));
             }
         }
     }
 
     /// The places of all logins that upstreams with a table or named by a route may use.
-    fn asked(&self) -> HashSet<CredentialScope> {
+    fn used_scopes(&self) -> HashSet<CredentialScope> {
         let places = |keyring: &Keyring| {
             let entries = keyring.entries().iter();
-            let places: Vec<_> = entries.map(|entry| entry.place.clone()).collect();
+            let places: Vec<_> = entries.map(|entry| entry.scope.clone()).collect();
             places
         };
         let tables = self.upstreams.iter();

@@ -21,14 +21,14 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct ConfiguredCredentials {
     pub(super) keyring: Keyring,
-    pub(super) written: Vec<LocatedScope>,
+    pub(super) scopes: Vec<LocatedScope>,
 }
 
 /// What one `[[credential]]` is for, and where it says so.
 #[derive(Debug)]
 pub(super) struct LocatedScope {
-    pub(super) place: CredentialScope,
-    pub(super) spot: KeyLocation,
+    pub(super) scope: CredentialScope,
+    pub(super) location: KeyLocation,
 }
 
 /// The keys of a `[[credential]]` that say where the login comes from.
@@ -47,34 +47,37 @@ pub(super) fn read(
         let place = scope(&mut section, &written);
         let source = source(&mut section, place.as_ref(), around);
         if let Some(place) = place {
-            let spot = section.spot_of("for", None);
+            let spot = section.location_of("for", None);
             entries.extend(source.map(|source| KeyringEntry {
-                place: place.clone(),
+                scope: place.clone(),
                 source,
             }));
-            written.push(LocatedScope { place, spot });
+            written.push(LocatedScope {
+                scope: place,
+                location: spot,
+            });
         }
         section.finish();
     }
     let mut known: HashMap<CredentialScope, usize> = HashMap::new();
     for (at, other) in written.iter().enumerate().rev() {
-        known.insert(other.place.clone(), at);
+        known.insert(other.scope.clone(), at);
     }
     for (login, spot) in imported {
-        let place = &login.entry.place;
+        let place = &login.entry.scope;
         let other = known.get(place).and_then(|at| written.get(*at));
         match other {
             None => {
                 known.insert(place.clone(), written.len());
                 entries.push(login.entry.clone());
                 written.push(LocatedScope {
-                    place: place.clone(),
-                    spot: spot.clone(),
+                    scope: place.clone(),
+                    location: spot.clone(),
                 });
             }
             Some(_) if entries.contains(&login.entry) => {}
-            Some(other) if other.spot.imported.is_some() => {
-                let other = other.spot.name();
+            Some(other) if other.location.imported.is_some() => {
+                let other = other.location.display_name();
                 let reason =
                     format!("two different logins for {place}: the other stands in {other}");
                 let complaint = ValueError::new(reason).code(DiagnosticCode::CredentialAmbiguous);
@@ -83,15 +86,15 @@ pub(super) fn read(
             }
             Some(other) => root.report.note(format!(
                 "{}: the login for {place} is not used: {} has one",
-                spot.name(),
-                other.spot.key
+                spot.display_name(),
+                other.location.key
             )),
         }
     }
     add_docker_configs(root, &mut entries, around);
     ConfiguredCredentials {
         keyring: Keyring::new(entries),
-        written,
+        scopes: written,
     }
 }
 
@@ -103,13 +106,20 @@ fn add_docker_configs(
 ) {
     let mut section = root.section("credentials");
     let mut known: HashMap<CredentialScope, Vec<CredentialSource>> = HashMap::new();
-    for KeyringEntry { place, source } in entries.iter() {
+    for KeyringEntry {
+        scope: place,
+        source,
+    } in entries.iter()
+    {
         let sources = known.entry(place.clone()).or_default();
         sources.push(source.clone());
     }
     for file in section.strings("docker_config_files").unwrap_or_default() {
         for entry in docker_config(section.report, &file, around) {
-            let KeyringEntry { place, source } = &entry;
+            let KeyringEntry {
+                scope: place,
+                source,
+            } = &entry;
             match known.get(place) {
                 None => {
                     known.insert(place.clone(), vec![source.clone()]);
@@ -133,18 +143,18 @@ pub(super) fn short_form(
     let username = section.string("username");
     let file = section.string("password_file");
     let is_written = is_set(username.as_ref()) || is_set(file.as_ref());
-    let place = CredentialScope::upstream(name);
-    let mut same = credentials.written.iter();
+    let place = CredentialScope::of_upstream(name);
+    let mut same = credentials.scopes.iter();
     if let Some(other) =
-        same.find(|other| is_written && other.place == place && other.spot.imported.is_none())
+        same.find(|other| is_written && other.scope == place && other.location.imported.is_none())
     {
-        let reason = format!("{} has a login for {place} as well", other.spot.key);
-        let spot = section.spot_of("password_file", None);
+        let reason = format!("{} has a login for {place} as well", other.location.key);
+        let spot = section.location_of("password_file", None);
         section
             .report
             .problem(&without_value(spot), ValueError::new(reason));
     }
-    password(section, username, file, around).map(CredentialSource::Given)
+    password(section, username, file, around).map(CredentialSource::Static)
 }
 
 fn scope(section: &mut Section<'_>, others: &[LocatedScope]) -> Option<CredentialScope> {
@@ -153,7 +163,7 @@ fn scope(section: &mut Section<'_>, others: &[LocatedScope]) -> Option<Credentia
     if !section.has("for") {
         let complaint = ValueError::new("the login does not say what it is for");
         let complaint = complaint.hint("add for = \"HOST\" or for = \"HOST/PATH\"");
-        report.problem(&section.spot, complaint);
+        report.problem(&section.location, complaint);
     }
     let text = text?;
     let place = match text.text.parse::<CredentialScope>() {
@@ -166,13 +176,13 @@ fn scope(section: &mut Section<'_>, others: &[LocatedScope]) -> Option<Credentia
                 Some(bare) => complaint.hint(format!("did you mean \"{bare}\"?")),
                 None => complaint,
             };
-            report.problem(&text.spot, complaint);
+            report.problem(&text.location, complaint);
             return None;
         }
     };
-    if let Some(other) = others.iter().find(|other| other.place == place) {
-        let complaint = ValueError::new(format!("{} is for {place} as well", other.spot.key));
-        report.problem(&text.spot, complaint);
+    if let Some(other) = others.iter().find(|other| other.scope == place) {
+        let complaint = ValueError::new(format!("{} is for {place} as well", other.location.key));
+        report.problem(&text.location, complaint);
     }
     Some(place)
 }
@@ -194,32 +204,32 @@ fn source(
             if !SOURCES.iter().any(|key| section.has(key)) || is_set(username.as_ref()) {
                 let complaint = ValueError::new("the login does not say where it comes from");
                 let hint = "add one of password_file, token_file and helper";
-                report.problem(&section.spot, complaint.hint(hint));
+                report.problem(&section.location, complaint.hint(hint));
             }
             return None;
         }
         _ => {
             let reason = "a login has one of password_file, token_file and helper";
-            report.problem(&section.spot, ValueError::new(reason));
+            report.problem(&section.location, ValueError::new(reason));
             return None;
         }
     }
     if password_file.is_some() {
-        return password(section, username, password_file, around).map(CredentialSource::Given);
+        return password(section, username, password_file, around).map(CredentialSource::Static);
     }
     if let Some(username) = username.filter(|username| is_set(Some(username))) {
         let complaint = ValueError::new("a user name goes with password_file only");
-        report.problem(&username.spot, complaint);
+        report.problem(&username.location, complaint);
     }
     if let Some(file) = token_file {
         return secret(report, &file, around)
-            .map(|token| CredentialSource::Given(Credential::Token(token)));
+            .map(|token| CredentialSource::Static(Credential::Token(token)));
     }
     let helper = helper?;
     if !CredentialSource::is_helper_name(&helper.text) {
         let complaint = ValueError::new("a helper's name has letters, digits and . _ - only");
         let hint = "for the program docker-credential-pass, write \"pass\"";
-        report.problem(&helper.spot, complaint.hint(hint));
+        report.problem(&helper.location, complaint.hint(hint));
         return None;
     }
     Some(match place.and_then(CredentialScope::host) {
@@ -247,14 +257,17 @@ fn password(
             _ => {
                 let complaint = ValueError::new("a user name without a password");
                 let complaint = complaint.hint("add password_file = \"FILE\" beside it");
-                report.problem(&username.spot, complaint);
+                report.problem(&username.location, complaint);
                 return None;
             }
         },
         (username, Some(file)) if !file.text.is_empty() => {
             if username.is_some() || !section.has("username") {
                 let complaint = ValueError::new("a password without a user name");
-                report.problem(&file.spot, complaint.hint("add username = \"…\" beside it"));
+                report.problem(
+                    &file.location,
+                    complaint.hint("add username = \"…\" beside it"),
+                );
             }
             return None;
         }
@@ -264,7 +277,7 @@ fn password(
     if username.text.contains(bad) {
         let complaint = ValueError::new("a user name holds no colon and no control characters");
         // Perhaps the password stands behind the colon.
-        report.problem(&without_value(username.spot), complaint);
+        report.problem(&without_value(username.location), complaint);
         return None;
     }
     let password = secret(report, &file, around)?;
@@ -280,7 +293,7 @@ fn secret(
     file: &ConfigText,
     around: &LoadContext<'_>,
 ) -> Option<Secret> {
-    let text = around.read(report, file, FileSensitivity::Secret)?;
+    let text = around.read_text(report, file, FileSensitivity::Secret)?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     let reason = if line.trim().is_empty() {
@@ -290,7 +303,7 @@ fn secret(
     } else {
         return Some(Secret::new(line));
     };
-    report.problem(&file.spot, ValueError::new(reason));
+    report.problem(&file.location, ValueError::new(reason));
     None
 }
 
@@ -299,20 +312,20 @@ fn docker_config(
     file: &ConfigText,
     around: &LoadContext<'_>,
 ) -> Vec<KeyringEntry> {
-    let Some(text) = around.read(report, file, FileSensitivity::Secret) else {
+    let Some(text) = around.read_text(report, file, FileSensitivity::Secret) else {
         return Vec::new();
     };
     match platform::parse_docker_config(&text) {
         Ok(entries) => {
             if entries.is_empty() {
-                let (key, path) = (&file.spot.key, &file.text);
+                let (key, path) = (&file.location.key, &file.text);
                 report.note(format!("{key}: there is no login in {path}"));
             }
             entries
         }
         Err(flaws) => {
             for flaw in flaws {
-                report.problem(&file.spot, ValueError::new(flaw.to_string()));
+                report.problem(&file.location, ValueError::new(flaw.to_string()));
             }
             Vec::new()
         }
@@ -320,7 +333,7 @@ fn docker_config(
 }
 
 fn note_second(report: &ProblemReport<'_>, file: &ConfigText, place: &CredentialScope) {
-    let (key, path) = (&file.spot.key, &file.text);
+    let (key, path) = (&file.location.key, &file.text);
     report.note(format!(
         "{key}: the login for {place} in {path} is not used: an earlier one is"
     ));

@@ -37,7 +37,7 @@ pub(super) type Located<T> = (T, KeyLocation);
 pub(super) struct Imports {
     pub(super) routes: Vec<Located<RuleText>>,
     pub(super) upstreams: Vec<Located<ImportedUpstream>>,
-    pub(super) logins: Vec<Located<ImportedCredentials>>,
+    pub(super) credentials: Vec<Located<ImportedCredentials>>,
     pub(super) aliases: Vec<Located<RegistryAlias>>,
     unmatched: Option<Unmatched>,
 }
@@ -90,7 +90,7 @@ impl Imports {
         let baseline = section.string_or_unset("baseline_file");
         let baseline =
             baseline.map(|text| ImportFile::read(report, text.text.as_ref(), &text, around));
-        let internal_registry = section.parsed("internal_registry", |text| match text {
+        let internal_registry = section.parse("internal_registry", |text| match text {
             "" => Ok(None),
             text => match text.parse::<Registry>() {
                 Ok(_) => Ok(Some(text.to_owned())),
@@ -98,7 +98,7 @@ impl Imports {
             },
         });
         let fallback = section.choice("fallback", &FALLBACKS).unwrap_or_default();
-        let spot = section.spot.clone();
+        let spot = section.location.clone();
         let is_misread = section.has("format") && format.is_none();
         section.finish();
         // Without all its files an import would say what nobody means.
@@ -115,14 +115,14 @@ impl Imports {
             baseline: table.baseline.as_ref().map(ImportFile::input),
             internal_registry: internal_registry.as_ref().and_then(Option::as_deref),
             fallback,
-            own: &|registry| own.is(registry),
+            own: &|registry| own.contains_registry(registry),
             is_own_guessed: false,
         };
         let inputs: Vec<_> = table.files.iter().map(ImportFile::input).collect();
         let imported = platform::import(format.flatten(), &inputs, &options);
-        table.tell(&imported);
+        table.report_diagnostics(&imported);
         if !imported.is_refused() {
-            table.admit_logins(&imported.logins, around);
+            table.check_secret_files(&imported.credentials, around);
             self.add(imported, &table);
         }
     }
@@ -137,9 +137,9 @@ impl Imports {
             let spot = table.spot(&one.spot);
             self.upstreams.push((one, spot));
         }
-        for one in imported.logins {
+        for one in imported.credentials {
             let spot = table.spot(&one.spot);
-            self.logins.push((one, spot));
+            self.credentials.push((one, spot));
         }
         for one in imported.aliases {
             let spot = table.spot(&one.spot);
@@ -157,15 +157,16 @@ impl ImportTable<'_, '_> {
     fn spot(&self, place: &platform::Location) -> KeyLocation {
         let mut files = self.files.iter().chain(&self.baseline);
         let file = files.find(|file| *file.name == *place.file);
-        file.map_or(&self.spot, |file| &file.spot).within(place)
+        file.map_or(&self.spot, |file| &file.spot)
+            .in_imported(place)
     }
 
     /// Reports what is wrong, and notes what is merely worth knowing.
-    fn tell(&self, imported: &Imported) {
-        let (told, [errors, others]) = imported.told();
+    fn report_diagnostics(&self, imported: &Imported) {
+        let (told, [errors, others]) = imported.reported();
         for remark in told {
             if remark.level == Severity::Error {
-                self.report.imported(&self.spot(&remark.spot), remark);
+                self.report.imported(&self.spot(&remark.location), remark);
             } else {
                 self.report.note(remark.to_string());
             }
@@ -182,19 +183,20 @@ impl ImportTable<'_, '_> {
     }
 
     /// Refuses files with logins that everybody may read.
-    fn admit_logins(&self, logins: &[ImportedCredentials], around: &LoadContext<'_>) {
+    fn check_secret_files(&self, logins: &[ImportedCredentials], around: &LoadContext<'_>) {
         let holds = |file: &&ImportFile| {
             let mut logins = logins.iter();
             logins.any(|login| {
                 *login.spot.file == *file.name
-                    && matches!(login.entry.source, CredentialSource::Given(_))
+                    && matches!(login.entry.source, CredentialSource::Static(_))
             })
         };
         for file in self.files.iter().filter(holds) {
             let spot = file
                 .spot
-                .within(&platform::Location::start(file.name.as_str()));
-            let _checked = around.bytes(self.report, &file.path, &spot, FileSensitivity::Secret);
+                .in_imported(&platform::Location::start(file.name.as_str()));
+            let _checked =
+                around.read_bytes(self.report, &file.path, &spot, FileSensitivity::Secret);
         }
     }
 }
@@ -206,13 +208,13 @@ impl ImportFile {
         text: &ConfigText,
         around: &LoadContext<'_>,
     ) -> Option<Self> {
-        let bytes = around.bytes(report, path, &text.spot, FileSensitivity::Public)?;
+        let bytes = around.read_bytes(report, path, &text.location, FileSensitivity::Public)?;
         Some(Self {
             path: path.to_owned(),
             name: path.display().to_string(),
             bytes,
             is_named: path == Path::new(text.text.as_str()),
-            spot: text.spot.clone(),
+            spot: text.location.clone(),
         })
     }
 
@@ -234,14 +236,14 @@ fn files(section: &mut Section<'_>, around: &LoadContext<'_>) -> Option<Vec<Impo
         if texts.is_some() || !section.has("files") {
             let complaint = ValueError::new("the import does not say which files it is of");
             let complaint = complaint.hint("add files = [\"FILE\", \"FOLDER\", \"GLOB\"]");
-            report.problem(&section.spot_of("files", None), complaint);
+            report.problem(&section.location_of("files", None), complaint);
         }
         return None;
     }
     let mut files: Vec<ImportFile> = Vec::new();
     let (mut bytes, mut is_whole) = (0, true);
     for text in texts.into_iter().flatten() {
-        let paths = around.gather(report, &text);
+        let paths = around.find_files(report, &text);
         is_whole &= paths.is_some();
         for path in paths.into_iter().flatten() {
             if files.iter().any(|file| file.path == path) {
@@ -254,7 +256,7 @@ fn files(section: &mut Section<'_>, around: &LoadContext<'_>) -> Option<Vec<Impo
             bytes += file.bytes.len();
             if bytes > BYTES_MAX {
                 let complaint = format!("all files together are longer than {BYTES_MAX} bytes");
-                report.problem(&text.spot, ValueError::new(complaint));
+                report.problem(&text.location, ValueError::new(complaint));
                 return None;
             }
             files.push(file);

@@ -164,7 +164,7 @@ pub(super) fn store(
     small_bodies_max: u64,
 ) -> store::Settings {
     let mut store = root.section("store");
-    let written = store.parsed("path", |text| match text {
+    let written = store.parse("path", |text| match text {
         "" => Err(ValueError::new("a path must not be empty")),
         text if text.contains('\0') => Err(ValueError::new("a path holds no zero byte")),
         text => Ok(PathBuf::from(text)),

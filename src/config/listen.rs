@@ -29,11 +29,11 @@ const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHO
 /// Every address of ours, before it is known what names mean there.
 #[derive(Debug)]
 pub(super) struct ListenPlan<'t> {
-    listening: Vec<ListenerTable<'t>>,
+    tables: Vec<ListenerTable<'t>>,
     aliases: Section<'t>,
     hosts: Section<'t>,
     admin: LocatedAddress,
-    own: SelfAddresses,
+    self_addresses: SelfAddresses,
 }
 
 /// Every address of ours, with what the rest of the checks need.
@@ -43,7 +43,7 @@ pub(super) struct ListenSettings {
     pub(super) admin: Address,
     /// Path prefixes and what they stand for, the same at every listener.
     pub(super) aliases: RegistryBindings,
-    pub(super) own: SelfAddresses,
+    pub(super) self_addresses: SelfAddresses,
 }
 
 /// An address and where it was written.
@@ -57,7 +57,7 @@ pub(super) type RegistryBindings = Vec<(String, Vec<Registry>)>;
 struct ListenerTable<'t> {
     section: Section<'t>,
     addresses: Vec<LocatedAddress>,
-    said: ListenerDefaults,
+    values: ListenerDefaults,
 }
 
 /// What `[server]` says and `[[listener]]` may say otherwise.
@@ -65,7 +65,7 @@ struct ListenerTable<'t> {
 struct ListenerDefaults {
     default_registry: Option<Registry>,
     names: Vec<String>,
-    shown: ServerTls,
+    tls: ServerTls,
 }
 
 impl<'t> ListenPlan<'t> {
@@ -81,18 +81,18 @@ impl<'t> ListenPlan<'t> {
         let mut server = ListenerTable::read(server, &usual, around);
         let public_url = server.section.string_or_unset("public_url");
         let public_url = public_url.and_then(|text| {
-            let complain = |complaint| root.report.problem(&text.spot, complaint);
+            let complain = |complaint| root.report.problem(&text.location, complaint);
             address::parse_public_url(&text.text).map_err(complain).ok()
         });
         if let Some(text) = listen {
             server.override_addresses(text);
         } else if server.addresses.is_empty() && !server.section.has("listen") {
-            let spot = KeyLocation::unwritten("server.listen");
+            let spot = KeyLocation::absent("server.listen");
             server.addresses.push((Address::Tcp(LISTEN), spot));
         }
         let mut listening = vec![server];
         for section in root.sections("listener") {
-            let inherited = listening.first().map(|server| &server.said);
+            let inherited = listening.first().map(|server| &server.values);
             let read = ListenerTable::read(section, inherited.unwrap_or(&usual), around);
             read.require_addresses();
             listening.push(read);
@@ -100,29 +100,29 @@ impl<'t> ListenPlan<'t> {
         let admin = read_admin(root);
         let addresses = listening.iter().flat_map(|one| &one.addresses);
         let addresses = addresses.chain([&admin]);
-        let names = listening.iter().flat_map(|one| &one.said.names);
+        let names = listening.iter().flat_map(|one| &one.values.names);
         let own = SelfAddresses {
             addresses: addresses.map(|(address, _)| address.clone()).collect(),
             names: names.filter_map(|name| name.parse().ok()).collect(),
             public_url,
         };
         Self {
-            listening,
+            tables: listening,
             aliases,
             hosts,
             admin,
-            own,
+            self_addresses: own,
         }
     }
 
     /// Knows us by what was read.
-    pub(super) fn own(&self) -> &SelfAddresses {
-        &self.own
+    pub(super) fn self_addresses(&self) -> &SelfAddresses {
+        &self.self_addresses
     }
 
     /// Says what names mean there; the aliases of other programs' files stand behind those that
     /// are written here.
-    pub(super) fn open(
+    pub(super) fn resolve(
         self,
         report: &ProblemReport<'_>,
         imported: &[Located<RegistryAlias>],
@@ -147,14 +147,14 @@ impl<'t> ListenPlan<'t> {
             listeners: Vec::new(),
             admin,
             aliases,
-            own: self.own,
+            self_addresses: self.self_addresses,
         };
         let hosts = bindings(&self.hosts);
         let mut taken = vec![(doors.admin.clone(), admin_spot)];
-        for listening in self.listening {
+        for listening in self.tables {
             let ingress = IngressText {
-                default_registry: listening.said.default_registry.clone(),
-                names: listening.said.names.clone(),
+                default_registry: listening.values.default_registry.clone(),
+                names: listening.values.names.clone(),
                 aliases: doors.aliases.clone(),
                 hosts: hosts.clone(),
             };
@@ -165,13 +165,13 @@ impl<'t> ListenPlan<'t> {
                     let imported = imported.find(|(alias, _)| alias.prefix == prefix);
                     let imported = imported.filter(|_| !self.aliases.has(prefix));
                     imported.map_or_else(
-                        || self.aliases.spot_of(prefix, None),
+                        || self.aliases.location_of(prefix, None),
                         |(_, spot)| spot.clone(),
                     )
                 };
                 listening.report_ingress(invalid, of_alias, &self.hosts);
             }
-            let tls = listening.said.shown.tls(&listening.section);
+            let tls = listening.values.tls.tls(&listening.section);
             for (address, spot) in listening.addresses {
                 check_free(report, &taken, &address, &spot);
                 taken.push((address.clone(), spot));
@@ -191,7 +191,7 @@ impl<'t> ListenPlan<'t> {
 
 impl ListenSettings {
     /// Whom the listeners let in, for a sentence.
-    pub(super) fn who_enters(&self) -> &'static str {
+    pub(super) fn admitted_clients(&self) -> &'static str {
         let asks =
             |listener: &ListenerSettings| listener.tls.as_ref().is_some_and(Tls::asks_clients);
         if self.listeners.iter().all(asks) {
@@ -207,7 +207,7 @@ impl Default for ListenerDefaults {
         Self {
             default_registry: Some(Registry::docker_hub()),
             names: Vec::new(),
-            shown: ServerTls::default(),
+            tls: ServerTls::default(),
         }
     }
 }
@@ -227,9 +227,9 @@ impl<'t> ListenerTable<'t> {
         let addresses: Vec<_> = addresses.collect();
         if written.is_some_and(|written| written.is_empty()) {
             let complaint = ValueError::new("at least one address is needed");
-            report.problem(&section.spot_of("listen", None), complaint);
+            report.problem(&section.location_of("listen", None), complaint);
         }
-        let own_registry = section.parsed("default_registry", |text| match text {
+        let own_registry = section.parse("default_registry", |text| match text {
             "" => Ok(None),
             text => text.parse().map(Some).map_err(registry_complaint),
         });
@@ -238,12 +238,12 @@ impl<'t> ListenerTable<'t> {
         let said = ListenerDefaults {
             default_registry: own_registry.unwrap_or_else(|| inherited.default_registry.clone()),
             names: own_names.unwrap_or_else(|| inherited.names.clone()),
-            shown: ServerTls::read(&mut section, around, &inherited.shown),
+            tls: ServerTls::read(&mut section, around, &inherited.tls),
         };
         Self {
             section,
             addresses,
-            said,
+            values: said,
         }
     }
 
@@ -251,19 +251,21 @@ impl<'t> ListenerTable<'t> {
         if !self.section.has("listen") {
             let complaint = ValueError::new("a further listener needs its own address");
             let complaint = complaint.hint("add listen = \"IP:PORT\"");
-            self.section.report.problem(&self.section.spot, complaint);
+            self.section
+                .report
+                .problem(&self.section.location, complaint);
         }
     }
 
     fn override_addresses(&mut self, text: &str) {
-        let spot = KeyLocation::unwritten("--listen");
+        let spot = KeyLocation::absent("--listen");
         self.addresses.clear();
         match address::parse_listen(text) {
             Ok(address) => self.addresses.push((address, spot)),
             Err(complaint) => self
                 .section
                 .report
-                .problem_outside("--listen", text, complaint),
+                .problem_elsewhere("--listen", text, complaint),
         }
     }
 
@@ -276,14 +278,14 @@ impl<'t> ListenerTable<'t> {
         for invalid in invalid {
             let spot = match invalid.key {
                 "aliases" => of_alias(&invalid.value),
-                "hosts" => hosts.spot_of(&invalid.value, None),
+                "hosts" => hosts.location_of(&invalid.value, None),
                 key => {
                     let index = self
-                        .said
+                        .values
                         .names
                         .iter()
                         .position(|name| *name == invalid.value);
-                    self.section.spot_of(key, index)
+                    self.section.location_of(key, index)
                 }
             };
             let complaint = ValueError {
@@ -298,7 +300,7 @@ impl<'t> ListenerTable<'t> {
 fn read_admin(root: &mut Section<'_>) -> LocatedAddress {
     let mut admin = root.section("admin");
     let text = admin.string("listen");
-    let fallback = KeyLocation::unwritten("admin.listen");
+    let fallback = KeyLocation::absent("admin.listen");
     let written = text.and_then(|text| address_at(root.report, &text));
     let (address, spot) = written.unwrap_or((Address::Tcp(ADMIN), fallback));
     if !address::is_local(&address) {
@@ -311,9 +313,9 @@ fn read_admin(root: &mut Section<'_>) -> LocatedAddress {
 
 fn address_at(report: &ProblemReport<'_>, text: &ConfigText) -> Option<LocatedAddress> {
     match address::parse_listen(&text.text) {
-        Ok(address) => Some((address, text.spot.clone())),
+        Ok(address) => Some((address, text.location.clone())),
         Err(complaint) => {
-            report.problem(&text.spot, complaint);
+            report.problem(&text.location, complaint);
             None
         }
     }
@@ -345,7 +347,7 @@ fn bindings(section: &Section<'_>) -> RegistryBindings {
     let registry = |text: ConfigText| match text.text.parse::<Registry>() {
         Ok(registry) => Some(registry),
         Err(invalid) => {
-            report.problem(&text.spot, registry_complaint(invalid));
+            report.problem(&text.location, registry_complaint(invalid));
             None
         }
     };
@@ -353,7 +355,7 @@ fn bindings(section: &Section<'_>) -> RegistryBindings {
     for (name, texts) in section.named_strings() {
         if texts.is_empty() {
             let complaint = ValueError::new("at least one registry is needed");
-            report.problem(&section.spot_of(&name, None), complaint);
+            report.problem(&section.location_of(&name, None), complaint);
         }
         let registries: Vec<_> = texts.into_iter().filter_map(registry).collect();
         if !registries.is_empty() {

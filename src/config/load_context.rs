@@ -21,9 +21,9 @@ const WORLD_READABLE: u32 = 0o004;
 /// Hands in what the configuration names, so that reading it touches nothing by itself.
 pub struct LoadContext<'s> {
     /// Reads a file. One that holds a secret should be refused if [`admit_secret_mode`] refuses it.
-    pub files: &'s dyn Fn(&Path, FileSensitivity) -> io::Result<Vec<u8>>,
+    pub read_file: &'s dyn Fn(&Path, FileSensitivity) -> io::Result<Vec<u8>>,
     /// Finds the files that a path, a folder or a glob means, in order.
-    pub gather: &'s dyn Fn(&Path) -> io::Result<Vec<PathBuf>>,
+    pub find_files: &'s dyn Fn(&Path) -> io::Result<Vec<PathBuf>>,
     /// The process's environment, as far as it counts.
     pub environment: &'s Environment,
 }
@@ -66,47 +66,51 @@ pub fn check_secret_mode(mode: u32) -> io::Result<()> {
 
 impl LoadContext<'_> {
     /// The text of a file that the configuration names; one that cannot be read is reported.
-    pub(super) fn read(
+    pub(super) fn read_text(
         &self,
         report: &ProblemReport<'_>,
         file: &ConfigText,
         content: FileSensitivity,
     ) -> Option<String> {
         let path = Path::new(&file.text);
-        let bytes = self.bytes(report, path, &file.spot, content)?;
+        let bytes = self.read_bytes(report, path, &file.location, content)?;
         let invalid = match String::from_utf8(bytes) {
             Ok(text) => return Some(text),
             // The error would keep the bytes.
             Err(error) => error.utf8_error(),
         };
         let error = io::Error::new(io::ErrorKind::InvalidData, invalid);
-        report.problem(&file.spot, unreadable(path, &file.spot, &error));
+        report.problem(&file.location, unreadable(path, &file.location, &error));
         None
     }
 
     /// The content of a file that the key at `spot` leads to; one that cannot be read is reported.
-    pub(super) fn bytes(
+    pub(super) fn read_bytes(
         &self,
         report: &ProblemReport<'_>,
         path: &Path,
         spot: &KeyLocation,
         content: FileSensitivity,
     ) -> Option<Vec<u8>> {
-        let read = (self.files)(path, content);
+        let read = (self.read_file)(path, content);
         let complain = |error| report.problem(spot, unreadable(path, spot, &error));
         read.map_err(complain).ok()
     }
 
     /// The files that a path, a folder or a glob means; if there is none, that is reported.
-    pub(super) fn gather(
+    pub(super) fn find_files(
         &self,
         report: &ProblemReport<'_>,
         pattern: &ConfigText,
     ) -> Option<Vec<PathBuf>> {
         let path = Path::new(&pattern.text);
-        let found = (self.gather)(path);
-        let complain =
-            |error| report.problem(&pattern.spot, unreadable(path, &pattern.spot, &error));
+        let found = (self.find_files)(path);
+        let complain = |error| {
+            report.problem(
+                &pattern.location,
+                unreadable(path, &pattern.location, &error),
+            );
+        };
         found.map_err(complain).ok()
     }
 }
@@ -117,7 +121,7 @@ impl Environment {
         ProxySettings {
             http: self.http_proxy.clone(),
             https: self.https_proxy.clone(),
-            direct: Some(self.no_proxy.clone().unwrap_or_default()),
+            no_proxy: Some(self.no_proxy.clone().unwrap_or_default()),
         }
     }
 }
@@ -166,7 +170,7 @@ mod tests {
             ("a.pem", io::ErrorKind::PermissionDenied.into(), None),
         ];
         for (path, error, want) in rows {
-            let hint = unreadable(Path::new(path), &KeyLocation::unwritten(""), &error).hint;
+            let hint = unreadable(Path::new(path), &KeyLocation::absent(""), &error).hint;
             let fits = |want: &str| hint.as_deref().is_some_and(|hint| hint.starts_with(want));
             assert!(
                 want.map_or_else(|| hint.is_none(), fits),

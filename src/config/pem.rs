@@ -45,8 +45,8 @@ pub(super) fn authorities(
     around: &LoadContext<'_>,
     file: &ConfigText,
 ) -> Option<Authorities> {
-    let pem = around.read(report, file, FileSensitivity::Public)?;
-    parse_authorities(report, &pem, &file.spot)
+    let pem = around.read_text(report, file, FileSensitivity::Public)?;
+    parse_authorities(report, &pem, &file.location)
 }
 
 /// The authorities of a text that stands at `spot` or in the file that is named there.
@@ -71,7 +71,7 @@ pub(super) fn report_missing_pair(
 ) {
     let complaint = ValueError::new(what);
     let complaint = complaint.hint(format!("add {missing} = \"FILE\" beside it"));
-    report.problem(&alone.spot, complaint);
+    report.problem(&alone.location, complaint);
 }
 
 const CERTIFICATE_HINT: &str = "PEM is text with lines such as -----BEGIN CERTIFICATE-----";
@@ -84,15 +84,15 @@ fn read_pair(
     key: &ConfigText,
 ) -> Option<Identity> {
     // Both are read, so that both are complained of, and both are watched.
-    let chain = around.read(report, certificate, FileSensitivity::Public);
-    let secret = around.read(report, key, FileSensitivity::Secret);
+    let chain = around.read_text(report, certificate, FileSensitivity::Public);
+    let secret = around.read_text(report, key, FileSensitivity::Secret);
     let (chain, secret) = (chain?, secret?);
     let invalid = match Identity::from_pem(&chain, &secret) {
         Ok(identity) => {
             if let Some(note) = validity_note(identity.validity(), SystemTime::now()) {
                 report.note(format!(
                     "{}: the certificate {note}",
-                    certificate.spot.name()
+                    certificate.location.display_name()
                 ));
             }
             return Some(identity);
@@ -111,7 +111,7 @@ fn read_pair(
         InvalidPem::NoKey | InvalidPem::BadKey | InvalidPem::Broken => (key, KEY_HINT),
     };
     let complaint = ValueError::new(invalid.to_string());
-    report.problem(&file.spot, complaint.hint(hint));
+    report.problem(&file.location, complaint.hint(hint));
     None
 }
 

@@ -17,9 +17,9 @@ use super::{
 #[must_use = "`finish` reports unknown keys"]
 pub(super) struct Section<'t> {
     pub(super) report: &'t ProblemReport<'t>,
-    pub(super) spot: KeyLocation,
+    pub(super) location: KeyLocation,
     table: Option<&'t DeTable<'t>>,
-    asked: Vec<&'static str>,
+    known_keys: Vec<&'static str>,
 }
 
 impl<'t> Section<'t> {
@@ -27,14 +27,14 @@ impl<'t> Section<'t> {
     pub(super) fn root(report: &'t ProblemReport<'t>, table: &'t DeTable<'t>) -> Self {
         Self {
             report,
-            spot: KeyLocation::unwritten(""),
+            location: KeyLocation::absent(""),
             table: Some(table),
-            asked: Vec::new(),
+            known_keys: Vec::new(),
         }
     }
 
     /// The string at `key`, turned into what it means.
-    pub(super) fn parsed<T>(
+    pub(super) fn parse<T>(
         &mut self,
         key: &'static str,
         parse: impl FnOnce(&str) -> Result<T, ValueError>,
@@ -43,7 +43,7 @@ impl<'t> Section<'t> {
         match parse(&text.text) {
             Ok(value) => Some(value),
             Err(complaint) => {
-                self.report.problem(&text.spot, complaint);
+                self.report.problem(&text.location, complaint);
                 None
             }
         }
@@ -72,7 +72,7 @@ impl<'t> Section<'t> {
         key: &'static str,
         words: &[(&'static str, T)],
     ) -> Option<T> {
-        self.parsed(key, |text| {
+        self.parse(key, |text| {
             if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
                 return Ok(*meaning);
             }
@@ -233,20 +233,23 @@ impl<'t> Section<'t> {
     /// All keys of a table whose keys are the user's own, with one string or a list at each.
     pub(super) fn named_strings(&self) -> Vec<(String, Vec<ConfigText>)> {
         let read = |(key, value): (_, &'t TomlValue<'t>)| {
-            let spot = self.spot.below(key, value);
+            let spot = self.location.below(key, value);
             strings(self.report, value, &spot).map(|texts| (String::from(key), texts))
         };
-        self.all().filter_map(read).collect()
+        self.entries().filter_map(read).collect()
     }
 
     /// All tables of a table whose keys are the user's own.
     pub(super) fn named_sections(&self) -> Vec<(String, Self)> {
         let read = |(key, value): (_, &'t TomlValue<'t>)| {
-            let hint = format!("each has a table of its own: [{}.\"NAME\"]", self.spot.key);
-            table_at(self.report, value, self.spot.below(key, value), &hint)
+            let hint = format!(
+                "each has a table of its own: [{}.\"NAME\"]",
+                self.location.key
+            );
+            table_at(self.report, value, self.location.below(key, value), &hint)
                 .map(|section| (String::from(key), section))
         };
-        self.all().filter_map(read).collect()
+        self.entries().filter_map(read).collect()
     }
 
     /// The rest of a name that was cut at its dots: `[a.b.c]` is a table in a table.
@@ -264,11 +267,11 @@ impl<'t> Section<'t> {
 
     /// Where the value of `key`, or its `index`th element, stands; the table itself if neither is
     /// written.
-    pub(super) fn spot_of(&self, key: &str, index: Option<usize>) -> KeyLocation {
+    pub(super) fn location_of(&self, key: &str, index: Option<usize>) -> KeyLocation {
         let Some(value) = self.table.and_then(|table| table.get(key)) else {
-            return self.spot.clone();
+            return self.location.clone();
         };
-        let spot = self.spot.below(key, value);
+        let spot = self.location.below(key, value);
         let list = value.get_ref().as_array();
         match index.and_then(|index| Some((index, list?.get(index)?))) {
             Some((index, element)) => spot.element(index, element),
@@ -285,13 +288,13 @@ impl<'t> Section<'t> {
     pub(super) fn finish(self) {
         for (key, _) in self.table.into_iter().flatten() {
             let name = key.get_ref().as_ref();
-            if !self.asked.contains(&name) {
-                let whole = self.spot.below(name, key);
+            if !self.known_keys.contains(&name) {
+                let whole = self.location.below(name, key);
                 let spot = KeyLocation {
                     is_value: false,
                     ..whole
                 };
-                self.report.unknown(name, spot, self.asked.clone());
+                self.report.unknown(name, spot, self.known_keys.clone());
             }
         }
     }
@@ -315,22 +318,22 @@ impl<'t> Section<'t> {
     }
 
     fn take(&mut self, key: &'static str) -> Option<(&'t TomlValue<'t>, KeyLocation)> {
-        self.asked.push(key);
-        self.report.asked(&self.spot, key);
+        self.known_keys.push(key);
+        self.report.expect_key(&self.location, key);
         let value = self.table?.get(key)?;
-        Some((value, self.spot.below(key, value)))
+        Some((value, self.location.below(key, value)))
     }
 
     fn absent(&self, key: &str) -> Self {
         Self {
             report: self.report,
-            spot: KeyLocation::unwritten(self.spot.join(key)),
+            location: KeyLocation::absent(self.location.join(key)),
             table: None,
-            asked: Vec::new(),
+            known_keys: Vec::new(),
         }
     }
 
-    fn all(&self) -> impl Iterator<Item = (&'t str, &'t TomlValue<'t>)> + use<'t> {
+    fn entries(&self) -> impl Iterator<Item = (&'t str, &'t TomlValue<'t>)> + use<'t> {
         self.table
             .into_iter()
             .flatten()
@@ -358,9 +361,9 @@ fn table_at<'t>(
         };
         return Some(Section {
             report,
-            spot,
+            location: spot,
             table: Some(table),
-            asked: Vec::new(),
+            known_keys: Vec::new(),
         });
     }
     let written_as_tables = value

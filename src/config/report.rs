@@ -26,7 +26,7 @@ pub(super) struct KeyLocation {
 
 impl KeyLocation {
     /// A key that is not written, or not in the file.
-    pub(super) fn unwritten(key: impl Into<String>) -> Self {
+    pub(super) fn absent(key: impl Into<String>) -> Self {
         Self {
             key: key.into(),
             span: None,
@@ -36,7 +36,7 @@ impl KeyLocation {
     }
 
     /// A place in a file that the key leads to.
-    pub(super) fn within(&self, place: &platform::Location) -> Self {
+    pub(super) fn in_imported(&self, place: &platform::Location) -> Self {
         Self {
             is_value: false,
             imported: Some(place.clone()),
@@ -45,7 +45,7 @@ impl KeyLocation {
     }
 
     /// What notes call it.
-    pub(super) fn name(&self) -> String {
+    pub(super) fn display_name(&self) -> String {
         let place = self.imported.as_ref();
         place.map_or_else(|| self.key.clone(), ToString::to_string)
     }
@@ -60,7 +60,7 @@ pub(super) struct ProblemReport<'t> {
     notes: RefCell<Vec<String>>,
     unknown: RefCell<Vec<UnknownKey>>,
     /// Every key that was asked for, with the sections that have it.
-    homes: RefCell<BTreeMap<&'static str, BTreeSet<String>>>,
+    sections_by_key: RefCell<BTreeMap<&'static str, BTreeSet<String>>>,
 }
 
 /// A key that nobody asked for; what it may have meant is known once everything was read.
@@ -68,7 +68,7 @@ pub(super) struct ProblemReport<'t> {
 struct UnknownKey {
     section: String,
     name: String,
-    spot: KeyLocation,
+    location: KeyLocation,
     siblings: Vec<&'static str>,
 }
 
@@ -81,7 +81,7 @@ impl<'t> ProblemReport<'t> {
             problems: RefCell::default(),
             notes: RefCell::default(),
             unknown: RefCell::default(),
-            homes: RefCell::default(),
+            sections_by_key: RefCell::default(),
         }
     }
 
@@ -90,7 +90,10 @@ impl<'t> ProblemReport<'t> {
         let imported = spot.imported.as_ref();
         let imported = imported.map(|place| ImportedLocation::new(place, code));
         let place_text = imported.as_ref().map(ImportedLocation::to_string);
-        let place = spot.span.as_ref().map(|span| self.place(span.start));
+        let place = spot
+            .span
+            .as_ref()
+            .map(|span| self.line_and_column(span.start));
         let value = spot.span.clone().filter(|_| spot.is_value);
         let problem = ConfigProblem {
             // A table's name may be an address.
@@ -107,21 +110,21 @@ impl<'t> ProblemReport<'t> {
 
     /// A problem in an imported file; `spot` is the key that leads there.
     pub(super) fn imported(&self, spot: &KeyLocation, remark: &Diagnostic) {
-        let shown = remark.shown.as_ref().map(|shown| format!(": {shown:?}"));
+        let shown = remark.excerpt.as_ref().map(|shown| format!(": {shown:?}"));
         let complaint = ValueError {
             reason: remark.message.clone() + &shown.unwrap_or_default(),
             hint: remark.fix.clone(),
             code: Some(remark.code),
         };
-        self.problem(&spot.within(&remark.spot), complaint);
+        self.problem(&spot.in_imported(&remark.location), complaint);
     }
 
     /// A place where the text is no TOML.
-    pub(super) fn broken(&self, span: Option<Range<usize>>, message: &str) {
-        let line = span.as_ref().map(|span| self.place(span.start).0);
+    pub(super) fn syntax_error(&self, span: Option<Range<usize>>, message: &str) {
+        let line = span.as_ref().map(|span| self.line_and_column(span.start).0);
         let spot = KeyLocation {
             span,
-            ..KeyLocation::unwritten("")
+            ..KeyLocation::absent("")
         };
         let complaint = ValueError::new(format!("this is no TOML: {message}"));
         let line = line
@@ -142,7 +145,7 @@ impl<'t> ProblemReport<'t> {
     }
 
     /// A problem with a value that does not stand in the file.
-    pub(super) fn problem_outside(&self, key: &str, value: &str, complaint: ValueError) {
+    pub(super) fn problem_elsewhere(&self, key: &str, value: &str, complaint: ValueError) {
         let problem = ConfigProblem {
             key: key.to_owned(),
             value: Some(shortened(&format!("{value:?}"))),
@@ -160,7 +163,7 @@ impl<'t> ProblemReport<'t> {
     }
 
     /// Line and character of a byte, both counted from 1.
-    pub(super) fn place(&self, byte: usize) -> (usize, usize) {
+    pub(super) fn line_and_column(&self, byte: usize) -> (usize, usize) {
         let line = self.line_starts.partition_point(|start| *start <= byte);
         let start = line.checked_sub(1).and_then(|at| self.line_starts.get(at));
         let before = self.text.get(start.copied().unwrap_or(0)..byte);
@@ -168,8 +171,8 @@ impl<'t> ProblemReport<'t> {
     }
 
     /// Remembers that `section` has a key of this name.
-    pub(super) fn asked(&self, section: &KeyLocation, name: &'static str) {
-        self.homes
+    pub(super) fn expect_key(&self, section: &KeyLocation, name: &'static str) {
+        self.sections_by_key
             .borrow_mut()
             .entry(name)
             .or_default()
@@ -186,7 +189,7 @@ impl<'t> ProblemReport<'t> {
         self.unknown.borrow_mut().push(UnknownKey {
             section,
             name: name.to_owned(),
-            spot,
+            location: spot,
             siblings,
         });
     }
@@ -194,15 +197,15 @@ impl<'t> ProblemReport<'t> {
     /// Every key that was asked for.
     #[cfg(test)]
     pub(super) fn known(&self) -> Vec<&'static str> {
-        self.homes.borrow().keys().copied().collect()
+        self.sections_by_key.borrow().keys().copied().collect()
     }
 
     /// Ends the reading: notes if nothing is wrong, else everything that is.
-    pub(super) fn close(self, file: &str) -> Result<Vec<String>, ConfigProblems> {
+    pub(super) fn finish(self, file: &str) -> Result<Vec<String>, ConfigProblems> {
         for unknown in self.unknown.take() {
-            let hint = self.meant(&unknown);
+            let hint = self.suggestion(&unknown);
             self.problem(
-                &unknown.spot,
+                &unknown.location,
                 ValueError {
                     hint,
                     ..ValueError::new("no such key")
@@ -234,20 +237,20 @@ impl<'t> ProblemReport<'t> {
         }
     }
 
-    fn meant(&self, unknown: &UnknownKey) -> Option<String> {
+    fn suggestion(&self, unknown: &UnknownKey) -> Option<String> {
         if ["password", "passwd", "token", "secret"].contains(&unknown.name.as_str()) {
             let hint = "secrets come from files: password_file = \"FILE\", readable by us alone";
             return Some(hint.to_owned());
         }
-        self.home(unknown).or_else(|| {
+        self.right_section(unknown).or_else(|| {
             let near = nearest(&unknown.name, unknown.siblings.iter().copied())?;
             Some(format!("did you mean \"{near}\"?"))
         })
     }
 
     /// Where a key of exactly this name would be right.
-    fn home(&self, unknown: &UnknownKey) -> Option<String> {
-        let homes = self.homes.borrow();
+    fn right_section(&self, unknown: &UnknownKey) -> Option<String> {
+        let homes = self.sections_by_key.borrow();
         let homes = homes.get(unknown.name.as_str())?;
         let elsewhere = homes.iter().filter(|home| **home != unknown.section);
         let elsewhere: Vec<_> = elsewhere.map(String::as_str).collect();
@@ -374,8 +377,8 @@ mod tests {
     #[test]
     fn counts_lines_and_characters() {
         let report = ProblemReport::new("a = 1\nä = 2\n");
-        assert_eq!(report.place(0), (1, 1));
-        assert_eq!(report.place(11), (2, 5));
+        assert_eq!(report.line_and_column(0), (1, 1));
+        assert_eq!(report.line_and_column(11), (2, 5));
     }
 
     #[test]

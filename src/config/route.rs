@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct LocatedTarget {
     pub(super) text: String,
-    pub(super) spot: KeyLocation,
+    pub(super) location: KeyLocation,
 }
 
 /// What the other checks need of one route.
@@ -32,14 +32,14 @@ pub(super) struct RouteSummary {
     /// What its `from` says; nothing for the other kinds of match.
     pub(super) from: Option<Vec<String>>,
     pub(super) targets: Vec<LocatedTarget>,
-    pub(super) spot: KeyLocation,
-    place: Place,
+    pub(super) location: KeyLocation,
+    rule_location: Place,
 }
 
 /// Every route.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
-    pub(super) written: Vec<RouteSummary>,
+    pub(super) summaries: Vec<RouteSummary>,
     rules: Vec<Rule>,
 }
 
@@ -65,7 +65,7 @@ impl Routes {
         for mut section in root.sections("route") {
             let (line, _) = section
                 .report
-                .place(section.spot.span.as_ref().map_or(0, |span| span.start));
+                .line_and_column(section.location.span.as_ref().map_or(0, |span| span.start));
             let place = Place(Arc::from(format!("{file}:{line}")));
             if let Some(rule) = routes.one(&mut section, place) {
                 routes.rules.push(rule);
@@ -80,13 +80,13 @@ impl Routes {
         for (text, spot) in imported {
             let target = |to: &TargetText| LocatedTarget {
                 text: to.target.clone(),
-                spot: spot.clone(),
+                location: spot.clone(),
             };
             let written = RouteSummary {
                 from: from(&text.matches),
                 targets: text.to.iter().map(target).collect(),
-                spot: spot.clone(),
-                place: text.place.clone(),
+                location: spot.clone(),
+                rule_location: text.place.clone(),
             };
             match text.compile() {
                 Ok(rule) => self.rules.push(rule.imported()),
@@ -96,7 +96,7 @@ impl Routes {
                     }
                 }
             }
-            self.written.push(written);
+            self.summaries.push(written);
         }
     }
 
@@ -111,7 +111,7 @@ impl Routes {
             }
             Err(conflicts) => {
                 for conflict in &conflicts {
-                    report_conflict(report, &self.written, conflict);
+                    report_conflict(report, &self.summaries, conflict);
                 }
                 None
             }
@@ -153,13 +153,13 @@ impl Routes {
             .collect();
         let targets = targets
             .into_iter()
-            .filter(|target| !refused.contains(&target.spot.key));
-        let spot = section.spot.clone();
-        self.written.push(RouteSummary {
+            .filter(|target| !refused.contains(&target.location.key));
+        let spot = section.location.clone();
+        self.summaries.push(RouteSummary {
             from,
             targets: targets.collect(),
-            spot,
-            place,
+            location: spot,
+            rule_location: place,
         });
         compiled.ok()
     }
@@ -182,7 +182,7 @@ fn matches(section: &mut Section<'_>) -> Option<MatchText> {
             _ => ValueError::new("a route has one of from, from_glob, from_regex and contains")
                 .hint("write one route for each"),
         };
-        section.report.problem(&section.spot, complaint);
+        section.report.problem(&section.location, complaint);
         return None;
     }
     found.pop()
@@ -199,7 +199,7 @@ fn targets(section: &mut Section<'_>) -> (Vec<TargetText>, Vec<LocatedTarget>) {
                 let target = table.string("target");
                 if !table.has("target") {
                     let complaint = ValueError::new("\"target\" is missing");
-                    table.report.problem(&table.spot, complaint);
+                    table.report.problem(&table.location, complaint);
                 }
                 let ref_kind = table.choice("ref", &REF_KINDS).unwrap_or(RefKind::Any);
                 let refused = table.choice("refused", &REFUSED);
@@ -217,7 +217,15 @@ fn targets(section: &mut Section<'_>) -> (Vec<TargetText>, Vec<LocatedTarget>) {
             ref_kind,
             refused,
         });
-        targets.extend(target.map(|ConfigText { text, spot }| LocatedTarget { text, spot }));
+        targets.extend(target.map(
+            |ConfigText {
+                 text,
+                 location: spot,
+             }| LocatedTarget {
+                text,
+                location: spot,
+            },
+        ));
     }
     (texts, targets)
 }
@@ -228,7 +236,7 @@ fn rewrites(section: &mut Section<'_>) -> Vec<RewriteText> {
         for key in ["regex", "with"] {
             if !table.has(key) {
                 table.report.problem(
-                    &table.spot,
+                    &table.location,
                     ValueError::new(format!("\"{key}\" is missing")),
                 );
             }
@@ -259,15 +267,18 @@ fn complaint(invalid: &InvalidRule) -> ValueError {
 
 /// Reports one refusal and says which key it is about.
 fn report_rule(section: &Section<'_>, invalid: &InvalidRule) -> String {
-    let spot = section.spot_of(invalid.key, invalid.index);
+    let spot = section.location_of(invalid.key, invalid.index);
     section.report.problem(&spot, complaint(invalid));
     spot.key
 }
 
 fn report_conflict(report: &ProblemReport<'_>, written: &[RouteSummary], conflict: &Conflict) {
     let complaint = ValueError::new(conflict.to_string()).code(DiagnosticCode::Duplicate);
-    match written.iter().find(|route| route.place == conflict.second) {
-        Some(route) => report.problem(&route.spot, complaint),
-        None => report.problem_outside("route", &conflict.from, complaint),
+    match written
+        .iter()
+        .find(|route| route.rule_location == conflict.second)
+    {
+        Some(route) => report.problem(&route.location, complaint),
+        None => report.problem_elsewhere("route", &conflict.from, complaint),
     }
 }

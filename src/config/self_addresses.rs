@@ -16,20 +16,21 @@ pub struct SelfAddresses {
 
 impl SelfAddresses {
     /// Whether `HOST[:PORT]` is the mirror itself, as far as can be told without a name server.
-    pub fn is(&self, registry: &Registry) -> bool {
-        let answers =
-            |scheme: &str| self.answers(&EndpointAddress::Url(format!("{scheme}://{registry}")));
+    pub fn contains_registry(&self, registry: &Registry) -> bool {
+        let answers = |scheme: &str| {
+            self.contains_endpoint(&EndpointAddress::Url(format!("{scheme}://{registry}")))
+        };
         // A name alone does not say how it is met.
         answers("https") || registry.port().is_none() && answers("http")
     }
 
     /// Whether a request to `endpoint` would come back to us.
-    pub(super) fn answers(&self, endpoint: &EndpointAddress) -> bool {
+    pub(super) fn contains_endpoint(&self, endpoint: &EndpointAddress) -> bool {
         let mut addresses = self.addresses.iter();
-        addresses.any(|own| address::leads_to(endpoint, own)) || self.is_named(endpoint)
+        addresses.any(|own| address::leads_to(endpoint, own)) || self.matches_name(endpoint)
     }
 
-    fn is_named(&self, endpoint: &EndpointAddress) -> bool {
+    fn matches_name(&self, endpoint: &EndpointAddress) -> bool {
         let EndpointAddress::Url(url) = endpoint else {
             return false;
         };
@@ -79,15 +80,23 @@ mod tests {
             ("nodes.corp", false),
             ("docker.io", false),
         ] {
-            assert_eq!(own.is(&registry.parse().unwrap()), is, "{registry}");
+            assert_eq!(
+                own.contains_registry(&registry.parse().unwrap()),
+                is,
+                "{registry}"
+            );
         }
         let own = SelfAddresses {
             public_url: Some("http://nodes.corp".to_owned()),
             ..SelfAddresses::default()
         };
         for (registry, is) in [("nodes.corp", true), ("nodes.corp:443", false)] {
-            assert_eq!(own.is(&registry.parse().unwrap()), is, "{registry}");
+            assert_eq!(
+                own.contains_registry(&registry.parse().unwrap()),
+                is,
+                "{registry}"
+            );
         }
-        assert!(!SelfAddresses::default().is(&"mirror.corp".parse().unwrap()));
+        assert!(!SelfAddresses::default().contains_registry(&"mirror.corp".parse().unwrap()));
     }
 }

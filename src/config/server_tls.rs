@@ -14,9 +14,9 @@ const PAIR: [&str; 2] = ["tls_cert_file", "tls_key_file"];
 #[derive(Clone, Debug, Default)]
 pub(super) struct ServerTls {
     /// Whether a certificate is named, even one that cannot be used.
-    named: bool,
+    has_certificate: bool,
     identity: Option<Identity>,
-    clients: Option<Authorities>,
+    client_authorities: Option<Authorities>,
 }
 
 impl ServerTls {
@@ -33,7 +33,7 @@ impl ServerTls {
         let named = if is_own {
             !matches!(pair, (None, None))
         } else {
-            inherited.named
+            inherited.has_certificate
         };
         let identity = if is_own {
             pem::identity(report, around, PAIR, pair)
@@ -49,20 +49,20 @@ impl ServerTls {
             }
             Some(file) => pem::authorities(report, around, &file),
             None if is_own || !named => None,
-            None => inherited.clients.clone(),
+            None => inherited.client_authorities.clone(),
         };
         Self {
-            named,
+            has_certificate: named,
             identity,
-            clients,
+            client_authorities: clients,
         }
     }
 
     /// What the server needs; nothing where nodes are met in plain text.
     pub(super) fn tls(self, section: &Section<'_>) -> Option<Tls> {
-        let tls = Tls::new(self.identity?, self.clients);
+        let tls = Tls::new(self.identity?, self.client_authorities);
         tls.map_err(|why| {
-            let spot = section.spot_of("tls_cert_file", None);
+            let spot = section.location_of("tls_cert_file", None);
             section.report.problem(&spot, ValueError::new(why));
         })
         .ok()

@@ -42,8 +42,8 @@ fn files(path: &Path, _content: FileSensitivity) -> io::Result<Vec<u8>> {
 }
 
 const CONTEXT: LoadContext<'static> = LoadContext {
-    files: &files,
-    gather: &|path| Ok(vec![path.to_owned()]),
+    read_file: &files,
+    find_files: &|path| Ok(vec![path.to_owned()]),
     environment: &Environment {
         http_proxy: None,
         https_proxy: None,
@@ -212,8 +212,11 @@ fn row_126_password_files() {
     }
     let loaded = with("good").unwrap();
     let settings = &loaded.settings.upstreams[0].0;
-    let entry = settings.entry(&"any/thing".parse().unwrap()).unwrap();
-    let CredentialSource::Given(Credential::Password { username, password }) = &entry.source else {
+    let entry = settings
+        .credentials_for(&"any/thing".parse().unwrap())
+        .unwrap();
+    let CredentialSource::Static(Credential::Password { username, password }) = &entry.source
+    else {
         panic!()
     };
     assert_eq!((username.as_str(), password.reveal()), ("me", "secret"));

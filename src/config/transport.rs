@@ -27,10 +27,10 @@ pub(super) fn read(section: &mut Section<'_>, settings: &mut Settings, around: &
     let pair = PAIR.map(|key| section.string_or_unset(key)).into();
     settings.transport.identity = pem::identity(report, around, PAIR, pair);
     settings.transport.is_verified = section.flag("tls_verify").unwrap_or(true);
-    note_unverified(report, settings, &section.spot);
+    note_unverified(report, settings, &section.location);
     proxy(section, settings);
     let realms = section.strings("realms").unwrap_or_default();
-    settings.realms = realms
+    settings.realm_hosts = realms
         .iter()
         .filter_map(|text| realm(report, text))
         .collect();
@@ -43,7 +43,7 @@ pub(super) fn note_unverified(report: &ProblemReport<'_>, settings: &Settings, s
         report.note(format!(
             "{}: certificates are not checked: whoever can redirect its traffic can read its login \
              and replace tags",
-            spot.name()
+            spot.display_name()
         ));
     }
 }
@@ -57,10 +57,10 @@ pub(super) fn check_environment(report: &ProblemReport<'_>, around: &LoadContext
     ] {
         let address = proxy
             .as_ref()
-            .map(|proxy| ProxySettings::address(proxy.reveal()));
+            .map(|proxy| ProxySettings::parse_url(proxy.reveal()));
         if let Some(Err(invalid)) = address {
             let complaint = ValueError::new(format!("in the environment: {invalid}"));
-            report.problem_outside(name, "…", complaint);
+            report.problem_elsewhere(name, "…", complaint);
         }
     }
 }
@@ -69,7 +69,7 @@ fn proxy(section: &mut Section<'_>, settings: &mut Settings) {
     let Some(text) = section.string("proxy") else {
         return;
     };
-    let complaint = match (text.text.as_str(), ProxySettings::address(&text.text)) {
+    let complaint = match (text.text.as_str(), ProxySettings::parse_url(&text.text)) {
         ("env", _) => return,
         ("none", _) => {
             settings.transport.proxy = ProxySettings::default();
@@ -78,7 +78,7 @@ fn proxy(section: &mut Section<'_>, settings: &mut Settings) {
         // A word without a scheme would rather be a mistyped "none" than a proxy's name.
         (word, _) if !word.contains("://") => {
             let complaint = ValueError::new("a proxy is \"env\", \"none\" or http://HOST:PORT");
-            match ProxySettings::address(word) {
+            match ProxySettings::parse_url(word) {
                 Ok(_) if word.contains(['.', ':']) && !word.contains('@') => {
                     complaint.hint(format!("did you mean \"http://{word}\"?"))
                 }
@@ -96,19 +96,19 @@ fn proxy(section: &mut Section<'_>, settings: &mut Settings) {
             settings.transport.proxy = ProxySettings {
                 http: Some(address.clone()),
                 https: Some(address),
-                direct: None,
+                no_proxy: None,
             };
             return;
         }
         (_, Err(invalid @ InvalidProxy)) => ValueError::new(invalid.to_string()),
     };
-    section.report.problem(&text.spot, complaint);
+    section.report.problem(&text.location, complaint);
 }
 
 fn realm(report: &ProblemReport<'_>, text: &ConfigText) -> Option<String> {
     if text.text.parse::<Registry>().is_err() {
         let complaint = ValueError::new("a token service is written HOST or HOST:PORT");
-        report.problem(&text.spot, complaint);
+        report.problem(&text.location, complaint);
         return None;
     }
     Some(text.text.to_ascii_lowercase())
@@ -122,7 +122,7 @@ fn note_unused_keys(section: &Section<'_>, settings: &Settings) {
     }
     for key in ["ca_file", "client_cert_file", "tls_verify"] {
         if section.has(key) {
-            let table = &section.spot.key;
+            let table = &section.location.key;
             section.report.note(format!(
                 "{table}.{key}: no address of this upstream is https://, so it counts only for \
                  where it redirects to"

@@ -30,9 +30,9 @@ const CONCURRENT: RangeInclusive<usize> = 1..=1_024;
 pub(super) struct ConfiguredUpstream {
     pub(super) settings: Settings,
     pub(super) refused: Refused,
-    pub(super) spot: KeyLocation,
+    pub(super) location: KeyLocation,
     /// Where each endpoint is written.
-    pub(super) endpoint_spots: Vec<KeyLocation>,
+    pub(super) endpoint_locations: Vec<KeyLocation>,
 }
 
 /// What holds for every upstream, configured or not.
@@ -73,18 +73,18 @@ pub(super) fn read(
         if let Some(rest) = section.cut_name() {
             let complaint = ValueError::new("a name with dots stands in quotes");
             let hint = format!("write [upstream.\"{name}{rest}\"]");
-            report.problem(&section.spot, complaint.hint(hint));
+            report.problem(&section.location, complaint.hint(hint));
             continue;
         }
         let Some(name) = canonical(&name) else {
             let invalid = crate::oci::InvalidUpstreamName;
-            report.problem(&section.spot, ValueError::new(invalid.to_string()));
+            report.problem(&section.location, ValueError::new(invalid.to_string()));
             continue;
         };
         if let Some(other) = read.iter().find(|other| other.settings.name == name) {
-            let other = &other.spot.key;
+            let other = &other.location.key;
             let complaint = ValueError::new(format!("{other} names the same registry, {name}"));
-            report.problem(&section.spot, complaint);
+            report.problem(&section.location, complaint);
         }
         read.push(from_table(
             section,
@@ -110,10 +110,10 @@ pub(super) fn import(
         let (one, spot) = found;
         let name = canonical(one.name.as_str()).unwrap_or_else(|| one.name.clone());
         let by_hand = |other: &&ConfiguredUpstream| {
-            other.settings.name == name && other.spot.imported.is_none()
+            other.settings.name == name && other.location.imported.is_none()
         };
         if let Some(other) = read.iter().find(by_hand) {
-            let (place, key) = (spot.name(), &other.spot.key);
+            let (place, key) = (spot.display_name(), &other.location.key);
             report.note(format!(
                 "{place}: {key} is written by hand and replaces this"
             ));
@@ -123,7 +123,7 @@ pub(super) fn import(
                 ..other.clone()
             } == *one;
             if !is_same {
-                let place = place.name();
+                let place = place.display_name();
                 let reason = format!("{name} is another registry here than in {place}");
                 let complaint = ValueError::new(reason).code(DiagnosticCode::Duplicate);
                 let hint = format!("write [upstream.\"{name}\"], which replaces both");
@@ -151,7 +151,7 @@ fn from_import(
 ) -> ConfiguredUpstream {
     let text = |text: &String| ConfigText {
         text: text.clone(),
-        spot: spot.clone(),
+        location: spot.clone(),
     };
     let endpoint_spots = if one.urls.is_empty() {
         require_host(report, spot, &settings.name);
@@ -168,7 +168,7 @@ fn from_import(
         }
     }
     settings.send_ns = one.send_ns;
-    let authorities = match &one.authority {
+    let authorities = match &one.ca {
         None => None,
         Some(CertificateAuthority::File(path)) => pem::authorities(report, around, &text(path)),
         Some(CertificateAuthority::Pem(pem)) => pem::parse_authorities(report, pem, spot),
@@ -180,13 +180,13 @@ fn from_import(
     }
     settings.transport.is_verified = one.is_verified;
     transport::note_unverified(report, &settings, spot);
-    settings.equip(&defaults.keyring, None);
+    settings.select_credentials(&defaults.keyring, None);
     settings.access = default_access(&settings);
     ConfiguredUpstream {
         settings,
         refused: Refused::default(),
-        spot: spot.clone(),
-        endpoint_spots,
+        location: spot.clone(),
+        endpoint_locations: endpoint_spots,
     }
 }
 
@@ -199,28 +199,28 @@ fn from_table(
     let report = section.report;
     let endpoint_spots = endpoints(&mut section, &mut settings);
     settings.api_path = section
-        .parsed("api_path", api_path)
+        .parse("api_path", api_path)
         .unwrap_or(settings.api_path);
     settings.send_ns = section.flag("send_ns").unwrap_or(false);
     transport::read(&mut section, &mut settings, around);
     let own = credential::short_form(&mut section, &settings.name, credentials, around);
-    settings.equip(&credentials.keyring, own);
+    settings.select_credentials(&credentials.keyring, own);
     settings.access = access(&mut section, &settings);
     let refused = section.choice("refused", &REFUSED).unwrap_or_default();
     let redirects = section.strings("redirects").unwrap_or_default();
-    settings.redirects = redirects
+    settings.redirect_hosts = redirects
         .iter()
         .filter_map(|text| redirect(report, text))
         .collect();
     let concurrent_max = section.integer("concurrent_max", &CONCURRENT);
     settings.concurrent_max = concurrent_max.unwrap_or(settings.concurrent_max);
-    let spot = section.spot.clone();
+    let spot = section.location.clone();
     section.finish();
     ConfiguredUpstream {
         settings,
         refused,
-        spot,
-        endpoint_spots,
+        location: spot,
+        endpoint_locations: endpoint_spots,
     }
 }
 
@@ -235,13 +235,13 @@ fn endpoints(section: &mut Section<'_>, settings: &mut Settings) -> Vec<KeyLocat
     let report = section.report;
     let Some(texts) = section.strings("url") else {
         if !section.has("url") {
-            require_host(report, &section.spot, &settings.name);
+            require_host(report, &section.location, &settings.name);
         }
-        return vec![section.spot.clone()];
+        return vec![section.location.clone()];
     };
     if texts.is_empty() {
         let complaint = ValueError::new("at least one address is needed");
-        report.problem(&section.spot_of("url", None), complaint);
+        report.problem(&section.location_of("url", None), complaint);
     }
     read_endpoints(report, settings, texts)
 }
@@ -265,20 +265,23 @@ fn read_endpoints(
     for text in texts {
         match address::parse_endpoint(&text.text) {
             Ok(endpoint) if settings.endpoints.contains(&endpoint) => {
-                report.problem(&text.spot, ValueError::new("this address is listed twice"));
+                report.problem(
+                    &text.location,
+                    ValueError::new("this address is listed twice"),
+                );
             }
             Ok(endpoint) => {
                 settings.endpoints.push(endpoint);
-                spots.push(text.spot);
+                spots.push(text.location);
             }
-            Err(complaint) => report.problem(&text.spot, complaint.code(DiagnosticCode::Value)),
+            Err(complaint) => report.problem(&text.location, complaint.code(DiagnosticCode::Value)),
         }
     }
     spots
 }
 
 fn access(section: &mut Section<'_>, settings: &Settings) -> Access {
-    let logs_in = settings.logs_in();
+    let logs_in = settings.has_credentials();
     let words = [
         ("public", Some(Access::Public)),
         ("shared", Some(Access::Shared)),
@@ -290,7 +293,7 @@ fn access(section: &mut Section<'_>, settings: &Settings) -> Access {
                 section.report.note(format!(
                     "{}: what is pulled with its credentials is public here: everyone who reaches \
                      a listener gets it, under any name",
-                    section.spot.key
+                    section.location.key
                 ));
             }
             access
@@ -300,7 +303,7 @@ fn access(section: &mut Section<'_>, settings: &Settings) -> Access {
             let complaint = complaint.hint("\"shared\" admits whoever the listener admits");
             section
                 .report
-                .problem(&section.spot_of("access", None), complaint);
+                .problem(&section.location_of("access", None), complaint);
             Access::Shared
         }
         None => default_access(settings),
@@ -308,7 +311,7 @@ fn access(section: &mut Section<'_>, settings: &Settings) -> Access {
 }
 
 fn default_access(settings: &Settings) -> Access {
-    if settings.logs_in() {
+    if settings.has_credentials() {
         Access::Shared
     } else {
         Access::Public
@@ -318,7 +321,7 @@ fn default_access(settings: &Settings) -> Access {
 fn redirect(report: &ProblemReport<'_>, text: &ConfigText) -> Option<String> {
     if text.text.parse::<Registry>().is_err() {
         let complaint = ValueError::new("a host is written HOST or HOST:PORT");
-        report.problem(&text.spot, complaint);
+        report.problem(&text.location, complaint);
         return None;
     }
     Some(text.text.to_ascii_lowercase())

@@ -16,7 +16,7 @@ pub(super) type TomlValue<'t> = Spanned<DeValue<'t>>;
 #[derive(Clone, Debug)]
 pub(super) struct ConfigText {
     pub(super) text: String,
-    pub(super) spot: KeyLocation,
+    pub(super) location: KeyLocation,
 }
 
 impl KeyLocation {
@@ -64,7 +64,7 @@ pub(super) fn text(
     match value.get_ref() {
         DeValue::String(text) => Some(ConfigText {
             text: text.as_ref().to_owned(),
-            spot,
+            location: spot,
         }),
         other => {
             let complaint = wrong_type("a string", value);

@@ -191,7 +191,7 @@ impl File for RealFile {
         Ok(done)
     }
 
-    fn read_near(&self, buffer: &mut [u8], offset: u64) -> Option<usize> {
+    fn read_cached(&self, buffer: &mut [u8], offset: u64) -> Option<usize> {
         // Linux alone can say that a page is not in memory, and not every file system does.
         #[cfg(target_os = "linux")]
         {
@@ -208,7 +208,7 @@ impl File for RealFile {
     }
 
     #[cfg(target_os = "linux")]
-    fn direct(&self) -> Option<&dyn SendFile> {
+    fn sendfile(&self) -> Option<&dyn SendFile> {
         Some(self)
     }
 
@@ -247,7 +247,7 @@ const LOAD_BYTES: usize = 64 * 1024;
 
 #[cfg(target_os = "linux")]
 impl SendFile for RealFile {
-    fn is_near(&self, offset: u64, length: usize) -> bool {
+    fn is_cached(&self, offset: u64, length: usize) -> bool {
         let last = offset + u64::try_from(length.saturating_sub(1)).unwrap_or_default();
         // The device's read-ahead brings pages in order, so both ends speak for the rest. Where
         // the file system cannot tell, sending waits, as it would anywhere else.
@@ -259,7 +259,7 @@ impl SendFile for RealFile {
         })
     }
 
-    fn bring_near(&self, offset: u64, length: usize) -> io::Result<()> {
+    fn load(&self, offset: u64, length: usize) -> io::Result<()> {
         let mut unwanted = vec![0; length.min(LOAD_BYTES)];
         let mut done = 0;
         while done < length {

@@ -80,7 +80,7 @@ impl Manifest {
         bytes: Bytes,
         declared: Option<&MediaType>,
     ) -> Result<Self, InvalidManifest> {
-        Self::proven(Verified::of(want, &bytes)?, bytes, declared)
+        Self::verified(Verified::of(want, &bytes)?, bytes, declared)
     }
 
     /// Takes bytes whose digest nobody knows yet, as a tag's answer without a digest header.
@@ -88,7 +88,7 @@ impl Manifest {
         Self::new(Digest::of(Algorithm::Sha256, &bytes), bytes, declared)
     }
 
-    fn proven(
+    fn verified(
         proof: Verified,
         bytes: Bytes,
         declared: Option<&MediaType>,

@@ -28,11 +28,11 @@ pub struct ByteRange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RangeOutcome {
     /// One part: 206.
-    Part(ByteRange),
+    Single(ByteRange),
     /// Several parts that do not touch, in the order asked: 206 multipart.
-    Parts(Vec<ByteRange>),
+    Multiple(Vec<ByteRange>),
     /// Nothing of it lies inside: 416.
-    Outside,
+    Unsatisfiable,
     /// More parts than one answer may have: 400.
     TooMany,
 }
@@ -64,9 +64,9 @@ impl RangeRequest {
             }
         }
         match *parts.as_slice() {
-            [] => RangeOutcome::Outside,
-            [part] => RangeOutcome::Part(part),
-            _ => RangeOutcome::Parts(parts),
+            [] => RangeOutcome::Unsatisfiable,
+            [part] => RangeOutcome::Single(part),
+            _ => RangeOutcome::Multiple(parts),
         }
     }
 }
@@ -141,9 +141,9 @@ mod tests {
     fn cut(value: &str, size: u64) -> Option<Vec<(u64, u64)>> {
         let pairs = |parts: &[ByteRange]| parts.iter().map(|p| (p.first(), p.last())).collect();
         match RangeRequest::from_header(value)?.within(size) {
-            RangeOutcome::Part(part) => Some(pairs(&[part])),
-            RangeOutcome::Parts(parts) => Some(pairs(&parts)),
-            RangeOutcome::Outside | RangeOutcome::TooMany => Some(vec![]),
+            RangeOutcome::Single(part) => Some(pairs(&[part])),
+            RangeOutcome::Multiple(parts) => Some(pairs(&parts)),
+            RangeOutcome::Unsatisfiable | RangeOutcome::TooMany => Some(vec![]),
         }
     }
 
@@ -182,7 +182,7 @@ mod tests {
                 .unwrap()
                 .within(1_000_000)
         };
-        assert!(matches!(within(64), RangeOutcome::Parts(parts) if parts.len() == 64));
+        assert!(matches!(within(64), RangeOutcome::Multiple(parts) if parts.len() == 64));
         assert_eq!(within(65), RangeOutcome::TooMany);
     }
 

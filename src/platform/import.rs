@@ -38,7 +38,7 @@ pub struct Input<'t> {
 #[derive(Clone, Debug)]
 pub(super) enum InputDocument<'t> {
     /// A YAML, JSON or TOML document, or one object of a Kubernetes list.
-    Node(Node),
+    Tree(Node),
     /// A map of `SOURCE::TARGET`.
     Map(SourceText<'t>),
 }
@@ -46,7 +46,7 @@ pub(super) enum InputDocument<'t> {
 /// The documents among pieces, for a format that has no maps.
 pub(super) fn trees<'p>(pieces: &'p [InputDocument<'_>]) -> impl Iterator<Item = &'p Node> + Clone {
     pieces.iter().filter_map(|piece| match piece {
-        InputDocument::Node(node) => Some(node),
+        InputDocument::Tree(node) => Some(node),
         InputDocument::Map(_) => None,
     })
 }
@@ -56,7 +56,7 @@ pub(super) fn trees<'p>(pieces: &'p [InputDocument<'_>]) -> impl Iterator<Item =
 pub(super) struct ImportContext<'c> {
     pub(super) options: &'c ImportOptions<'c>,
     /// The pull Secrets among all files.
-    pub(super) secrets: &'c PullSecrets,
+    pub(super) pull_secrets: &'c PullSecrets,
 }
 
 impl ImportContext<'_> {
@@ -84,11 +84,11 @@ pub fn import(
         .map(|(_, format)| (format, Vec::new()))
         .into();
     for input in inputs {
-        for piece in documents(format, input, &mut into.remarks) {
-            if let (Some(named), InputDocument::Node(node)) = (format, &piece) {
+        for piece in documents(format, input, &mut into.diagnostics) {
+            if let (Some(named), InputDocument::Tree(node)) = (format, &piece) {
                 other = other.or_else(|| ImportFormat::of(node).filter(|found| *found != named));
             }
-            let Some(format) = assign(format, &piece, &mut secrets, &mut into.remarks) else {
+            let Some(format) = assign(format, &piece, &mut secrets, &mut into.diagnostics) else {
                 continue;
             };
             let group = sorted.iter_mut().find(|(known, _)| *known == format);
@@ -99,12 +99,12 @@ pub fn import(
     }
     let context = ImportContext {
         options,
-        secrets: &secrets,
+        pull_secrets: &secrets,
     };
     for (format, pieces) in sorted.into_iter().filter(|(_, pieces)| !pieces.is_empty()) {
         run(format, &pieces, &context, &mut into);
     }
-    secrets.rest(&mut into);
+    secrets.add_unused(&mut into);
     finish::finish(&mut into, inputs, other, options);
     into
 }
@@ -147,14 +147,14 @@ pub(super) fn decode_text<'t>(input: &Input<'t>) -> Result<SourceText<'t>, Diagn
             .split_at_checked(error.valid_up_to())
             .unwrap_or_default();
         let sound = String::from_utf8_lossy(sound);
-        let spot = SourceText::file(name, &sound).at_byte(sound.len());
+        let spot = SourceText::file(name, &sound).location_of_byte(sound.len());
         Diagnostic::new(DiagnosticCode::File, &spot, "this is no UTF-8")
             .fix("save the file as UTF-8")
     })?;
     let text = SourceText::file(name, text);
     match text.text.find('\0') {
         Some(byte) => {
-            let spot = text.at_byte(byte);
+            let spot = text.location_of_byte(byte);
             Err(Diagnostic::new(
                 DiagnosticCode::File,
                 &spot,
@@ -185,7 +185,7 @@ pub(super) fn parse<'t>(
     match read {
         Ok(documents) => kube::objects(documents, remarks)
             .into_iter()
-            .map(InputDocument::Node)
+            .map(InputDocument::Tree)
             .collect(),
         Err(found) => {
             remarks.extend(found);
@@ -217,7 +217,7 @@ fn documents<'t>(
     };
     let pieces = parse(text, syntax, remarks);
     for piece in &pieces {
-        if let InputDocument::Node(node) = piece {
+        if let InputDocument::Tree(node) = piece {
             placeholders(node, remarks);
         }
     }
@@ -265,16 +265,16 @@ fn assign(
             };
             return Some(format.unwrap_or(usual));
         }
-        InputDocument::Node(node) => node,
+        InputDocument::Tree(node) => node,
     };
-    if secrets.admit(node, remarks) {
+    if secrets.take(node, remarks) {
         return None;
     }
     let found = format.or_else(|| ImportFormat::of(node));
     if found.is_none() {
         remarks.push(if let Some(kind) = kube::kind(node) {
             let message = "objects of this kind are not read";
-            Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).shown(kind)
+            Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).excerpt(kind)
         } else {
             let message = "the file does not say which format it is in";
             let known = ImportFormat::ALL.map(|(name, _)| name).join(", ");
@@ -319,7 +319,7 @@ pub(super) fn placeholder_value(key: &str, text: &str, spot: &Location) -> Optio
     let secrets = ["password", "token", "auth"];
     let is_secret = secrets.iter().any(|word| key.ends_with(word));
     Some(Diagnostic {
-        shown: remark.shown.filter(|_| !is_secret),
+        excerpt: remark.excerpt.filter(|_| !is_secret),
         ..remark
     })
 }
@@ -327,7 +327,7 @@ pub(super) fn placeholder_value(key: &str, text: &str, spot: &Location) -> Optio
 /// `E-PLACEHOLDER`, if the text is one.
 pub(super) fn placeholder(text: &str, spot: &Location) -> Option<Diagnostic> {
     let remark = || Diagnostic::new(DiagnosticCode::Placeholder, spot, "this is a placeholder");
-    is_placeholder(text).then(|| remark().shown(text).fix("write the real value"))
+    is_placeholder(text).then(|| remark().excerpt(text).fix("write the real value"))
 }
 
 /// Whether a text is one that a document's author meant to be replaced.

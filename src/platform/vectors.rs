@@ -69,16 +69,20 @@ pub(super) fn check(imported: &Imported, rows: &[ExpectedRoute]) {
 
 /// The remarks as they are printed.
 pub(super) fn lines(imported: &Imported) -> Vec<String> {
-    imported.remarks.iter().map(Diagnostic::to_string).collect()
+    imported
+        .diagnostics
+        .iter()
+        .map(Diagnostic::to_string)
+        .collect()
 }
 
 /// The remarks as `LINE:COLUMN CODE`.
 pub(super) fn codes(imported: &Imported) -> Vec<String> {
     let line = |remark: &Diagnostic| {
-        let Location { line, column, .. } = remark.spot;
+        let Location { line, column, .. } = remark.location;
         format!("{line}:{column} {}", remark.code.as_str())
     };
-    imported.remarks.iter().map(line).collect()
+    imported.diagnostics.iter().map(line).collect()
 }
 
 /// A mirror for Docker Hub and Quay, met by plain HTTP, with no way around it.
@@ -130,7 +134,7 @@ fn files_of_programs_that_are_not_read_are_refused_by_name() {
         };
         let imported = import(None, &[input], &OPTIONS);
         let found = imported
-            .remarks
+            .diagnostics
             .iter()
             .find(|one| one.code == DiagnosticCode::Kind);
         let line = found.map(Diagnostic::to_string).unwrap_or_default();
@@ -159,7 +163,7 @@ fn certificates_in_a_folder_do_not_matter_and_are_errors_by_name() {
         });
         let imported = import(Some(ImportFormat::HostsToml), &inputs, &OPTIONS);
         let last = if is_named { "E-FILE" } else { "I-SKIPPED" };
-        let found = imported.remarks.iter().map(|one| one.code.as_str());
+        let found = imported.diagnostics.iter().map(|one| one.code.as_str());
         assert_eq!(found.collect::<Vec<_>>(), ["I-SKIPPED", last]);
         assert_eq!(imported.routes.len(), 1);
     }

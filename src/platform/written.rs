@@ -22,9 +22,9 @@ pub struct WrittenConfig {
     /// What belongs into the folder that was given, if one was.
     pub files: Vec<SecretFile>,
     /// How many logins stand in comments only, because no folder was given.
-    pub logins_left_out: usize,
+    pub credentials_left_out: usize,
     /// How many certificates of authorities do.
-    pub authorities_left_out: usize,
+    pub cas_left_out: usize,
 }
 
 /// A file that nobody else may read.
@@ -59,15 +59,15 @@ pub fn write(imported: &Imported, secrets_folder: Option<&str>) -> WrittenConfig
         authorities_left_out +=
             usize::from(upstream(&mut toml, one, &mut folder) == CaFileState::None);
     }
-    let logins_left_out = credentials::write(&mut toml, &imported.logins, &mut folder);
+    let logins_left_out = credentials::write(&mut toml, &imported.credentials, &mut folder);
     for one in &imported.routes {
         route(&mut toml, one);
     }
     WrittenConfig {
         toml: toml.into_text(),
         files: folder.files,
-        logins_left_out,
-        authorities_left_out,
+        credentials_left_out: logins_left_out,
+        cas_left_out: authorities_left_out,
     }
 }
 
@@ -133,7 +133,7 @@ fn upstream(
         urls,
         api_path,
         send_ns,
-        authority,
+        ca: authority,
         client,
         is_verified,
         spot,
@@ -288,31 +288,31 @@ mod tests {
 
     fn imported() -> Imported {
         let mut imported = Imported::default();
-        let at = |line| SourceText::file("a.yaml", "").at(line, 3);
+        let at = |line| SourceText::file("a.yaml", "").location(line, 3);
         let hub = "docker.io".parse().unwrap();
-        imported.alias(&at(1), "airgap/docker.io", &hub);
+        imported.add_alias(&at(1), "airgap/docker.io", &hub);
         let upstream = imported.upstream(&at(2), "r.example:5000").unwrap();
         upstream.urls = vec!["http://r.example:5000".to_owned()];
-        upstream.authority = Some(CertificateAuthority::Pem("PEM".to_owned()));
+        upstream.ca = Some(CertificateAuthority::Pem("PEM".to_owned()));
         let secret = || Secret::new("canary");
         let password = Credential::Password {
             username: "robot$a".to_owned(),
             password: secret(),
         };
-        imported.login(&at(3), "r.example:5000/a", password);
-        imported.login(&at(4), "s.example", Credential::Refresh(secret()));
+        imported.add_credential(&at(3), "r.example:5000/a", password);
+        imported.add_credential(&at(4), "s.example", Credential::Refresh(secret()));
         let helper = "t.example".parse().unwrap();
-        imported.entry(
+        imported.add_credential_entry(
             &at(5),
             crate::upstream::KeyringEntry {
-                place: helper,
+                scope: helper,
                 source: CredentialSource::helper("ecr-login", "t.example"),
             },
         );
         let odd = Location::start("odd\n[server]");
         let to = ["r.example:5000/a/{repository}", "source"];
         imported.route(&odd, "docker.io", &to).library = Library::Keep;
-        imported.route_by(&at(7), MatchText::Regex(r"a\.b/(c)".to_owned()), &[]);
+        imported.route_matching(&at(7), MatchText::Regex(r"a\.b/(c)".to_owned()), &[]);
         imported
     }
 
@@ -370,10 +370,7 @@ action = "deny"
     #[test]
     fn without_a_folder_secrets_are_comments() {
         let written = write(&imported(), None);
-        assert_eq!(
-            (written.logins_left_out, written.authorities_left_out),
-            (2, 1)
-        );
+        assert_eq!((written.credentials_left_out, written.cas_left_out), (2, 1));
         assert!(written.files.is_empty() && !written.toml.contains("canary"));
         let login = "\n# a.yaml:3:3\n# [[credential]]\n# for = \"r.example:5000/a\"\n";
         assert!(written.toml.contains(login), "{}", written.toml);

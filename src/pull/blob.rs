@@ -162,7 +162,7 @@ impl Puller {
         }
         Ok(match size {
             Some(size) => Some(size),
-            None => self.0.store.size_named(digest, &origin).await,
+            None => self.0.store.referenced_size(digest, &origin).await,
         })
     }
 
@@ -230,7 +230,7 @@ impl Puller {
 async fn measured(mut found: BlobAnswer, wait_max: Duration) -> BlobAnswer {
     if let BlobBody::Arriving { file, size } = &mut found.body
         && size.is_none()
-        && let Ok(level) = timeout(wait_max, file.reach(u64::MAX)).await
+        && let Ok(level) = timeout(wait_max, file.wait_readable(u64::MAX)).await
         && level.state == GrowthState::Whole
     {
         *size = Some(level.readable);

@@ -307,7 +307,7 @@ mod tests {
         assert!(shares(&first, &first, "quay.io"));
         let proxied = UpstreamDefaults {
             proxy: ProxySettings {
-                direct: Some("corp".into()),
+                no_proxy: Some("corp".into()),
                 ..ProxySettings::default()
             },
             ..UpstreamDefaults::default()
@@ -318,7 +318,7 @@ mod tests {
             let known = directory.find(&name(host), &table()).unwrap();
             known.upstream.settings().clone()
         };
-        let direct = find(&second, "quay.io").transport.proxy.direct;
+        let direct = find(&second, "quay.io").transport.proxy.no_proxy;
         assert_eq!(direct.as_deref(), Some("corp"));
         assert_eq!(find(&second, "quay.io").named_by, NamedBy::Configuration);
         let strange = find(&second, "strange.example");

@@ -227,9 +227,9 @@ fn line(
         (Some(tag), Reference::Tag(_)) => tag.to_string(),
         _ => reference.to_string(),
     };
-    let entry = known.upstream.entry(&candidate.name);
+    let entry = known.upstream.credentials_for(&candidate.name);
     let credential = entry.map(|entry| match &entry.source {
-        CredentialSource::Given(credential) => credential.username().to_owned(),
+        CredentialSource::Static(credential) => credential.username().to_owned(),
         CredentialSource::Helper { name, .. } => format!("docker-credential-{name}"),
     });
     Some(CandidateLine {

@@ -152,10 +152,10 @@ impl Fill {
         let said = said.ok().and_then(|said| said.clone());
         let mut arrival = said.unwrap_or(Err(PullError::Abandoned))?;
         if let BlobBody::Arriving { file, size } = &mut arrival.body
-            && file.level().state == GrowthState::Whole
+            && file.watermark().state == GrowthState::Whole
         {
             // What is proven knows better than what upstream announced.
-            *size = Some(file.level().readable);
+            *size = Some(file.watermark().readable);
         }
         Ok(arrival)
     }

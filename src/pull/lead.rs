@@ -183,7 +183,7 @@ impl Puller {
         for candidate in order {
             let origin = origin(&candidate);
             let absent = self.0.absent.contains_key(&(origin.clone(), item.clone()));
-            if !absent || self.0.store.standing(digest, &origin).await? != Provenance::Stranger {
+            if !absent || self.0.store.provenance(digest, &origin).await? != Provenance::Unknown {
                 reachable.push(candidate);
             }
         }
@@ -204,8 +204,8 @@ impl Puller {
         let mut order: Vec<Candidate> = Vec::new();
         for candidate in self.0.table.origins(named) {
             // A disk that cannot be read knows nobody.
-            let standing = self.0.store.standing(digest, &origin(&candidate)).await;
-            if standing.is_ok_and(|standing| standing != Provenance::Stranger) {
+            let standing = self.0.store.provenance(digest, &origin(&candidate)).await;
+            if standing.is_ok_and(|standing| standing != Provenance::Unknown) {
                 order.push(candidate);
             }
         }

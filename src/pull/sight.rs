@@ -15,10 +15,10 @@ impl Puller {
     ) -> Result<bool, PullError> {
         let store = &self.0.store;
         for origin in origins {
-            let standing = store.standing(digest, origin).await?;
+            let standing = store.provenance(digest, origin).await?;
             let confirmed_by = match standing {
-                Provenance::Named => store.confirmed_by(digest).await?,
-                Provenance::Confirmed | Provenance::Stranger => Vec::new(),
+                Provenance::Referenced => store.confirmed_by(digest).await?,
+                Provenance::Confirmed | Provenance::Unknown => Vec::new(),
             };
             let is_public = |name: &UpstreamName| self.0.directory.is_public(name);
             if opens(standing, origin, &confirmed_by, is_public) {
@@ -40,8 +40,8 @@ fn opens(
 ) -> bool {
     match standing {
         Provenance::Confirmed => true,
-        Provenance::Stranger => false,
-        Provenance::Named => confirmed_by.iter().any(|source| match (source, origin) {
+        Provenance::Unknown => false,
+        Provenance::Referenced => confirmed_by.iter().any(|source| match (source, origin) {
             (Origin::Upstream { upstream, .. }, Origin::Upstream { upstream: own, .. }) => {
                 upstream == own || is_public(upstream)
             }
@@ -62,13 +62,13 @@ mod tests {
             name: "a/b".parse().unwrap(),
         };
         let public = |name: &UpstreamName| name.as_str() == "public";
-        let named = |by: &str| opens(Provenance::Named, &of("mine"), &[of(by)], public);
+        let named = |by: &str| opens(Provenance::Referenced, &of("mine"), &[of(by)], public);
         assert!(!named("private"));
         assert!(named("public"));
         assert!(named("mine"));
         assert!(opens(Provenance::Confirmed, &of("mine"), &[], public));
         assert!(!opens(
-            Provenance::Stranger,
+            Provenance::Unknown,
             &of("mine"),
             &[of("public")],
             public

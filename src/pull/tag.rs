@@ -105,7 +105,7 @@ impl Puller {
                 Err(Trouble::Pull(error)) => return Err(error),
             };
             let is_upstreams_word = is_upstreams_word(&error);
-            let is_refused_login = error.is_refused_login();
+            let is_refused_login = error.is_refused_credentials();
             let text = error.to_string();
             let heard = self.heard(&asked, error, Some(&item), &mut walk);
             if heard == Heard::Absent
@@ -291,7 +291,7 @@ impl From<StoreError> for Trouble {
 fn is_upstreams_word(error: &UpstreamError) -> bool {
     match error {
         UpstreamError::Absent { .. } => true,
-        UpstreamError::Refused { .. } => !error.is_refused_login(),
+        UpstreamError::Refused { .. } => !error.is_refused_credentials(),
         _ => false,
     }
 }

@@ -70,11 +70,11 @@ impl Heard {
             UpstreamError::Absent { .. } => Self::Absent,
             UpstreamError::Refused { .. } => match refusal {
                 Refusal::Hidden => Self::Hidden,
-                Refusal::FinalToUs if !error.is_refused_login() => Self::Hidden,
+                Refusal::FinalToUs if !error.is_refused_credentials() => Self::Hidden,
                 Refusal::FinalToUs | Refusal::Final => Self::Refused,
             },
-            UpstreamError::Breach { .. } => Self::Breach,
-            UpstreamError::Circle { .. } => Self::Circle,
+            UpstreamError::ProtocolViolation { .. } => Self::Breach,
+            UpstreamError::Loop { .. } => Self::Circle,
             _ => Self::Transient,
         }
     }
@@ -119,7 +119,7 @@ impl Walk {
                 _ => PullError::Unavailable(source),
             },
             (None, Some(source), _) => match &*source {
-                UpstreamError::Breach {
+                UpstreamError::ProtocolViolation {
                     breach: ProtocolViolation::Schema1,
                     ..
                 } => PullError::Schema1,

@@ -36,7 +36,7 @@ pub(super) async fn serve(
         let lane = lane.clone();
         // No async block: it would have room for the answer's future twice.
         let answer = service.clone().call(request);
-        answer.map_ok(|answer| answer.map(|body| Watched::new(body.by(lane), answering)))
+        answer.map_ok(|answer| answer.map(|body| Watched::new(body.with_sendfile(lane), answering)))
     });
     let mut served = pin!(http(&shared.settings.now()).serve_connection(io, entry));
     watched(shared, pulse, |context, drains| {

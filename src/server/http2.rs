@@ -57,7 +57,7 @@ pub(super) async fn serve(
         let answer = service.clone().call(request);
         answer.map_ok(move |answer| {
             // Frames carry bytes only.
-            let answer = answer.map(|body| body.by(None));
+            let answer = answer.map(|body| body.with_sendfile(None));
             if is_head {
                 without_body(answer).map(|()| Pieces::new(None, answering))
             } else {

@@ -138,7 +138,7 @@ impl Stage {
 }
 
 async fn play(stage: Arc<Stage>, head: Parts) -> Response<Body> {
-    let window = |length| BodyPart::Window {
+    let window = |length| BodyPart::File {
         file: Arc::clone(&stage.file),
         offset: 0,
         length,
@@ -149,23 +149,23 @@ async fn play(stage: Arc<Stage>, head: Parts) -> Response<Body> {
             let remote = head.extensions.get::<Remote>().unwrap();
             Response::new(Body::bytes(Bytes::from(remote.to_string())))
         }
-        "/file" => Response::new(Body::of([window(10)].into())),
+        "/file" => Response::new(Body::from_parts([window(10)].into())),
         "/large" => Response::new(windows::large()),
         "/strayed" => {
             let lane = stage.stray.lock().clone();
-            Response::new(windows::large().by(lane))
+            Response::new(windows::large().with_sendfile(lane))
         }
         "/huge" => {
             let chunk = Bytes::from(vec![0; 256 * 1024]);
             let parts: VecDeque<_> = std::iter::repeat_n(BodyPart::Bytes(chunk), 400).collect();
-            Response::new(Body::of(parts))
+            Response::new(Body::from_parts(parts))
         }
-        "/broken" => Response::new(Body::of([window(20)].into())),
+        "/broken" => Response::new(Body::from_parts([window(20)].into())),
         "/huge-broken" => {
             let chunk = BodyPart::Bytes(Bytes::from(vec![b'-'; 256 * 1024]));
             let mut parts: VecDeque<_> = std::iter::repeat_n(chunk, 100).collect();
             parts.push_back(window(20));
-            Response::new(Body::of(parts))
+            Response::new(Body::from_parts(parts))
         }
         "/growing" => {
             let file = Arc::clone(&stage.file);
@@ -174,7 +174,7 @@ async fn play(stage: Arc<Stage>, head: Parts) -> Response<Body> {
                 offset: 0,
                 end: Some(10),
             };
-            Response::new(Body::of([growing].into()))
+            Response::new(Body::from_parts([growing].into()))
         }
         "/wait" => {
             stage.waiting.add_permits(1);

@@ -20,9 +20,9 @@ const VERIFIED_FIRST_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// What lies under a blob's name.
 enum BlobLookup {
-    Nothing,
+    Absent,
     Ready(KeptBlob),
-    Unproven(Arc<dyn File>, Stat),
+    Unverified(Arc<dyn File>, Stat),
 }
 
 pub(super) async fn find(
@@ -43,13 +43,13 @@ async fn find_on_disk(
 ) -> Result<Option<KeptBlob>, StoreError> {
     let found = shelf.blocking(move |shelf| look(shelf, &digest)).await?;
     let kept = match found {
-        BlobLookup::Nothing => return Ok(None),
+        BlobLookup::Absent => return Ok(None),
         BlobLookup::Ready(kept) => Some(kept),
-        BlobLookup::Unproven(file, stat) => {
+        BlobLookup::Unverified(file, stat) => {
             let growing = rehash::join(shelf, digest, &file, stat);
             let size = stat.length;
             if size > VERIFIED_FIRST_BYTES_MAX {
-                Some(KeptBlob::Unproven {
+                Some(KeptBlob::Unverified {
                     file: growing,
                     size,
                 })
@@ -65,7 +65,7 @@ async fn find_on_disk(
 }
 
 async fn verified(mut growing: GrowingFile, size: u64) -> Option<KeptBlob> {
-    let level = growing.reach(u64::MAX).await;
+    let level = growing.wait_readable(u64::MAX).await;
     let file = Arc::clone(growing.file());
     (level.state == GrowthState::Whole).then_some(KeptBlob::Trusted { file, size })
 }
@@ -76,7 +76,7 @@ fn look(shelf: &StoreState, digest: &Digest) -> Result<BlobLookup, StoreError> {
     let file = match shelf.disk.open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound && row.is_none() => {
-            return Ok(BlobLookup::Nothing);
+            return Ok(BlobLookup::Absent);
         }
         // Gone behind our back, or a link or folder in its place.
         Err(error) if is_foreign(&error) => return discard_found(shelf, digest, None),
@@ -95,12 +95,12 @@ fn look(shelf: &StoreState, digest: &Digest) -> Result<BlobLookup, StoreError> {
             None => discard_found(shelf, digest, Some(&stat)),
         };
     }
-    let mark = row.and_then(|row| row.mark);
+    let mark = row.and_then(|row| row.stamp);
     if mark.is_some_and(|mark| shelf.trusts(&mark, digest, &stat)) {
         let size = stat.length;
         return Ok(BlobLookup::Ready(KeptBlob::Trusted { file, size }));
     }
-    Ok(BlobLookup::Unproven(file, stat))
+    Ok(BlobLookup::Unverified(file, stat))
 }
 
 /// The bytes of a small file, if they can be read and are what the digest says.
@@ -119,7 +119,7 @@ pub(super) fn discard(
     digest: &Digest,
     seen: Option<&Stat>,
 ) -> Result<(), StoreError> {
-    let _door = shelf.door.lock();
+    let _door = shelf.blobs_lock.lock();
     let path = shelf.layout.blob(digest);
     let healthy = match shelf.disk.open(&path).and_then(|file| file.stat()) {
         Ok(now) => seen.is_none_or(|seen| seen.inode != now.inode),
@@ -130,7 +130,7 @@ pub(super) fn discard(
     }
     tracing::warn!(path = %path.display(), "a kept blob is damaged or gone; it is removed");
     shelf.metrics.damaged();
-    shelf.take_out(digest)
+    shelf.remove_blob(digest)
 }
 
 fn discard_found(
@@ -139,7 +139,7 @@ fn discard_found(
     seen: Option<&Stat>,
 ) -> Result<BlobLookup, StoreError> {
     discard(shelf, digest, seen)?;
-    Ok(BlobLookup::Nothing)
+    Ok(BlobLookup::Absent)
 }
 
 fn is_foreign(error: &io::Error) -> bool {

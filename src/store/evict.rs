@@ -25,7 +25,7 @@ pub(super) struct Reservation {
     /// becomes; a quarter of the store is where we stop clearing the house for it.
     size_max: u64,
     /// Too large to be kept: it lives for its flight only and nothing is evicted for its size.
-    passing: bool,
+    too_large_to_keep: bool,
 }
 
 impl Reservation {
@@ -36,14 +36,14 @@ impl Reservation {
         size: Option<u64>,
         path: &Path,
     ) -> Result<Self, StoreError> {
-        let _turn = shelf.evicting.lock();
+        let _turn = shelf.eviction_lock.lock();
         let all = shelf.bounds().size_max;
         let mut claim = Self {
             shelf: Arc::clone(shelf),
             size: 0,
             written: 0,
             size_max: size.map_or(all / 4, |_known| all),
-            passing: false,
+            too_large_to_keep: false,
         };
         claim.set(size.unwrap_or_else(|| reservation_step(all)), 0);
         claim.fit(path)?;
@@ -64,7 +64,7 @@ impl Reservation {
 
     /// Makes room for what the claim has grown by.
     pub(super) fn make_room(&self, path: &Path) -> Result<(), StoreError> {
-        let _turn = self.shelf.evicting.lock();
+        let _turn = self.shelf.eviction_lock.lock();
         self.fit(path)
     }
 
@@ -73,7 +73,11 @@ impl Reservation {
     fn fit(&self, path: &Path) -> Result<(), StoreError> {
         let store = &self.shelf;
         let (ledger, limits) = usage_and_limits(store);
-        let evictable = if self.passing { 0 } else { ledger.bytes };
+        let evictable = if self.too_large_to_keep {
+            0
+        } else {
+            ledger.bytes
+        };
         if shortage(&ledger, &limits) <= evictable {
             evict(store, excess(&ledger, &limits));
             let (ledger, limits) = usage_and_limits(store);
@@ -87,10 +91,10 @@ impl Reservation {
 
     /// Notes the blob as kept, no longer as promised: in one step, or whoever weighs between the
     /// two would let the store grow too large. The caller holds `door`.
-    pub(super) fn redeem(&mut self, digest: &Digest, row: BlobRow) {
+    pub(super) fn commit(&mut self, digest: &Digest, row: BlobRow) {
         let replaced = self.shelf.index.put_blobs(&[(*digest, row)]);
         let mut ledger = self.shelf.ledger.lock();
-        self.give_back(&mut ledger);
+        self.release(&mut ledger);
         let old = replaced.first().copied().flatten();
         self.shelf.count(&mut ledger, old, row);
         self.size = 0;
@@ -98,27 +102,27 @@ impl Reservation {
     }
 
     /// Whether the blob is too large to be kept.
-    pub(super) fn is_passing(&self) -> bool {
-        self.passing
+    pub(super) fn is_too_large_to_keep(&self) -> bool {
+        self.too_large_to_keep
     }
 
     fn set(&mut self, size: u64, written: u64) {
         let mut ledger = self.shelf.ledger.lock();
-        self.give_back(&mut ledger);
+        self.release(&mut ledger);
         self.size = size;
         self.written = written;
-        self.passing |= size > self.size_max;
-        if !self.passing {
-            ledger.claimed = ledger.claimed.saturating_add(size);
+        self.too_large_to_keep |= size > self.size_max;
+        if !self.too_large_to_keep {
+            ledger.reserved = ledger.reserved.saturating_add(size);
         }
         ledger.unwritten = ledger
             .unwritten
             .saturating_add(size.saturating_sub(written));
     }
 
-    fn give_back(&self, ledger: &mut Ledger) {
-        if !self.passing {
-            ledger.claimed = ledger.claimed.saturating_sub(self.size);
+    fn release(&self, ledger: &mut Ledger) {
+        if !self.too_large_to_keep {
+            ledger.reserved = ledger.reserved.saturating_sub(self.size);
         }
         let unwritten = self.size.saturating_sub(self.written);
         ledger.unwritten = ledger.unwritten.saturating_sub(unwritten);
@@ -127,15 +131,15 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.give_back(&mut self.shelf.ledger.lock());
+        self.release(&mut self.shelf.ledger.lock());
     }
 }
 
 /// Evicts what the limits no longer allow; claims look after themselves.
 pub(super) fn trim(shelf: &StoreState) {
-    let _turn = shelf.evicting.lock();
+    let _turn = shelf.eviction_lock.lock();
     let (mut ledger, limits) = usage_and_limits(shelf);
-    ledger.claimed = 0;
+    ledger.reserved = 0;
     ledger.unwritten = 0;
     if shortage(&ledger, &limits) <= ledger.bytes {
         evict(shelf, excess(&ledger, &limits));
@@ -144,7 +148,7 @@ pub(super) fn trim(shelf: &StoreState) {
 
 /// Makes some room although the limits hold: the volume is full in a way that we cannot see.
 pub(super) fn make_emergency_room(shelf: &StoreState) {
-    let _turn = shelf.evicting.lock();
+    let _turn = shelf.eviction_lock.lock();
     let unwritten = shelf.ledger.lock().unwritten;
     evict(shelf, unwritten.max(EMERGENCY_BYTES_MIN));
 }
@@ -155,8 +159,8 @@ fn evict(shelf: &StoreState, excess: u64) {
     }
     shelf.write_uses();
     for digest in shelf.index.choose(|candidates| victims(candidates, excess)) {
-        let _door = shelf.door.lock();
-        if let Err(error) = shelf.take_out(&digest) {
+        let _door = shelf.blobs_lock.lock();
+        if let Err(error) = shelf.remove_blob(&digest) {
             tracing::warn!(%error, "a blob could not be evicted");
             continue;
         }
@@ -166,7 +170,7 @@ fn evict(shelf: &StoreState, excess: u64) {
             if let Err(error) = shelf.disk.remove(&marker) {
                 tracing::warn!(path = %marker.display(), %error, "a marker could not be removed");
             }
-            shelf.standing.invalidate(&(origin, digest));
+            shelf.provenance.invalidate(&(origin, digest));
         }
     }
 }
@@ -195,7 +199,7 @@ struct EvictionLimits {
 fn excess(ledger: &Ledger, limits: &EvictionLimits) -> u64 {
     let over = ledger
         .bytes
-        .saturating_add(ledger.claimed)
+        .saturating_add(ledger.reserved)
         .saturating_sub(limits.size_max);
     over.max(shortage(ledger, limits))
 }
@@ -237,7 +241,7 @@ mod tests {
         let ledger = Ledger {
             blobs: 1,
             bytes: 50,
-            claimed: 30,
+            reserved: 30,
             unwritten: 20,
         };
         let check = |size_max, free_min, free, want| {

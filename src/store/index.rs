@@ -55,7 +55,7 @@ pub(super) struct StoreIndex {
 pub(super) struct BlobRow {
     pub(super) size: u64,
     pub(super) used: u64,
-    pub(super) mark: Option<FileStamp>,
+    pub(super) stamp: Option<FileStamp>,
 }
 
 /// One blob in the order of use.
@@ -197,7 +197,7 @@ impl StoreIndex {
     }
 
     /// Notes that everything is in it.
-    pub(super) fn completed(&self) {
+    pub(super) fn set_complete(&self) {
         let written = self.write(Durability::Immediate, |transaction| {
             let mut meta = transaction.open_table(META)?;
             meta.insert("complete", [].as_slice())?;
@@ -207,14 +207,14 @@ impl StoreIndex {
     }
 
     /// Makes all of it durable, if it is not.
-    pub(super) fn settle(&self) {
+    pub(super) fn sync(&self) {
         if self.lazy.swap(false, Ordering::AcqRel) {
             self.write(Durability::Immediate, |_transaction| Ok(()));
         }
     }
 
     /// Makes all of it durable and says that nothing will follow.
-    pub(super) fn settle_clean(&self) {
+    pub(super) fn sync_clean(&self) {
         self.write(Durability::Immediate, |transaction| {
             let mut meta = transaction.open_table(META)?;
             meta.insert("clean", [].as_slice())?;

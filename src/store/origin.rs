@@ -108,7 +108,7 @@ pub(super) async fn provenance(
     digest: Digest,
     origin: &Origin,
 ) -> Result<Provenance, StoreError> {
-    if let Some(standing) = shelf.standing.get(&OriginKeyRef(origin, &digest)) {
+    if let Some(standing) = shelf.provenance.get(&OriginKeyRef(origin, &digest)) {
         return Ok(standing);
     }
     let key = (origin.clone(), digest);
@@ -117,8 +117,8 @@ pub(super) async fn provenance(
             // So that *named* never replaces a *confirmed* that came meanwhile.
             let _stripe = shelf.stripe(&key).map(parking_lot::Mutex::lock);
             let standing = look_up(shelf, &key.0, &key.1)?;
-            if standing != Provenance::Stranger {
-                shelf.standing.insert(key, standing);
+            if standing != Provenance::Unknown {
+                shelf.provenance.insert(key, standing);
             }
             Ok(standing)
         })
@@ -131,7 +131,7 @@ pub(super) async fn confirm(
     origin: &Origin,
 ) -> Result<(), StoreError> {
     let key = (origin.clone(), digest);
-    if shelf.standing.get(&key) == Some(Provenance::Confirmed) {
+    if shelf.provenance.get(&key) == Some(Provenance::Confirmed) {
         return Ok(());
     }
     shelf
@@ -139,7 +139,7 @@ pub(super) async fn confirm(
             let _stripe = shelf.stripe(&key).map(parking_lot::Mutex::lock);
             shelf.put_file(&shelf.layout.marker(&key.0, &key.1), &[])?;
             shelf.index.confirm(&[key.1], &key.0);
-            shelf.standing.insert(key, Provenance::Confirmed);
+            shelf.provenance.insert(key, Provenance::Confirmed);
             Ok(())
         })
         .await
@@ -223,17 +223,17 @@ fn look_up(shelf: &StoreState, origin: &Origin, digest: &Digest) -> Result<Prove
         return Ok(Provenance::Confirmed);
     }
     if shelf.index.member_size(digest, origin).is_some() {
-        return Ok(Provenance::Named);
+        return Ok(Provenance::Referenced);
     }
     if shelf.index.is_complete() {
-        return Ok(Provenance::Stranger);
+        return Ok(Provenance::Unknown);
     }
     let found = manifests(shelf, origin, SCAN_COUNT_MAX)?;
     let mut children = found.iter().flat_map(|manifest| manifest.children());
     Ok(if children.any(|child| child.digest == *digest) {
-        Provenance::Named
+        Provenance::Referenced
     } else {
-        Provenance::Stranger
+        Provenance::Unknown
     })
 }
 

@@ -27,16 +27,16 @@ pub struct Partial {
     accepted: u64,
     batch: Vec<Bytes>,
     batch_bytes: usize,
-    seat: WriterState,
+    writer: WriterState,
 }
 
 /// Where the writing part is now.
 #[derive(Debug)]
 enum WriterState {
-    Here(Box<BlobWriter>),
-    Away(JoinHandle<(Box<BlobWriter>, Result<(), StoreError>)>),
+    Idle(Box<BlobWriter>),
+    Writing(JoinHandle<(Box<BlobWriter>, Result<(), StoreError>)>),
     /// A write failed; what was accepted is not all there.
-    Gone,
+    Failed,
 }
 
 pub(super) async fn begin(
@@ -44,7 +44,7 @@ pub(super) async fn begin(
     digest: Digest,
     size: Option<u64>,
 ) -> Result<Partial, StoreError> {
-    let ticket = WriteLock::take(shelf, digest).await?;
+    let ticket = WriteLock::acquire(shelf, digest).await?;
     let pen = shelf
         .blocking(move |_shelf| BlobWriter::open(ticket, size))
         .await?;
@@ -52,11 +52,11 @@ pub(super) async fn begin(
         shelf: Arc::clone(shelf),
         digest,
         path: pen.path.clone(),
-        reader: pen.tide.reader(Arc::clone(&pen.file)),
+        reader: pen.progress.reader(Arc::clone(&pen.file)),
         accepted: pen.verifier.seen(),
         batch: Vec::new(),
         batch_bytes: 0,
-        seat: WriterState::Here(Box::new(pen)),
+        writer: WriterState::Idle(Box::new(pen)),
     })
 }
 
@@ -83,7 +83,7 @@ impl Partial {
         self.batch_bytes += chunk.len();
         self.batch.push(chunk);
         if self.batch_bytes >= BATCH_BYTES {
-            self.send().await?;
+            self.write_batch().await?;
         }
         Ok(())
     }
@@ -91,9 +91,9 @@ impl Partial {
     /// Writes all that was taken, for readers that would else wait for the next bytes.
     pub async fn flush(&mut self) -> Result<(), StoreError> {
         if !self.batch.is_empty() {
-            self.send().await?;
+            self.write_batch().await?;
         }
-        self.rest().await?;
+        self.wait_idle().await?;
         Ok(())
     }
 
@@ -101,14 +101,14 @@ impl Partial {
     pub async fn restart(&mut self) -> Result<(), StoreError> {
         self.batch.clear();
         self.batch_bytes = 0;
-        self.rest().await?;
-        if self.reader.level().readable > 0 {
+        self.wait_idle().await?;
+        if self.reader.watermark().readable > 0 {
             return Err(StoreError::Seen {
                 digest: self.digest,
             });
         }
         self.dispatch(BlobWriter::restart)?;
-        self.rest().await?;
+        self.wait_idle().await?;
         self.accepted = 0;
         Ok(())
     }
@@ -118,7 +118,7 @@ impl Partial {
     /// answer is good for this flight.
     pub async fn commit(mut self) -> Result<KeptBlob, CommitError> {
         self.flush().await?;
-        let WriterState::Here(pen) = mem::replace(&mut self.seat, WriterState::Gone) else {
+        let WriterState::Idle(pen) = mem::replace(&mut self.writer, WriterState::Failed) else {
             return Err(self.failed().into());
         };
         let done = self.shelf.blocking(move |_shelf| Ok(pen.commit()));
@@ -126,8 +126,8 @@ impl Partial {
     }
 
     /// Waits for what is away, then sends the batch after it.
-    async fn send(&mut self) -> Result<(), StoreError> {
-        self.rest().await?;
+    async fn write_batch(&mut self) -> Result<(), StoreError> {
+        self.wait_idle().await?;
         let batch = mem::take(&mut self.batch);
         self.batch_bytes = 0;
         self.dispatch(move |pen| pen.write(&batch))
@@ -137,13 +137,13 @@ impl Partial {
         &mut self,
         work: impl FnOnce(&mut BlobWriter) -> Result<(), StoreError> + Send + 'static,
     ) -> Result<(), StoreError> {
-        let WriterState::Here(mut pen) = mem::replace(&mut self.seat, WriterState::Gone) else {
+        let WriterState::Idle(mut pen) = mem::replace(&mut self.writer, WriterState::Failed) else {
             return Err(self.failed());
         };
-        self.seat = WriterState::Away(tokio::task::spawn_blocking(move || {
+        self.writer = WriterState::Writing(tokio::task::spawn_blocking(move || {
             let done = work(&mut pen);
             if done.is_err() {
-                pen.end = FileDisposition::Remove;
+                pen.disposition = FileDisposition::Remove;
             }
             (pen, done)
         }));
@@ -151,10 +151,10 @@ impl Partial {
     }
 
     /// Waits until nothing is away.
-    async fn rest(&mut self) -> Result<(), StoreError> {
-        if let WriterState::Away(away) = &mut self.seat {
+    async fn wait_idle(&mut self) -> Result<(), StoreError> {
+        if let WriterState::Writing(away) = &mut self.writer {
             let done = away.await;
-            self.seat = WriterState::Gone;
+            self.writer = WriterState::Failed;
             let (pen, done) = done.map_err(|error| StoreError::Io {
                 path: self.path.clone(),
                 source: io::Error::other(error),
@@ -163,11 +163,11 @@ impl Partial {
                 drop_in_background(pen);
                 return Err(error);
             }
-            self.seat = WriterState::Here(pen);
+            self.writer = WriterState::Idle(pen);
         }
-        match self.seat {
-            WriterState::Here(_) => Ok(()),
-            WriterState::Away(_) | WriterState::Gone => Err(self.failed()),
+        match self.writer {
+            WriterState::Idle(_) => Ok(()),
+            WriterState::Writing(_) | WriterState::Failed => Err(self.failed()),
         }
     }
 
@@ -182,7 +182,7 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         // A pen that is away is dropped where it is, when it is done.
-        if let WriterState::Here(pen) = mem::replace(&mut self.seat, WriterState::Gone) {
+        if let WriterState::Idle(pen) = mem::replace(&mut self.writer, WriterState::Failed) {
             drop_in_background(pen);
         }
     }

@@ -68,7 +68,7 @@ pub(super) async fn open(
     let closing = shelf.closing.subscribe();
     let keeping = maintain(Arc::downgrade(&shelf), closing, left);
     let keeper = spawner.spawn("keeping the store", keeping);
-    *shelf.keeper.lock() = Some(keeper);
+    *shelf.maintenance.lock() = Some(keeper);
     Ok(shelf)
 }
 
@@ -103,16 +103,16 @@ fn lock_folder(
 
 fn start_index(shelf: &StoreState) -> IndexCondition {
     let boot = boot_id(&*shelf.disk);
-    let key = shelf.key.read().clone();
+    let key = shelf.stamp_key.read().clone();
     let (left, key) = shelf.index.start(&*shelf.disk, &boot, key.as_ref());
-    *shelf.key.write() = key;
+    *shelf.stamp_key.write() = key;
     load_totals(shelf);
     left
 }
 
 /// Takes the ledger's totals from the index.
 fn load_totals(shelf: &StoreState) {
-    let _door = shelf.door.lock();
+    let _door = shelf.blobs_lock.lock();
     let totals = shelf.index.totals();
     shelf.uses.after(totals.used_last);
     let mut ledger = shelf.ledger.lock();
@@ -168,7 +168,7 @@ fn maintain_once(
     mut left: IndexCondition,
 ) -> Result<IndexCondition, StoreError> {
     shelf.write_uses();
-    shelf.index.settle();
+    shelf.index.sync();
     if shelf.index.is_closed() {
         shelf.caught_up.store(false, Ordering::Release);
         left = start_index(shelf);
@@ -212,7 +212,7 @@ fn catch_up(shelf: &StoreState, left: IndexCondition) -> Result<bool, StoreError
         }
     }
     load_totals(shelf);
-    shelf.index.completed();
+    shelf.index.set_complete();
     evict::trim(shelf);
     Ok(true)
 }
@@ -269,7 +269,7 @@ fn in_batches(
             batch.clear();
             shown += 1;
             if shown.is_multiple_of(SYNC_EVERY_BATCHES) {
-                shelf.index.settle();
+                shelf.index.sync();
             }
         }
         Ok(!shelf.is_closing())
@@ -279,7 +279,7 @@ fn in_batches(
 }
 
 fn put_missing_rows(shelf: &StoreState, digests: &[Digest]) -> Result<(), StoreError> {
-    let _door = shelf.door.lock();
+    let _door = shelf.blobs_lock.lock();
     let mut rows = Vec::with_capacity(digests.len());
     for digest in digests {
         if shelf.index.blob(digest).is_some() {
@@ -296,21 +296,21 @@ fn put_missing_rows(shelf: &StoreState, digests: &[Digest]) -> Result<(), StoreE
         let row = BlobRow {
             size: stat.length,
             used: written.min(shelf.uses.now()),
-            mark: None,
+            stamp: None,
         };
         rows.push((*digest, row));
     }
     if !rows.is_empty() {
-        shelf.enter(&rows);
+        shelf.put_rows(&rows);
     }
     Ok(())
 }
 
 fn remove_if_gone(shelf: &StoreState, digest: &Digest) -> Result<(), StoreError> {
-    let _door = shelf.door.lock();
+    let _door = shelf.blobs_lock.lock();
     let opened = shelf.disk.open(&shelf.layout.blob(digest));
     match opened {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => shelf.take_out(digest),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => shelf.remove_blob(digest),
         _ => Ok(()),
     }
 }
@@ -356,7 +356,7 @@ fn sweep_partials(shelf: &Arc<StoreState>) -> Result<(), StoreError> {
     let bytes_max = shelf.bounds().size_max / PARTIAL_SHARE;
     for expired in expired(waiting, now_ns, bytes_max) {
         // Nobody begins to write what is being removed; nobody else waits meanwhile.
-        if let Some(_ticket) = WriteLock::try_take(shelf, expired.digest) {
+        if let Some(_ticket) = WriteLock::try_acquire(shelf, expired.digest) {
             let removed = shelf.disk.remove(&expired.path);
             removed.map_err(StoreError::at(&expired.path))?;
         }

@@ -19,7 +19,7 @@ pub(super) fn join(
     file: &Arc<dyn File>,
     stat: Stat,
 ) -> GrowingFile {
-    let mut proving = shelf.proving.lock();
+    let mut proving = shelf.rehashing.lock();
     if let Some(growing) = proving.get(&digest) {
         return growing.clone();
     }
@@ -31,7 +31,7 @@ pub(super) fn join(
         digest,
         file: Arc::clone(file),
         stat,
-        tide,
+        progress: tide,
     };
     drop(shelf.tasks.spawn("proving a blob", pass.run()));
     growing
@@ -43,16 +43,16 @@ struct Rehash {
     digest: Digest,
     file: Arc<dyn File>,
     stat: Stat,
-    tide: FileProgress,
+    progress: FileProgress,
 }
 
 impl Rehash {
     async fn run(self) {
         let store = Arc::clone(&self.shelf);
         // Never closed, so this only waits.
-        let _turn = store.provers.acquire().await;
+        let _turn = store.rehash_permits.acquire().await;
         let ended = store.blocking(move |_store| {
-            self.prove();
+            self.rehash();
             Ok(())
         });
         if let Err(error) = ended.await {
@@ -60,11 +60,11 @@ impl Rehash {
         }
     }
 
-    fn prove(&self) {
+    fn rehash(&self) {
         match self.hash() {
             Some(Ok(proof)) => {
-                self.remember(proof);
-                self.tide.whole(proof.size());
+                self.stamp(proof);
+                self.progress.finish(proof.size());
             }
             Some(Err(_)) | None => {
                 if let Err(error) = blob::discard(&self.shelf, &self.digest, Some(&self.stat)) {
@@ -85,29 +85,29 @@ impl Rehash {
             }
             verifier.update(buffer.get(..read)?);
             let ceiling = self.stat.length.saturating_sub(HELD_BACK_BYTES);
-            self.tide.rise(verifier.seen().min(ceiling));
+            self.progress.advance(verifier.seen().min(ceiling));
         }
     }
 
     /// Marks the file, unless it changed while it was hashed or its name leads elsewhere by now.
-    fn remember(&self, proof: Verified) {
+    fn stamp(&self, proof: Verified) {
         let store = &self.shelf;
-        let _door = store.door.lock();
+        let _door = store.blobs_lock.lock();
         let named = store.disk.open(&store.layout.blob(&self.digest));
         let now = named.and_then(|file| file.stat());
         if now.is_ok_and(|now| now == self.stat) {
             let row = BlobRow {
                 size: proof.size(),
                 used: store.uses.now(),
-                mark: store.mark(&self.digest, &self.stat),
+                stamp: store.stamp(&self.digest, &self.stat),
             };
-            store.enter(&[(self.digest, row)]);
+            store.put_rows(&[(self.digest, row)]);
         }
     }
 }
 
 impl Drop for Rehash {
     fn drop(&mut self) {
-        self.shelf.proving.lock().remove(&self.digest);
+        self.shelf.rehashing.lock().remove(&self.digest);
     }
 }

@@ -96,7 +96,7 @@ impl Scene {
     }
 
     async fn caught_up(&self) {
-        self.until(|scene| scene.store.shelf.caught_up.load(Ordering::Acquire))
+        self.until(|scene| scene.store.state.caught_up.load(Ordering::Acquire))
             .await;
     }
 
@@ -131,11 +131,11 @@ impl Scene {
     }
 
     fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.store.shelf.layout.blob(digest)
+        self.store.state.layout.blob(digest)
     }
 
     fn partial_path(&self, digest: &Digest) -> PathBuf {
-        self.store.shelf.layout.partial(digest)
+        self.store.state.layout.partial(digest)
     }
 
     fn damaged(&self) -> bool {
@@ -164,15 +164,15 @@ fn noise(seed: u8, length: u64) -> Vec<u8> {
 async fn read(kept: KeptBlob) -> Option<Vec<u8>> {
     let body = match kept {
         KeptBlob::Small(bytes) => Body::bytes(bytes),
-        KeptBlob::Trusted { file, size } => Body::of(
-            [BodyPart::Window {
+        KeptBlob::Trusted { file, size } => Body::from_parts(
+            [BodyPart::File {
                 file,
                 offset: 0,
                 length: size,
             }]
             .into(),
         ),
-        KeptBlob::Unproven { file, size } => Body::of(
+        KeptBlob::Unverified { file, size } => Body::from_parts(
             [BodyPart::Growing {
                 file,
                 offset: 0,

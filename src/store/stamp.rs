@@ -31,12 +31,12 @@ impl StampKey {
     }
 
     /// The mark of a file that was just proven to be `digest`.
-    pub(super) fn mark(&self, digest: &Digest, stat: &Stat) -> Option<FileStamp> {
+    pub(super) fn stamp(&self, digest: &Digest, stat: &Stat) -> Option<FileStamp> {
         Some(self.hash(digest, stat)?.finalize().into_bytes().into())
     }
 
     /// Whether `mark` was made for this digest and this very state of the file.
-    pub(super) fn proves(&self, mark: &FileStamp, digest: &Digest, stat: &Stat) -> bool {
+    pub(super) fn matches(&self, mark: &FileStamp, digest: &Digest, stat: &Stat) -> bool {
         self.hash(digest, stat)
             .is_some_and(|hash| hash.verify_slice(mark).is_ok())
     }
@@ -74,8 +74,8 @@ mod tests {
             modified_ns: 3,
             changed_ns: 4,
         };
-        let mark = key.mark(&digest, &stat).unwrap();
-        assert!(key.proves(&mark, &digest, &stat));
+        let mark = key.stamp(&digest, &stat).unwrap();
+        assert!(key.matches(&mark, &digest, &stat));
         for other in [
             Stat { length: 9, ..stat },
             Stat { inode: 9, ..stat },
@@ -88,10 +88,10 @@ mod tests {
                 ..stat
             },
         ] {
-            assert!(!key.proves(&mark, &digest, &other));
+            assert!(!key.matches(&mark, &digest, &other));
         }
-        assert!(!key.proves(&mark, &Digest::of(Algorithm::Sha256, b"b"), &stat));
-        assert!(!StampKey::new([2; 32]).proves(&mark, &digest, &stat));
-        assert!(!key.proves(&[0; 32], &digest, &stat));
+        assert!(!key.matches(&mark, &Digest::of(Algorithm::Sha256, b"b"), &stat));
+        assert!(!StampKey::new([2; 32]).matches(&mark, &digest, &stat));
+        assert!(!key.matches(&[0; 32], &digest, &stat));
     }
 }

@@ -55,7 +55,7 @@ pub(super) struct StoreState {
     pub(super) tasks: Tasks,
     pub(super) metrics: Arc<Metrics>,
     pub(super) index: StoreIndex,
-    pub(super) key: RwLock<Option<StampKey>>,
+    pub(super) stamp_key: RwLock<Option<StampKey>>,
     pub(super) uses: Uses,
     /// Small blobs; half of `small_bodies_max`.
     pub(super) small: Cache<Digest, Bytes, RandomState>,
@@ -63,27 +63,27 @@ pub(super) struct StoreState {
     pub(super) manifests: Cache<(Origin, Digest), Arc<Manifest>, RandomState>,
     pub(super) tags: Cache<(Origin, Tag), CachedTag, RandomState>,
     /// Never `Stranger`, which may change with the next manifest.
-    pub(super) standing: Cache<(Origin, Digest), Provenance, RandomState>,
+    pub(super) provenance: Cache<(Origin, Digest), Provenance, RandomState>,
     /// Blobs that are being hashed, each once for all its readers.
-    pub(super) proving: Mutex<BTreeMap<Digest, GrowingFile>>,
-    pub(super) provers: Semaphore,
+    pub(super) rehashing: Mutex<BTreeMap<Digest, GrowingFile>>,
+    pub(super) rehash_permits: Semaphore,
     /// Blobs that are being written, each by one writer.
     pub(super) writing: Mutex<BTreeSet<Digest>>,
     /// Told whenever one of `writing` ends.
-    pub(super) written: Notify,
+    pub(super) write_ended: Notify,
     pub(super) ledger: Mutex<Ledger>,
     /// Held, on the blocking pool only, by whoever changes which blobs there are, so that files,
     /// index and ledger change together.
-    pub(super) door: Mutex<()>,
+    pub(super) blobs_lock: Mutex<()>,
     /// Held by whoever makes room, so that two do not evict for the same need.
-    pub(super) evicting: Mutex<()>,
+    pub(super) eviction_lock: Mutex<()>,
     /// Whether the index has all that the files say, lazy rows of an earlier run included; only
     /// then may the end be called clean.
     pub(super) caught_up: AtomicBool,
     /// True once the store ends.
     pub(super) closing: watch::Sender<bool>,
     /// Who looks after the store beside the requests; the end waits for it.
-    pub(super) keeper: Mutex<Option<JoinHandle<Option<()>>>>,
+    pub(super) maintenance: Mutex<Option<JoinHandle<Option<()>>>>,
     stripes: [Mutex<()>; STRIPES],
     hasher: RandomState,
     _lock: FileLock,
@@ -119,7 +119,7 @@ pub(super) struct Ledger {
     pub(super) blobs: u64,
     pub(super) bytes: u64,
     /// Bytes that blobs being written will have, counted against `size_max`.
-    pub(super) claimed: u64,
+    pub(super) reserved: u64,
     /// Bytes that are still to be written, counted against the free space.
     pub(super) unwritten: u64,
 }
@@ -149,7 +149,7 @@ impl StoreState {
             disk,
             tasks,
             metrics,
-            key: RwLock::new(None),
+            stamp_key: RwLock::new(None),
             uses: Uses::default(),
             small: Cache::builder()
                 .max_capacity(half)
@@ -164,20 +164,20 @@ impl StoreState {
                 .max_capacity(TAGS_BYTES_MAX)
                 .weigher(|(_origin, tag): &(Origin, Tag), _record| weight(tag.as_str().len()))
                 .build_with_hasher(RandomState::default()),
-            standing: Cache::builder()
+            provenance: Cache::builder()
                 .max_capacity(PROVENANCE_BYTES_MAX)
                 .weigher(|_key, _standing| weight(0))
                 .build_with_hasher(RandomState::default()),
-            proving: Mutex::default(),
-            provers: Semaphore::new(REHASHES_MAX),
+            rehashing: Mutex::default(),
+            rehash_permits: Semaphore::new(REHASHES_MAX),
             writing: Mutex::default(),
-            written: Notify::new(),
+            write_ended: Notify::new(),
             ledger: Mutex::default(),
-            door: Mutex::default(),
-            evicting: Mutex::default(),
+            blobs_lock: Mutex::default(),
+            eviction_lock: Mutex::default(),
             caught_up: AtomicBool::new(false),
             closing: watch::Sender::new(false),
-            keeper: Mutex::default(),
+            maintenance: Mutex::default(),
             stripes: [const { Mutex::new(()) }; STRIPES],
             hasher: RandomState::default(),
             _lock: lock,
@@ -249,19 +249,19 @@ impl StoreState {
     }
 
     /// The mark of a file that was just proven.
-    pub(super) fn mark(&self, digest: &Digest, stat: &Stat) -> Option<FileStamp> {
-        self.key.read().as_ref()?.mark(digest, stat)
+    pub(super) fn stamp(&self, digest: &Digest, stat: &Stat) -> Option<FileStamp> {
+        self.stamp_key.read().as_ref()?.stamp(digest, stat)
     }
 
     /// Whether a mark still proves a file.
     pub(super) fn trusts(&self, mark: &FileStamp, digest: &Digest, stat: &Stat) -> bool {
-        let key = self.key.read();
+        let key = self.stamp_key.read();
         key.as_ref()
-            .is_some_and(|key| key.proves(mark, digest, stat))
+            .is_some_and(|key| key.matches(mark, digest, stat))
     }
 
     /// Notes blobs in index and ledger; the caller holds `door`.
-    pub(super) fn enter(&self, rows: &[(Digest, BlobRow)]) {
+    pub(super) fn put_rows(&self, rows: &[(Digest, BlobRow)]) {
         let replaced = self.index.put_blobs(rows);
         let mut ledger = self.ledger.lock();
         for (at, (_digest, row)) in rows.iter().enumerate() {
@@ -280,7 +280,7 @@ impl StoreState {
     }
 
     /// Removes a blob's file, row and cached bytes; the caller holds `door`.
-    pub(super) fn take_out(&self, digest: &Digest) -> Result<(), StoreError> {
+    pub(super) fn remove_blob(&self, digest: &Digest) -> Result<(), StoreError> {
         let path = self.layout.blob(digest);
         self.disk.remove(&path).map_err(StoreError::at(&path))?;
         self.small.invalidate(digest);

@@ -127,7 +127,7 @@ pub struct Log(Sink);
 
 impl Drop for Log {
     fn drop(&mut self) {
-        self.0.settle();
+        self.0.flush();
     }
 }
 
@@ -151,7 +151,7 @@ pub fn init(settings: &Settings) -> Result<Log, LogError> {
 /// [`init`] was not called.
 pub fn apply(settings: &Settings) {
     if let Some(dial) = FILTER.get() {
-        dial.turn(settings);
+        dial.set(settings);
     }
 }
 
@@ -165,7 +165,7 @@ impl LogFilter {
         Self(Arc::new(ArcSwap::from_pointee(wanted)))
     }
 
-    fn turn(&self, settings: &Settings) {
+    fn set(&self, settings: &Settings) {
         self.0.store(Arc::new((settings.level, settings.requests)));
         // Each place that logs remembers whether it is heard.
         tracing::callsite::rebuild_interest_cache();
@@ -176,12 +176,12 @@ impl LogFilter {
 pub fn is_logged(outcome: &str) -> bool {
     FILTER
         .get()
-        .is_none_or(|dial| dial.0.load().1.want(outcome))
+        .is_none_or(|dial| dial.0.load().1.include(outcome))
 }
 
 impl LoggedRequests {
     /// By the request's outcome, or by its event's name.
-    fn want(self, outcome: &str) -> bool {
+    fn include(self, outcome: &str) -> bool {
         match self {
             Self::All => true,
             Self::Misses => outcome != HIT,
@@ -260,7 +260,7 @@ where
 
 fn wanted(event: &Metadata<'_>, level: Level, requests: LoggedRequests) -> bool {
     if event.target() == REQUEST {
-        return requests.want(event.name());
+        return requests.include(event.name());
     }
     let ours = event.target().starts_with("roadstead");
     let max = if ours || level == Level::TRACE {
@@ -430,7 +430,7 @@ mod tests {
             |dial| {
                 let set = |level, requests| {
                     let format = LogFormat::Auto;
-                    dial.turn(&Settings {
+                    dial.set(&Settings {
                         format,
                         level,
                         requests,

@@ -26,10 +26,10 @@ const FILL_SECONDS: &[f64] = &[0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800
 /// All metrics of one process. Tests make their own, so there is no global registry.
 pub struct Metrics {
     registry: Registry,
-    served: ServerMetrics,
-    asked: UpstreamMetrics,
-    kept: StoreMetrics,
-    configured: ConfigurationMetrics,
+    server: ServerMetrics,
+    upstream_requested: UpstreamMetrics,
+    store: StoreMetrics,
+    configuration_loaded: ConfigurationMetrics,
     expiry: IntGaugeVec,
     panicked: IntCounter,
 }
@@ -74,9 +74,9 @@ pub struct AnsweredRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamHealth {
     /// It is asked whenever it is needed.
-    Asked,
+    Up,
     /// It failed too often and is left alone for a while.
-    LeftAlone,
+    CircuitOpen,
 }
 
 impl Metrics {
@@ -95,10 +95,10 @@ impl Metrics {
         .with_label_values(&[env!("CARGO_PKG_VERSION")])
         .set(1);
         Ok(Self {
-            served: ServerMetrics::register(list)?,
-            asked: UpstreamMetrics::register(list)?,
-            kept: StoreMetrics::register(list)?,
-            configured: ConfigurationMetrics::register(list)?,
+            server: ServerMetrics::register(list)?,
+            upstream_requested: UpstreamMetrics::register(list)?,
+            store: StoreMetrics::register(list)?,
+            configuration_loaded: ConfigurationMetrics::register(list)?,
             expiry: list.gauges(
                 "roadstead_certificate_expires_seconds",
                 "When a certificate of ours ends, in Unix time.",
@@ -121,32 +121,32 @@ impl Metrics {
 
     /// Counts an answered request.
     pub fn answered(&self, request: AnsweredRequest) {
-        self.served.answered(request);
+        self.server.answered(request);
     }
 
     /// Adds bytes of a body that left.
     pub fn sent(&self, kind: &'static str, bytes: u64) {
-        self.served.sent(kind, bytes);
+        self.server.sent(kind, bytes);
     }
 
     /// A connection was accepted.
     pub fn connected(&self) {
-        self.served.connections.inc();
+        self.server.connections.inc();
     }
 
     /// A connection is gone.
     pub fn disconnected(&self) {
-        self.served.connections.dec();
+        self.server.connections.dec();
     }
 
     /// A connection was closed because of what the client sent or did not send.
     pub fn connection_refused(&self) {
-        self.served.connections_refused.inc();
+        self.server.connections_refused.inc();
     }
 
     /// Counts a request sent upstream; `upstream` is a configured name, or `other`.
-    pub fn asked(&self, upstream: &str, kind: &'static str, result: &'static str) {
-        self.asked
+    pub fn upstream_requested(&self, upstream: &str, kind: &'static str, result: &'static str) {
+        self.upstream_requested
             .requests
             .with_label_values(&[upstream, kind, result])
             .inc();
@@ -154,7 +154,7 @@ impl Metrics {
 
     /// How long an upstream took to answer with a head.
     pub fn upstream_answered(&self, upstream: &str, after: Duration) {
-        self.asked
+        self.upstream_requested
             .seconds
             .with_label_values(&[upstream])
             .observe(after.as_secs_f64());
@@ -162,7 +162,7 @@ impl Metrics {
 
     /// Adds bytes of a body that arrived.
     pub fn received(&self, upstream: &str, bytes: u64) {
-        self.asked
+        self.upstream_requested
             .bytes
             .with_label_values(&[upstream])
             .inc_by(bytes);
@@ -170,18 +170,24 @@ impl Metrics {
 
     /// Whether an upstream is being asked or left alone.
     pub fn upstream_up(&self, upstream: &str, standing: UpstreamHealth) {
-        let up = i64::from(standing == UpstreamHealth::Asked);
-        self.asked.up.with_label_values(&[upstream]).set(up);
+        let up = i64::from(standing == UpstreamHealth::Up);
+        self.upstream_requested
+            .up
+            .with_label_values(&[upstream])
+            .set(up);
     }
 
     /// An upstream's certificates are not checked.
     pub fn upstream_unverified(&self, upstream: &str) {
-        self.asked.unverified.with_label_values(&[upstream]).set(1);
+        self.upstream_requested
+            .unverified
+            .with_label_values(&[upstream])
+            .set(1);
     }
 
     /// An upstream's certificates are checked, as they should be, or nobody asks it any more.
     pub fn upstream_verified(&self, upstream: &str) {
-        remove_label(&self.asked.unverified, upstream);
+        remove_label(&self.upstream_requested.unverified, upstream);
     }
 
     /// When the certificate ends that `owner`, an upstream or a listener of ours, shows; nothing if
@@ -198,59 +204,62 @@ impl Metrics {
     /// What an upstream said of its budget.
     pub fn upstream_budget(&self, upstream: &str, remaining: u64) {
         let remaining = i64::try_from(remaining).unwrap_or(i64::MAX);
-        self.asked
+        self.upstream_requested
             .budget
             .with_label_values(&[upstream])
             .set(remaining);
     }
 
     /// Counts a token asked of an upstream's token service.
-    pub fn token_asked(&self, upstream: &str, result: &'static str) {
-        self.asked
+    pub fn token_requested(&self, upstream: &str, result: &'static str) {
+        self.upstream_requested
             .tokens
             .with_label_values(&[upstream, result])
             .inc();
     }
 
     /// An upstream refused us although we have a login for it.
-    pub fn login_refused(&self, upstream: &str) {
-        self.asked.refused.with_label_values(&[upstream]).inc();
+    pub fn credentials_refused(&self, upstream: &str) {
+        self.upstream_requested
+            .refused
+            .with_label_values(&[upstream])
+            .inc();
     }
 
     /// A fill began.
     pub fn fill_began(&self) {
-        self.kept.fills.inc();
+        self.store.fills.inc();
     }
 
     /// A fill ended, well or not, after this long.
     pub fn fill_ended(&self, after: Duration) {
-        self.kept.fills.dec();
-        self.kept.fill_seconds.observe(after.as_secs_f64());
+        self.store.fills.dec();
+        self.store.fill_seconds.observe(after.as_secs_f64());
     }
 
     /// What the store holds now.
     pub fn stored(&self, blobs: u64, bytes: u64) {
-        self.kept
+        self.store
             .blobs
             .set(i64::try_from(blobs).unwrap_or(i64::MAX));
-        self.kept
+        self.store
             .bytes
             .set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// A blob was removed to make room.
     pub fn evicted(&self) {
-        self.kept.evicted.inc();
+        self.store.evicted.inc();
     }
 
     /// A kept blob was wrong or gone.
     pub fn damaged(&self) {
-        self.kept.damaged.inc();
+        self.store.damaged.inc();
     }
 
     /// A blob reached its readers past a disk that failed or was full.
     pub fn bypassed(&self) {
-        self.kept.bypassed.inc();
+        self.store.bypassed.inc();
     }
 
     /// A task or a request panicked.
@@ -354,15 +363,15 @@ mod tests {
             first_byte: Duration::from_millis(1),
         });
         metrics.sent("blob", 1);
-        metrics.asked("hub", "blob", "ok");
+        metrics.upstream_requested("hub", "blob", "ok");
         metrics.upstream_answered("hub", Duration::from_millis(1));
         metrics.received("hub", 1);
-        metrics.upstream_up("hub", UpstreamHealth::Asked);
+        metrics.upstream_up("hub", UpstreamHealth::Up);
         metrics.upstream_unverified("hub");
         metrics.upstream_budget("hub", 1);
-        metrics.reloaded(Reload::Taken);
-        metrics.token_asked("hub", "ok");
-        metrics.login_refused("hub");
+        metrics.reloaded(Reload::Applied);
+        metrics.token_requested("hub", "ok");
+        metrics.credentials_refused("hub");
         metrics.certificate_expires("listener 127.0.0.1:1", Some(UNIX_EPOCH));
         metrics
     }
@@ -450,7 +459,7 @@ mod tests {
     #[test]
     fn an_upstream_left_alone_reads_zero() {
         let metrics = Metrics::new().unwrap();
-        metrics.upstream_up("hub", UpstreamHealth::LeftAlone);
+        metrics.upstream_up("hub", UpstreamHealth::CircuitOpen);
         let text = metrics.render();
         assert!(
             text.contains("roadstead_upstream_up{upstream=\"hub\"} 0"),

@@ -46,15 +46,15 @@ pub(super) enum NetworkZone {
 #[derive(Debug)]
 pub(super) struct GuardPolicy {
     /// The endpoints' own hosts, as they stand in URLs.
-    pub(super) own: Vec<String>,
+    pub(super) own_hosts: Vec<String>,
     /// How near the upstream is at least; a Unix socket is on this machine.
-    pub(super) least: NetworkZone,
+    pub(super) least_zone: NetworkZone,
     /// Who named the endpoints.
     pub(super) named_by: NamedBy,
     /// Hosts that may be private although the upstream is not, `HOST` or `HOST:PORT`.
-    pub(super) listed: Vec<String>,
+    pub(super) allowed_hosts: Vec<String>,
     /// The proxies' hosts. Connections to them are ours; nobody is led to them.
-    pub(super) proxies: Vec<String>,
+    pub(super) proxy_hosts: Vec<String>,
 }
 
 /// Says which addresses may be contacted. Endpoints, redirects and token services are judged by it,
@@ -63,11 +63,11 @@ pub(super) struct GuardPolicy {
 #[derive(Debug)]
 pub(super) struct AddressGuard {
     /// The endpoints' own hosts, and where they were found last. The keys never change.
-    own: Mutex<BTreeMap<String, Vec<IpAddr>>>,
-    least: NetworkZone,
+    own_hosts: Mutex<BTreeMap<String, Vec<IpAddr>>>,
+    least_zone: NetworkZone,
     named_by: NamedBy,
-    listed: Vec<String>,
-    proxies: Vec<String>,
+    allowed_hosts: Vec<String>,
+    proxy_hosts: Vec<String>,
 }
 
 /// Every address of a name is forbidden.
@@ -82,13 +82,16 @@ impl AddressGuard {
             let literal = literal_address(&host).into_iter().collect();
             (host, literal)
         };
-        let listed = bounds.listed.iter().filter_map(|text| allowed_host(text));
+        let listed = bounds
+            .allowed_hosts
+            .iter()
+            .filter_map(|text| allowed_host(text));
         Self {
-            own: Mutex::new(bounds.own.into_iter().map(found).collect()),
-            least: bounds.least,
+            own_hosts: Mutex::new(bounds.own_hosts.into_iter().map(found).collect()),
+            least_zone: bounds.least_zone,
             named_by: bounds.named_by,
-            listed: listed.collect(),
-            proxies: bounds.proxies,
+            allowed_hosts: listed.collect(),
+            proxy_hosts: bounds.proxy_hosts,
         }
     }
 
@@ -96,12 +99,12 @@ impl AddressGuard {
     /// judged when they are resolved.
     pub(super) fn admits_literal(&self, host: &str) -> bool {
         let is_own = self.is_own(host);
-        let is_proxy = self.proxies.iter().any(|proxy| proxy == host);
-        if is_proxy && !is_own && !self.is_listed(host) {
+        let is_proxy = self.proxy_hosts.iter().any(|proxy| proxy == host);
+        if is_proxy && !is_own && !self.is_allowed_private(host) {
             return false;
         }
         literal_address(host).is_none_or(|address| match self.named_by {
-            NamedBy::Client if self.own.lock().contains_key(host) => false,
+            NamedBy::Client if self.own_hosts.lock().contains_key(host) => false,
             _ => self.admits(host, address),
         })
     }
@@ -112,38 +115,38 @@ impl AddressGuard {
             Some(_) if self.is_own(host) => true,
             Some(NetworkZone::Public) => true,
             Some(NetworkZone::Private) => {
-                self.reach() >= NetworkZone::Private || self.is_listed(host)
+                self.own_zone() >= NetworkZone::Private || self.is_allowed_private(host)
             }
-            Some(NetworkZone::Loopback) => self.reach() == NetworkZone::Loopback,
+            Some(NetworkZone::Loopback) => self.own_zone() == NetworkZone::Loopback,
         }
     }
 
     /// Whether the configuration itself names the host as an endpoint's; what a client names may
     /// be no more than a stranger.
     fn is_own(&self, host: &str) -> bool {
-        self.named_by == NamedBy::Configuration && self.own.lock().contains_key(host)
+        self.named_by == NamedBy::Configuration && self.own_hosts.lock().contains_key(host)
     }
 
-    fn is_listed(&self, host: &str) -> bool {
-        self.listed.iter().any(|listed| listed == host)
+    fn is_allowed_private(&self, host: &str) -> bool {
+        self.allowed_hosts.iter().any(|listed| listed == host)
     }
 
     /// How near the upstream itself was found.
-    fn reach(&self) -> NetworkZone {
-        let own = self.own.lock();
+    fn own_zone(&self) -> NetworkZone {
+        let own = self.own_hosts.lock();
         let found = own.values().flatten().copied().filter_map(zone);
-        found.fold(self.least, NetworkZone::max)
+        found.fold(self.least_zone, NetworkZone::max)
     }
 
     /// Keeps what may be contacted of a name's addresses, and remembers it of our own names.
-    fn sift(&self, host: &str, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, ForbiddenAddress> {
-        let is_proxy = self.proxies.iter().any(|proxy| proxy == host);
+    fn filter(&self, host: &str, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, ForbiddenAddress> {
+        let is_proxy = self.proxy_hosts.iter().any(|proxy| proxy == host);
         let fit = |address: &IpAddr| is_proxy || self.admits(host, *address);
         let good: Vec<_> = found.into_iter().filter(fit).take(ADDRESSES_MAX).collect();
         if good.is_empty() {
             return Err(ForbiddenAddress);
         }
-        if let Some(last) = self.own.lock().get_mut(host) {
+        if let Some(last) = self.own_hosts.lock().get_mut(host) {
             last.clone_from(&good);
         }
         Ok(good)
@@ -151,8 +154,8 @@ impl AddressGuard {
 
     /// Where one of our own names was found last: a name server that fails must not stop a
     /// registry that works.
-    fn last(&self, host: &str) -> Option<Vec<IpAddr>> {
-        let own = self.own.lock();
+    fn last_known(&self, host: &str) -> Option<Vec<IpAddr>> {
+        let own = self.own_hosts.lock();
         own.get(host).filter(|last| !last.is_empty()).cloned()
     }
 }
@@ -185,8 +188,8 @@ impl Resolve for GuardedResolver {
         let found = (self.lookup)(host.clone());
         Box::pin(async move {
             let good = match found.await {
-                Ok(found) => guard.sift(&host, found)?,
-                Err(error) => guard.last(&host).ok_or(error)?,
+                Ok(found) => guard.filter(&host, found)?,
+                Err(error) => guard.last_known(&host).ok_or(error)?,
             };
             // Port 0 stands for the URL's own.
             let good = good.into_iter().map(|address| SocketAddr::new(address, 0));
@@ -302,11 +305,11 @@ mod tests {
 
     fn guard(own: &str, listed: &[&str]) -> AddressGuard {
         AddressGuard::new(GuardPolicy {
-            own: vec![own.to_owned()],
-            least: NetworkZone::Public,
+            own_hosts: vec![own.to_owned()],
+            least_zone: NetworkZone::Public,
             named_by: NamedBy::Configuration,
-            listed: listed.iter().map(|host| (*host).to_owned()).collect(),
-            proxies: vec!["proxy.corp".to_owned()],
+            allowed_hosts: listed.iter().map(|host| (*host).to_owned()).collect(),
+            proxy_hosts: vec!["proxy.corp".to_owned()],
         })
     }
 
@@ -389,15 +392,15 @@ mod tests {
     #[test]
     fn names_are_judged_by_their_addresses() {
         let guard = guard("registry.corp", &["cdn.corp"]);
-        let sift = |host: &str, address: &str| guard.sift(host, vec![address.parse().unwrap()]);
+        let sift = |host: &str, address: &str| guard.filter(host, vec![address.parse().unwrap()]);
         assert!(sift("cdn.else", "10.1.1.1").is_err());
         assert!(sift("cdn.corp", "10.1.1.1").is_ok());
         assert!(sift("registry.corp", "169.254.169.254").is_err());
-        assert!(guard.last("registry.corp").is_none());
+        assert!(guard.last_known("registry.corp").is_none());
         assert!(sift("registry.corp", "10.0.0.1").is_ok());
-        assert!(guard.last("registry.corp").is_some());
+        assert!(guard.last_known("registry.corp").is_some());
         assert!(sift("cdn.else", "10.1.1.1").is_ok());
-        assert!(guard.last("cdn.else").is_none());
+        assert!(guard.last_known("cdn.else").is_none());
     }
 
     #[test]
@@ -419,7 +422,7 @@ mod tests {
         assert!(!guard("proxy.corp").admits_literal("proxy.corp"));
         let named = guard("r.example");
         assert!(named.admits_literal("r.example") && named.admits_literal("1.1.1.1"));
-        let sift = |address: &str| named.sift("r.example", vec![address.parse().unwrap()]);
+        let sift = |address: &str| named.filter("r.example", vec![address.parse().unwrap()]);
         for near in ["10.0.0.1", "127.0.0.1", "::1", "fd12::1", "169.254.169.254"] {
             assert!(sift(near).is_err(), "{near}");
         }
@@ -432,7 +435,7 @@ mod tests {
         assert!(!guard.admits_literal("proxy.corp"));
         assert!(
             guard
-                .sift("proxy.corp", vec!["10.0.0.9".parse().unwrap()])
+                .filter("proxy.corp", vec!["10.0.0.9".parse().unwrap()])
                 .is_ok()
         );
         assert!(self::guard("r.corp", &["proxy.corp"]).admits_literal("proxy.corp"));

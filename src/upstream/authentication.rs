@@ -48,7 +48,7 @@ const SILENT_ROOT_MAX: Duration = Duration::from_mins(1);
 pub(super) struct KnownChallenges {
     /// For repositories that nobody asked for yet.
     last: Mutex<Challenge>,
-    each: Cache<RepositoryName, Challenge>,
+    by_repository: Cache<RepositoryName, Challenge>,
     /// Until when asking at the root teaches nothing.
     silent_until: Mutex<Option<Instant>>,
 }
@@ -66,7 +66,7 @@ pub(super) enum Authorization {
         password: Secret,
     },
     /// A token from the configuration.
-    Own(HeaderValue),
+    ConfiguredToken(HeaderValue),
     /// A token from a service.
     Token(TokenKey, Arc<BearerToken>),
 }
@@ -84,11 +84,11 @@ pub(super) struct TokenKey {
 #[derive(Debug)]
 pub(super) struct AuthState {
     began: Instant,
-    pub(in crate::upstream) tried: AuthAttempts,
+    pub(in crate::upstream) attempts: AuthAttempts,
     /// What we have to log in with.
     pub(super) credential: Option<Credential>,
     /// Whether the next request shall carry nothing, to hear the whole challenge.
-    bare: bool,
+    omit_next: bool,
     /// What was sent last.
     pub(super) sent: Authorization,
 }
@@ -97,7 +97,7 @@ impl Default for KnownChallenges {
     fn default() -> Self {
         Self {
             last: Mutex::default(),
-            each: Cache::new(REPOSITORIES_MAX),
+            by_repository: Cache::new(REPOSITORIES_MAX),
             silent_until: Mutex::default(),
         }
     }
@@ -105,14 +105,14 @@ impl Default for KnownChallenges {
 
 impl KnownChallenges {
     fn of(&self, name: Option<&RepositoryName>) -> Challenge {
-        let own = name.and_then(|name| self.each.get(name));
+        let own = name.and_then(|name| self.by_repository.get(name));
         own.unwrap_or_else(|| self.last.lock().clone().without_scope())
     }
 
-    fn learn(&self, name: Option<&RepositoryName>, challenge: &Challenge) {
+    fn remember(&self, name: Option<&RepositoryName>, challenge: &Challenge) {
         *self.last.lock() = challenge.clone();
         if let Some(name) = name {
-            self.each.insert(name.clone(), challenge.clone());
+            self.by_repository.insert(name.clone(), challenge.clone());
         }
     }
 
@@ -122,13 +122,13 @@ impl KnownChallenges {
     }
 
     /// Remembers whether the root said something.
-    fn pinged(&self, challenge: &Challenge, now: Instant) {
+    fn record_ping(&self, challenge: &Challenge, now: Instant) {
         *self.silent_until.lock() = challenge.is_empty().then_some(now + SILENT_ROOT_MAX);
     }
 
     /// Goes back to asking: what was learnt leads nowhere.
     fn forget(&self, name: Option<&RepositoryName>) {
-        self.learn(name, &Challenge::default());
+        self.remember(name, &Challenge::default());
     }
 }
 
@@ -136,17 +136,17 @@ impl AuthState {
     pub(super) fn new() -> Self {
         Self {
             began: Instant::now(),
-            tried: AuthAttempts::default(),
+            attempts: AuthAttempts::default(),
             credential: None,
-            bare: false,
+            omit_next: false,
             sent: Authorization::None,
         }
     }
 
     /// Whether a 400 may mean that the token was too old (some say so), which is believed once.
-    pub(super) fn blames_token(&mut self) -> bool {
+    pub(super) fn may_blame_token(&mut self) -> bool {
         let is_token = matches!(self.sent, Authorization::Token(..));
-        is_token && self.tried.once(AuthFallback::OtherToken)
+        is_token && self.attempts.once(AuthFallback::NewToken)
     }
 }
 
@@ -158,7 +158,7 @@ impl Authorization {
             Self::Basic { username, password } => {
                 request.basic_auth(username, Some(password.reveal()))
             }
-            Self::Own(header) => request.header(AUTHORIZATION, header),
+            Self::ConfiguredToken(header) => request.header(AUTHORIZATION, header),
             Self::Token(_, token) => request.header(AUTHORIZATION, token.header()),
         }
     }
@@ -172,34 +172,34 @@ impl Caller {
         request: &UpstreamRequest,
         trail: &mut ExchangeState,
     ) -> Result<Authorization, AttemptFailure> {
-        trail.beside = self.helper(request);
-        trail.visit.credential = self.credential(station, request).await?;
-        trail.beside = None;
-        if std::mem::take(&mut trail.visit.bare) {
+        trail.waiting_for = self.helper(request);
+        trail.auth.credential = self.credential(station, request).await?;
+        trail.waiting_for = None;
+        if std::mem::take(&mut trail.auth.omit_next) {
             return Ok(Authorization::None);
         }
-        let challenge = station.lessons.of(request.name.as_ref());
-        let key = match self.plan(station, request, &challenge, &trail.visit) {
+        let challenge = station.known_challenges.of(request.name.as_ref());
+        let key = match self.plan(station, request, &challenge, &trail.auth) {
             // Learnt with another login, maybe: the endpoint shall say it again.
-            AuthPlan::Stop(_) | AuthPlan::Nothing(_) => return Ok(Authorization::None),
+            AuthPlan::Stop(_) | AuthPlan::NothingToSend(_) => return Ok(Authorization::None),
             AuthPlan::Send(authorization) => return Ok(authorization),
             AuthPlan::Fetch(key) => key,
         };
-        trail.beside = Some(key.realm.origin().into());
+        trail.waiting_for = Some(key.realm.origin().into());
         let failure = match self.token(station, &key).await {
             Ok(token) => {
-                trail.beside = None;
+                trail.waiting_for = None;
                 return Ok(Authorization::Token(key, token));
             }
             Err(failure) => failure,
         };
-        if failure.error.is_refused_login() && self.renew_login(request, &mut trail.visit) {
-            trail.beside = None;
+        if failure.error.is_refused_credentials() && self.renew_login(request, &mut trail.auth) {
+            trail.waiting_for = None;
             return Box::pin(self.log_in(station, request, trail)).await;
         }
         // Should the endpoint have another service now, it shall have the chance to say so.
         if !matches!(failure.error, UpstreamError::Throttled { .. }) {
-            station.lessons.forget(request.name.as_ref());
+            station.known_challenges.forget(request.name.as_ref());
         }
         Err(failure)
     }
@@ -212,38 +212,41 @@ impl Caller {
         headers: &HeaderMap,
         trail: &mut ExchangeState,
     ) -> Result<(), AttemptFailure> {
-        self.drop_token(&trail.visit.sent);
-        let visit = &mut trail.visit;
+        self.drop_token(&trail.auth.sent);
+        let visit = &mut trail.auth;
         let mut challenge = Challenge::read(headers);
         let is_bare = matches!(visit.sent, Authorization::None);
         if challenge.is_empty()
             && is_bare
-            && station.lessons.may_ping(Instant::now())
-            && visit.tried.once(AuthFallback::Ping)
+            && station.known_challenges.may_ping(Instant::now())
+            && visit.attempts.once(AuthFallback::PingRoot)
         {
             // The scope that a root names, if it names one, is about no repository of ours.
             challenge = self.ping(station, request).await?.without_scope();
-            station.lessons.pinged(&challenge, Instant::now());
+            station
+                .known_challenges
+                .record_ping(&challenge, Instant::now());
         }
         let plan = self.plan(station, request, &challenge, visit);
         match visit
-            .tried
-            .next(&visit.sent, &challenge, &plan, visit.began)
+            .attempts
+            .after_refusal(&visit.sent, &challenge, &plan, visit.began)
         {
-            RefusalAction::Bare => visit.bare = true,
-            RefusalAction::Again => station.lessons.learn(request.name.as_ref(), &challenge),
+            RefusalAction::WithoutCredentials => visit.omit_next = true,
+            RefusalAction::Retry => station
+                .known_challenges
+                .remember(request.name.as_ref(), &challenge),
             RefusalAction::Stop(breach) => {
-                let endpoint = trail.host(station);
-                return Err(AttemptFailure::last(UpstreamError::Breach {
-                    endpoint,
-                    breach,
-                }));
+                let endpoint = trail.responsible_host(station);
+                return Err(AttemptFailure::permanent(
+                    UpstreamError::ProtocolViolation { endpoint, breach },
+                ));
             }
             RefusalAction::Refused(_) if self.renew_login(request, visit) => {}
             RefusalAction::Refused(detail) => {
-                return Err(AttemptFailure::last(UpstreamError::Refused {
+                return Err(AttemptFailure::permanent(UpstreamError::Refused {
                     with_credentials: visit.credential.is_some(),
-                    endpoint: trail.host(station),
+                    endpoint: trail.responsible_host(station),
                     detail,
                 }));
             }
@@ -268,7 +271,7 @@ impl Caller {
         let place = plan::AuthContext {
             base: &station.base,
             guard: &self.guard,
-            listed: &self.settings.realms,
+            listed: &self.settings.realm_hosts,
             name: request.name.as_ref(),
         };
         place.plan(challenge, visit.credential.as_ref())

@@ -25,7 +25,7 @@ pub(super) struct BuiltClients {
     /// What their resolver enforces.
     pub(super) guard: Arc<AddressGuard>,
     /// The endpoints, as they are written.
-    pub(super) stations: Vec<Endpoint>,
+    pub(super) endpoints: Vec<Endpoint>,
 }
 
 /// Who is contacted how. An upstream's own hosts, and those that its table lists, see our
@@ -33,32 +33,36 @@ pub(super) struct BuiltClients {
 /// certificate of ours and is always checked. Both trust `ca_file` and use the proxy.
 #[derive(Debug)]
 pub(super) struct HttpClients {
-    near: Client,
-    far: Client,
+    own_hosts_client: Client,
+    other_hosts_client: Client,
     /// The upstream's own hosts, whatever the port.
-    own: Vec<String>,
+    own_hosts: Vec<String>,
     /// `redirects` and `realms`.
-    listed: Vec<String>,
-    ways: ProxyMatcher,
+    allowed_hosts: Vec<String>,
+    proxy_matcher: ProxyMatcher,
     guard: Arc<AddressGuard>,
 }
 
 impl HttpClients {
     /// The client that a URL is asked with, if it may be asked at all: the resolver never sees a
     /// host that is written as an address.
-    pub(super) fn of(&self, url: &Url) -> Result<&Client, ProtocolViolation> {
+    pub(super) fn client_for(&self, url: &Url) -> Result<&Client, ProtocolViolation> {
         let host = url.host_str().unwrap_or_default();
         if !self.guard.admits_literal(host) {
             return Err(ProtocolViolation::Address);
         }
-        let is_near =
-            self.own.iter().any(|own| own == host) || address::is_allowed_host(&self.listed, url);
-        Ok(if is_near { &self.near } else { &self.far })
+        let is_near = self.own_hosts.iter().any(|own| own == host)
+            || address::is_allowed_host(&self.allowed_hosts, url);
+        Ok(if is_near {
+            &self.own_hosts_client
+        } else {
+            &self.other_hosts_client
+        })
     }
 
     /// The proxy that a URL is asked through.
-    pub(super) fn proxy(&self, url: &Url) -> Option<ProxyHop> {
-        self.ways.through(url)
+    pub(super) fn proxy_for(&self, url: &Url) -> Option<ProxyHop> {
+        self.proxy_matcher.proxy_for(url)
     }
 }
 
@@ -85,13 +89,13 @@ fn build_with(settings: &Settings, lookup: DnsLookup) -> Result<BuiltClients, Bu
     } else {
         NetworkZone::Public
     };
-    let listed = [settings.redirects.as_slice(), &settings.realms].concat();
+    let listed = [settings.redirect_hosts.as_slice(), &settings.realm_hosts].concat();
     let guard = Arc::new(AddressGuard::new(GuardPolicy {
-        own: own.clone(),
-        least,
+        own_hosts: own.clone(),
+        least_zone: least,
         named_by: settings.named_by,
-        listed: listed.clone(),
-        proxies: settings.transport.proxy.hosts(),
+        allowed_hosts: listed.clone(),
+        proxy_hosts: settings.transport.proxy.hosts(),
     }));
     let mut stations = Vec::with_capacity(bases.len());
     for ((endpoint, base), number) in settings.endpoints.iter().zip(bases).zip(1..) {
@@ -123,7 +127,7 @@ fn build_with(settings: &Settings, lookup: DnsLookup) -> Result<BuiltClients, Bu
     Ok(BuiltClients {
         clients,
         guard,
-        stations,
+        endpoints: stations,
     })
 }
 
@@ -136,7 +140,7 @@ fn clients(
     let transport = &settings.transport;
     let over = |tls: ClientConfig| {
         let builder = base_builder(settings, tls).dns_resolver(guarded.clone());
-        build_client(transport.proxy.set(builder)?)
+        build_client(transport.proxy.apply_to(builder)?)
     };
     let far = over(tls::for_other_hosts(transport)?)?;
     let near = if transport.identity.is_some() || !transport.is_verified {
@@ -147,11 +151,11 @@ fn clients(
         far.clone()
     };
     Ok(HttpClients {
-        near,
-        far,
-        own,
-        listed,
-        ways: transport.proxy.ways(),
+        own_hosts_client: near,
+        other_hosts_client: far,
+        own_hosts: own,
+        allowed_hosts: listed,
+        proxy_matcher: transport.proxy.matcher(),
         guard: Arc::clone(&guarded.guard),
     })
 }

@@ -58,13 +58,13 @@ pub enum UpstreamError {
     },
     /// 508: it, or a mirror behind it, has asked us for this, or will not go round once more.
     #[error("{endpoint} says that the request goes in a circle: mirrors point at each other")]
-    Circle {
+    Loop {
         /// Who.
         endpoint: Arc<str>,
     },
     /// An answer that must not be used.
     #[error("{endpoint} broke the protocol: {breach}")]
-    Breach {
+    ProtocolViolation {
         /// Who.
         endpoint: Arc<str>,
         /// How.
@@ -143,13 +143,13 @@ impl UpstreamError {
             | Self::TimedOut { .. }
             | Self::Throttled { .. }
             | Self::Failed { .. }
-            | Self::Circle { .. } => true,
-            Self::Absent { .. } | Self::Refused { .. } | Self::Breach { .. } => false,
+            | Self::Loop { .. } => true,
+            Self::Absent { .. } | Self::Refused { .. } | Self::ProtocolViolation { .. } => false,
         }
     }
 
     /// Whether a login that we have was not accepted.
-    pub fn is_refused_login(&self) -> bool {
+    pub fn is_refused_credentials(&self) -> bool {
         matches!(
             self,
             Self::Refused {
@@ -161,10 +161,10 @@ impl UpstreamError {
 
     /// Whether a body that failed so may well be better at a second try: it broke off, a bit
     /// flipped, or a cache on the way gave an encoded copy.
-    pub(super) fn is_worth_another_try(&self) -> bool {
+    pub(super) fn is_retryable_body(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
-            Self::Breach { breach, .. } => matches!(
+            Self::ProtocolViolation { breach, .. } => matches!(
                 breach,
                 ProtocolViolation::Digest | ProtocolViolation::Encoding
             ),

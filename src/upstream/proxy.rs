@@ -20,7 +20,7 @@ pub struct InvalidProxy;
 
 impl ProxySettings {
     /// Reads a proxy's address, with its login if it has one; without a scheme it is `http://`.
-    pub fn address(text: &str) -> Result<Url, InvalidProxy> {
+    pub fn parse_url(text: &str) -> Result<Url, InvalidProxy> {
         let text = text.trim();
         let whole = if text.contains("://") {
             text.to_owned()
@@ -39,22 +39,23 @@ impl ProxySettings {
     /// The proxies' hosts, as they stand in URLs.
     pub(super) fn hosts(&self) -> Vec<String> {
         let urls = [&self.http, &self.https].into_iter().flatten();
-        let host = |secret: &Secret| Some(Self::address(secret.reveal()).ok()?.host_str()?.into());
+        let host =
+            |secret: &Secret| Some(Self::parse_url(secret.reveal()).ok()?.host_str()?.into());
         urls.filter_map(host).collect()
     }
 
     /// Adds the proxies to a client.
-    pub(super) fn set(&self, mut builder: ClientBuilder) -> Result<ClientBuilder, BuildError> {
+    pub(super) fn apply_to(&self, mut builder: ClientBuilder) -> Result<ClientBuilder, BuildError> {
         let failed = |error: &dyn Error| BuildError::Client(error.to_string());
-        let none = self.direct().and_then(|list| NoProxy::from_string(&list));
+        let none = self.no_proxy().and_then(|list| NoProxy::from_string(&list));
         if let Some(secret) = &self.http {
-            let url = Self::address(secret.reveal()).map_err(|error| failed(&error))?;
+            let url = Self::parse_url(secret.reveal()).map_err(|error| failed(&error))?;
             let proxy = reqwest::Proxy::http(url);
             let proxy = proxy.map_err(|error| failed(&error.without_url()))?;
             builder = builder.proxy(proxy.no_proxy(none.clone()));
         }
         if let Some(secret) = &self.https {
-            let url = Self::address(secret.reveal()).map_err(|error| failed(&error))?;
+            let url = Self::parse_url(secret.reveal()).map_err(|error| failed(&error))?;
             let proxy = reqwest::Proxy::https(url);
             let proxy = proxy.map_err(|error| failed(&error.without_url()))?;
             builder = builder.proxy(proxy.no_proxy(none));
@@ -64,8 +65,8 @@ impl ProxySettings {
 
     /// What is asked directly, in the spelling that the library reads: no `*.` before a domain,
     /// which means the same without it, and no ports, which it does not know.
-    fn direct(&self) -> Option<String> {
-        let written = self.direct.as_deref()?;
+    fn no_proxy(&self) -> Option<String> {
+        let written = self.no_proxy.as_deref()?;
         let entries = written.split([',', ' ', '\t']).filter_map(|entry| {
             let entry = entry
                 .strip_prefix('*')
@@ -88,15 +89,15 @@ impl ProxySettings {
     }
 
     /// Which of them a request will pass, by the rules of the library itself.
-    pub(super) fn ways(&self) -> ProxyMatcher {
+    pub(super) fn matcher(&self) -> ProxyMatcher {
         let text = |secret: &Option<Secret>| {
-            let url = Self::address(secret.as_ref()?.reveal()).ok()?;
+            let url = Self::parse_url(secret.as_ref()?.reveal()).ok()?;
             Some(String::from(url))
         };
         let builder = Matcher::builder()
             .http(text(&self.http).unwrap_or_default())
             .https(text(&self.https).unwrap_or_default())
-            .no(self.direct().unwrap_or_default());
+            .no(self.no_proxy().unwrap_or_default());
         ProxyMatcher(builder.build())
     }
 }
@@ -107,7 +108,7 @@ pub(super) struct ProxyMatcher(Matcher);
 
 impl ProxyMatcher {
     /// The proxy that a URL is asked through.
-    pub(super) fn through(&self, url: &Url) -> Option<ProxyHop> {
+    pub(super) fn proxy_for(&self, url: &Url) -> Option<ProxyHop> {
         let taken = self.0.intercept(&url.as_str().parse().ok()?)?;
         let standard = if taken.uri().scheme_str() == Some("https") {
             443
@@ -133,14 +134,14 @@ pub(super) struct ProxyHop {
 
 impl ProxyHop {
     /// What an answer says that is the proxy's own word and not the upstream's, for people.
-    pub(super) fn refusal(&self, status: StatusCode, headers: &HeaderMap) -> Option<String> {
+    pub(super) fn own_refusal(&self, status: StatusCode, headers: &HeaderMap) -> Option<String> {
         let is_its_own = match status.as_u16() {
             407 => true,
             // Some say so to a login that is wrong.
             401 => headers.contains_key(PROXY_AUTHENTICATE),
             _ => false,
         };
-        (is_its_own && !self.is_tunnel).then(|| self.wants_login())
+        (is_its_own && !self.is_tunnel).then(|| self.credentials_required())
     }
 
     /// What its failure among an error's causes means, for people.
@@ -149,24 +150,24 @@ impl ProxyHop {
         let text = cause.to_string();
         let name = &self.name;
         let text = match text.strip_prefix("tunnel error: ")? {
-            "proxy authorization required" => self.wants_login(),
+            "proxy authorization required" => self.credentials_required(),
             "unsuccessful" => format!("the proxy {name} refuses to connect there"),
             "unexpected end of file" => format!("the proxy {name} closed the connection"),
-            _ => self.unreached(cause),
+            _ => self.unreachable(cause),
         };
         Some(text)
     }
 
     /// What a connection that was not made means: without a tunnel, it was one to the proxy.
-    pub(super) fn unconnected(&self, cause: &(dyn Error + 'static)) -> Option<String> {
-        (!self.is_tunnel).then(|| self.unreached(cause))
+    pub(super) fn connect_failure(&self, cause: &(dyn Error + 'static)) -> Option<String> {
+        (!self.is_tunnel).then(|| self.unreachable(cause))
     }
 
-    fn wants_login(&self) -> String {
+    fn credentials_required(&self) -> String {
         format!("the proxy {} wants another login (407)", self.name)
     }
 
-    fn unreached(&self, cause: &(dyn Error + 'static)) -> String {
+    fn unreachable(&self, cause: &(dyn Error + 'static)) -> String {
         let causes = iter::successors(Some(cause), |cause| (*cause).source());
         let told = causes.clone().find_map(tls::explain);
         let innermost = || causes.last().unwrap_or(cause).to_string();
@@ -181,14 +182,14 @@ mod tests {
 
     /// Whether a request to this URL passes a proxy.
     fn takes(proxy: &ProxySettings, url: &str) -> bool {
-        proxy.ways().through(&url.parse().unwrap()).is_some()
+        proxy.matcher().proxy_for(&url.parse().unwrap()).is_some()
     }
 
     fn proxy(direct: Option<&str>) -> ProxySettings {
         ProxySettings {
             http: Some(Secret::new("http://user:canary@proxy.corp:3128")),
             https: Some(Secret::new("proxy.corp:3129")),
-            direct: direct.map(str::to_owned),
+            no_proxy: direct.map(str::to_owned),
         }
     }
 
@@ -202,7 +203,7 @@ mod tests {
             "10.0.0.1:8080",
             "[::1]:1",
         ] {
-            assert!(ProxySettings::address(good).is_ok(), "{good}");
+            assert!(ProxySettings::parse_url(good).is_ok(), "{good}");
         }
         for bad in [
             "",
@@ -212,7 +213,7 @@ mod tests {
             "http://p?x",
             "p q",
         ] {
-            assert_eq!(ProxySettings::address(bad), Err(InvalidProxy), "{bad}");
+            assert_eq!(ProxySettings::parse_url(bad), Err(InvalidProxy), "{bad}");
         }
         assert_eq!(proxy(None).hosts(), ["proxy.corp", "proxy.corp"]);
         assert!(!format!("{:?}", proxy(None)).contains("canary"));
@@ -251,8 +252,8 @@ mod tests {
 
     #[test]
     fn a_proxy_is_named_without_its_login_and_its_word_is_told_from_the_upstreams() {
-        let ways = proxy(None).ways();
-        let passed = |url: &str| ways.through(&url.parse().unwrap()).unwrap();
+        let ways = proxy(None).matcher();
+        let passed = |url: &str| ways.proxy_for(&url.parse().unwrap()).unwrap();
         let (plain, tunnel) = (passed("http://quay.io/"), passed("https://quay.io/"));
         assert_eq!(plain.name, "proxy.corp:3128");
         assert_eq!(tunnel.name, "proxy.corp:3129");
@@ -269,14 +270,14 @@ mod tests {
             (&tunnel, 407, &bare, false),
             (&tunnel, 401, &marked, false),
         ] {
-            let told = way.refusal(StatusCode::from_u16(status).unwrap(), headers);
+            let told = way.own_refusal(StatusCode::from_u16(status).unwrap(), headers);
             assert_eq!(told.is_some(), want, "{way:?} {status}");
         }
         let standard = ProxySettings {
             http: Some(Secret::new("https://p")),
             ..ProxySettings::default()
         };
-        let way = standard.ways().through(&"http://a".parse().unwrap());
+        let way = standard.matcher().proxy_for(&"http://a".parse().unwrap());
         assert_eq!(way.unwrap().name, "p:443");
     }
 }

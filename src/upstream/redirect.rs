@@ -45,11 +45,11 @@ mod tests {
 
     fn guard(own: &str) -> AddressGuard {
         AddressGuard::new(GuardPolicy {
-            own: vec![own.to_owned()],
-            least: NetworkZone::Public,
+            own_hosts: vec![own.to_owned()],
+            least_zone: NetworkZone::Public,
             named_by: NamedBy::Configuration,
-            listed: Vec::new(),
-            proxies: Vec::new(),
+            allowed_hosts: Vec::new(),
+            proxy_hosts: Vec::new(),
         })
     }
 

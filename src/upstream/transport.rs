@@ -28,7 +28,7 @@ pub struct ProxySettings {
     /// What is asked directly, as in `NO_PROXY`, and this machine's own services with it: how the
     /// environment's proxies are meant everywhere. None: nothing is, for the proxy was chosen for
     /// this very upstream.
-    pub direct: Option<String>,
+    pub no_proxy: Option<String>,
 }
 
 impl Default for Transport {

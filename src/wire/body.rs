@@ -23,7 +23,7 @@ pub struct Body {
     left: Option<u64>,
     reading: Option<PendingRead>,
     /// Where it leaves by, if the kernel can send stretches of files there.
-    lane: Option<SendfileQueue>,
+    queue: Option<SendfileQueue>,
     sent: u64,
     on_end: Option<OnEnd>,
 }
@@ -34,7 +34,7 @@ pub enum BodyPart {
     /// Bytes in memory.
     Bytes(Bytes),
     /// A stretch of a file that is whole.
-    Window {
+    File {
         /// The file.
         file: Arc<dyn File>,
         /// Where the stretch starts.
@@ -65,34 +65,34 @@ type OnEnd = Box<dyn FnOnce(u64, bool) + Send>;
 enum ReadStep {
     Chunk(Bytes),
     End,
-    Moved(GrowingFile),
+    Replaced(GrowingFile),
 }
 
 /// What the front part has.
 enum NextChunk {
-    Now(Bytes),
-    Later(PendingRead),
+    Ready(Bytes),
+    Pending(PendingRead),
 }
 
 impl Body {
     /// No byte.
     pub fn empty() -> Self {
-        Self::of(VecDeque::new())
+        Self::from_parts(VecDeque::new())
     }
 
     /// Bytes in memory.
     pub fn bytes(bytes: Bytes) -> Self {
-        Self::of(VecDeque::from([BodyPart::Bytes(bytes)]))
+        Self::from_parts(VecDeque::from([BodyPart::Bytes(bytes)]))
     }
 
     /// Several stretches, one after the other.
-    pub fn of(parts: VecDeque<BodyPart>) -> Self {
+    pub fn from_parts(parts: VecDeque<BodyPart>) -> Self {
         let left = parts.iter().map(BodyPart::length).sum();
         Self {
             parts,
             left,
             reading: None,
-            lane: None,
+            queue: None,
             sent: 0,
             on_end: None,
         }
@@ -101,7 +101,7 @@ impl Body {
     /// Calls `watch` once when the body ends or is dropped, with the bytes that left and whether
     /// that was all of them.
     #[must_use]
-    pub fn watched(mut self, watch: impl FnOnce(u64, bool) + Send + 'static) -> Self {
+    pub fn on_end(mut self, watch: impl FnOnce(u64, bool) + Send + 'static) -> Self {
         self.on_end = Some(Box::new(watch));
         self
     }
@@ -110,8 +110,8 @@ impl Body {
     /// lane's own connection can send them; without one it is bytes in memory. Each connection says
     /// this of every body that it sends, whatever was said before.
     #[must_use]
-    pub fn by(mut self, lane: Option<SendfileQueue>) -> Self {
-        self.lane = lane;
+    pub fn with_sendfile(mut self, lane: Option<SendfileQueue>) -> Self {
+        self.queue = lane;
         self
     }
 
@@ -125,19 +125,19 @@ impl Body {
         loop {
             match self.parts.front_mut()? {
                 BodyPart::Bytes(bytes) if bytes.is_empty() => drop(self.parts.pop_front()),
-                BodyPart::Bytes(bytes) => return Some(NextChunk::Now(bytes.clone())),
-                BodyPart::Window { length: 0, .. } => drop(self.parts.pop_front()),
-                BodyPart::Window {
+                BodyPart::Bytes(bytes) => return Some(NextChunk::Ready(bytes.clone())),
+                BodyPart::File { length: 0, .. } => drop(self.parts.pop_front()),
+                BodyPart::File {
                     file,
                     offset,
                     length,
                 } => {
                     let (file, offset, length) = (Arc::clone(file), *offset, *length);
                     return Some(
-                        match ready_chunk(self.lane.as_ref(), &file, offset, length) {
-                            Some(chunk) => NextChunk::Now(chunk),
-                            None => NextChunk::Later(Box::pin(read_chunk(
-                                self.lane.clone(),
+                        match ready_chunk(self.queue.as_ref(), &file, offset, length) {
+                            Some(chunk) => NextChunk::Ready(chunk),
+                            None => NextChunk::Pending(Box::pin(read_chunk(
+                                self.queue.clone(),
                                 file,
                                 offset,
                                 length,
@@ -153,13 +153,13 @@ impl Body {
                     drop(self.parts.pop_front());
                 }
                 BodyPart::Growing { file, offset, end } => {
-                    let (offset, end, lane) = (*offset, *end, self.lane.as_ref());
-                    let there = readable_length(file.level(), offset, end);
+                    let (offset, end, lane) = (*offset, *end, self.queue.as_ref());
+                    let there = readable_length(file.watermark(), offset, end);
                     let chunk =
                         there.and_then(|length| ready_chunk(lane, file.file(), offset, length));
                     return Some(match chunk {
-                        Some(chunk) => NextChunk::Now(chunk),
-                        None => NextChunk::Later(Box::pin(follow(
+                        Some(chunk) => NextChunk::Ready(chunk),
+                        None => NextChunk::Pending(Box::pin(follow(
                             lane.cloned(),
                             file.clone(),
                             offset,
@@ -180,7 +180,7 @@ impl Body {
                 self.left = self.parts.iter().map(BodyPart::length).sum();
                 return;
             }
-            ReadStep::Moved(to) => {
+            ReadStep::Replaced(to) => {
                 if let Some(BodyPart::Growing { file, .. }) = self.parts.front_mut() {
                     *file = to.clone();
                 }
@@ -191,7 +191,7 @@ impl Body {
         self.sent += taken;
         self.left = self.left.map(|left| left.saturating_sub(taken));
         match self.parts.front_mut() {
-            Some(BodyPart::Window { offset, length, .. }) => {
+            Some(BodyPart::File { offset, length, .. }) => {
                 *offset += taken;
                 *length = length.saturating_sub(taken);
             }
@@ -206,7 +206,7 @@ impl BodyPart {
     fn length(&self) -> Option<u64> {
         match self {
             Self::Bytes(bytes) => u64::try_from(bytes.len()).ok(),
-            Self::Window { length, .. } => Some(*length),
+            Self::File { length, .. } => Some(*length),
             Self::Growing { offset, end, .. } => Some((*end)?.saturating_sub(*offset)),
         }
     }
@@ -228,8 +228,8 @@ impl http_body::Body for Body {
                 step
             } else {
                 match body.front() {
-                    Some(NextChunk::Now(chunk)) => Ok(ReadStep::Chunk(chunk)),
-                    Some(NextChunk::Later(reading)) => {
+                    Some(NextChunk::Ready(chunk)) => Ok(ReadStep::Chunk(chunk)),
+                    Some(NextChunk::Pending(reading)) => {
                         body.reading = Some(reading);
                         continue;
                     }
@@ -283,7 +283,7 @@ fn ready_chunk(
     length: u64,
 ) -> Option<Bytes> {
     match lane {
-        Some(lane) if file.direct().is_some() => lane.window_near(file, offset, length),
+        Some(lane) if file.sendfile().is_some() => lane.placeholder_if_cached(file, offset, length),
         _ => buffer_pool::read_cached(&**file, offset, length),
     }
 }
@@ -297,7 +297,7 @@ async fn read_chunk(
 ) -> Result<ReadStep, IncompleteBody> {
     if let Some(lane) = lane
         && let Some(window) = lane
-            .window_far(&file, offset, length)
+            .load_placeholder(&file, offset, length)
             .await
             .or(Err(IncompleteBody))?
     {
@@ -323,7 +323,7 @@ async fn follow(
     offset: u64,
     end: Option<u64>,
 ) -> Result<ReadStep, IncompleteBody> {
-    let level = file.reach(offset).await;
+    let level = file.wait_readable(offset).await;
     if let Some(length) = readable_length(level, offset, end) {
         return match ready_chunk(lane.as_ref(), file.file(), offset, length) {
             Some(chunk) => Ok(ReadStep::Chunk(chunk)),
@@ -333,9 +333,9 @@ async fn follow(
     match level.state {
         GrowthState::Whole if end.is_none() => Ok(ReadStep::End),
         GrowthState::Broken => file
-            .relieved(offset)
+            .fall_back(offset)
             .await
-            .map(ReadStep::Moved)
+            .map(ReadStep::Replaced)
             .ok_or(IncompleteBody),
         GrowthState::Whole | GrowthState::Growing => Err(IncompleteBody),
     }
@@ -365,7 +365,7 @@ mod tests {
     #[tokio::test]
     async fn parts_follow_each_other() {
         let (_folder, file) = file(b"0123456789");
-        let window = |offset, length| BodyPart::Window {
+        let window = |offset, length| BodyPart::File {
             file: Arc::clone(&file),
             offset,
             length,
@@ -375,7 +375,7 @@ mod tests {
             BodyPart::Bytes(Bytes::from_static(b"-")),
             window(8, 2),
         ];
-        let body = Body::of(parts.into());
+        let body = Body::from_parts(parts.into());
         assert_eq!(body.length(), Some(5));
         assert_eq!(whole(body).await.unwrap(), b"12-89");
     }
@@ -383,12 +383,12 @@ mod tests {
     #[tokio::test]
     async fn a_file_shorter_than_promised_breaks_the_body() {
         let (_folder, file) = file(b"0123");
-        let parts = [BodyPart::Window {
+        let parts = [BodyPart::File {
             file,
             offset: 0,
             length: 5,
         }];
-        assert_eq!(whole(Body::of(parts.into())).await, None);
+        assert_eq!(whole(Body::from_parts(parts.into())).await, None);
     }
 
     #[tokio::test]
@@ -397,13 +397,15 @@ mod tests {
         let tide = FileProgress::new();
         let read = |offset, end| {
             let file = tide.reader(Arc::clone(&file));
-            whole(Body::of([BodyPart::Growing { file, offset, end }].into()))
+            whole(Body::from_parts(
+                [BodyPart::Growing { file, offset, end }].into(),
+            ))
         };
         let readers = async { tokio::join!(read(0, Some(10)), read(0, None), read(2, Some(4))) };
         let writer = async {
-            tide.rise(4);
+            tide.advance(4);
             tokio::task::yield_now().await;
-            tide.whole(10);
+            tide.finish(10);
         };
         let ((known, unknown, range), ()) = tokio::join!(readers, writer);
         assert_eq!(known.unwrap(), b"0123456789");
@@ -420,8 +422,8 @@ mod tests {
             offset: 0,
             end: Some(10),
         }];
-        tide.rise(4);
+        tide.advance(4);
         drop(tide);
-        assert_eq!(whole(Body::of(parts.into())).await, None);
+        assert_eq!(whole(Body::from_parts(parts.into())).await, None);
     }
 }

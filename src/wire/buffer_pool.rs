@@ -27,7 +27,7 @@ static SPARE: [Mutex<Vec<Vec<u8>>>; SIZES] = [const { Mutex::new(Vec::new()) }; 
 
 /// A piece of memory, counted until the last slice of it is gone.
 struct PooledBuffer {
-    piece: Vec<u8>,
+    bytes: Vec<u8>,
     size: usize,
 }
 
@@ -41,7 +41,7 @@ pub(super) fn read(file: &dyn File, offset: u64, length_max: u64) -> io::Result<
 /// The same without waiting, if that is possible.
 pub(super) fn read_cached(file: &dyn File, offset: u64, length_max: u64) -> Option<Bytes> {
     let mut lent = PooledBuffer::new(length_max);
-    let read = file.read_near(lent.room(length_max), offset)?;
+    let read = file.read_cached(lent.room(length_max), offset)?;
     Some(lent.filled(read))
 }
 
@@ -51,14 +51,14 @@ impl PooledBuffer {
         let spare = SPARE.get(size).and_then(|spare| spare.lock().pop());
         let piece = spare.unwrap_or_else(|| vec![0; BUFFER_BYTES_MAX >> size]);
         LENT_BYTES.fetch_add(piece.len(), Ordering::Relaxed);
-        Self { piece, size }
+        Self { bytes: piece, size }
     }
 
     /// What may be read into.
     fn room(&mut self, length_max: u64) -> &mut [u8] {
         let length = usize::try_from(length_max).unwrap_or(usize::MAX);
-        let room = self.piece.len().min(length);
-        self.piece.get_mut(..room).unwrap_or_default()
+        let room = self.bytes.len().min(length);
+        self.bytes.get_mut(..room).unwrap_or_default()
     }
 
     fn filled(self, length: usize) -> Bytes {
@@ -79,13 +79,13 @@ fn size(out: usize, length_max: u64) -> usize {
 
 impl AsRef<[u8]> for PooledBuffer {
     fn as_ref(&self) -> &[u8] {
-        &self.piece
+        &self.bytes
     }
 }
 
 impl Drop for PooledBuffer {
     fn drop(&mut self) {
-        let piece = mem::take(&mut self.piece);
+        let piece = mem::take(&mut self.bytes);
         LENT_BYTES.fetch_sub(piece.len(), Ordering::Relaxed);
         if let Some(spare) = SPARE.get(self.size) {
             let mut spare = spare.lock();

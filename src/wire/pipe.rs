@@ -15,7 +15,7 @@ const PIPE_BYTES_MAX: usize = 128 * 1024;
 /// Bytes in memory between one writer and one reader, who both go forward only.
 #[derive(Debug)]
 pub struct Pipe {
-    held: Mutex<PipeContents>,
+    contents: Mutex<PipeContents>,
     room: Notify,
 }
 
@@ -31,7 +31,7 @@ impl Pipe {
     /// Nothing held yet; the first byte will have this offset.
     pub fn new(first: u64) -> Self {
         Self {
-            held: Mutex::new(PipeContents {
+            contents: Mutex::new(PipeContents {
                 first,
                 chunks: VecDeque::new(),
                 bytes: 0,
@@ -43,10 +43,10 @@ impl Pipe {
     /// Takes the next bytes, once the reader has made room for them.
     pub async fn push(&self, chunk: Bytes) {
         // The reader's permit waits for us if it comes before we do.
-        while self.held.lock().bytes >= PIPE_BYTES_MAX {
+        while self.contents.lock().bytes >= PIPE_BYTES_MAX {
             self.room.notified().await;
         }
-        let mut held = self.held.lock();
+        let mut held = self.contents.lock();
         held.bytes += chunk.len();
         held.chunks.push_back(chunk);
     }
@@ -72,7 +72,7 @@ impl PipeContents {
 
 impl File for Pipe {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut held = self.held.lock();
+        let mut held = self.contents.lock();
         held.forget(offset);
         if held.first != offset {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -133,7 +133,7 @@ mod tests {
         // What was left behind is gone.
         assert!(ring.read_at(&mut buffer, 7).is_err());
         assert_eq!(ring.read_at(&mut buffer, 13).unwrap(), 0);
-        assert_eq!(ring.held.lock().bytes, 0);
+        assert_eq!(ring.contents.lock().bytes, 0);
     }
 
     #[tokio::test]
@@ -144,6 +144,6 @@ mod tests {
         assert!(next.as_mut().now_or_never().is_none());
         ring.read_at(&mut [0; 10], 0).unwrap();
         next.await;
-        assert_eq!(ring.held.lock().bytes, PIPE_BYTES_MAX - 9);
+        assert_eq!(ring.contents.lock().bytes, PIPE_BYTES_MAX - 9);
     }
 }

@@ -34,15 +34,15 @@ pub enum GrowthState {
 /// The writer's end. Dropped before [`FileProgress::whole`], it leaves the file broken.
 #[derive(Debug)]
 pub struct FileProgress {
-    level: watch::Sender<Watermark>,
+    watermark: watch::Sender<Watermark>,
 }
 
 /// A reader's end; cheap to clone, at any time, at any speed.
 #[derive(Clone, Debug)]
 pub struct GrowingFile {
     file: Arc<dyn File>,
-    level: watch::Receiver<Watermark>,
-    relief: Option<Arc<dyn ReaderFallback>>,
+    watermark: watch::Receiver<Watermark>,
+    fallback: Option<Arc<dyn ReaderFallback>>,
 }
 
 /// Whoever brings the bytes to a reader whose file broke off although they can still be had.
@@ -58,7 +58,7 @@ impl FileProgress {
     /// Nothing readable yet.
     pub fn new() -> Self {
         Self {
-            level: watch::Sender::new(Watermark {
+            watermark: watch::Sender::new(Watermark {
                 readable: 0,
                 state: GrowthState::Growing,
             }),
@@ -66,8 +66,8 @@ impl FileProgress {
     }
 
     /// Lets readers have the first `readable` bytes.
-    pub fn rise(&self, readable: u64) {
-        self.level.send_if_modified(|level| {
+    pub fn advance(&self, readable: u64) {
+        self.watermark.send_if_modified(|level| {
             let rises = level.state == GrowthState::Growing && readable > level.readable;
             if rises {
                 level.readable = readable;
@@ -77,8 +77,8 @@ impl FileProgress {
     }
 
     /// All `size` bytes are there and proven.
-    pub fn whole(&self, size: u64) {
-        self.level.send_replace(Watermark {
+    pub fn finish(&self, size: u64) {
+        self.watermark.send_replace(Watermark {
             readable: size,
             state: GrowthState::Whole,
         });
@@ -88,20 +88,20 @@ impl FileProgress {
     pub fn reader(&self, file: Arc<dyn File>) -> GrowingFile {
         GrowingFile {
             file,
-            level: self.level.subscribe(),
-            relief: None,
+            watermark: self.watermark.subscribe(),
+            fallback: None,
         }
     }
 
     /// A reader of bytes in memory, which this tide speaks of.
-    pub fn ring_reader(&self, ring: &Arc<Pipe>) -> GrowingFile {
+    pub fn pipe_reader(&self, ring: &Arc<Pipe>) -> GrowingFile {
         let file: Arc<dyn File> = Arc::<Pipe>::clone(ring);
         self.reader(file)
     }
 
     /// Waits until there is no reader.
-    pub async fn deserted(&self) {
-        self.level.closed().await;
+    pub async fn readers_gone(&self) {
+        self.watermark.closed().await;
     }
 }
 
@@ -113,7 +113,7 @@ impl Default for FileProgress {
 
 impl Drop for FileProgress {
     fn drop(&mut self) {
-        self.level.send_modify(|level| {
+        self.watermark.send_modify(|level| {
             if level.state == GrowthState::Growing {
                 level.state = GrowthState::Broken;
             }
@@ -124,10 +124,10 @@ impl Drop for FileProgress {
 impl GrowingFile {
     /// The same reader; if its file breaks off, `relief` is asked to go on.
     #[must_use]
-    pub fn with_relief<R: ReaderFallback + 'static>(self, relief: Arc<R>) -> Self {
+    pub fn with_fallback<R: ReaderFallback + 'static>(self, relief: Arc<R>) -> Self {
         let relief: Arc<dyn ReaderFallback> = relief;
         Self {
-            relief: Some(relief),
+            fallback: Some(relief),
             ..self
         }
     }
@@ -135,12 +135,12 @@ impl GrowingFile {
     /// A reader of a file that never was: `relief` brings it all.
     pub fn broken<R: ReaderFallback + 'static>(relief: Arc<R>) -> Self {
         let file: Arc<dyn File> = Arc::new(Pipe::new(0));
-        FileProgress::new().reader(file).with_relief(relief)
+        FileProgress::new().reader(file).with_fallback(relief)
     }
 
     /// A reader that goes on at `offset`, now that this one's file is broken.
-    pub(super) async fn relieved(self, offset: u64) -> Option<Self> {
-        let relief = self.relief.clone()?;
+    pub(super) async fn fall_back(self, offset: u64) -> Option<Self> {
+        let relief = self.fallback.clone()?;
         relief.take_over(self, offset).await
     }
 
@@ -150,16 +150,16 @@ impl GrowingFile {
     }
 
     /// How far it may be read now.
-    pub fn level(&self) -> Watermark {
-        *self.level.borrow()
+    pub fn watermark(&self) -> Watermark {
+        *self.watermark.borrow()
     }
 
     /// Waits until `offset` may be read or the file ended; the level then.
-    pub async fn reach(&mut self, offset: u64) -> Watermark {
+    pub async fn wait_readable(&mut self, offset: u64) -> Watermark {
         let reached =
             |level: &Watermark| level.readable > offset || level.state != GrowthState::Growing;
         // An error means that the writer is gone; its last word stands.
-        let _writer_gone = self.level.wait_for(reached).await.is_err();
-        self.level()
+        let _writer_gone = self.watermark.wait_for(reached).await.is_err();
+        self.watermark()
     }
 }

@@ -44,8 +44,8 @@ pub struct SendfileQueue(Arc<Mutex<QueuedFiles>>);
 /// The windows on their way, in order.
 #[derive(Debug, Default)]
 struct QueuedFiles {
-    windows: VecDeque<Placeholder>,
-    place: usize,
+    placeholders: VecDeque<Placeholder>,
+    next_slot: usize,
 }
 
 /// What is left of a stretch, and the addresses that stand for it.
@@ -69,19 +69,20 @@ impl SendfileQueue {
     }
 
     /// A window of at most `length_max` bytes, if they can be sent without waiting for a device.
-    pub(super) fn window_near(
+    pub(super) fn placeholder_if_cached(
         &self,
         file: &Arc<dyn File>,
         offset: u64,
         length_max: u64,
     ) -> Option<Bytes> {
         let length = placeholder_bytes(length_max);
-        let near = file.direct()?.is_near(offset, length);
-        near.then(|| self.window(file, offset, length)).flatten()
+        let near = file.sendfile()?.is_cached(offset, length);
+        near.then(|| self.placeholder(file, offset, length))
+            .flatten()
     }
 
     /// The same after waiting for the device.
-    pub(super) async fn window_far(
+    pub(super) async fn load_placeholder(
         &self,
         file: &Arc<dyn File>,
         offset: u64,
@@ -91,25 +92,25 @@ impl SendfileQueue {
         let there = Arc::clone(file);
         let bring = move || {
             there
-                .direct()
-                .map(|direct| direct.bring_near(offset, length))
+                .sendfile()
+                .map(|direct| direct.load(offset, length))
                 .transpose()
         };
         let brought = tokio::task::spawn_blocking(bring).await;
         let direct = brought.map_err(io::Error::other)??;
-        Ok(direct.and_then(|()| self.window(file, offset, length)))
+        Ok(direct.and_then(|()| self.placeholder(file, offset, length)))
     }
 
     /// None while too many are on their way.
-    fn window(&self, file: &Arc<dyn File>, offset: u64, length: usize) -> Option<Bytes> {
+    fn placeholder(&self, file: &Arc<dyn File>, offset: u64, length: usize) -> Option<Bytes> {
         let mut row = self.0.lock();
-        let first = row.place * PLACEHOLDER_BYTES_MAX;
+        let first = row.next_slot * PLACEHOLDER_BYTES_MAX;
         let addresses = ADDRESSES.get(first..first.checked_add(length)?)?;
-        if row.windows.len() >= PLACEHOLDERS_MAX {
+        if row.placeholders.len() >= PLACEHOLDERS_MAX {
             return None;
         }
-        row.place = (row.place + 1) % SLOTS;
-        row.windows.push_back(Placeholder {
+        row.next_slot = (row.next_slot + 1) % SLOTS;
+        row.placeholders.push_back(Placeholder {
             file: Arc::clone(file),
             offset,
             addresses,
@@ -129,7 +130,7 @@ impl SendfileQueue {
             .count();
         let (bytes, rest) = slices.split_at(plain);
         match rest.first() {
-            Some(window) if plain == 0 => self.send_window(socket, window),
+            Some(window) if plain == 0 => self.send_file(socket, window),
             // A head leaves in one segment with the first bytes of its body.
             Some(_) => {
                 let mut nothing = SendAncillaryBuffer::default();
@@ -139,12 +140,16 @@ impl SendfileQueue {
         }
     }
 
-    fn send_window(&self, socket: BorrowedFd<'_>, slice: &[u8]) -> io::Result<usize> {
+    fn send_file(&self, socket: BorrowedFd<'_>, slice: &[u8]) -> io::Result<usize> {
         let mut row = self.0.lock();
-        let Some(window) = row.windows.front_mut().filter(|next| next.stands_in(slice)) else {
+        let Some(window) = row
+            .placeholders
+            .front_mut()
+            .filter(|next| next.matches(slice))
+        else {
             return Err(unexpected_placeholder());
         };
-        let direct = window.file.direct().ok_or_else(unexpected_placeholder)?;
+        let direct = window.file.sendfile().ok_or_else(unexpected_placeholder)?;
         let sent = match direct.send(socket, window.offset, slice.len()) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
@@ -155,7 +160,7 @@ impl SendfileQueue {
         window.offset += u64::try_from(sent).unwrap_or(u64::MAX);
         window.addresses = window.addresses.get(sent..).unwrap_or_default();
         if window.addresses.is_empty() {
-            row.windows.pop_front();
+            row.placeholders.pop_front();
         }
         Ok(sent)
     }
@@ -163,7 +168,7 @@ impl SendfileQueue {
 
 impl Placeholder {
     /// Whether it is what these addresses mean.
-    fn stands_in(&self, slice: &[u8]) -> bool {
+    fn matches(&self, slice: &[u8]) -> bool {
         ptr::eq(self.addresses.as_ptr(), slice.as_ptr()) && slice.len() <= self.addresses.len()
     }
 }
@@ -209,12 +214,12 @@ mod tests {
     }
 
     fn body(lane: &SendfileQueue, file: &Arc<dyn File>, length: u64) -> Body {
-        let part = BodyPart::Window {
+        let part = BodyPart::File {
             file: Arc::clone(file),
             offset: 0,
             length,
         };
-        Body::of([part].into()).by(Some(lane.clone()))
+        Body::from_parts([part].into()).with_sendfile(Some(lane.clone()))
     }
 
     #[tokio::test]

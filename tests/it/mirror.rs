@@ -95,8 +95,8 @@ impl Builder {
             Ok(written.unwrap_or_else(|| PASSWORD.to_owned()).into_bytes())
         };
         let around = LoadContext {
-            files: &files,
-            gather: &|path| disk::gather(path, &|_looked| ()),
+            read_file: &files,
+            find_files: &|path| disk::gather(path, &|_looked| ()),
             environment: &Environment::default(),
         };
         let loaded = config::read(&config, "test.toml", &Overrides::default(), &around);

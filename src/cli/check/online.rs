@@ -121,7 +121,7 @@ fn upstreams(settings: Settings) -> Result<Upstreams, Exit> {
 /// we have logins for paths only.
 fn logins(upstream: &Upstream) -> impl Iterator<Item = BoxFuture<'_, Finding>> {
     let entries = upstream.settings().keyring.entries().iter();
-    let mut subjects: Vec<_> = entries.map(|entry| entry.place.path()).collect();
+    let mut subjects: Vec<_> = entries.map(|entry| entry.scope.path()).collect();
     if subjects.is_empty() {
         subjects.push(None);
     }
@@ -134,15 +134,15 @@ fn logins(upstream: &Upstream) -> impl Iterator<Item = BoxFuture<'_, Finding>> {
 
 async fn login(upstream: &Upstream, path: Option<RepositoryName>) -> Finding {
     let outcome = upstream
-        .greet(path.as_ref(), Instant::now() + ANSWER_MAX)
+        .ping(path.as_ref(), Instant::now() + ANSWER_MAX)
         .await;
     let name = match &path {
         Some(path) => format!("{}/{path}", upstream.name()),
         None => upstream.name().to_string(),
     };
     let (user, reason) = match outcome {
-        Ok(PingOutcome::As(user)) => (Some(user), None),
-        Ok(PingOutcome::Open | PingOutcome::Anonymous) => (None, None),
+        Ok(PingOutcome::Authenticated(user)) => (Some(user), None),
+        Ok(PingOutcome::NoCredentialsNeeded | PingOutcome::AnonymousToken) => (None, None),
         Err(error) => (None, Some(told(upstream, &error))),
     };
     Finding::Login {

@@ -30,7 +30,7 @@ fn secrets(path: &Path, content: FileSensitivity) -> io::Result<Vec<u8>> {
 
 fn try_read(text: &str) -> Result<Loaded, ConfigProblems> {
     let around = LoadContext {
-        files: &secrets,
+        read_file: &secrets,
         ..CONTEXT
     };
     let read = read(text, "roadstead.toml", &Overrides::default(), &around);
@@ -63,9 +63,9 @@ fn login(loaded: &Loaded, upstream: &str, name: &str) -> Option<String> {
     let table = tables.find(|table| table.name == upstream).cloned();
     let table = table.unwrap_or_else(|| settings.upstream_defaults.for_host(&upstream));
     table
-        .entry(&name.parse().unwrap())
+        .credentials_for(&name.parse().unwrap())
         .map(|entry| match &entry.source {
-            CredentialSource::Given(credential) => credential.username().to_owned(),
+            CredentialSource::Static(credential) => credential.username().to_owned(),
             CredentialSource::Helper { name, server } => format!("{name} {server}"),
         })
 }
@@ -120,9 +120,9 @@ fn dockers_files_come_after_what_is_written_here() {
     let defaults = &loaded.settings.upstream_defaults;
     let mut settings = defaults.for_host(&"a.example".parse().unwrap());
     let name = "a".parse().unwrap();
-    assert!(settings.entry(&name).is_some());
+    assert!(settings.credentials_for(&name).is_some());
     settings.named_by = crate::upstream::NamedBy::Client;
-    assert!(settings.entry(&name).is_none());
+    assert!(settings.credentials_for(&name).is_none());
 }
 
 #[test]

@@ -42,8 +42,8 @@ fn load_among(files: &[(&str, &str)], text: &str) -> Result<Loaded, ConfigProble
         Ok(found)
     };
     let around = LoadContext {
-        files: &open,
-        gather: &gather,
+        read_file: &open,
+        find_files: &gather,
         ..CONTEXT
     };
     let loaded = read(text, "roadstead.toml", &Overrides::default(), &around);
@@ -209,7 +209,7 @@ fn a_problem_names_the_key_the_file_and_the_place_in_it() {
     assert_eq!(line["imported"], place);
     let bytes = |_path: &Path, _content| Ok(b"default::\n\xff".to_vec());
     let around = LoadContext {
-        files: &bytes,
+        read_file: &bytes,
         ..CONTEXT
     };
     let read = read(&text, "roadstead.toml", &Overrides::default(), &around);
@@ -291,7 +291,11 @@ fn an_import_that_leads_to_the_mirror_itself_is_refused() {
     let elsewhere = "[server]\npublic_url = \"https://other.corp\"\n";
     let settings = settings_among(&maps, &(import("\"map\"") + elsewhere));
     assert_eq!(settings.public_url.as_deref(), Some("https://other.corp"));
-    assert!(settings.own.is(&"other.corp".parse().unwrap()));
+    assert!(
+        settings
+            .self_addresses
+            .contains_registry(&"other.corp".parse().unwrap())
+    );
     let path = one_problem("[server]\npublic_url = \"https://other.corp/v2\"\n");
     assert_eq!(path.key, "server.public_url");
 }
@@ -314,8 +318,8 @@ fn logins_come_after_those_written_by_hand_and_before_other_files() {
         let settings = settings_among(&files, text);
         let defaults = settings.upstream_defaults;
         let upstream = defaults.for_host(&"registry.example.org".parse().unwrap());
-        let entry = upstream.entry(&"a/b".parse().unwrap()).unwrap();
-        let CredentialSource::Given(Credential::Password { username, .. }) = &entry.source else {
+        let entry = upstream.credentials_for(&"a/b".parse().unwrap()).unwrap();
+        let CredentialSource::Static(Credential::Password { username, .. }) = &entry.source else {
             panic!("no password")
         };
         username.clone()

@@ -153,7 +153,7 @@ fn upstream(name: &str, pem: &str) -> impl Strategy<Value = ImportedUpstream> {
             urls: urls.into_iter().map(str::to_owned).collect(),
             api_path,
             send_ns,
-            authority,
+            ca: authority,
             client,
             is_verified,
             spot: Location::start("a\u{1b}b"),
@@ -173,18 +173,18 @@ fn login() -> impl Strategy<Value = ImportedCredentials> {
     let source = prop_oneof![
         secret
             .clone()
-            .prop_map(|password| CredentialSource::Given(Credential::Password {
+            .prop_map(|password| CredentialSource::Static(Credential::Password {
                 username: "robot$\"a'".to_owned(),
                 password,
             })),
         secret
             .clone()
-            .prop_map(|token| CredentialSource::Given(Credential::Token(token))),
-        secret.prop_map(|token| CredentialSource::Given(Credential::Refresh(token))),
+            .prop_map(|token| CredentialSource::Static(Credential::Token(token))),
+        secret.prop_map(|token| CredentialSource::Static(Credential::Refresh(token))),
     ];
     (place, source).prop_map(|(place, source)| ImportedCredentials {
         entry: KeyringEntry {
-            place: place.parse().unwrap(),
+            scope: place.parse().unwrap(),
             source,
         },
         spot: Location::start("logins.json"),
@@ -252,8 +252,8 @@ proptest! {
         unmatched in option::of(select(vec![Unmatched::Auto, Unmatched::Deny, Unmatched::Source])),
         alias in select(vec!["a/b", "airgap-images/docker.io"]),
     ) {
-        logins.sort_by_key(|login| login.entry.place.to_string());
-        logins.dedup_by_key(|login| login.entry.place.to_string());
+        logins.sort_by_key(|login| login.entry.scope.to_string());
+        logins.dedup_by_key(|login| login.entry.scope.to_string());
         let rules: Vec<Rule> = routes.iter().filter_map(|route| route.clone().compile().ok()).collect();
         let routes: Vec<_> = routes.into_iter().filter(|route| route.clone().compile().is_ok()).collect();
         let table = Table::new(rules, unmatched.unwrap_or_default());
@@ -265,16 +265,16 @@ proptest! {
                 spot: Location::start("f"),
             }],
             upstreams: vec![upstreams.0, upstreams.1],
-            logins,
+            credentials: logins,
             unmatched,
-            remarks: Vec::new(),
+            diagnostics: Vec::new(),
             ..Imported::default()
         };
         let without = platform::write(&imported, None);
         prop_assert!(without.files.is_empty());
         prop_assert!(!without.toml.contains("plain") && !without.toml.contains("spaced"));
         let written = platform::write(&imported, Some("secrets"));
-        prop_assert_eq!(written.logins_left_out, 0);
+        prop_assert_eq!(written.credentials_left_out, 0);
         let secrets: BTreeMap<_, _> = written.files.iter()
             .map(|file| (Path::new("secrets").join(&file.name), file.text.reveal()))
             .collect();
@@ -283,7 +283,7 @@ proptest! {
             Some(text) => Ok(text.as_bytes().to_owned()),
             None => files(path, content),
         };
-        let around = LoadContext { files: &find, ..CONTEXT };
+        let around = LoadContext { read_file: &find, ..CONTEXT };
         let read = |toml: &str| read(toml, "i.toml", &Overrides::default(), &around);
         let (Ok(table), loaded) = (table, read(&written.toml)) else {
             prop_assert!(read(&written.toml).is_err(), "a conflict is one in both");
@@ -301,12 +301,12 @@ proptest! {
                 prop_assert_eq!(urls, want);
             }
             prop_assert_eq!(path, one.api_path.clone().unwrap_or_else(|| "/v2".to_owned()));
-            let want = [one.send_ns, one.is_verified, one.authority.is_none(), one.client.is_some()];
+            let want = [one.send_ns, one.is_verified, one.ca.is_none(), one.client.is_some()];
             prop_assert_eq!(flags, want);
         }
         let mut keys = settings.upstream_defaults.keyring.entries().to_vec();
-        keys.sort_by_key(|entry| entry.place.to_string());
-        let want: Vec<_> = imported.logins.iter().map(|login| login.entry.clone()).collect();
+        keys.sort_by_key(|entry| entry.scope.to_string());
+        let want: Vec<_> = imported.credentials.iter().map(|login| login.entry.clone()).collect();
         prop_assert_eq!(keys, want);
     }
 }

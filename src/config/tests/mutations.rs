@@ -163,8 +163,8 @@ fn accepted(imported: &Imported, folder: Option<&str>) -> Result<(), String> {
     let mut imported = imported.clone();
     for upstream in &mut imported.upstreams {
         upstream.client = None;
-        if let Some(CertificateAuthority::File(_)) = upstream.authority {
-            upstream.authority = None;
+        if let Some(CertificateAuthority::File(_)) = upstream.ca {
+            upstream.ca = None;
         }
     }
     let WrittenConfig { toml, files, .. } = platform::write(&imported, folder);
@@ -176,7 +176,7 @@ fn accepted(imported: &Imported, folder: Option<&str>) -> Result<(), String> {
         bytes.ok_or_else(|| io::ErrorKind::NotFound.into())
     };
     let around = LoadContext {
-        files: &find,
+        read_file: &find,
         ..CONTEXT
     };
     let overrides = Overrides {
@@ -205,15 +205,18 @@ fn holds(
         &options(fallback),
     );
     let line_count = bytes.iter().filter(|byte| b"\n\r".contains(byte)).count() + 1;
-    for remark in &imported.remarks {
+    for remark in &imported.diagnostics {
         let line = remark.to_string();
         prop_assert!(line.starts_with(&format!("{name}:")), "{line}");
-        prop_assert!((1..=line_count + 1).contains(&remark.spot.line), "{line}");
+        prop_assert!(
+            (1..=line_count + 1).contains(&remark.location.line),
+            "{line}"
+        );
     }
     prop_assert!(
-        !imported.remarks.is_empty()
+        !imported.diagnostics.is_empty()
             || !imported.routes.is_empty()
-            || !imported.logins.is_empty()
+            || !imported.credentials.is_empty()
             || !imported.upstreams.is_empty()
             || !imported.aliases.is_empty()
     );
@@ -236,7 +239,11 @@ fn the_samples_are_good() {
                 is_named: true,
             };
             let imported = platform::import(format, &[input], &options(SourceFallback::Auto));
-            let lines: Vec<_> = imported.remarks.iter().map(ToString::to_string).collect();
+            let lines: Vec<_> = imported
+                .diagnostics
+                .iter()
+                .map(ToString::to_string)
+                .collect();
             assert!(!imported.is_refused(), "{name}: {lines:#?}");
             accepted(&imported, Some("s")).unwrap();
         }

@@ -50,7 +50,7 @@ fn load_with(
         text.ok_or_else(|| io::ErrorKind::NotFound.into())
     };
     let around = LoadContext {
-        files: &files,
+        read_file: &files,
         ..CONTEXT
     };
     read(text, "roadstead.toml", overrides, &around)

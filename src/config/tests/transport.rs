@@ -25,7 +25,7 @@ fn told(keys: &str, files: &[(&str, &str)]) -> Result<Vec<String>, Vec<ConfigPro
         found.ok_or_else(|| io::ErrorKind::NotFound.into())
     };
     let around = LoadContext {
-        files: &open,
+        read_file: &open,
         ..CONTEXT
     };
     let loaded = read(&table(keys), "x", &Overrides::default(), &around);
@@ -39,17 +39,17 @@ fn told(keys: &str, files: &[(&str, &str)]) -> Result<Vec<String>, Vec<ConfigPro
 fn every_key_is_read() {
     let plain = settings("");
     assert!(plain.transport.is_verified && plain.transport.identity.is_none());
-    assert!(plain.transport.authorities.is_empty() && plain.realms.is_empty());
+    assert!(plain.transport.authorities.is_empty() && plain.realm_hosts.is_empty());
     let full = settings(
         "ca_file = \"a.pem\"\nclient_cert_file = \"b.pem\"\nclient_key_file = \"b.key\"\n\
          tls_verify = false\nrealms = [\"Auth.corp:8443\"]\nproxy = \"http://10.0.0.1:3128\"",
     );
     assert_eq!(full.transport.authorities.certificates().len(), 1);
     assert!(!full.transport.is_verified && full.transport.identity.is_some());
-    assert_eq!(full.realms, ["auth.corp:8443"]);
+    assert_eq!(full.realm_hosts, ["auth.corp:8443"]);
     let proxy = full.transport.proxy;
     assert_eq!(proxy.https.unwrap().reveal(), "http://10.0.0.1:3128/");
-    assert_eq!((proxy.http.is_some(), proxy.direct), (true, None));
+    assert_eq!((proxy.http.is_some(), proxy.no_proxy), (true, None));
     let unset = "ca_file = \"\"\nclient_cert_file = \"\"\nclient_key_file = \"\"\nrealms = []";
     assert_eq!(settings(unset), plain);
 }
@@ -72,9 +72,9 @@ fn the_environments_proxies_are_used_unless_the_table_says_otherwise() {
         loaded.settings.upstreams[0].0.transport.proxy.clone()
     };
     assert_eq!(proxy("").https, environment.https_proxy);
-    assert_eq!(proxy("proxy = \"env\"").direct, environment.no_proxy);
+    assert_eq!(proxy("proxy = \"env\"").no_proxy, environment.no_proxy);
     let own = proxy("proxy = \"http://10.0.0.1:3128\"");
-    assert_eq!(own.direct, None, "NO_PROXY is about the environment's");
+    assert_eq!(own.no_proxy, None, "NO_PROXY is about the environment's");
     assert_eq!(
         proxy("proxy = \"none\""),
         crate::upstream::ProxySettings::default()

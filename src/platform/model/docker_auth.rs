@@ -57,12 +57,14 @@ pub(in crate::platform) fn import(
     for node in trees(pieces) {
         if let Some(kind) = kube::kind(node) {
             let message = "this kind of object holds no logins";
-            into.remark(Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).shown(kind));
+            into.report(
+                Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).excerpt(kind),
+            );
             continue;
         }
-        let logins = read(node, &mut into.remarks);
-        for ImportedCredentials { entry, spot } in first_per_scope(logins, &mut into.remarks) {
-            into.entry(&spot, entry);
+        let logins = read(node, &mut into.diagnostics);
+        for ImportedCredentials { entry, spot } in first_per_scope(logins, &mut into.diagnostics) {
+            into.add_credential_entry(&spot, entry);
         }
     }
 }
@@ -109,8 +111,8 @@ pub fn parse_docker_config(text: &str) -> Result<Vec<KeyringEntry>, Vec<DockerCo
 impl From<Diagnostic> for DockerConfigError {
     fn from(remark: Diagnostic) -> Self {
         Self {
-            line: remark.spot.line,
-            column: remark.spot.column,
+            line: remark.location.line,
+            column: remark.location.column,
             reason: remark.message,
         }
     }
@@ -138,9 +140,9 @@ fn first_per_scope(
     let mut sources = std::collections::HashMap::<CredentialScope, CredentialSource>::new();
     for login in logins {
         let ImportedCredentials { entry, spot } = &login;
-        match sources.get(&entry.place) {
+        match sources.get(&entry.scope) {
             None => {
-                sources.insert(entry.place.clone(), entry.source.clone());
+                sources.insert(entry.scope.clone(), entry.source.clone());
                 firsts.push(login);
             }
             // A helper has the login; what stands in the file is left over.
@@ -149,7 +151,7 @@ fn first_per_scope(
             Some(_) => {
                 let message = format!(
                     "{} has another login in this file, which is used",
-                    entry.place
+                    entry.scope
                 );
                 let remark = Diagnostic::new(DiagnosticCode::Ignored, spot, message);
                 remarks.push(remark.fix("remove one of them"));
@@ -161,11 +163,11 @@ fn first_per_scope(
 
 fn read(document: &Node, remarks: &mut Vec<Diagnostic>) -> Vec<ImportedCredentials> {
     let mut reading = DockerConfigReader {
-        logins: Vec::new(),
+        credentials: Vec::new(),
         remarks,
     };
     if !document.is_mapping() {
-        reading.wrong(DiagnosticCode::Value, &document.spot, NO_CONFIG.to_owned());
+        reading.report(DiagnosticCode::Value, &document.spot, NO_CONFIG.to_owned());
     } else if is_dockercfg(document) {
         reading.auths("", document);
     } else {
@@ -186,7 +188,7 @@ fn read(document: &Node, remarks: &mut Vec<Diagnostic>) -> Vec<ImportedCredentia
             ));
         }
     }
-    reading.logins
+    reading.credentials
 }
 
 /// The older form is what stands in `auths` now.
@@ -197,12 +199,12 @@ fn is_dockercfg(document: &Node) -> bool {
 }
 
 struct DockerConfigReader<'r> {
-    logins: Vec<ImportedCredentials>,
+    credentials: Vec<ImportedCredentials>,
     remarks: &'r mut Vec<Diagnostic>,
 }
 
 impl DockerConfigReader<'_> {
-    fn wrong(&mut self, code: DiagnosticCode, spot: &Location, message: String) {
+    fn report(&mut self, code: DiagnosticCode, spot: &Location, message: String) {
         self.remarks.push(Diagnostic::new(code, spot, message));
     }
 
@@ -211,7 +213,7 @@ impl DockerConfigReader<'_> {
         if object.is_mapping() {
             return Some(object);
         }
-        self.wrong(
+        self.report(
             DiagnosticCode::Value,
             &object.spot,
             format!("{key}: this is no object"),
@@ -225,7 +227,7 @@ impl DockerConfigReader<'_> {
         };
         for (key, value) in sorted(helpers) {
             let path = display_path("credHelpers", &key.text);
-            let Some(place) = self.place(&path, key) else {
+            let Some(place) = self.scope(&path, key) else {
                 continue;
             };
             match helper_name(value) {
@@ -239,9 +241,9 @@ impl DockerConfigReader<'_> {
                             server: String::new(),
                         },
                     };
-                    self.login(&key.start, place, source);
+                    self.add(&key.start, place, source);
                 }
-                Err(reason) => self.wrong(
+                Err(reason) => self.report(
                     DiagnosticCode::Value,
                     &value.spot,
                     format!("{path}: {reason}"),
@@ -254,7 +256,7 @@ impl DockerConfigReader<'_> {
         for (key, value) in sorted(auths) {
             let path = display_path(prefix, &key.text);
             if !value.is_mapping() {
-                self.wrong(
+                self.report(
                     DiagnosticCode::Value,
                     &value.spot,
                     format!("{path}: this is no object"),
@@ -265,8 +267,8 @@ impl DockerConfigReader<'_> {
                 // A helper has it; the key only says that there was a login.
                 Ok(None) => {}
                 Ok(Some(credential)) => {
-                    if let Some(place) = self.place(&path, key) {
-                        self.login(&key.start, place, CredentialSource::Given(credential));
+                    if let Some(place) = self.scope(&path, key) {
+                        self.add(&key.start, place, CredentialSource::Static(credential));
                     }
                 }
                 Err((field, reason)) => {
@@ -276,7 +278,7 @@ impl DockerConfigReader<'_> {
                         _ => DiagnosticCode::Value,
                     };
                     let spot = &found.unwrap_or(value).spot;
-                    self.wrong(code, spot, format!("{path}.{field}: {reason}"));
+                    self.report(code, spot, format!("{path}.{field}: {reason}"));
                 }
             }
         }
@@ -293,9 +295,9 @@ impl DockerConfigReader<'_> {
                     name: name.to_owned(),
                     server: String::new(),
                 };
-                self.login(&value.spot, CredentialScope::anywhere(), source);
+                self.add(&value.spot, CredentialScope::any_host(), source);
             }
-            Err(reason) => self.wrong(
+            Err(reason) => self.report(
                 DiagnosticCode::Value,
                 &value.spot,
                 format!("credsStore: {reason}"),
@@ -303,13 +305,16 @@ impl DockerConfigReader<'_> {
         }
     }
 
-    fn login(&mut self, spot: &Location, place: CredentialScope, source: CredentialSource) {
-        let entry = KeyringEntry { place, source };
+    fn add(&mut self, spot: &Location, place: CredentialScope, source: CredentialSource) {
+        let entry = KeyringEntry {
+            scope: place,
+            source,
+        };
         let spot = spot.clone();
-        self.logins.push(ImportedCredentials { entry, spot });
+        self.credentials.push(ImportedCredentials { entry, spot });
     }
 
-    fn place(&mut self, path: &str, key: &Scalar) -> Option<CredentialScope> {
+    fn scope(&mut self, path: &str, key: &Scalar) -> Option<CredentialScope> {
         let bare = bare(&key.text);
         let place: Option<CredentialScope> = bare.parse().ok();
         if place.is_some() {
@@ -432,18 +437,18 @@ mod tests {
         let entries = parse_docker_config(text).unwrap_or_else(|flaws| panic!("{text}: {flaws:?}"));
         let shown = |entry: &KeyringEntry| {
             let source = match &entry.source {
-                CredentialSource::Given(Credential::Password { username, password }) => {
+                CredentialSource::Static(Credential::Password { username, password }) => {
                     format!("{username}:{}", password.reveal())
                 }
-                CredentialSource::Given(Credential::Refresh(token)) => {
+                CredentialSource::Static(Credential::Refresh(token)) => {
                     format!("refresh {}", token.reveal())
                 }
-                CredentialSource::Given(Credential::Token(token)) => {
+                CredentialSource::Static(Credential::Token(token)) => {
                     format!("token {}", token.reveal())
                 }
                 CredentialSource::Helper { name, server } => format!("helper {name} {server}"),
             };
-            format!("{} {source}", entry.place)
+            format!("{} {source}", entry.scope)
         };
         entries.iter().map(shown).collect()
     }

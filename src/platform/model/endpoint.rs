@@ -61,7 +61,7 @@ pub(in crate::platform) struct MirrorEndpoint {
 pub(in crate::platform) struct HostSettings {
     pub(in crate::platform) send_ns: bool,
     pub(in crate::platform) is_verified: bool,
-    pub(in crate::platform) authority: Option<CertificateAuthority>,
+    pub(in crate::platform) ca: Option<CertificateAuthority>,
     /// Files of a certificate and its key.
     pub(in crate::platform) client: Option<(String, String)>,
 }
@@ -71,7 +71,7 @@ impl Default for HostSettings {
         Self {
             send_ns: false,
             is_verified: true,
-            authority: None,
+            ca: None,
             client: None,
         }
     }
@@ -92,7 +92,7 @@ impl MirrorEndpoint {
             let remark = if scalar.text.contains(['@', '?', '#']) {
                 remark
             } else {
-                remark.shown(&scalar.text)
+                remark.excerpt(&scalar.text)
             };
             remark.fix(flaw.fix)
         };
@@ -110,7 +110,7 @@ impl MirrorEndpoint {
     }
 
     /// What a login for it is for.
-    pub(in crate::platform) fn place(&self) -> String {
+    pub(in crate::platform) fn credential_scope(&self) -> String {
         match self.prefix.as_str() {
             "" => self.host.to_string(),
             prefix => format!("{}/{prefix}", self.host),
@@ -217,7 +217,7 @@ impl MirrorEndpoint {
 impl Imported {
     /// The target of a route that leads to a mirror. Mirrors at one host that differ in anything
     /// else get different names.
-    pub(in crate::platform) fn endpoint(
+    pub(in crate::platform) fn add_endpoint(
         &mut self,
         spot: &Location,
         endpoint: &MirrorEndpoint,
@@ -229,7 +229,7 @@ impl Imported {
         };
         for number in 1..=self.upstreams.len() + 1 {
             let Some(name) = endpoint.name(number) else {
-                self.remark(Diagnostic::new(
+                self.report(Diagnostic::new(
                     DiagnosticCode::Value,
                     spot,
                     "the address is too long",
@@ -247,7 +247,7 @@ impl Imported {
                 urls,
                 api_path: Some(endpoint.api_path.clone()).filter(|path| path != V2),
                 send_ns: manner.send_ns,
-                authority: manner.authority.clone(),
+                ca: manner.ca.clone(),
                 client: manner.client.clone(),
                 is_verified: manner.is_verified,
                 spot: spot.clone(),
@@ -257,15 +257,17 @@ impl Imported {
                 .iter()
                 .find(|known| known.name == upstream.name)
             {
-                Some(known) if known.does_as(&upstream) => return Some(target(&upstream.name)),
+                Some(known) if known.has_same_settings(&upstream) => {
+                    return Some(target(&upstream.name));
+                }
                 Some(_) => {}
                 None => {
-                    if !upstream.is_verified && upstream.authority.is_some() {
+                    if !upstream.is_verified && upstream.ca.is_some() {
                         let message =
                             "certificates are not checked, so their authority says nothing";
                         let remark = Diagnostic::new(DiagnosticCode::Authority, spot, message);
                         let remark = remark.level(Severity::Warning);
-                        self.remark(remark.fix("keep one of the two"));
+                        self.report(remark.fix("keep one of the two"));
                     }
                     let target = target(&upstream.name);
                     self.upstreams.push(upstream);
@@ -280,7 +282,7 @@ impl Imported {
 impl Imported {
     /// The target for a mirror of a registry, or of any, as containerd asks it: with `ns` unless
     /// it is that registry; `source` where it is the whole of it.
-    pub(in crate::platform) fn mirror(
+    pub(in crate::platform) fn add_mirror(
         &mut self,
         spot: &Location,
         registry: Option<&Registry>,
@@ -288,7 +290,7 @@ impl Imported {
         manner: HostSettings,
     ) -> Option<String> {
         let send_ns = registry != Some(&endpoint.host);
-        let target = self.endpoint(spot, endpoint, &HostSettings { send_ns, ..manner })?;
+        let target = self.add_endpoint(spot, endpoint, &HostSettings { send_ns, ..manner })?;
         let is_source = registry
             .is_some_and(|registry| endpoint.is_whole(registry) && target == registry.as_str());
         Some(if is_source {
@@ -301,7 +303,7 @@ impl Imported {
 
 impl Imported {
     /// Adds the route for a registry's mirrors, or for those of any registry, as a node asks them.
-    pub(in crate::platform) fn lead(
+    pub(in crate::platform) fn route_mirrors(
         &mut self,
         spot: &Location,
         registry: Option<&Registry>,
@@ -321,7 +323,7 @@ impl Imported {
         if registry.is_none() && once.iter().any(|target| target.target == "source") {
             let message = "whatever is asked for is fetched, from any registry";
             let fix = "import with fallback = \"deny\", or name the registries";
-            self.remark(Diagnostic::new(DiagnosticCode::Open, spot, message).fix(fix));
+            self.report(Diagnostic::new(DiagnosticCode::Open, spot, message).fix(fix));
         }
         let from = registry.map_or("*", Registry::as_str);
         // Nodes write names out, and ask for nothing else.
@@ -400,7 +402,7 @@ mod tests {
         let endpoint = MirrorEndpoint::read(&scalar(text), scheme, base);
         let endpoint = endpoint.map_err(|remark| remark.to_string())?;
         let mut into = Imported::default();
-        let target = into.endpoint(&Location::start("f"), &endpoint, &HostSettings::default());
+        let target = into.add_endpoint(&Location::start("f"), &endpoint, &HostSettings::default());
         let target = target.ok_or("too long")?;
         let known = &into.upstreams[0];
         let url = known.urls.first().map_or("", String::as_str);
@@ -529,7 +531,7 @@ mod tests {
             let endpoint =
                 MirrorEndpoint::read(&scalar(text), SchemeDefault::Https, ApiPathRule::Append)
                     .unwrap();
-            into.endpoint(&Location::start("f"), &endpoint, manner)
+            into.add_endpoint(&Location::start("f"), &endpoint, manner)
                 .unwrap()
         };
         let plain = HostSettings::default();

@@ -35,14 +35,14 @@ pub(in crate::platform) fn finish(
             .get(&route.place)
             .cloned()
             .unwrap_or_else(|| Location::start("-"));
-        if let Some(rule) = compile(route, &spot, &mut into.remarks) {
+        if let Some(rule) = compile(route, &spot, &mut into.diagnostics) {
             let targets = route.to.iter().map(|to| to.target.as_str()).collect();
             let leading = TargetCheck {
                 rule: &rule,
                 spot: &spot,
                 targets,
             };
-            leading.check(&into.upstreams, options, &mut into.remarks);
+            leading.check(&into.upstreams, options, &mut into.diagnostics);
             rules.push(rule);
         }
     }
@@ -52,7 +52,7 @@ pub(in crate::platform) fn finish(
     } in &into.upstreams
     {
         if urls.is_empty() && !Registry::looks_like(name.as_str()) {
-            into.remarks.push(no_host(name.as_str(), spot));
+            into.diagnostics.push(no_host(name.as_str(), spot));
         }
     }
     match Table::new(rules, Unmatched::Auto) {
@@ -63,7 +63,7 @@ pub(in crate::platform) fn finish(
                 let spot = spot.cloned().unwrap_or_else(|| Location::start("-"));
                 let remark =
                     Diagnostic::new(DiagnosticCode::Duplicate, &spot, conflict.to_string());
-                into.remarks.push(remark.fix("remove one of them"));
+                into.diagnostics.push(remark.fix("remove one of them"));
             }
         }
     }
@@ -76,29 +76,34 @@ pub(in crate::platform) fn finish(
             let known = ImportFormat::ALL.map(|(name, _)| name).join(", ");
             format!("`roadstead import --help` says what is read of {known}")
         };
-        into.remarks
+        into.diagnostics
             .push(Diagnostic::new(DiagnosticCode::Kind, &spot, message).fix(fix));
     }
     let files = inputs.iter().enumerate().rev();
     let files: BTreeMap<_, _> = files.map(|(at, input)| (input.name, at)).collect();
     let at = |remark: &Diagnostic| {
-        let file = files.get(&*remark.spot.file).copied();
-        (file, remark.spot.line, remark.spot.column, remark.level)
+        let file = files.get(&*remark.location.file).copied();
+        (
+            file,
+            remark.location.line,
+            remark.location.column,
+            remark.level,
+        )
     };
-    into.remarks.sort_by_cached_key(at);
-    into.remarks.dedup();
-    dedup_placeholders(&mut into.remarks);
+    into.diagnostics.sort_by_cached_key(at);
+    into.diagnostics.dedup();
+    dedup_placeholders(&mut into.diagnostics);
 }
 
 /// Says each placeholder once, and not that it is no name.
 fn dedup_placeholders(remarks: &mut Vec<Diagnostic>) {
     let is_one = |remark: &&Diagnostic| remark.code == DiagnosticCode::Placeholder;
     let spots = remarks.iter().filter(is_one);
-    let spots: HashSet<_> = spots.map(|remark| remark.spot.clone()).collect();
+    let spots: HashSet<_> = spots.map(|remark| remark.location.clone()).collect();
     let mut said = HashSet::new();
     remarks.retain(|remark| match remark.code {
-        DiagnosticCode::Placeholder => said.insert(remark.spot.clone()),
-        DiagnosticCode::Reference => !spots.contains(&remark.spot),
+        DiagnosticCode::Placeholder => said.insert(remark.location.clone()),
+        DiagnosticCode::Reference => !spots.contains(&remark.location),
         _ => true,
     });
 }
@@ -118,7 +123,7 @@ fn canonicalize_registry(to: &mut TargetText) {
 fn is_empty(into: &Imported) -> bool {
     into.routes.is_empty()
         && into.upstreams.is_empty()
-        && into.logins.is_empty()
+        && into.credentials.is_empty()
         && into.aliases.is_empty()
 }
 
@@ -139,7 +144,7 @@ fn compile(route: &RuleText, spot: &Location, remarks: &mut Vec<Diagnostic>) -> 
             "digest" => DiagnosticCode::Digest,
             _ => DiagnosticCode::Reference,
         };
-        Diagnostic::of_rule(code, spot, &flaw).shown(&flaw.value)
+        Diagnostic::of_rule(code, spot, &flaw).excerpt(&flaw.value)
     };
     let compiled = route.clone().compile();
     compiled
@@ -150,7 +155,7 @@ fn compile(route: &RuleText, spot: &Location, remarks: &mut Vec<Diagnostic>) -> 
 /// `E-REF` for a name that may be a word as well.
 fn no_host(name: &str, spot: &Location) -> Diagnostic {
     let message = "a registry is written HOST or HOST:PORT, with a dot or a port";
-    let remark = Diagnostic::new(DiagnosticCode::Reference, spot, message).shown(name);
+    let remark = Diagnostic::new(DiagnosticCode::Reference, spot, message).excerpt(name);
     remark.fix("write the registry's full name")
 }
 
@@ -198,7 +203,7 @@ impl TargetCheck<'_> {
                 let fix = "import the file that was in use before it pointed at the mirror, \
                            or let the mirror listen elsewhere";
                 let remark =
-                    Diagnostic::new(DiagnosticCode::Loop, self.spot, message).shown(target);
+                    Diagnostic::new(DiagnosticCode::Loop, self.spot, message).excerpt(target);
                 remarks.push(remark.level(level).fix(fix));
             }
         }

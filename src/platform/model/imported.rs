@@ -26,13 +26,13 @@ pub struct Imported {
     /// Registries that need more than their name.
     pub upstreams: Vec<ImportedUpstream>,
     /// Logins for registries.
-    pub logins: Vec<ImportedCredentials>,
+    pub credentials: Vec<ImportedCredentials>,
     /// What happens to names without a route, if the files say it.
     pub unmatched: Option<Unmatched>,
     /// Everything to be said, in the order of the files.
-    pub remarks: Vec<Diagnostic>,
+    pub diagnostics: Vec<Diagnostic>,
     /// Which login is for a place.
-    pub(crate) by_place: HashMap<CredentialScope, usize>,
+    pub(crate) by_scope: HashMap<CredentialScope, usize>,
 }
 
 /// A path prefix that stands for a registry, or for several equal ones.
@@ -62,7 +62,7 @@ pub struct ImportedUpstream {
     /// Whether requests carry `ns=REGISTRY`.
     pub send_ns: bool,
     /// Whom to trust beyond the public authorities.
-    pub authority: Option<CertificateAuthority>,
+    pub ca: Option<CertificateAuthority>,
     /// Files of the certificate that we show, and of its key.
     pub client: Option<(String, String)>,
     /// Whether certificates are checked.
@@ -91,7 +91,7 @@ pub struct ImportedCredentials {
 
 impl ImportedUpstream {
     /// Whether both are met in the same way, wherever they stand.
-    pub(in crate::platform) fn does_as(&self, other: &Self) -> bool {
+    pub(in crate::platform) fn has_same_settings(&self, other: &Self) -> bool {
         let spot = other.spot.clone();
         Self {
             spot,
@@ -105,7 +105,7 @@ impl ImportedUpstream {
             urls,
             api_path,
             send_ns,
-            authority,
+            ca: authority,
             client,
             is_verified,
             ..
@@ -127,12 +127,12 @@ impl Imported {
     /// Whether nothing may be used, because something is wrong.
     pub fn is_refused(&self) -> bool {
         let is_error = |remark: &Diagnostic| remark.level == Severity::Error;
-        self.remarks.iter().any(is_error)
+        self.diagnostics.iter().any(is_error)
     }
 
     /// The remarks that are told one by one, in their order, and how many more errors and how many
     /// more others there are.
-    pub fn told(&self) -> (Vec<&Diagnostic>, [usize; 2]) {
+    pub fn reported(&self) -> (Vec<&Diagnostic>, [usize; 2]) {
         let mut counts = [0_usize; 2];
         let is_told = |remark: &&Diagnostic| {
             let [errors, others] = &mut counts;
@@ -144,15 +144,15 @@ impl Imported {
             *count += 1;
             *count <= DIAGNOSTICS_MAX
         };
-        let told = self.remarks.iter().filter(is_told).collect();
+        let told = self.diagnostics.iter().filter(is_told).collect();
         (
             told,
             counts.map(|count| count.saturating_sub(DIAGNOSTICS_MAX)),
         )
     }
 
-    pub(in crate::platform) fn remark(&mut self, remark: Diagnostic) {
-        self.remarks.push(remark);
+    pub(in crate::platform) fn report(&mut self, remark: Diagnostic) {
+        self.diagnostics.push(remark);
     }
 
     /// Adds a route for one registry or a part of it, as `from` has it. Without a target it refuses.
@@ -162,11 +162,11 @@ impl Imported {
         from: &str,
         to: &[&str],
     ) -> &mut RuleText {
-        self.route_by(spot, MatchText::From(vec![from.to_owned()]), to)
+        self.route_matching(spot, MatchText::From(vec![from.to_owned()]), to)
     }
 
     /// Adds a route with any kind of match. Without a target it refuses.
-    pub(in crate::platform) fn route_by(
+    pub(in crate::platform) fn route_matching(
         &mut self,
         spot: &Location,
         matches: MatchText,
@@ -196,7 +196,7 @@ impl Imported {
     }
 
     /// Adds a path prefix; one that is there already stands for one registry more.
-    pub(in crate::platform) fn alias(
+    pub(in crate::platform) fn add_alias(
         &mut self,
         spot: &Location,
         prefix: &str,
@@ -223,7 +223,7 @@ impl Imported {
     ) -> Option<&mut ImportedUpstream> {
         let Ok(name) = name.parse::<UpstreamName>() else {
             let message = "this is no registry, written HOST or HOST:PORT";
-            self.remark(Diagnostic::new(DiagnosticCode::Reference, spot, message).shown(name));
+            self.report(Diagnostic::new(DiagnosticCode::Reference, spot, message).excerpt(name));
             return None;
         };
         let known = self.upstreams.iter().position(|known| known.name == name);
@@ -234,7 +234,7 @@ impl Imported {
                 urls: Vec::new(),
                 api_path: None,
                 send_ns: false,
-                authority: None,
+                ca: None,
                 client: None,
                 is_verified: true,
                 spot: spot.clone(),
@@ -244,7 +244,7 @@ impl Imported {
 
     /// Adds a login for `HOST[:PORT][/PATH]`. One that is there already is not added twice;
     /// another for the same place is `E-CREDAMBIG`.
-    pub(in crate::platform) fn login(
+    pub(in crate::platform) fn add_credential(
         &mut self,
         spot: &Location,
         place: &str,
@@ -252,33 +252,43 @@ impl Imported {
     ) {
         match place.parse::<CredentialScope>() {
             Ok(place) => {
-                let source = CredentialSource::Given(credential);
-                self.entry(spot, KeyringEntry { place, source });
+                let source = CredentialSource::Static(credential);
+                self.add_credential_entry(
+                    spot,
+                    KeyringEntry {
+                        scope: place,
+                        source,
+                    },
+                );
             }
             Err(invalid) => {
                 let remark = Diagnostic::new(DiagnosticCode::Reference, spot, invalid.to_string());
-                self.remark(remark.shown(place));
+                self.report(remark.excerpt(place));
             }
         }
     }
 
     /// As [`Self::login`].
-    pub(in crate::platform) fn entry(&mut self, spot: &Location, entry: KeyringEntry) {
-        let at = self.by_place.get(&entry.place);
-        match at.and_then(|at| self.logins.get(*at)) {
+    pub(in crate::platform) fn add_credential_entry(
+        &mut self,
+        spot: &Location,
+        entry: KeyringEntry,
+    ) {
+        let at = self.by_scope.get(&entry.scope);
+        match at.and_then(|at| self.credentials.get(*at)) {
             Some(login) if login.entry == entry => {}
             Some(login) => {
                 let message = format!(
                     "two different logins for {}: the other stands in {}",
-                    entry.place, login.spot
+                    entry.scope, login.spot
                 );
                 let remark = Diagnostic::new(DiagnosticCode::CredentialAmbiguous, spot, message);
-                self.remark(remark.fix("keep one, or give each its own repository path"));
+                self.report(remark.fix("keep one, or give each its own repository path"));
             }
             None => {
-                let place = entry.place.clone();
-                self.by_place.insert(place, self.logins.len());
-                self.logins.push(ImportedCredentials {
+                let place = entry.scope.clone();
+                self.by_scope.insert(place, self.credentials.len());
+                self.credentials.push(ImportedCredentials {
                     entry,
                     spot: spot.clone(),
                 });

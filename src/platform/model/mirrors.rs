@@ -41,23 +41,23 @@ impl<'p> HostSettingsMap<'p> {
             Some((other, ..)) => {
                 let message = format!("other settings for this host stand in {}", other.start);
                 let remark = Diagnostic::new(DiagnosticCode::Duplicate, &name.start, message);
-                into.remark(remark.shown(&name.text).fix("keep one of them"));
+                into.report(remark.excerpt(&name.text).fix("keep one of them"));
             }
             None => self.0.push((name, host, manner)),
         }
     }
 
-    pub(in crate::platform) fn of(&self, host: &Registry) -> HostSettings {
+    pub(in crate::platform) fn get(&self, host: &Registry) -> HostSettings {
         let known = self.0.iter().find(|(_, known, _)| known == host);
         known.map_or_else(HostSettings::default, |(.., manner)| manner.clone())
     }
 
     /// Keeps what no mirror needed: it may be for a registry itself.
-    pub(in crate::platform) fn rest(&self, into: &mut Imported) {
+    pub(in crate::platform) fn add_unused(&self, into: &mut Imported) {
         for (name, host, manner) in &self.0 {
             let mut known = into.upstreams.iter();
             if !known.any(|known| known.name.as_str() == host.as_str()) {
-                into.endpoint(&name.start, &MirrorEndpoint::of(host), manner);
+                into.add_endpoint(&name.start, &MirrorEndpoint::of(host), manner);
             }
         }
     }
@@ -71,15 +71,15 @@ impl MirroredRegistry {
             Ok(registry) if registry.is_docker_hub() && name.text != "docker.io" => {
                 let message = "images on Docker Hub have their mirrors under docker.io only";
                 let remark = Diagnostic::new(DiagnosticCode::Misplaced, &name.start, message);
-                into.remark(remark.shown(&name.text).fix("write docker.io"));
+                into.report(remark.excerpt(&name.text).fix("write docker.io"));
                 None
             }
             Ok(registry) if Registry::looks_like(&name.text) => Some(Self::One(registry)),
             _ => {
                 let message = "mirrors are for a registry, written HOST or HOST:PORT, or for *";
-                into.remark(
+                into.report(
                     Diagnostic::new(DiagnosticCode::Reference, &name.start, message)
-                        .shown(&name.text),
+                        .excerpt(&name.text),
                 );
                 None
             }
@@ -102,8 +102,8 @@ impl MirroredRegistry {
     ) -> Option<String> {
         match self {
             Self::One(registry) => {
-                let manner = manners.of(registry);
-                into.mirror(
+                let manner = manners.get(registry);
+                into.add_mirror(
                     &name.start,
                     Some(registry),
                     &MirrorEndpoint::of(registry),
@@ -121,11 +121,11 @@ pub(in crate::platform) fn mappings<'n>(
     remarks: &mut Vec<Diagnostic>,
 ) -> Vec<(&'n Scalar, &'n Node)> {
     if !node.is_mapping() {
-        remarks.push(node.misfit("names stand here, with a mapping each"));
+        remarks.push(node.wrong_type("names stand here, with a mapping each"));
     }
     let is_sound = |(_, one): &(&Scalar, &Node)| one.is_mapping() || one.is_null();
     let (sound, others): (Vec<_>, Vec<_>) = node.entries().partition(is_sound);
-    let misfit = |(_, other): (_, &Node)| other.misfit("this is a mapping");
+    let misfit = |(_, other): (_, &Node)| other.wrong_type("this is a mapping");
     remarks.extend(others.into_iter().map(misfit));
     sound
 }
@@ -138,11 +138,11 @@ pub(in crate::platform) fn credentials(
     into: &mut Imported,
 ) {
     if !node.is_mapping() {
-        into.remark(node.misfit("a login is a mapping"));
+        into.report(node.wrong_type("a login is a mapping"));
     }
-    let credential = auth::credential(node, token_key, &mut into.remarks);
+    let credential = auth::credential(node, token_key, &mut into.diagnostics);
     if let (Some(host), Some(credential)) = (host(name, into), credential) {
-        into.login(&name.start, host.as_str(), credential);
+        into.add_credential(&name.start, host.as_str(), credential);
     }
 }
 
@@ -153,11 +153,11 @@ pub(in crate::platform) fn tls_settings<'p>(
     manners: &mut HostSettingsMap<'p>,
     into: &mut Imported,
 ) {
-    let Some(tls) = config.mapping("tls", &mut into.remarks) else {
+    let Some(tls) = config.mapping("tls", &mut into.diagnostics) else {
         return;
     };
     let mut file = |key: &str| {
-        let file = tls.string(key, &mut into.remarks)?;
+        let file = tls.string(key, &mut into.diagnostics)?;
         Some(file).filter(|file| !file.text.is_empty())
     };
     let [ca, certificate, key] = ["ca_file", "cert_file", "key_file"].map(&mut file);
@@ -166,13 +166,13 @@ pub(in crate::platform) fn tls_settings<'p>(
         (None, None) => None,
         (Some(one), None) | (None, Some(one)) => {
             let message = "cert_file and key_file belong together";
-            into.remark(Diagnostic::new(DiagnosticCode::Value, &one.start, message));
+            into.report(Diagnostic::new(DiagnosticCode::Value, &one.start, message));
             None
         }
     };
     let manner = HostSettings {
-        is_verified: tls.flag("insecure_skip_verify", &mut into.remarks) != Some(true),
-        authority: ca.map(|ca| CertificateAuthority::File(ca.text.clone())),
+        is_verified: tls.flag("insecure_skip_verify", &mut into.diagnostics) != Some(true),
+        ca: ca.map(|ca| CertificateAuthority::File(ca.text.clone())),
         client,
         ..HostSettings::default()
     };
@@ -182,6 +182,6 @@ pub(in crate::platform) fn tls_settings<'p>(
 /// The host that settings are for.
 fn host(name: &Scalar, into: &mut Imported) -> Option<Registry> {
     let endpoint = MirrorEndpoint::read(name, SchemeDefault::Https, ApiPathRule::AsIs);
-    let endpoint = endpoint.map_err(|remark| into.remark(remark));
+    let endpoint = endpoint.map_err(|remark| into.report(remark));
     endpoint.ok().map(|endpoint| endpoint.host)
 }

@@ -127,11 +127,11 @@ pub struct Diagnostic {
     /// What it is about.
     pub code: DiagnosticCode,
     /// Where.
-    pub spot: Location,
+    pub location: Location,
     /// What.
     pub message: String,
     /// What stands there, shortened.
-    pub shown: Option<String>,
+    pub excerpt: Option<String>,
     /// What to do.
     pub fix: Option<String>,
 }
@@ -146,9 +146,9 @@ impl Diagnostic {
         Self {
             level: code.level(),
             code,
-            spot: spot.clone(),
+            location: spot.clone(),
             message: mask_secrets(&message.into()),
-            shown: None,
+            excerpt: None,
             fix: None,
         }
     }
@@ -171,14 +171,17 @@ impl Diagnostic {
     }
 
     /// Repeats what stands there; never for a secret. A login in an address is left out.
-    pub(in crate::platform) fn shown(self, text: &str) -> Self {
+    pub(in crate::platform) fn excerpt(self, text: &str) -> Self {
         let text = mask_credentials(&mask_pem(text));
         let mut shown: String = text.chars().take(EXCERPT_CHARS_MAX).collect();
         if shown.len() < text.len() {
             shown.push('…');
         }
         let shown = Some(shown);
-        Self { shown, ..self }
+        Self {
+            excerpt: shown,
+            ..self
+        }
     }
 
     pub(in crate::platform) fn fix(self, fix: impl Into<String>) -> Self {
@@ -268,10 +271,10 @@ impl DiagnosticCode {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            spot,
+            location: spot,
             code,
             message,
-            shown,
+            excerpt: shown,
             fix,
             ..
         } = self;
@@ -331,14 +334,14 @@ mod tests {
                 (want, Some(want))
             );
         }
-        let shown = Diagnostic::new(DiagnosticCode::Value, &Location::start("f"), "").shown(key);
-        assert_eq!(shown.shown.as_deref(), Some("…"));
+        let shown = Diagnostic::new(DiagnosticCode::Value, &Location::start("f"), "").excerpt(key);
+        assert_eq!(shown.excerpt.as_deref(), Some("…"));
     }
 
     #[test]
     fn a_line_holds_no_character_that_moves_a_terminal() {
         let spot = Location::start("odd\n\u{1b}[31m");
-        let remark = Diagnostic::new(DiagnosticCode::Value, &spot, "a\u{9b}b").shown("\u{7}");
+        let remark = Diagnostic::new(DiagnosticCode::Value, &spot, "a\u{9b}b").excerpt("\u{7}");
         let line = remark.to_string();
         assert!(!line.contains(char::is_control), "{line:?}");
     }

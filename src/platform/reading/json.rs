@@ -22,7 +22,7 @@ pub(in crate::platform) fn document(text: &SourceText<'_>) -> Result<Vec<Node>, 
             // The parser's own words might repeat a part of the text.
             _ => "this is no JSON",
         };
-        let spot = text.at(error.line(), error.column());
+        let spot = text.location(error.line(), error.column());
         return Err(Diagnostic::new(DiagnosticCode::Json, &spot, message));
     }
     let mut reading = JsonReader {
@@ -54,7 +54,7 @@ impl<'t> JsonReader<'t> {
 
     fn value(&mut self, depth: usize) -> Result<Node, Diagnostic> {
         let rest = self.rest();
-        let spot = self.places.of(self.at);
+        let spot = self.places.of_byte(self.at);
         self.values += 1;
         if self.values > VALUES_MAX {
             let message = format!("more than {VALUES_MAX} values");
@@ -91,7 +91,7 @@ impl<'t> JsonReader<'t> {
         let mut entries = Vec::new();
         let mut known = HashSet::new();
         while !self.ends(b'}') {
-            let spot = self.places.of(self.at);
+            let spot = self.places.of_byte(self.at);
             let key = self.string(&spot)?;
             if !known.insert(key.text.clone()) {
                 let remark = Diagnostic::new(
@@ -99,7 +99,7 @@ impl<'t> JsonReader<'t> {
                     &spot,
                     "the key stands twice in one object",
                 );
-                return Err(remark.shown(&key.text).fix("remove one"));
+                return Err(remark.excerpt(&key.text).fix("remove one"));
             }
             entries.push((key, self.value(depth + 1)?));
         }
@@ -132,7 +132,7 @@ impl<'t> JsonReader<'t> {
             ends
         });
         let written = rest.get(..end.unwrap_or(0) + 2).unwrap_or_default();
-        let start = self.places.of(self.at + 1);
+        let start = self.places.of_byte(self.at + 1);
         self.at += written.len();
         let Ok(text) = serde_json::from_str::<String>(written) else {
             return Err(Diagnostic::new(

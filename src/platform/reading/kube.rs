@@ -52,7 +52,7 @@ fn split(node: Node, objects: &mut Vec<Node>, remarks: &mut Vec<Diagnostic>) {
         return;
     };
     if !matches!(items.kind, NodeKind::Sequence(_)) {
-        remarks.push(items.misfit("items is no list of objects"));
+        remarks.push(items.wrong_type("items is no list of objects"));
     }
     for item in items.items() {
         let mut item = item.clone();
@@ -73,7 +73,7 @@ fn split(node: Node, objects: &mut Vec<Node>, remarks: &mut Vec<Diagnostic>) {
                 }
                 split(item, objects, remarks);
             }
-            _ => remarks.push(item.misfit("a list of objects holds only such")),
+            _ => remarks.push(item.wrong_type("a list of objects holds only such")),
         }
     }
 }
@@ -94,14 +94,14 @@ pub(in crate::platform) fn data<'n>(
             continue;
         };
         if !found.is_mapping() {
-            remarks.push(found.misfit(&format!("{part} holds keys and texts")));
+            remarks.push(found.wrong_type(&format!("{part} holds keys and texts")));
             continue;
         }
         let Some(value) = found.get(key) else {
             continue;
         };
-        let Some(text) = value.inner() else {
-            remarks.push(value.misfit(&format!("{key} is no text")));
+        let Some(text) = value.embedded_text() else {
+            remarks.push(value.wrong_type(&format!("{key} is no text")));
             return None;
         };
         return if part == plain {
@@ -153,7 +153,7 @@ pub(in crate::platform) struct PullSecret {
     pub(in crate::platform) spot: Location,
     pub(in crate::platform) entries: Vec<KeyringEntry>,
     /// Whether some platform's file names it, and so decided what it is for.
-    is_claimed: Cell<bool>,
+    is_used: Cell<bool>,
 }
 
 /// Every pull Secret among the files.
@@ -168,11 +168,7 @@ const PULL_SECRETS: [(&str, &str); 2] = [
 
 impl PullSecrets {
     /// Takes in an object if it is a pull Secret.
-    pub(in crate::platform) fn admit(
-        &mut self,
-        node: &Node,
-        remarks: &mut Vec<Diagnostic>,
-    ) -> bool {
+    pub(in crate::platform) fn take(&mut self, node: &Node, remarks: &mut Vec<Diagnostic>) -> bool {
         if !is_secret(node) {
             return false;
         }
@@ -195,7 +191,7 @@ impl PullSecrets {
                 namespace: namespace(node).map(str::to_owned),
                 spot: text.start(),
                 entries,
-                is_claimed: Cell::new(false),
+                is_used: Cell::new(false),
             });
         } else if remarks.len() == already {
             let message = format!("a Secret of this type without {key}");
@@ -212,7 +208,7 @@ impl PullSecrets {
 
     /// The Secrets of this name, one for each namespace: a platform's file names them, and says
     /// what they are for. None of that name is `E-SECRETREF`.
-    pub(in crate::platform) fn claim(
+    pub(in crate::platform) fn by_name(
         &self,
         name: &str,
         named_at: &Location,
@@ -220,23 +216,23 @@ impl PullSecrets {
     ) -> Vec<&PullSecret> {
         let found: Vec<_> = self.0.iter().filter(|secret| secret.name == name).collect();
         for secret in &found {
-            secret.is_claimed.set(true);
+            secret.is_used.set(true);
         }
         if found.is_empty() {
             let message = "the pull Secret that is named here is not among the files";
             let remark =
-                Diagnostic::new(DiagnosticCode::SecretReference, named_at, message).shown(name);
-            into.remark(remark.fix("give its manifest as well, or remove the name"));
+                Diagnostic::new(DiagnosticCode::SecretReference, named_at, message).excerpt(name);
+            into.report(remark.fix("give its manifest as well, or remove the name"));
         }
         found
     }
 
     /// Makes logins of those that no file named: each is for what its own keys say.
-    pub(in crate::platform) fn rest(&self, into: &mut Imported) {
-        for secret in self.0.iter().filter(|secret| !secret.is_claimed.get()) {
+    pub(in crate::platform) fn add_unused(&self, into: &mut Imported) {
+        for secret in self.0.iter().filter(|secret| !secret.is_used.get()) {
             for entry in &secret.entries {
-                secret.compare(&entry.place, into);
-                into.entry(&secret.spot, entry.clone());
+                secret.report_string_prefix(&entry.scope, into);
+                into.add_credential_entry(&secret.spot, entry.clone());
             }
         }
     }
@@ -245,7 +241,7 @@ impl PullSecrets {
 impl PullSecret {
     /// Kubelet compares texts, we compare elements: says so where that makes a difference for a
     /// repository that the files name.
-    fn compare(&self, place: &CredentialScope, into: &mut Imported) {
+    fn report_string_prefix(&self, place: &CredentialScope, into: &mut Imported) {
         if place.path().is_none() {
             return;
         }
@@ -255,7 +251,7 @@ impl PullSecret {
             .find(|to| extends_within_element(&to.target, &key))
             .map(|to| to.target.clone());
         if let Some(target) = quirk {
-            into.remark(string_prefix_diagnostic(&self.spot, &key).shown(&target));
+            into.report(string_prefix_diagnostic(&self.spot, &key).excerpt(&target));
         }
     }
 }
@@ -407,7 +403,7 @@ items:
         ] {
             let (objects, _) = split_text(&text);
             let (mut secrets, mut remarks) = (PullSecrets::default(), Vec::new());
-            assert_eq!(secrets.admit(&objects[0], &mut remarks), is_one, "{text}");
+            assert_eq!(secrets.take(&objects[0], &mut remarks), is_one, "{text}");
             let entries = secrets.all().iter().map(|secret| secret.entries.len());
             assert_eq!(entries.sum::<usize>(), count, "{text}");
             // Either it has logins, or it says why not.

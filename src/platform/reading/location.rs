@@ -17,7 +17,6 @@ pub struct Location {
 
 /// A text and where it starts: a whole file, or a value in one that is a file of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_field_names, reason = "it is one, and knows where")]
 pub(in crate::platform) struct SourceText<'t> {
     pub(in crate::platform) text: Cow<'t, str>,
     start: Location,
@@ -98,7 +97,7 @@ impl<'t> SourceText<'t> {
     }
 
     /// A place in it, both counted from 1.
-    pub(in crate::platform) fn at(&self, line: usize, column: usize) -> Location {
+    pub(in crate::platform) fn location(&self, line: usize, column: usize) -> Location {
         if self.is_decoded {
             return self.start();
         }
@@ -110,11 +109,11 @@ impl<'t> SourceText<'t> {
     }
 
     /// The place of a byte.
-    pub(in crate::platform) fn at_byte(&self, byte: usize) -> Location {
+    pub(in crate::platform) fn location_of_byte(&self, byte: usize) -> Location {
         let before = self.text.get(..byte).unwrap_or(&self.text);
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default();
-        self.at(line, column.chars().count() + 1)
+        self.location(line, column.chars().count() + 1)
     }
 
     /// Its lines with their numbers, without their ends.
@@ -154,11 +153,11 @@ impl<'t> LocationIndex<'t> {
     }
 
     /// The place of a byte.
-    pub(in crate::platform) fn of(&self, byte: usize) -> Location {
+    pub(in crate::platform) fn of_byte(&self, byte: usize) -> Location {
         let line = self.line_starts.partition_point(|start| *start <= byte);
         let start = line.checked_sub(1).and_then(|at| self.line_starts.get(at));
         let column = self.before(byte) - self.before(start.copied().unwrap_or(0));
-        self.text.at(line, column + 1)
+        self.text.location(line, column + 1)
     }
 
     /// How many characters start before a byte.
@@ -187,9 +186,9 @@ mod tests {
             let text = SourceText::within(text, Location { line: 3, column: 5, ..Location::start("f") });
             let places = LocationIndex::new(&text);
             for (byte, _) in text.text.char_indices() {
-                prop_assert_eq!(places.of(byte), text.at_byte(byte));
+                prop_assert_eq!(places.of_byte(byte), text.location_of_byte(byte));
             }
-            prop_assert_eq!(places.of(text.text.len()), text.at_byte(text.text.len()));
+            prop_assert_eq!(places.of_byte(text.text.len()), text.location_of_byte(text.text.len()));
         }
     }
 
@@ -201,13 +200,15 @@ mod tests {
             ..Location::start("f")
         };
         let text = SourceText::within("ab\ncd", start.clone());
-        assert_eq!(text.at_byte(4).to_string(), "f:8:6");
+        assert_eq!(text.location_of_byte(4).to_string(), "f:8:6");
         assert_eq!(
-            SourceText::decoded("ab\ncd", start.clone()).at_byte(4),
+            SourceText::decoded("ab\ncd", start.clone()).location_of_byte(4),
             start
         );
         assert_eq!(
-            SourceText::file("f", "\u{feff}ab").at_byte(1).to_string(),
+            SourceText::file("f", "\u{feff}ab")
+                .location_of_byte(1)
+                .to_string(),
             "f:1:2"
         );
     }

@@ -27,7 +27,7 @@ pub(in crate::platform) fn reject_scheme(text: &str, spot: &Location) -> Result<
         return Ok(());
     };
     let message = "names of images and registries have no scheme here";
-    let remark = Diagnostic::new(DiagnosticCode::Scheme, spot, message).shown(text);
+    let remark = Diagnostic::new(DiagnosticCode::Scheme, spot, message).excerpt(text);
     let bare = mask_credentials(bare);
     Err(remark.fix(format!("write {}", bare.trim_start_matches("…@"))))
 }
@@ -42,7 +42,7 @@ pub(in crate::platform) fn trim_slashes(
     let clean = elements.collect::<Vec<_>>().join("/");
     if clean != text {
         let message = "there is a slash too many; it is left out";
-        let remark = Diagnostic::new(DiagnosticCode::Slash, spot, message).shown(text);
+        let remark = Diagnostic::new(DiagnosticCode::Slash, spot, message).excerpt(text);
         remarks.push(remark.fix(format!("write {}", mask_credentials(&clean))));
     }
     clean
@@ -60,7 +60,7 @@ pub(in crate::platform) fn registry(
         return Some(text);
     }
     let message = "without a dot or a port this is a folder of Docker Hub to every runtime";
-    let remark = Diagnostic::new(DiagnosticCode::Reference, spot, message).shown(&text);
+    let remark = Diagnostic::new(DiagnosticCode::Reference, spot, message).excerpt(&text);
     remarks.push(remark.fix("write HOST.DOMAIN or HOST:PORT"));
     None
 }

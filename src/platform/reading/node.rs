@@ -97,7 +97,7 @@ impl Node {
     }
 
     /// A scalar's text as a file of its own, such as a `ConfigMap`'s value.
-    pub(in crate::platform) fn inner(&self) -> Option<SourceText<'_>> {
+    pub(in crate::platform) fn embedded_text(&self) -> Option<SourceText<'_>> {
         let Scalar {
             text,
             start,
@@ -120,7 +120,7 @@ impl Node {
         let node = self.get(key)?;
         let scalar = node.scalar();
         if scalar.is_none() {
-            remarks.push(node.misfit(&format!("{key} is no text")));
+            remarks.push(node.wrong_type(&format!("{key} is no text")));
         }
         scalar
     }
@@ -133,7 +133,7 @@ impl Node {
     ) -> Option<&Self> {
         let node = self.get(key)?;
         if !node.is_mapping() {
-            remarks.push(node.misfit(&format!("{key} is no mapping")));
+            remarks.push(node.wrong_type(&format!("{key} is no mapping")));
             return None;
         }
         Some(node)
@@ -152,7 +152,7 @@ impl Node {
             // An empty text is what templates leave.
             Some("") => None,
             _ => {
-                let misfit = node.misfit(&format!("{key} is neither true nor false"));
+                let misfit = node.wrong_type(&format!("{key} is neither true nor false"));
                 remarks.push(misfit.fix("write true or false"));
                 None
             }
@@ -176,14 +176,14 @@ impl Node {
         for item in items {
             match item.scalar() {
                 Some(scalar) => texts.push(scalar),
-                None => remarks.push(item.misfit(&format!("{key} is a list of texts"))),
+                None => remarks.push(item.wrong_type(&format!("{key} is a list of texts"))),
             }
         }
         texts
     }
 
     /// That the value is of the wrong kind; a scalar's text is not repeated.
-    pub(in crate::platform) fn misfit(&self, message: &str) -> Diagnostic {
+    pub(in crate::platform) fn wrong_type(&self, message: &str) -> Diagnostic {
         let found = match &self.kind {
             NodeKind::Null => "nothing",
             NodeKind::Scalar(_) => "another text",

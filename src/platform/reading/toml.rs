@@ -32,7 +32,9 @@ pub(in crate::platform) fn document(text: &SourceText<'_>) -> Result<Node, Vec<D
         places: LocationIndex::new(text),
     };
     let remark = |error: toml::de::Error| {
-        let spot = reading.places.of(error.span().map_or(0, |span| span.start));
+        let spot = reading
+            .places
+            .of_byte(error.span().map_or(0, |span| span.start));
         let message = format!("this is no TOML: {}", error.message());
         Diagnostic::new(DiagnosticCode::Toml, &spot, message)
     };
@@ -60,7 +62,7 @@ impl TomlReader<'_> {
         let entry = |(key, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
             let key = Scalar {
                 text: key.get_ref().to_string(),
-                start: self.places.of(key.span().start),
+                start: self.places.of_byte(key.span().start),
                 is_plain: true,
                 is_verbatim: false,
             };
@@ -71,7 +73,7 @@ impl TomlReader<'_> {
     }
 
     fn node(&self, value: &Spanned<DeValue<'_>>, depth: usize) -> Result<Node, Diagnostic> {
-        let spot = self.places.of(value.span().start);
+        let spot = self.places.of_byte(value.span().start);
         if depth > DEPTH_MAX {
             let message = format!("more than {DEPTH_MAX} values within values");
             return Err(Diagnostic::new(DiagnosticCode::Toml, &spot, message));
@@ -114,7 +116,7 @@ impl TomlReader<'_> {
         };
         Scalar {
             text: text.to_owned(),
-            start: self.places.of(span.start + quotes),
+            start: self.places.of_byte(span.start + quotes),
             is_plain: false,
             is_verbatim: written.len() == text.len() + 2,
         }

@@ -35,7 +35,7 @@ pub(in crate::platform) fn documents(text: &SourceText<'_>) -> Result<Vec<Node>,
     let mut loading = YamlLoader::new(text);
     for event in Parser::new_from_str(&with_marks(&text.text)) {
         let (event, span) = event.map_err(|error| {
-            let spot = text.at(error.marker().line(), error.marker().col() + 1);
+            let spot = text.location(error.marker().line(), error.marker().col() + 1);
             loading.broken(error.marker().line(), &spot, error.info())
         })?;
         loading.take(event, span)?;
@@ -111,7 +111,7 @@ impl<'t> YamlLoader<'t> {
     }
 
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Diagnostic> {
-        let spot = self.text.at(span.start.line(), span.start.col() + 1);
+        let spot = self.text.location(span.start.line(), span.start.col() + 1);
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let scalar = Scalar {
@@ -146,13 +146,16 @@ impl<'t> YamlLoader<'t> {
     fn start(&self, text: &str, span: Span, style: ScalarStyle) -> Location {
         let (line, column) = (span.start.line(), span.start.col() + 1);
         match style {
-            ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => self.text.at(line, column + 1),
+            ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => {
+                self.text.location(line, column + 1)
+            }
             ScalarStyle::Literal => {
                 // The parser tells of the first line that is not empty.
                 let empty = text.len() - text.trim_start_matches('\n').len();
-                self.text.at(line.saturating_sub(empty).max(1), column)
+                self.text
+                    .location(line.saturating_sub(empty).max(1), column)
             }
-            ScalarStyle::Folded | ScalarStyle::Plain => self.text.at(line, column),
+            ScalarStyle::Folded | ScalarStyle::Plain => self.text.location(line, column),
         }
     }
 
@@ -197,7 +200,7 @@ impl<'t> YamlLoader<'t> {
                 spot,
                 "the key stands twice in one mapping",
             );
-            return Err(remark.shown(&scalar.text).fix("remove one"));
+            return Err(remark.excerpt(&scalar.text).fix("remove one"));
         }
         entries.key = Some(scalar);
         Ok(())
@@ -334,8 +337,11 @@ impl<'t> YamlLoader<'t> {
         });
         if let Some((line, column)) = tabs.next() {
             let message = "this is no YAML: a tab in the indentation";
-            let remark =
-                Diagnostic::new(DiagnosticCode::Yaml, &self.text.at(line, column), message);
+            let remark = Diagnostic::new(
+                DiagnosticCode::Yaml,
+                &self.text.location(line, column),
+                message,
+            );
             return remark.fix("indent with spaces");
         }
         Diagnostic::new(
@@ -445,8 +451,8 @@ mod tests {
         check("b:\n- c\na: |-\n  \tx\n", "4:3", true, "\tx");
         check("a: >-\n  x\n  y\n", "2:3", false, "x y");
         let documents = read("a: |\n  {\"x\":\n   1 2}").unwrap();
-        let inner = documents[0].get("a").unwrap().inner().unwrap();
-        assert_eq!(inner.at(2, 4).to_string(), "f:3:6");
+        let inner = documents[0].get("a").unwrap().embedded_text().unwrap();
+        assert_eq!(inner.location(2, 4).to_string(), "f:3:6");
     }
 
     #[test]
@@ -556,9 +562,9 @@ mod tests {
         ) {
             let text = format!("- a: |\n    x{}\n", lines.join("\n    "));
             let documents = read(&text).unwrap();
-            let inner = documents[0].items()[0].get("a").unwrap().inner().unwrap();
+            let inner = documents[0].items()[0].get("a").unwrap().embedded_text().unwrap();
             prop_assert_eq!(&*inner.text, format!("x{}\n", lines.join("\n")));
-            prop_assert_eq!(inner.at(1, 1).to_string(), "f:2:5");
+            prop_assert_eq!(inner.location(1, 1).to_string(), "f:2:5");
         }
     }
 }

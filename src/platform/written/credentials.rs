@@ -24,7 +24,7 @@ pub(super) fn write(
     let mut docker = DockerConfigFile::default();
     let mut left_out = 0;
     for ImportedCredentials { entry, spot } in logins {
-        left_out += usize::from(!docker.takes(entry, spot) && !one(toml, entry, spot, folder));
+        left_out += usize::from(!docker.add(entry, spot) && !one(toml, entry, spot, folder));
     }
     left_out + docker.write(toml, folder)
 }
@@ -36,7 +36,7 @@ fn one(
     spot: &Location,
     folder: &mut SecretsFolder<'_>,
 ) -> bool {
-    let place = entry.place.to_string();
+    let place = entry.scope.to_string();
     let mut table = TomlWriter::default();
     table.table("[[credential]]", spot);
     table.entry("for", &string(&place));
@@ -46,11 +46,11 @@ fn one(
             toml.append(&table);
             return true;
         }
-        CredentialSource::Given(Credential::Password { username, password }) => {
+        CredentialSource::Static(Credential::Password { username, password }) => {
             table.entry("username", &string(username));
             ("password", password)
         }
-        CredentialSource::Given(Credential::Token(token) | Credential::Refresh(token)) => {
+        CredentialSource::Static(Credential::Token(token) | Credential::Refresh(token)) => {
             ("token", token)
         }
     };
@@ -75,21 +75,21 @@ struct DockerConfigFile<'l> {
 }
 
 impl<'l> DockerConfigFile<'l> {
-    fn takes(&mut self, entry: &'l KeyringEntry, spot: &'l Location) -> bool {
-        let place = entry.place.to_string();
+    fn add(&mut self, entry: &'l KeyringEntry, spot: &'l Location) -> bool {
+        let place = entry.scope.to_string();
         let login = match &entry.source {
-            CredentialSource::Helper { name, .. } if entry.place.is_anywhere() => {
+            CredentialSource::Helper { name, .. } if entry.scope.is_any_host() => {
                 self.helper = Some(name);
                 self.spots.push(spot);
                 return true;
             }
-            CredentialSource::Given(Credential::Refresh(token)) => {
+            CredentialSource::Static(Credential::Refresh(token)) => {
                 json!({ "identitytoken": token.reveal() })
             }
-            CredentialSource::Given(Credential::Token(token)) if !is_line(token) => {
+            CredentialSource::Static(Credential::Token(token)) if !is_line(token) => {
                 json!({ "registrytoken": token.reveal() })
             }
-            CredentialSource::Given(Credential::Password { username, password })
+            CredentialSource::Static(Credential::Password { username, password })
                 if !is_line(password) =>
             {
                 json!({ "username": username, "password": password.reveal() })

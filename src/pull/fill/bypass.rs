@@ -147,7 +147,7 @@ impl ReaderFallback for Bypass {
             let verifier = hashed(self.job.digest, broken).await?;
             let ring = Arc::new(Pipe::new(offset));
             let tide = FileProgress::new();
-            let growing = tide.ring_reader(&ring);
+            let growing = tide.pipe_reader(&ring);
             let passage = Passage {
                 way: Arc::clone(&self),
                 verifier,
@@ -165,7 +165,7 @@ impl ReaderFallback for Bypass {
 /// The hash of what a broken file has for its readers; none if it cannot be read.
 async fn hashed(digest: Digest, broken: GrowingFile) -> Option<Verifier> {
     let work = move || {
-        let Watermark { readable, .. } = broken.level();
+        let Watermark { readable, .. } = broken.watermark();
         let mut verifier = Verifier::new(digest);
         let mut buffer = vec![0; CHUNK_BYTES];
         while verifier.seen() < readable {
@@ -229,21 +229,21 @@ impl Passage {
             let wanted = chunk.split_off(unwanted.min(chunk.len()));
             if !wanted.is_empty() {
                 let push = pin!(self.ring.push(wanted));
-                let deserted = pin!(self.tide.deserted());
+                let deserted = pin!(self.tide.readers_gone());
                 if let Either::Right(_) = select(push, deserted).await {
                     // Nobody reads any more: as good as delivered.
                     return Ok(());
                 }
             }
             let readable = self.verifier.seen().saturating_sub(HELD_BACK_BYTES);
-            self.tide.rise(readable);
+            self.tide.advance(readable);
         }
         Ok(())
     }
 
     fn prove(self) {
         match self.verifier.finish() {
-            Ok(proof) => self.tide.whole(proof.size()),
+            Ok(proof) => self.tide.finish(proof.size()),
             Err(error) => tracing::debug!(%error, "a blob was not passed to its end"),
         }
     }

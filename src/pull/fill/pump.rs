@@ -34,7 +34,7 @@ impl Work {
             let large = size.unwrap_or_else(|| file.written()) > VERIFIED_FIRST_MAX;
             if large && self.is_silent() {
                 let body = BlobBody::Arriving {
-                    file: file.reader().with_relief(Arc::clone(&self.disk.bypass)),
+                    file: file.reader().with_fallback(Arc::clone(&self.disk.bypass)),
                     size,
                 };
                 self.say.send_replace(Some(Ok(Arrival {

@@ -154,7 +154,7 @@ impl Work {
         partial: &mut Option<Partial>,
     ) -> Result<Tried, PullError> {
         let digest = self.job.digest;
-        let told = self.store.size_named(&digest, &asked.origin).await;
+        let told = self.store.referenced_size(&digest, &asked.origin).await;
         let ask = ask(candidate, &self.job.via, Instant::now() + self.job.head_max);
         let offset = partial.as_ref().map_or(0, Partial::written);
         if let Some(whole) = partial.take_if(|_| offset > 0 && told == Some(offset)) {
@@ -277,7 +277,7 @@ impl Patience {
 fn is_wrong_part(error: &UpstreamError) -> bool {
     matches!(
         error,
-        UpstreamError::Breach {
+        UpstreamError::ProtocolViolation {
             breach: ProtocolViolation::Range,
             ..
         }
@@ -287,7 +287,7 @@ fn is_wrong_part(error: &UpstreamError) -> bool {
 /// An answer that contradicts a verified manifest.
 fn wrong_length(asked: &Asked, told: u64, size: u64) -> UpstreamError {
     let breach = ProtocolViolation::Content(format!("{size} bytes, where a manifest says {told}"));
-    UpstreamError::Breach {
+    UpstreamError::ProtocolViolation {
         endpoint: asked.upstream.url().into(),
         breach,
     }

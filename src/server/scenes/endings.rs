@@ -28,12 +28,12 @@ async fn a_stop_lets_a_running_body_finish_and_closes_idle_connections() {
     let silent = scene.connect().await;
     let mut running = scene.connect().await;
     running.send(get("/growing")).await;
-    scene.stage.tide.lock().as_ref().unwrap().rise(4);
+    scene.stage.tide.lock().as_ref().unwrap().advance(4);
     running.until("0123").await;
     scene.stop.begin();
     assert_eq!(idle.rest().await, "");
     assert_eq!(silent.rest().await, "");
-    scene.stage.tide.lock().as_ref().unwrap().whole(10);
+    scene.stage.tide.lock().as_ref().unwrap().finish(10);
     assert_eq!(running.rest().await, "456789");
     scene.close().await;
 }
@@ -64,7 +64,7 @@ async fn the_drain_has_an_end() {
     });
     let mut running = scene.connect().await;
     running.send(get("/growing")).await;
-    scene.stage.tide.lock().as_ref().unwrap().rise(4);
+    scene.stage.tide.lock().as_ref().unwrap().advance(4);
     running.until("0123").await;
     scene.stop.begin();
     assert_eq!(running.rest().await, "");

@@ -114,14 +114,14 @@ async fn all_kinds_of_bodies_arrive() {
     let huge = mux.get("/huge").await.unwrap();
     assert_eq!(huge.body.len(), 400 * 256 * 1024);
     let growing = mux.begin("/growing");
-    scene.stage.tide.lock().as_ref().unwrap().rise(4);
+    scene.stage.tide.lock().as_ref().unwrap().advance(4);
     let mut growing = timeout(PATIENCE, growing)
         .await
         .unwrap()
         .unwrap()
         .into_body();
     assert_eq!(growing.data().await.unwrap().unwrap(), "0123");
-    scene.stage.tide.lock().as_ref().unwrap().whole(10);
+    scene.stage.tide.lock().as_ref().unwrap().finish(10);
     assert_eq!(growing.data().await.unwrap().unwrap(), "456789");
     assert!(growing.data().await.is_none());
     // Nobody can take a broken body for a whole one.
@@ -289,13 +289,13 @@ async fn a_stop_lets_running_bodies_finish_and_takes_no_new_request() {
     let mut mux = Mux::open(&scene, &house).await;
     let growing = timeout(PATIENCE, mux.begin("/growing")).await;
     let mut growing = growing.unwrap().unwrap().into_body();
-    scene.stage.tide.lock().as_ref().unwrap().rise(4);
+    scene.stage.tide.lock().as_ref().unwrap().advance(4);
     assert_eq!(growing.data().await.unwrap().unwrap(), "0123");
     scene.stop.begin();
     idle.ended().await.unwrap();
     let refused = async { while mux.get("/").await.is_ok() {} };
     timeout(PATIENCE, refused).await.unwrap();
-    scene.stage.tide.lock().as_ref().unwrap().whole(10);
+    scene.stage.tide.lock().as_ref().unwrap().finish(10);
     assert_eq!(growing.data().await.unwrap().unwrap(), "456789");
     assert!(growing.data().await.is_none());
     mux.ended().await.unwrap();

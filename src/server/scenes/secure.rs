@@ -133,12 +133,12 @@ async fn a_new_certificate_is_shown_to_new_connections_only() {
     let node = house.node(NO_WORD, None);
     let mut kept = Client(scene.meet(&node).await.unwrap());
     kept.send(get("/growing")).await;
-    scene.stage.tide.lock().as_ref().unwrap().rise(4);
+    scene.stage.tide.lock().as_ref().unwrap().advance(4);
     kept.until("0123").await;
     door.set(Some(&new));
     let told = scene.ask(&node).await.unwrap();
     assert_eq!(told.shown, new.identity().chain()[0].to_vec());
-    scene.stage.tide.lock().as_ref().unwrap().whole(10);
+    scene.stage.tide.lock().as_ref().unwrap().finish(10);
     kept.until("456789").await;
     door.set(None);
     assert!(scene.exchange(get_last("/")).await.ends_with("hello"));

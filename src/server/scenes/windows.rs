@@ -23,7 +23,7 @@ static FILE: LazyLock<Arc<dyn File>> = LazyLock::new(|| {
 
 /// Windows between bytes, one of them as short as a window can be.
 pub(super) fn large() -> Body {
-    let window = |offset, length| BodyPart::Window {
+    let window = |offset, length| BodyPart::File {
         file: Arc::clone(&FILE),
         offset,
         length,
@@ -34,7 +34,7 @@ pub(super) fn large() -> Body {
         window(0, 2_800_000),
         BodyPart::Bytes(Bytes::from_static(b"the end")),
     ];
-    Body::of(parts.into())
+    Body::from_parts(parts.into())
 }
 
 fn expected() -> Vec<u8> {

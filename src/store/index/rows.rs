@@ -34,7 +34,7 @@ impl StoreIndex {
             for (digest, row) in rows {
                 let key = key(digest);
                 let mark = row
-                    .mark
+                    .stamp
                     .as_ref()
                     .map(FileStamp::as_slice)
                     .unwrap_or_default();
@@ -71,7 +71,7 @@ impl StoreIndex {
                     continue;
                 };
                 let mark = row
-                    .mark
+                    .stamp
                     .as_ref()
                     .map(FileStamp::as_slice)
                     .unwrap_or_default();
@@ -234,7 +234,11 @@ impl StoreIndex {
 impl BlobRow {
     fn of((size, used, mark): (u64, u64, &[u8])) -> Self {
         let mark = mark.try_into().ok();
-        Self { size, used, mark }
+        Self {
+            size,
+            used,
+            stamp: mark,
+        }
     }
 }
 

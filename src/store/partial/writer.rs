@@ -33,16 +33,16 @@ pub(super) struct BlobWriter {
     pub(super) file: Arc<dyn File>,
     announced: Option<u64>,
     pub(super) verifier: Verifier,
-    pub(super) tide: FileProgress,
-    claim: Reservation,
-    pub(super) end: FileDisposition,
-    _ticket: WriteLock,
+    pub(super) progress: FileProgress,
+    reservation: Reservation,
+    pub(super) disposition: FileDisposition,
+    _lock: WriteLock,
 }
 
 /// What becomes of the file when the pen is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FileDisposition {
-    Resume,
+    KeepForResume,
     Remove,
     Renamed,
 }
@@ -71,21 +71,21 @@ impl BlobWriter {
         let mut pen = Self {
             file: opened.map_err(StoreError::at(&path))?,
             verifier: Verifier::new(digest),
-            tide: FileProgress::new(),
-            end: FileDisposition::Resume,
-            _ticket: ticket,
+            progress: FileProgress::new(),
+            disposition: FileDisposition::KeepForResume,
+            _lock: ticket,
             shelf,
             digest,
             path,
             announced,
-            claim,
+            reservation: claim,
         };
-        pen.take_up()?;
+        pen.resume()?;
         Ok(pen)
     }
 
     /// Hashes what an earlier writer left, or throws it away if it cannot be the beginning.
-    fn take_up(&mut self) -> Result<(), StoreError> {
+    fn resume(&mut self) -> Result<(), StoreError> {
         let length = self.file.stat().map_err(StoreError::at(&self.path))?.length;
         if self.announced.is_some_and(|size| length > size) {
             return self.restart();
@@ -99,13 +99,13 @@ impl BlobWriter {
                 Ok(_) | Err(_) => return self.restart(),
             }
         }
-        self.rise(length)
+        self.advance(length)
     }
 
     pub(super) fn restart(&mut self) -> Result<(), StoreError> {
         self.file.truncate(0).map_err(StoreError::at(&self.path))?;
         self.verifier = Verifier::new(self.digest);
-        self.claim.wrote(0);
+        self.reservation.wrote(0);
         Ok(())
     }
 
@@ -121,7 +121,7 @@ impl BlobWriter {
             done.map_err(StoreError::at(&self.path))?;
             written += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
         }
-        let risen = self.rise(written);
+        let risen = self.advance(written);
         for chunk in batch {
             self.verifier.update(chunk);
         }
@@ -129,21 +129,21 @@ impl BlobWriter {
     }
 
     /// Lets readers have what is written, but never the last 64 KiB, and makes room for more.
-    fn rise(&mut self, written: u64) -> Result<(), StoreError> {
+    fn advance(&mut self, written: u64) -> Result<(), StoreError> {
         let end = self.announced.unwrap_or(written);
-        self.tide
-            .rise(written.min(end.saturating_sub(HELD_BACK_BYTES)));
-        if self.claim.wrote(written) {
-            self.claim.make_room(&self.path)?;
+        self.progress
+            .advance(written.min(end.saturating_sub(HELD_BACK_BYTES)));
+        if self.reservation.wrote(written) {
+            self.reservation.make_room(&self.path)?;
         }
         Ok(())
     }
 
     pub(super) fn commit(mut self: Box<Self>) -> Result<KeptBlob, CommitError> {
-        self.end = FileDisposition::Remove;
+        self.disposition = FileDisposition::Remove;
         let proof = self.verifier.clone().finish()?;
-        self.tide.whole(proof.size());
-        if !self.claim.is_passing() {
+        self.progress.finish(proof.size());
+        if !self.reservation.is_too_large_to_keep() {
             self.keep(&proof)?;
             // What was promised at once to several may not fit together.
             evict::trim(&self.shelf);
@@ -152,7 +152,7 @@ impl BlobWriter {
         if size <= SMALL_BYTES_MAX
             && let Some(bytes) = blob::read_small(&*self.file, size, &self.digest)
         {
-            if self.end == FileDisposition::Renamed {
+            if self.disposition == FileDisposition::Renamed {
                 self.shelf.small.insert(self.digest, bytes.clone());
             }
             return Ok(KeptBlob::Small(bytes));
@@ -167,32 +167,33 @@ impl BlobWriter {
         let store = Arc::clone(&self.shelf);
         self.file.sync().map_err(StoreError::at(&self.path))?;
         let path = store.layout.blob(&self.digest);
-        let _door = store.door.lock();
+        let _door = store.blobs_lock.lock();
         store
             .disk
             .rename(&self.path, &path)
             .map_err(StoreError::at(&path))?;
-        self.end = FileDisposition::Renamed;
+        self.disposition = FileDisposition::Renamed;
         let folder = store.layout.blobs(self.digest.algorithm());
         let synced = store.disk.sync_folder(&folder);
         // From here on the blob is there. What is not marked is hashed once more when it is used.
         let stat = self.file.stat().ok();
-        let mark = stat.and_then(|stat| store.mark(&self.digest, &stat));
+        let mark = stat.and_then(|stat| store.stamp(&self.digest, &stat));
         let row = BlobRow {
             size: proof.size(),
             used: store.uses.now(),
-            mark: mark.filter(|_| synced.is_ok()),
+            stamp: mark.filter(|_| synced.is_ok()),
         };
-        self.claim.redeem(&self.digest, row);
+        self.reservation.commit(&self.digest, row);
         synced.map_err(StoreError::at(&folder))
     }
 }
 
 impl Drop for BlobWriter {
     fn drop(&mut self) {
-        let useless = self.verifier.seen() <= RESUME_BYTES_MIN || self.claim.is_passing();
-        let removes =
-            self.end == FileDisposition::Remove || self.end == FileDisposition::Resume && useless;
+        let useless =
+            self.verifier.seen() <= RESUME_BYTES_MIN || self.reservation.is_too_large_to_keep();
+        let removes = self.disposition == FileDisposition::Remove
+            || self.disposition == FileDisposition::KeepForResume && useless;
         if removes && let Err(error) = self.shelf.disk.remove(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "a partial blob stays behind");
         }
@@ -201,12 +202,15 @@ impl Drop for BlobWriter {
 
 impl WriteLock {
     /// Waits a moment for a writer that was just dropped.
-    pub(super) async fn take(shelf: &Arc<StoreState>, digest: Digest) -> Result<Self, StoreError> {
+    pub(super) async fn acquire(
+        shelf: &Arc<StoreState>,
+        digest: Digest,
+    ) -> Result<Self, StoreError> {
         let deadline = Instant::now() + BUSY_WAIT_MAX;
         loop {
-            let mut written = pin!(shelf.written.notified());
+            let mut written = pin!(shelf.write_ended.notified());
             written.as_mut().enable();
-            if let Some(ticket) = Self::try_take(shelf, digest) {
+            if let Some(ticket) = Self::try_acquire(shelf, digest) {
                 return Ok(ticket);
             }
             if timeout_at(deadline, written).await.is_err() {
@@ -216,7 +220,7 @@ impl WriteLock {
     }
 
     /// None while another has it.
-    pub(in crate::store) fn try_take(shelf: &Arc<StoreState>, digest: Digest) -> Option<Self> {
+    pub(in crate::store) fn try_acquire(shelf: &Arc<StoreState>, digest: Digest) -> Option<Self> {
         let free = shelf.writing.lock().insert(digest);
         free.then(|| Self {
             shelf: Arc::clone(shelf),
@@ -228,7 +232,7 @@ impl WriteLock {
 impl Drop for WriteLock {
     fn drop(&mut self) {
         self.shelf.writing.lock().remove(&self.digest);
-        self.shelf.written.notify_waiters();
+        self.shelf.write_ended.notify_waiters();
     }
 }
 

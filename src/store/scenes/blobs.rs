@@ -31,14 +31,14 @@ async fn the_last_64_kib_are_held_back_until_the_bytes_are_proven() {
         let reader = partial.reader();
         partial.write(Bytes::from(bytes.clone())).await.unwrap();
         partial.flush().await.unwrap();
-        assert_eq!(reader.level().readable, MIB - 64 * 1024);
-        assert_eq!(reader.level().state, GrowthState::Growing);
+        assert_eq!(reader.watermark().readable, MIB - 64 * 1024);
+        assert_eq!(reader.watermark().state, GrowthState::Growing);
         partial.commit().await.unwrap();
         assert_eq!(
-            (reader.level().readable, reader.level().state),
+            (reader.watermark().readable, reader.watermark().state),
             (MIB, GrowthState::Whole)
         );
-        let late = KeptBlob::Unproven {
+        let late = KeptBlob::Unverified {
             file: reader,
             size: MIB,
         };
@@ -57,11 +57,14 @@ async fn a_dropped_partial_breaks_its_readers_and_is_resumed() {
     partial.write(two).await.unwrap();
     partial.flush().await.unwrap();
     drop(partial);
-    assert_eq!(reader.reach(u64::MAX).await.state, GrowthState::Broken);
+    assert_eq!(
+        reader.wait_readable(u64::MAX).await.state,
+        GrowthState::Broken
+    );
 
     let partial = scene.store.begin(&digest, Some(3 * MIB)).await.unwrap();
     assert_eq!(partial.written(), 2_000_000);
-    assert_eq!(partial.reader().level().readable, 2_000_000);
+    assert_eq!(partial.reader().watermark().readable, 2_000_000);
     drop(partial);
     let scene = scene.crash(|_| {}).await;
     scene.try_put(&bytes).await.unwrap();
@@ -99,7 +102,7 @@ async fn wrong_bytes_are_never_kept() {
     partial.write(Bytes::from(wrong)).await.unwrap();
     let refused = partial.commit().await;
     assert!(matches!(refused, Err(CommitError::Mismatch(_))));
-    assert_eq!(reader.level().state, GrowthState::Broken);
+    assert_eq!(reader.watermark().state, GrowthState::Broken);
     assert!(!scene.partial_path(&digest).exists());
     assert!(!scene.has(&digest).await);
     scene.try_put(&bytes).await.unwrap();
@@ -175,7 +178,7 @@ async fn a_blob_in_flight_counts() {
     assert!(!scene.has(&old).await);
     drop(flying);
     scene
-        .until(|scene| scene.store.shelf.ledger.lock().claimed == 0)
+        .until(|scene| scene.store.state.ledger.lock().reserved == 0)
         .await;
 }
 
@@ -183,12 +186,12 @@ async fn a_blob_in_flight_counts() {
 async fn a_blob_counts_without_a_gap_from_its_promise_to_its_file() {
     const BLOBS: u8 = 100;
     let scene = Scene::new(100 * MIB).await;
-    let shelf = Arc::clone(&scene.store.shelf);
+    let shelf = Arc::clone(&scene.store.state);
     let watcher = std::thread::spawn(move || {
         let mut most = 0;
         while !shelf.is_closing() {
             let ledger = *shelf.ledger.lock();
-            let all = ledger.bytes + ledger.claimed;
+            let all = ledger.bytes + ledger.reserved;
             assert!(most <= all, "{ledger:?}");
             most = all;
         }

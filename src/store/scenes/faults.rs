@@ -18,12 +18,12 @@ async fn damage_is_a_miss_or_a_broken_body_and_then_a_miss() {
     for length in [1000, 100_000, 5 * MIB] {
         let scene = Scene::new(100 * MIB).await;
         let digest = scene.put(&noise(1, length)).await;
-        scene.store.shelf.small.invalidate_all();
+        scene.store.state.small.invalidate_all();
         tamper(&scene.blob_path(&digest), |bytes| bytes[500] ^= 1);
         match scene.store.blob(&digest).await.unwrap() {
             None => assert!(length < 5 * MIB),
             Some(kept) => {
-                assert!(matches!(kept, KeptBlob::Unproven { .. }));
+                assert!(matches!(kept, KeptBlob::Unverified { .. }));
                 assert_eq!(read(kept).await, None);
                 scene
                     .until(|scene| !scene.blob_path(&digest).exists())
@@ -46,7 +46,7 @@ async fn an_untouched_blob_whose_times_changed_is_proven_again() {
     tamper(&scene.blob_path(&digest), |_bytes| {});
     let first = scene.store.blob(&digest).await.unwrap().unwrap();
     let second = scene.store.blob(&digest).await.unwrap().unwrap();
-    assert!(matches!(first, KeptBlob::Unproven { .. }));
+    assert!(matches!(first, KeptBlob::Unverified { .. }));
     assert_eq!(read(first).await.unwrap(), bytes);
     assert_eq!(read(second).await.unwrap(), bytes);
     assert!(!scene.damaged());
@@ -68,7 +68,7 @@ async fn a_truncated_or_vanished_blob_is_a_miss() {
 #[tokio::test]
 async fn what_was_evicted_or_written_anew_meanwhile_is_not_damaged() {
     let scene = Scene::new(100 * MIB).await;
-    let shelf = &scene.store.shelf;
+    let shelf = &scene.store.state;
     let anew = scene.put(&noise(1, 100_000)).await;
     blob::discard(shelf, &anew, None).unwrap();
     assert!(scene.has(&anew).await);
@@ -196,15 +196,15 @@ async fn whatever_operation_fails_while_reading_no_wrong_byte_leaves() {
         for length in sizes {
             let bytes = noise(1, length);
             let digest = scene.put(&bytes).await;
-            scene.store.shelf.small.invalidate_all();
-            scene.store.shelf.key.write().take();
+            scene.store.state.small.invalidate_all();
+            scene.store.state.stamp_key.write().take();
             scene.disk.fail(number, io::ErrorKind::Other);
             if let Ok(Some(kept)) = scene.store.blob(&digest).await {
                 let got = read(kept).await;
                 assert!(got.is_none_or(|got| got == bytes), "{number} {length}");
             }
             scene
-                .until(|scene| scene.store.shelf.proving.lock().is_empty())
+                .until(|scene| scene.store.state.rehashing.lock().is_empty())
                 .await;
             scene.disk.fail(0, io::ErrorKind::Other);
             scene.try_put(&bytes).await.unwrap();
@@ -232,12 +232,12 @@ async fn many_at_once_in_a_tiny_store_see_right_bytes_or_none() {
         ended.unwrap().unwrap();
     }
     scene
-        .until(|scene| scene.store.shelf.writing.lock().is_empty())
+        .until(|scene| scene.store.state.writing.lock().is_empty())
         .await;
-    let ledger = *scene.store.shelf.ledger.lock();
-    assert_eq!((ledger.claimed, ledger.unwritten), (0, 0));
+    let ledger = *scene.store.state.ledger.lock();
+    assert_eq!((ledger.reserved, ledger.unwritten), (0, 0));
     assert!(ledger.bytes <= 2 * MIB, "{ledger:?}");
-    let totals = scene.store.shelf.index.totals();
+    let totals = scene.store.state.index.totals();
     assert_eq!((totals.blobs, totals.bytes), (ledger.blobs, ledger.bytes));
     let mut on_disk = 0;
     for seed in 0..BLOBS {

@@ -29,9 +29,9 @@ async fn a_manifest_belongs_to_its_origin() {
     let (here, there) = (origin("u/a/b"), origin("u/a"));
     let layer = digest(b"layer");
     let manifest = manifest(&layer);
-    assert_eq!(scene.store.size_named(&layer, &here).await, None);
+    assert_eq!(scene.store.referenced_size(&layer, &here).await, None);
     scene.store.keep_manifest(&here, &manifest).await.unwrap();
-    assert_eq!(scene.store.size_named(&layer, &here).await, Some(77));
+    assert_eq!(scene.store.referenced_size(&layer, &here).await, Some(77));
     let scene = scene.crash(|_| {}).await;
     let digest = manifest.digest();
     let found = scene.store.manifest(&here, &digest).await.unwrap().unwrap();
@@ -46,11 +46,11 @@ async fn a_manifest_belongs_to_its_origin() {
     );
     assert_eq!(scene.store.manifests(&here, 9).await.unwrap().len(), 1);
     assert_eq!(scene.store.manifests(&here, 0).await.unwrap().len(), 0);
-    assert_eq!(scene.store.size_named(&layer, &here).await, Some(77));
-    assert_eq!(scene.store.size_named(&layer, &there).await, None);
-    let standing = |of| scene.store.standing(&layer, of);
-    assert_eq!(standing(&here).await.unwrap(), Provenance::Named);
-    assert_eq!(standing(&there).await.unwrap(), Provenance::Stranger);
+    assert_eq!(scene.store.referenced_size(&layer, &here).await, Some(77));
+    assert_eq!(scene.store.referenced_size(&layer, &there).await, None);
+    let standing = |of| scene.store.provenance(&layer, of);
+    assert_eq!(standing(&here).await.unwrap(), Provenance::Referenced);
+    assert_eq!(standing(&there).await.unwrap(), Provenance::Unknown);
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn a_damaged_manifest_is_absent() {
     let here = origin("_local/docker.io/library/a");
     let manifest = manifest(&digest(b"layer"));
     scene.store.keep_manifest(&here, &manifest).await.unwrap();
-    let path = scene.store.shelf.layout.manifest(&here, &manifest.digest());
+    let path = scene.store.state.layout.manifest(&here, &manifest.digest());
     let scene = scene
         .restart(|_| std::fs::write(&path, b"{}").unwrap())
         .await;
@@ -86,24 +86,24 @@ async fn a_confirmation_stays_until_the_blob_goes() {
     let named = manifest(&digest);
     store.keep_manifest(&there, &named).await.unwrap();
     assert_eq!(
-        store.standing(&digest, &there).await.unwrap(),
-        Provenance::Named
+        store.provenance(&digest, &there).await.unwrap(),
+        Provenance::Referenced
     );
     store.confirm(&digest, &here).await.unwrap();
     store.confirm(&digest, &there).await.unwrap();
     assert_eq!(
-        store.standing(&digest, &there).await.unwrap(),
+        store.provenance(&digest, &there).await.unwrap(),
         Provenance::Confirmed
     );
     let scene = scene.crash(|_| {}).await;
-    let standing = |of| scene.store.standing(&digest, of);
+    let standing = |of| scene.store.provenance(&digest, of);
     assert_eq!(standing(&here).await.unwrap(), Provenance::Confirmed);
-    assert_eq!(standing(&stranger).await.unwrap(), Provenance::Stranger);
+    assert_eq!(standing(&stranger).await.unwrap(), Provenance::Unknown);
     let confirmed = scene.store.confirmed_by(&digest).await.unwrap();
     assert_eq!(confirmed, [here.clone(), there.clone()]);
     scene.put(&noise(2, 2 * MIB)).await;
-    assert_eq!(standing(&here).await.unwrap(), Provenance::Stranger);
-    assert_eq!(standing(&there).await.unwrap(), Provenance::Named);
+    assert_eq!(standing(&here).await.unwrap(), Provenance::Unknown);
+    assert_eq!(standing(&there).await.unwrap(), Provenance::Referenced);
     assert_eq!(scene.store.confirmed_by(&digest).await.unwrap(), []);
 }
 
@@ -120,14 +120,14 @@ async fn without_an_index_the_files_answer() {
         .restart(|root| std::fs::remove_file(root.join("index.redb")).unwrap())
         .await;
     for _before_and_after in 0..2 {
-        let standing = |digest| scene.store.standing(digest, &here);
-        assert_eq!(standing(&layer).await.unwrap(), Provenance::Named);
+        let standing = |digest| scene.store.provenance(digest, &here);
+        assert_eq!(standing(&layer).await.unwrap(), Provenance::Referenced);
         assert_eq!(standing(&other).await.unwrap(), Provenance::Confirmed);
         let confirmed = scene.store.confirmed_by(&other).await.unwrap();
         assert_eq!(confirmed, std::slice::from_ref(&here));
         scene.caught_up().await;
     }
-    assert_eq!(scene.store.size_named(&layer, &here).await, Some(77));
+    assert_eq!(scene.store.referenced_size(&layer, &here).await, Some(77));
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ async fn a_later_check_alone_is_written_once_a_minute() {
     let scene = Scene::new(MIB).await;
     let here = origin("u/a");
     let tag = Tag::latest();
-    let path = scene.store.shelf.layout.tag(&here, &tag);
+    let path = scene.store.state.layout.tag(&here, &tag);
     let written = || std::fs::read_to_string(&path).unwrap();
     let digest = digest(b"1");
     let keep = |digest, second| {
@@ -190,7 +190,7 @@ async fn a_damaged_tag_record_is_absent() {
     let scene = Scene::new(MIB).await;
     let here = origin("u/a");
     let tag = Tag::latest();
-    let path = scene.store.shelf.layout.tag(&here, &tag);
+    let path = scene.store.state.layout.tag(&here, &tag);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let long = "x".repeat(5000);
     for text in [

@@ -36,7 +36,7 @@ async fn marks_survive_a_clean_end_and_a_crash_within_one_boot() {
     let kept = scene.store.blob(&digest).await.unwrap().unwrap();
     assert_eq!(read(kept).await.unwrap(), noise(1, LARGE));
     scene
-        .until(|scene| scene.store.shelf.proving.lock().is_empty())
+        .until(|scene| scene.store.state.rehashing.lock().is_empty())
         .await;
     assert!(is_trusted(&scene, &digest).await);
 }

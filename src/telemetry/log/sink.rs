@@ -32,12 +32,12 @@ const END_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Sink(Arc<SinkState>);
 
 pub(super) struct SinkState {
-    gathered: Mutex<BufferedEntries>,
+    buffered: Mutex<BufferedEntries>,
     /// There is something to write.
     filled: Condvar,
     /// There is room again.
     taken: Condvar,
-    out: Mutex<LogOutput>,
+    output: Mutex<LogOutput>,
 }
 
 #[derive(Default)]
@@ -64,8 +64,8 @@ struct LogOutput {
 
 /// What one entry is written by.
 pub(super) enum EntryWriter<'s> {
-    Gathers(&'s SinkState),
-    Writes(&'s SinkState),
+    Buffered(&'s SinkState),
+    Direct(&'s SinkState),
 }
 
 impl Sink {
@@ -75,10 +75,10 @@ impl Sink {
     /// If the system has no thread for us.
     pub(super) fn open(system: impl Write + Send + 'static) -> io::Result<Self> {
         let sink = Self(Arc::new(SinkState {
-            gathered: Mutex::default(),
+            buffered: Mutex::default(),
             filled: Condvar::new(),
             taken: Condvar::new(),
-            out: Mutex::new(LogOutput {
+            output: Mutex::new(LogOutput {
                 system: Box::new(system),
                 batch: Vec::new(),
             }),
@@ -92,8 +92,8 @@ impl Sink {
     }
 
     /// Writes what was gathered, unless the system takes nothing.
-    pub(super) fn settle(&self) {
-        if let Some(mut out) = self.0.out.try_lock_for(END_MAX) {
+    pub(super) fn flush(&self) {
+        if let Some(mut out) = self.0.output.try_lock_for(END_MAX) {
             self.0.write(&mut out, &[]);
         }
     }
@@ -102,21 +102,21 @@ impl Sink {
 impl SinkState {
     fn keep_writing(&self) {
         loop {
-            let mut gathered = self.gathered.lock();
+            let mut gathered = self.buffered.lock();
             while gathered.entries.is_empty() {
                 gathered.thread = WriterThread::Idle;
                 self.filled.wait(&mut gathered);
             }
             gathered.thread = WriterThread::Busy;
             drop(gathered);
-            self.write(&mut self.out.lock(), &[]);
+            self.write(&mut self.output.lock(), &[]);
             thread::sleep(BUFFERING);
         }
     }
 
     /// Writes what was gathered, and `last` behind it.
     fn write(&self, out: &mut LogOutput, last: &[u8]) {
-        mem::swap(&mut self.gathered.lock().entries, &mut out.batch);
+        mem::swap(&mut self.buffered.lock().entries, &mut out.batch);
         self.taken.notify_all();
         out.batch.extend_from_slice(last);
         // A log that cannot be written has nobody to be told of it.
@@ -124,8 +124,8 @@ impl SinkState {
         out.batch.clear();
     }
 
-    fn gather(&self, entry: &[u8]) {
-        let mut gathered = self.gathered.lock();
+    fn buffer(&self, entry: &[u8]) {
+        let mut gathered = self.buffered.lock();
         while gathered.entries.len() >= BUFFERED_BYTES_MAX {
             self.taken.wait(&mut gathered);
         }
@@ -139,8 +139,8 @@ impl SinkState {
 impl Write for EntryWriter<'_> {
     fn write(&mut self, entry: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Gathers(inner) => inner.gather(entry),
-            Self::Writes(inner) => inner.write(&mut inner.out.lock(), entry),
+            Self::Buffered(inner) => inner.buffer(entry),
+            Self::Direct(inner) => inner.write(&mut inner.output.lock(), entry),
         }
         Ok(entry.len())
     }
@@ -154,12 +154,12 @@ impl<'a> MakeWriter<'a> for Sink {
     type Writer = EntryWriter<'a>;
 
     fn make_writer(&'a self) -> EntryWriter<'a> {
-        EntryWriter::Writes(&self.0)
+        EntryWriter::Direct(&self.0)
     }
 
     fn make_writer_for(&'a self, event: &Metadata<'_>) -> EntryWriter<'a> {
         if event.target() == REQUEST {
-            EntryWriter::Gathers(&self.0)
+            EntryWriter::Buffered(&self.0)
         } else {
             self.make_writer()
         }
@@ -202,12 +202,12 @@ mod tests {
     #[test]
     fn what_comes_while_one_batch_is_written_is_the_next_and_order_holds() {
         let (sink, go, written) = slow();
-        sink.0.gather(b"first\n");
-        while !sink.0.gathered.lock().entries.is_empty() {
+        sink.0.buffer(b"first\n");
+        while !sink.0.buffered.lock().entries.is_empty() {
             thread::yield_now();
         }
-        sink.0.gather(b"second\n");
-        sink.0.gather(b"third\n");
+        sink.0.buffer(b"second\n");
+        sink.0.buffer(b"third\n");
         for _ in 0..3 {
             go.send(()).unwrap();
         }
@@ -226,7 +226,7 @@ mod tests {
         let entries = 20;
         let speaker = thread::spawn(move || {
             for _ in 0..entries {
-                sink.0.gather(&entry);
+                sink.0.buffer(&entry);
             }
         });
         let mut got = 0;

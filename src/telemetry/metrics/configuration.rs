@@ -15,32 +15,35 @@ pub(super) struct ConfigurationMetrics {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reload {
     /// The new configuration holds.
-    Taken,
+    Applied,
     /// It does not hold, and nothing changed but files that the old one names.
     Failed,
 }
 
 impl Metrics {
     /// A configuration came to hold now, at the start or by a reload.
-    pub fn configured(&self) {
+    pub fn configuration_loaded(&self) {
         let now = jiff::Timestamp::now().as_second();
-        self.configured.loaded.set(now);
-        self.configured.last_ok.set(1);
+        self.configuration_loaded.loaded.set(now);
+        self.configuration_loaded.last_ok.set(1);
     }
 
     /// Counts a reload.
     pub fn reloaded(&self, reload: Reload) {
         let result = match reload {
-            Reload::Taken => {
-                self.configured();
+            Reload::Applied => {
+                self.configuration_loaded();
                 "ok"
             }
             Reload::Failed => {
-                self.configured.last_ok.set(0);
+                self.configuration_loaded.last_ok.set(0);
                 "failed"
             }
         };
-        self.configured.reloads.with_label_values(&[result]).inc();
+        self.configuration_loaded
+            .reloads
+            .with_label_values(&[result])
+            .inc();
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) struct ServerMetrics {
     sent_bytes: IntCounterVec,
     pub(super) connections: IntGauge,
     pub(super) connections_refused: IntCounter,
-    ready: [KindCounters; KINDS.len()],
+    kinds: [KindCounters; KINDS.len()],
 }
 
 /// What is counted of nearly every request of one kind, found once. Nothing is shown as zero that
@@ -51,13 +51,13 @@ impl ServerMetrics {
                 "roadstead_connections_refused_total",
                 "Connections closed for a bad request line, a deadline or a limit.",
             )?,
-            ready: <[KindCounters; KINDS.len()]>::default(),
+            kinds: <[KindCounters; KINDS.len()]>::default(),
         })
     }
 
     /// Counts an answered request.
     pub(super) fn answered(&self, request: AnsweredRequest) {
-        let ready = self.ready(request.kind);
+        let ready = self.kinds(request.kind);
         let by_status = || {
             let status = request.status.to_string();
             let labels = [request.kind, request.outcome, status.as_str()];
@@ -78,14 +78,14 @@ impl ServerMetrics {
     /// Adds bytes of a body that left.
     pub(super) fn sent(&self, kind: &str, bytes: u64) {
         let sent_bytes = || self.sent_bytes.with_label_values(&[kind]);
-        match self.ready(kind) {
+        match self.kinds(kind) {
             Some(ready) => ready.sent_bytes.get_or_init(sent_bytes).inc_by(bytes),
             None => sent_bytes().inc_by(bytes),
         }
     }
 
-    fn ready(&self, kind: &str) -> Option<&KindCounters> {
+    fn kinds(&self, kind: &str) -> Option<&KindCounters> {
         let place = KINDS.iter().position(|one| *one == kind)?;
-        self.ready.get(place)
+        self.kinds.get(place)
     }
 }

@@ -34,7 +34,7 @@ impl Upstream {
     ) -> Result<Option<u64>, UpstreamError> {
         let head = UpstreamRequest::new(RequestKind::Blob, Method::HEAD, ask, &path(digest));
         match self.0.call(ask, &head).await {
-            Ok(answer) => return answer.sound().map(|found| size(found.headers(), digest)),
+            Ok(answer) => return answer.checked().map(|found| size(found.headers(), digest)),
             Err(UpstreamError::Refused { .. }) => {}
             // A 5xx was tried often enough; what is left is a server that knows no HEAD here.
             Err(UpstreamError::Failed { status, .. }) if status < 500 || status == 501 => {}
@@ -46,7 +46,7 @@ impl Upstream {
                 let part = ContentRange::of(answer.headers());
                 Ok(part.and_then(|part| part.total))
             }
-            Ok(answer) => answer.sound().map(|found| size(found.headers(), digest)),
+            Ok(answer) => answer.checked().map(|found| size(found.headers(), digest)),
             // Of an empty blob no byte can be had.
             Err(UpstreamError::Failed { status: 416, .. }) if is_empty(digest) => Ok(Some(0)),
             Err(error) => Err(error),
@@ -64,17 +64,17 @@ impl Upstream {
         if offset > 0 {
             request = request.range(format!("bytes={offset}-"));
         }
-        let stream = |answer: UpstreamResponse| BlobStream::new(answer.sound()?, offset);
-        let first = stream(self.blob_answer(ask, &request).await?);
+        let stream = |answer: UpstreamResponse| BlobStream::new(answer.checked()?, offset);
+        let first = stream(self.blob_response(ask, &request).await?);
         match first {
-            Err(error) if error.is_worth_another_try() && Instant::now() < ask.deadline => {
-                stream(self.blob_answer(ask, &request).await?)
+            Err(error) if error.is_retryable_body() && Instant::now() < ask.deadline => {
+                stream(self.blob_response(ask, &request).await?)
             }
             outcome => outcome,
         }
     }
 
-    async fn blob_answer(
+    async fn blob_response(
         &self,
         ask: &RequestContext<'_>,
         request: &UpstreamRequest,
@@ -86,7 +86,7 @@ impl Upstream {
                 UpstreamError::Failed {
                     endpoint,
                     status: 416,
-                } => UpstreamError::Breach {
+                } => UpstreamError::ProtocolViolation {
                     endpoint,
                     breach: ProtocolViolation::Range,
                 },
@@ -112,7 +112,7 @@ impl BlobStream {
                 start: offset,
                 size: part.total,
             }),
-            _ => Err(answer.breach(ProtocolViolation::Range)),
+            _ => Err(answer.violation(ProtocolViolation::Range)),
         }
     }
 
@@ -256,7 +256,7 @@ mod tests {
         for (offset, head, want) in cases {
             let (scene, upstream) = stage("GET", &head, b"hello").await;
             let error = from(&upstream, offset).await.unwrap_err();
-            let UpstreamError::Breach { breach, .. } = error else {
+            let UpstreamError::ProtocolViolation { breach, .. } = error else {
                 panic!("{head}: {error}");
             };
             assert_eq!(breach, want, "{head}");

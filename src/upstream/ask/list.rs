@@ -68,11 +68,11 @@ impl Upstream {
         let last = page.last.clone().map(|last| ("last", last));
         let request = UpstreamRequest::new(RequestKind::Tags, Method::GET, ask, "tags/list")
             .query(RequestQuery::Pairs(n.into_iter().chain(last).collect()));
-        let mut answer = self.0.call(ask, &request).await?.sound()?;
+        let mut answer = self.0.call(ask, &request).await?.checked()?;
         let bytes_max = self.settings().manifest_bytes_max;
-        let bytes = answer.whole(bytes_max, ask.deadline).await?;
-        let found: TagListDocument = serde_json::from_slice(&bytes).map_err(|error| {
-            answer.breach(ProtocolViolation::Content(format!("no tag list: {error}")))
+        let read_bytes = answer.whole(bytes_max, ask.deadline).await?;
+        let found: TagListDocument = serde_json::from_slice(&read_bytes).map_err(|error| {
+            answer.violation(ProtocolViolation::Content(format!("no tag list: {error}")))
         })?;
         let mut names = found.tags.unwrap_or_default();
         names.retain(|name| name.parse::<Tag>().is_ok());
@@ -125,17 +125,17 @@ impl Upstream {
                 } => UpstreamError::Absent { endpoint },
                 error => error,
             })?;
-        let mut answer = answer.sound()?;
+        let mut answer = answer.checked()?;
         if judge::content_type(answer.headers()) != Some(MediaType::oci_index()) {
             // Something answers every path with 200, but it is not this API.
-            return Err(answer.breach(ProtocolViolation::Content(
+            return Err(answer.violation(ProtocolViolation::Content(
                 "referrers that are no OCI index".into(),
             )));
         }
         let bytes_max = self.settings().manifest_bytes_max;
         let bytes = answer.whole(bytes_max, ask.deadline).await?;
         serde_json::from_slice::<ReferrersIndex>(&bytes).map_err(|error| {
-            answer.breach(ProtocolViolation::Content(format!("no index: {error}")))
+            answer.violation(ProtocolViolation::Content(format!("no index: {error}")))
         })?;
         Ok(Referrers {
             bytes,
@@ -263,7 +263,10 @@ mod tests {
             ("HTTP/1.1 200 K", br#"{"manifests":[]}"#),
         ] {
             let found = ask(head, body).await;
-            assert!(matches!(found, Err(UpstreamError::Breach { .. })), "{head}");
+            assert!(
+                matches!(found, Err(UpstreamError::ProtocolViolation { .. })),
+                "{head}"
+            );
         }
     }
 }

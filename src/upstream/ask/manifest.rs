@@ -43,7 +43,7 @@ impl Upstream {
         }
         match (reference, named_digest(headers)) {
             (Reference::Digest(want), Some(named)) if named != *want => {
-                Err(answer.breach(ProtocolViolation::Digest))
+                Err(answer.violation(ProtocolViolation::Digest))
             }
             (Reference::Digest(want), _) => Ok(Some(*want)),
             (Reference::Tag(_), named) => Ok(named),
@@ -62,7 +62,7 @@ impl Upstream {
         let mut misnamed = None;
         let answer = self.0.call(ask, &request).await?;
         match self.read(ask, answer, reference, &mut misnamed).await {
-            Err(error) if error.is_worth_another_try() && Instant::now() < ask.deadline => {
+            Err(error) if error.is_retryable_body() && Instant::now() < ask.deadline => {
                 let answer = self.0.call(ask, &request).await?;
                 self.read(ask, answer, reference, &mut misnamed).await
             }
@@ -79,7 +79,7 @@ impl Upstream {
         reference: &Reference,
         misnamed: &mut Option<(Digest, Digest)>,
     ) -> Result<Manifest, UpstreamError> {
-        let mut answer = answer.sound()?;
+        let mut answer = answer.checked()?;
         let bytes_max = self.settings().manifest_bytes_max;
         let bytes = answer.whole(bytes_max, ask.deadline).await?;
         let declared = judge::content_type(answer.headers());
@@ -96,7 +96,7 @@ impl Upstream {
                 })
             }
         };
-        found.map_err(|breach| answer.breach(breach))
+        found.map_err(|breach| answer.violation(breach))
     }
 }
 
@@ -185,7 +185,7 @@ mod tests {
         let scene = Scene::new().await;
         scene.on(&on("GET", reference), head, body);
         match get(&scene, reference).await {
-            Err(UpstreamError::Breach { breach, .. }) => (breach, scene.asked().len()),
+            Err(UpstreamError::ProtocolViolation { breach, .. }) => (breach, scene.asked().len()),
             other => panic!("{head}: {other:?}"),
         }
     }
@@ -266,7 +266,7 @@ mod tests {
         };
         let third: &[u8] = br#"{"schemaVersion":2,"manifests":[],"a":2}"#;
         match twice([OTHER, third]).await {
-            Err(UpstreamError::Breach { breach, .. }) => {
+            Err(UpstreamError::ProtocolViolation { breach, .. }) => {
                 assert_eq!(breach, ProtocolViolation::Digest);
             }
             accepted => panic!("{accepted:?}"),

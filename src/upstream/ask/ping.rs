@@ -15,61 +15,63 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PingOutcome {
     /// It wanted no login, so that ours, if there is one, was not tried.
-    Open,
+    NoCredentialsNeeded,
     /// With a token that anyone gets.
-    Anonymous,
+    AnonymousToken,
     /// As this user.
-    As(String),
+    Authenticated(String),
 }
 
 impl Upstream {
     /// Asks for the root of the API, with the login that the repository has, or the upstream as a
     /// whole. The endpoints are asked in order until one answers.
-    pub async fn greet(
+    pub async fn ping(
         &self,
         name: Option<&RepositoryName>,
         deadline: Instant,
     ) -> Result<PingOutcome, UpstreamError> {
         let request = UpstreamRequest::ping(name.cloned(), deadline);
         let mut last = None;
-        for station in &self.0.stations {
+        for station in &self.0.endpoints {
             let [root, _] = UpstreamRequest::roots(&station.base, self.settings());
             let mut trail = ExchangeState::new(root);
             let began = Instant::now();
             let exchange = Box::pin(self.0.exchange(station, &request, &mut trail));
             let error = match timeout_at(deadline, exchange).await {
-                Ok(Ok(_answer)) => return Ok(PingOutcome::of(&trail.visit.sent)),
+                Ok(Ok(_answer)) => return Ok(PingOutcome::of_sent(&trail.auth.sent)),
                 Ok(Err(failure)) => failure.error,
                 Err(_elapsed) => UpstreamError::TimedOut {
-                    endpoint: trail.host(station),
+                    endpoint: trail.responsible_host(station),
                     waited: began.elapsed(),
                 },
             };
-            match PingOutcome::of(&trail.visit.sent) {
+            match PingOutcome::of_sent(&trail.auth.sent) {
                 // Its service knows us; some roots accept only a token for some repository.
-                PingOutcome::As(user)
-                    if is_service_token(&trail.visit.sent) && error.is_refused_login() =>
+                PingOutcome::Authenticated(user)
+                    if is_service_token(&trail.auth.sent) && error.is_refused_credentials() =>
                 {
-                    return Ok(PingOutcome::As(user));
+                    return Ok(PingOutcome::Authenticated(user));
                 }
                 _ => last = Some(error),
             }
         }
-        Err(last.unwrap_or_else(|| self.0.first().left_alone()))
+        Err(last.unwrap_or_else(|| self.0.preferred_endpoint().circuit_open_error()))
     }
 }
 
 impl PingOutcome {
-    fn of(sent: &Authorization) -> Self {
+    fn of_sent(sent: &Authorization) -> Self {
         let user = |credential: &Credential| credential.username().to_owned();
         match sent {
-            Authorization::None => Self::Open,
-            Authorization::Basic { username, .. } => Self::As(username.clone()),
-            Authorization::Own(_) => Self::As("<token>".to_owned()),
+            Authorization::None => Self::NoCredentialsNeeded,
+            Authorization::Basic { username, .. } => Self::Authenticated(username.clone()),
+            Authorization::ConfiguredToken(_) => Self::Authenticated("<token>".to_owned()),
             Authorization::Token(key, _) => key
                 .credential
                 .as_ref()
-                .map_or(Self::Anonymous, |credential| Self::As(user(credential))),
+                .map_or(Self::AnonymousToken, |credential| {
+                    Self::Authenticated(user(credential))
+                }),
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) struct BearerChallenge {
     /// What the token shall allow, sorted, if the endpoint says so.
     pub(super) scope: Option<String>,
     /// Whether the token that was sent is good, but allows too little.
-    pub(super) wants_more: bool,
+    pub(super) insufficient_scope: bool,
 }
 
 impl Challenge {
@@ -55,8 +55,8 @@ impl Challenge {
     }
 
     /// Whether a token was sent that allows too little.
-    pub(in crate::upstream) fn wants_more(&self) -> bool {
-        self.bearers.iter().any(|bearer| bearer.wants_more)
+    pub(in crate::upstream) fn is_insufficient_scope(&self) -> bool {
+        self.bearers.iter().any(|bearer| bearer.insufficient_scope)
     }
 
     /// The same, for another repository.
@@ -79,7 +79,7 @@ impl BearerChallenge {
             realm,
             service: word("service"),
             scope: word("scope").as_deref().and_then(sorted),
-            wants_more: error.as_deref() == Some("insufficient_scope"),
+            insufficient_scope: error.as_deref() == Some("insufficient_scope"),
         })
     }
 }
@@ -190,7 +190,7 @@ mod tests {
             realm: Realm::parse(realm),
             service: service.map(str::to_owned),
             scope: scope.map(str::to_owned),
-            wants_more: false,
+            insufficient_scope: false,
         }
     }
 
@@ -250,7 +250,7 @@ mod tests {
             bearer("https://a/", None, None),
         );
         let more = r#"Bearer realm="https://a/",error="insufficient_scope""#;
-        assert!(read(&[more]).wants_more());
+        assert!(read(&[more]).is_insufficient_scope());
         let long = format!(r#"Bearer realm="https://a/",scope="{}""#, "x".repeat(5000));
         check(&long, bearer("https://a/", None, None));
     }

@@ -48,7 +48,7 @@ enum TokenRequest {
 struct TokenFetchFailure {
     error: UpstreamError,
     /// None: another try would be no better.
-    trouble: Option<RetryCause>,
+    cause: Option<RetryCause>,
     status: Option<StatusCode>,
 }
 
@@ -67,8 +67,12 @@ impl Caller {
             let is_throttled = matches!(error, UpstreamError::Throttled { .. });
             // It was tried often enough, and says nothing against the endpoint, which another
             // endpoint's service may replace.
-            let trouble = (error.is_transient() && !is_throttled).then_some(RetryCause::Skipped);
-            AttemptFailure { error, trouble }
+            let trouble =
+                (error.is_transient() && !is_throttled).then_some(RetryCause::NotAttempted);
+            AttemptFailure {
+                error,
+                cause: trouble,
+            }
         })
     }
 
@@ -85,7 +89,7 @@ impl Caller {
             })
         });
         let result = outcome.as_ref().map_or_else(result_label, |_| "ok");
-        self.metrics.token_asked(&self.settings.label, result);
+        self.metrics.token_requested(&self.settings.label, result);
         outcome
     }
 
@@ -99,21 +103,21 @@ impl Caller {
             let issued = self.ask_each_way(station, key, token_requests(key)).await?;
             return Ok(issued.token);
         };
-        let mut sent = self.tokens.refresh(key, configured);
+        let mut sent = self.tokens.refresh_token(key, configured);
         let mut is_second = false;
         loop {
             let ways = refresh_requests(&sent);
             match self.ask_each_way(station, key, ways).await {
                 Ok(issued) => {
                     if let Some(newer) = issued.refresh {
-                        self.tokens.refreshed(key, newer);
+                        self.tokens.replace_refresh_token(key, newer);
                     }
                     return Ok(issued.token);
                 }
                 Err(error @ UpstreamError::Refused { .. }) => {
-                    self.tokens.spent(key, &sent);
+                    self.tokens.discard_refresh_token(key, &sent);
                     // It may have been replaced for another scope while we asked.
-                    let current = self.tokens.refresh(key, configured);
+                    let current = self.tokens.refresh_token(key, configured);
                     if is_second || current == sent {
                         return Err(error);
                     }
@@ -139,7 +143,7 @@ impl Caller {
             }),
             Some(second),
         ) = (&outcome, second)
-            && first.is_unknown_by(*status)
+            && first.is_unsupported(*status)
         {
             outcome = self.try_way(station, key, &second).await;
         }
@@ -155,8 +159,8 @@ impl Caller {
     ) -> Result<IssuedToken, TokenFetchFailure> {
         let mut tries = RetryState {
             kind: RequestKind::Manifest,
-            reserve: RetryAlternatives::Tries,
-            again: 0,
+            alternatives: RetryAlternatives::MoreAttempts,
+            retries: 0,
             dropped: false,
         };
         loop {
@@ -165,15 +169,17 @@ impl Caller {
                 Err(failed) => failed,
             };
             let step = failed
-                .trouble
+                .cause
                 .map(|trouble| retry::decide(trouble, tries, jitter(SPREAD_MAX)));
             match step {
                 Some(RetryDecision::AtOnce) => tries.dropped = true,
                 Some(RetryDecision::After(pause)) => {
-                    tries.again += 1;
+                    tries.retries += 1;
                     sleep(pause).await;
                 }
-                Some(RetryDecision::Next | RetryDecision::End) | None => return Err(failed),
+                Some(RetryDecision::NextEndpoint | RetryDecision::GiveUp) | None => {
+                    return Err(failed);
+                }
             }
         }
     }
@@ -189,15 +195,18 @@ impl Caller {
         let (client, proxy) = match &station.socket {
             Some(socket) if url.origin() == station.base.origin() => (socket, None),
             _ => {
-                let client = self.clients.of(url).map_err(|breach| TokenFetchFailure {
-                    error: UpstreamError::Breach {
-                        endpoint: Arc::clone(&service),
-                        breach,
-                    },
-                    trouble: None,
-                    status: None,
-                })?;
-                (client, self.clients.proxy(url))
+                let client = self
+                    .clients
+                    .client_for(url)
+                    .map_err(|breach| TokenFetchFailure {
+                        error: UpstreamError::ProtocolViolation {
+                            endpoint: Arc::clone(&service),
+                            breach,
+                        },
+                        cause: None,
+                        status: None,
+                    })?;
+                (client, self.clients.proxy_for(url))
             }
         };
         let request = match way {
@@ -216,16 +225,21 @@ impl Caller {
         let born = Instant::now();
         let sent = request.send().await;
         let heard = exchange::checked_response(sent, Arc::clone(&service), proxy.as_ref());
-        let response = heard.map_err(|AttemptFailure { error, trouble }| TokenFetchFailure {
-            error,
-            trouble,
-            status: None,
-        })?;
+        let response = heard.map_err(
+            |AttemptFailure {
+                 error,
+                 cause: trouble,
+             }| TokenFetchFailure {
+                error,
+                cause: trouble,
+                status: None,
+            },
+        )?;
         let status = response.status();
         let issued = read_response(response, key, Arc::clone(&service), born).await;
         issued.map_err(|error| TokenFetchFailure {
-            trouble: match &error {
-                UpstreamError::Failed { .. } => Some(RetryCause::Failing),
+            cause: match &error {
+                UpstreamError::Failed { .. } => Some(RetryCause::ServerError),
                 UpstreamError::Unreachable { .. } => Some(RetryCause::Dropped),
                 _ => None,
             },
@@ -238,7 +252,7 @@ impl Caller {
 impl TokenRequest {
     /// Whether a status means that the service does not know this way at all: some know no POST,
     /// and say so with one of four statuses; few know no GET.
-    fn is_unknown_by(&self, status: StatusCode) -> bool {
+    fn is_unsupported(&self, status: StatusCode) -> bool {
         match self {
             Self::Get(_) => status.as_u16() == 405,
             Self::Post(_) => matches!(status.as_u16(), 400 | 401 | 404 | 405),
@@ -317,7 +331,7 @@ async fn read_response(
     endpoint: Arc<str>,
     born: Instant,
 ) -> Result<IssuedToken, UpstreamError> {
-    let breach = |breach| UpstreamError::Breach {
+    let breach = |breach| UpstreamError::ProtocolViolation {
         endpoint: Arc::clone(&endpoint),
         breach,
     };
@@ -351,7 +365,7 @@ async fn read_body(mut response: Response, endpoint: &Arc<str>) -> Result<Vec<u8
                 body.extend_from_slice(&chunk);
             }
             Ok(Some(_)) => {
-                return Err(UpstreamError::Breach {
+                return Err(UpstreamError::ProtocolViolation {
                     endpoint: Arc::clone(endpoint),
                     breach: ProtocolViolation::TooLarge {
                         bytes_max: ANSWER_BYTES_MAX,
@@ -374,10 +388,10 @@ fn result_label(error: &UpstreamError) -> &'static str {
     match error {
         UpstreamError::Refused { .. } => "refused",
         UpstreamError::Throttled { .. } => "throttled",
-        UpstreamError::Breach { .. } | UpstreamError::Absent { .. } => "breach",
+        UpstreamError::ProtocolViolation { .. } | UpstreamError::Absent { .. } => "breach",
         UpstreamError::Unreachable { .. }
         | UpstreamError::TimedOut { .. }
         | UpstreamError::Failed { .. }
-        | UpstreamError::Circle { .. } => "failed",
+        | UpstreamError::Loop { .. } => "failed",
     }
 }

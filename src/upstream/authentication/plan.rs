@@ -29,7 +29,7 @@ pub(super) enum AuthPlan {
     /// A token of this kind.
     Fetch(TokenKey),
     /// We have nothing that it asks for.
-    Nothing(&'static str),
+    NothingToSend(&'static str),
     /// It sends us where we do not go.
     Stop(ProtocolViolation),
 }
@@ -38,9 +38,9 @@ pub(super) enum AuthPlan {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum RefusalAction {
     /// The same request with what the plan says.
-    Again,
+    Retry,
     /// The same request without a login, to hear the whole challenge.
-    Bare,
+    WithoutCredentials,
     /// The end: our login, or its absence, is not accepted.
     Refused(&'static str),
     /// The end: we do not go where it sends us.
@@ -51,20 +51,20 @@ pub(super) enum RefusalAction {
 #[derive(Debug, Default)]
 pub(in crate::upstream) struct AuthAttempts {
     rounds: u32,
-    tricks: Vec<AuthFallback>,
+    fallbacks: Vec<AuthFallback>,
 }
 
 /// What helps against some registries, and is tried once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::upstream) enum AuthFallback {
     /// Asking without a login what login is wanted.
-    Bare,
+    WithoutCredentials,
     /// Asking the API's root what login is wanted.
-    Ping,
+    PingRoot,
     /// Another token, for a 400.
-    OtherToken,
+    NewToken,
     /// Another login of the program that gave the one refused.
-    OtherLogin,
+    NewCredentials,
 }
 
 impl AuthContext<'_> {
@@ -72,15 +72,15 @@ impl AuthContext<'_> {
     pub(super) fn plan(&self, challenge: &Challenge, credential: Option<&Credential>) -> AuthPlan {
         match (credential, self.first_usable(challenge, credential)) {
             (Some(Credential::Token(token)), _) => match token::header(token.reveal()) {
-                Some(header) => AuthPlan::Send(Authorization::Own(header)),
-                None => AuthPlan::Nothing("the configured token cannot be sent"),
+                Some(header) => AuthPlan::Send(Authorization::ConfiguredToken(header)),
+                None => AuthPlan::NothingToSend("the configured token cannot be sent"),
             },
             (_, Some(Ok(key))) => AuthPlan::Fetch(key),
             (Some(password), Some(Err(_))) if challenge.basic => basic(password),
             (_, Some(Err(breach))) => AuthPlan::Stop(breach),
             (Some(credential), None) if challenge.basic => basic(credential),
-            (None, None) if challenge.basic => AuthPlan::Nothing("it needs a login"),
-            (_, None) => AuthPlan::Nothing("it does not say how to log in"),
+            (None, None) if challenge.basic => AuthPlan::NothingToSend("it needs a login"),
+            (_, None) => AuthPlan::NothingToSend("it does not say how to log in"),
         }
     }
 
@@ -103,8 +103,8 @@ impl AuthContext<'_> {
         credential: Option<&Credential>,
     ) -> Result<TokenKey, ProtocolViolation> {
         let realm = bearer.realm.clone()?;
-        realm.admitted(self.base, self.guard)?;
-        if credential.is_some() && !realm.may_have_login(self.base, self.listed) {
+        realm.check_allowed(self.base, self.guard)?;
+        if credential.is_some() && !realm.may_receive_credentials(self.base, self.listed) {
             let origin = realm.origin();
             let why = format!("our login is not for {origin}, unless `realms` lists it");
             return Err(ProtocolViolation::Realm(why));
@@ -125,22 +125,22 @@ fn basic(credential: &Credential) -> AuthPlan {
             username: username.clone(),
             password: password.clone(),
         }),
-        _ => AuthPlan::Nothing("it takes user names and passwords only"),
+        _ => AuthPlan::NothingToSend("it takes user names and passwords only"),
     }
 }
 
 impl AuthAttempts {
     /// Whether this was not tried yet; now it is.
     pub(in crate::upstream) fn once(&mut self, trick: AuthFallback) -> bool {
-        let is_new = !self.tricks.contains(&trick);
+        let is_new = !self.fallbacks.contains(&trick);
         if is_new {
-            self.tricks.push(trick);
+            self.fallbacks.push(trick);
         }
         is_new
     }
 
     /// What follows from a refusal of what was sent by a request that began at `began`.
-    pub(super) fn next(
+    pub(super) fn after_refusal(
         &mut self,
         sent: &Authorization,
         challenge: &Challenge,
@@ -149,20 +149,22 @@ impl AuthAttempts {
     ) -> RefusalAction {
         let is_token = matches!(sent, Authorization::Token(..));
         // An expired token is answered with another scheme, or with no challenge at all, by some.
-        if is_token && challenge.bearers.is_empty() && self.once(AuthFallback::Bare) {
-            return RefusalAction::Bare;
+        if is_token && challenge.bearers.is_empty() && self.once(AuthFallback::WithoutCredentials) {
+            return RefusalAction::WithoutCredentials;
         }
         let refused = match (sent, plan) {
             (_, AuthPlan::Stop(breach)) => return RefusalAction::Stop(breach.clone()),
             (Authorization::Basic { .. }, AuthPlan::Send(Authorization::Basic { .. }))
-            | (Authorization::Basic { .. }, AuthPlan::Nothing(_)) => {
+            | (Authorization::Basic { .. }, AuthPlan::NothingToSend(_)) => {
                 Some("it does not accept the login")
             }
-            (Authorization::Own(_), _) => Some("it does not accept the configured token"),
-            (_, AuthPlan::Nothing(why)) => Some(*why),
+            (Authorization::ConfiguredToken(_), _) => {
+                Some("it does not accept the configured token")
+            }
+            (_, AuthPlan::NothingToSend(why)) => Some(*why),
             // What the service issued just now will not be better a second time.
             (Authorization::Token(key, token), AuthPlan::Fetch(next)) => (key == next
-                && token.born >= began)
+                && token.requested_at >= began)
                 .then_some("it does not accept its own service's token"),
             (_, AuthPlan::Send(_) | AuthPlan::Fetch(_)) => None,
         };
@@ -171,7 +173,7 @@ impl AuthAttempts {
             None if self.rounds == ROUNDS_MAX => RefusalAction::Refused("it accepts no login"),
             None => {
                 self.rounds += 1;
-                RefusalAction::Again
+                RefusalAction::Retry
             }
         }
     }
@@ -207,11 +209,11 @@ mod tests {
         let place = AuthContext {
             base: &"https://r.example".parse().unwrap(),
             guard: &AddressGuard::new(GuardPolicy {
-                own: vec!["r.example".into()],
-                least: NetworkZone::Public,
+                own_hosts: vec!["r.example".into()],
+                least_zone: NetworkZone::Public,
                 named_by: NamedBy::Configuration,
-                listed: Vec::new(),
-                proxies: Vec::new(),
+                allowed_hosts: Vec::new(),
+                proxy_hosts: Vec::new(),
             }),
             listed: &[],
             name: Some(&"a/b".parse().unwrap()),
@@ -224,7 +226,7 @@ mod tests {
             AuthPlan::Send(Authorization::Basic { .. }) => "basic".into(),
             AuthPlan::Send(_) => "own".into(),
             AuthPlan::Fetch(key) => key.scope.clone().unwrap_or_default(),
-            AuthPlan::Nothing(_) => "nothing".into(),
+            AuthPlan::NothingToSend(_) => "nothing".into(),
             AuthPlan::Stop(_) => "stop".into(),
         }
     }
@@ -308,9 +310,9 @@ mod tests {
         let next = |tried: &mut AuthAttempts, sent: &Authorization, lines: &[&'static str]| {
             let challenge = challenge(lines);
             let plan = plan(&challenge, Some(&login));
-            match tried.next(sent, &challenge, &plan, began) {
-                RefusalAction::Again => "again",
-                RefusalAction::Bare => "bare",
+            match tried.after_refusal(sent, &challenge, &plan, began) {
+                RefusalAction::Retry => "again",
+                RefusalAction::WithoutCredentials => "bare",
                 RefusalAction::Refused(_) => "refused",
                 RefusalAction::Stop(_) => "stop",
             }
@@ -319,7 +321,7 @@ mod tests {
             username: "u".into(),
             password: Secret::new("p"),
         };
-        let own = || Authorization::Own(token::header("t").unwrap());
+        let own = || Authorization::ConfiguredToken(token::header("t").unwrap());
         let rows: [(Authorization, &[&'static str], &str); 13] = [
             (Authorization::None, &["Basic"], "again"),
             (Authorization::None, &[OWN], "again"),

@@ -87,7 +87,11 @@ impl Realm {
     }
 
     /// Whether an endpoint may send us there, with or without a login.
-    pub(super) fn admitted(&self, base: &Url, guard: &AddressGuard) -> Result<(), UnusableRealm> {
+    pub(super) fn check_allowed(
+        &self,
+        base: &Url,
+        guard: &AddressGuard,
+    ) -> Result<(), UnusableRealm> {
         if base.scheme() == "https" && self.0.scheme() != "https" {
             return Err(UnusableRealm::Downgrade);
         }
@@ -100,7 +104,7 @@ impl Realm {
 
     /// Whether our login for an endpoint may be sent there: to its own host and its registrable
     /// domain, to the known service of its domain, and to what the configuration lists.
-    pub(super) fn may_have_login(&self, base: &Url, listed: &[String]) -> bool {
+    pub(super) fn may_receive_credentials(&self, base: &Url, listed: &[String]) -> bool {
         let (Some(own), Some(host)) = (base.host_str(), self.0.host_str()) else {
             return false;
         };
@@ -136,15 +140,15 @@ mod tests {
         let base: Url = base.parse().unwrap();
         let listed: Vec<_> = listed.iter().map(|host| (*host).to_owned()).collect();
         let guard = AddressGuard::new(GuardPolicy {
-            own: vec![base.host_str().unwrap().to_owned()],
-            least: NetworkZone::Public,
+            own_hosts: vec![base.host_str().unwrap().to_owned()],
+            least_zone: NetworkZone::Public,
             named_by: NamedBy::Configuration,
-            listed: listed.clone(),
-            proxies: Vec::new(),
+            allowed_hosts: listed.clone(),
+            proxy_hosts: Vec::new(),
         });
         let realm = Realm::parse(realm)?;
-        realm.admitted(&base, &guard)?;
-        Ok(realm.may_have_login(&base, &listed))
+        realm.check_allowed(&base, &guard)?;
+        Ok(realm.may_receive_credentials(&base, &listed))
     }
 
     #[test]

@@ -34,8 +34,8 @@ fn password() -> Credential {
 fn given(credential: Credential) -> impl FnOnce(&mut Settings) {
     move |settings| {
         settings.keyring = Keyring::new(vec![KeyringEntry {
-            place: "test".parse().unwrap(),
-            source: CredentialSource::Given(credential),
+            scope: "test".parse().unwrap(),
+            source: CredentialSource::Static(credential),
         }]);
     }
 }
@@ -109,7 +109,7 @@ async fn q01_a_challenge_may_be_found_at_the_root_only() {
     let upstream = logged_in(&silent);
     for requests in [2, 3, 4] {
         let error = ask(&upstream).await.unwrap_err();
-        assert!(error.is_refused_login(), "{error}");
+        assert!(error.is_refused_credentials(), "{error}");
         assert_eq!(silent.asked().len(), requests, "the root is asked once");
     }
 }
@@ -119,7 +119,7 @@ async fn q01_a_silent_root_is_asked_again_after_a_while() {
     let (lessons, nothing) = (KnownChallenges::default(), Challenge::default());
     let began = Instant::now();
     assert!(lessons.may_ping(began));
-    lessons.pinged(&nothing, began);
+    lessons.record_ping(&nothing, began);
     assert!(!lessons.may_ping(began));
     assert!(!lessons.may_ping(began + SILENT_ROOT_MAX - Duration::from_millis(1)));
     assert!(lessons.may_ping(began + SILENT_ROOT_MAX));
@@ -127,7 +127,7 @@ async fn q01_a_silent_root_is_asked_again_after_a_while() {
         basic: true,
         ..nothing
     };
-    lessons.pinged(&spoken, began);
+    lessons.record_ping(&spoken, began);
     assert!(lessons.may_ping(began));
 }
 
@@ -178,7 +178,7 @@ async fn q06_a_token_refused_to_anyone_is_a_refusal() {
     for (upstream, with) in [(anonymous(&hidden), false), (logged_in(&hidden), true)] {
         let error = ask(&upstream).await.unwrap_err();
         assert!(matches!(error, UpstreamError::Refused { .. }), "{error}");
-        assert_eq!(error.is_refused_login(), with);
+        assert_eq!(error.is_refused_credentials(), with);
         let line = "logins_refused_total{upstream=\"test\"} 1";
         assert_eq!(upstream.0.metrics.render().contains(line), with);
     }
@@ -278,14 +278,14 @@ async fn greetings_say_who_we_are() {
     let open = Scene::new().await;
     open.on("GET /v2/", OK, b"");
     assert_eq!(
-        logged_in(&open).greet(None, soon()).await.unwrap(),
-        PingOutcome::Open
+        logged_in(&open).ping(None, soon()).await.unwrap(),
+        PingOutcome::NoCredentialsNeeded
     );
     let basic = Scene::new().await;
     basic.on("GET /v2/", BASIC, b"").on("GET /v2/", OK, b"");
-    let user = PingOutcome::As("user".into());
+    let user = PingOutcome::Authenticated("user".into());
     assert_eq!(
-        logged_in(&basic).greet(Some(&name), soon()).await.unwrap(),
+        logged_in(&basic).ping(Some(&name), soon()).await.unwrap(),
         user
     );
     assert!(basic.asked()[1].contains(PASSWORD));
@@ -293,23 +293,23 @@ async fn greetings_say_who_we_are() {
     refused.on("GET /v2/", BASIC, b"");
     assert!(
         logged_in(&refused)
-            .greet(None, soon())
+            .ping(None, soon())
             .await
             .unwrap_err()
-            .is_refused_login()
+            .is_refused_credentials()
     );
     // A root that accepts no token without a scope.
     let picky = Scene::new().await;
     picky.on("GET /v2/", &bearer(&picky, ""), b"");
     picky.on("GET /token?service=s", OK, br#"{"token":"t"}"#);
-    assert_eq!(logged_in(&picky).greet(None, soon()).await.unwrap(), user);
-    assert!(anonymous(&picky).greet(None, soon()).await.is_err());
+    assert_eq!(logged_in(&picky).ping(None, soon()).await.unwrap(), user);
+    assert!(anonymous(&picky).ping(None, soon()).await.is_err());
     let hub = Scene::new().await;
     hub.on("GET /v2/", &bearer(&hub, ""), b"")
         .on("GET /v2/", OK, b"");
     hub.on("GET /token?service=s", OK, br#"{"token":"t"}"#);
     assert_eq!(
-        anonymous(&hub).greet(None, soon()).await.unwrap(),
-        PingOutcome::Anonymous
+        anonymous(&hub).ping(None, soon()).await.unwrap(),
+        PingOutcome::AnonymousToken
     );
 }

@@ -21,19 +21,19 @@ const LIFETIME_MAX: Duration = Duration::from_hours(1);
 pub(in crate::upstream) struct BearerToken {
     header: HeaderValue,
     /// When it was asked for.
-    pub(super) born: Instant,
-    life: Duration,
+    pub(super) requested_at: Instant,
+    lifetime: Duration,
 }
 
 /// How far a token's life has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenAge {
     /// Good.
-    Good,
+    Fresh,
     /// Good, but the next one should be fetched.
-    Due,
+    RefreshDue,
     /// Past its time, though upstream may not have noticed.
-    Over,
+    Expired,
 }
 
 /// An answer that may be used.
@@ -63,8 +63,8 @@ pub(super) fn read(body: &[u8], born: Instant) -> Result<IssuedToken, ProtocolVi
     Ok(IssuedToken {
         token: BearerToken {
             header,
-            born,
-            life: answer.expires_in.as_ref().map_or(LIFETIME, lifetime),
+            requested_at: born,
+            lifetime: answer.expires_in.as_ref().map_or(LIFETIME, lifetime),
         },
         refresh: filled(answer.refresh_token).map(Secret::new),
     })
@@ -104,10 +104,10 @@ impl BearerToken {
 
     /// How far its life has come; renewed when four fifths are over.
     pub(super) fn age(&self, now: Instant) -> TokenAge {
-        match now.saturating_duration_since(self.born) {
-            past if past >= self.life => TokenAge::Over,
-            past if past >= self.life / 5 * 4 => TokenAge::Due,
-            _ => TokenAge::Good,
+        match now.saturating_duration_since(self.requested_at) {
+            past if past >= self.lifetime => TokenAge::Expired,
+            past if past >= self.lifetime / 5 * 4 => TokenAge::RefreshDue,
+            _ => TokenAge::Fresh,
         }
     }
 }
@@ -125,7 +125,7 @@ mod tests {
     fn answer(body: &str) -> Result<(String, u64), ProtocolViolation> {
         read(body.as_bytes(), Instant::now()).map(|issued| {
             let header = issued.token.header.to_str().unwrap();
-            (header.to_owned(), issued.token.life.as_secs())
+            (header.to_owned(), issued.token.lifetime.as_secs())
         })
     }
 
@@ -203,11 +203,11 @@ mod tests {
             .unwrap()
             .token;
         let rows = [
-            (0, TokenAge::Good),
-            (79, TokenAge::Good),
-            (80, TokenAge::Due),
-            (99, TokenAge::Due),
-            (100, TokenAge::Over),
+            (0, TokenAge::Fresh),
+            (79, TokenAge::Fresh),
+            (80, TokenAge::RefreshDue),
+            (99, TokenAge::RefreshDue),
+            (100, TokenAge::Expired),
         ];
         for (seconds, age) in rows {
             assert_eq!(

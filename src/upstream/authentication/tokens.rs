@@ -29,7 +29,7 @@ const RECENT_FAILURE_MAX: Duration = Duration::from_secs(30);
 pub(in crate::upstream) struct Tokens {
     slots: Cache<TokenKey, Arc<TokenSlot>>,
     /// The successors of configured refresh tokens.
-    refreshed: Cache<TokenKey, Secret>,
+    replace_refresh_token: Cache<TokenKey, Secret>,
 }
 
 /// The place of one token.
@@ -45,7 +45,7 @@ struct TokenSlotState {
     token: Option<Arc<BearerToken>>,
     failure: Option<RecentFailure>,
     /// How many 429 in a row did not say for how long.
-    unsaid: u32,
+    unspecified: u32,
 }
 
 /// A failure, for all who come before it is tried again.
@@ -58,9 +58,9 @@ struct RecentFailure {
 /// What there is for someone who comes now.
 enum TokenLookup {
     /// A token.
-    Good(Arc<BearerToken>),
+    Fresh(Arc<BearerToken>),
     /// A token; whoever gets round to it fetches the next one.
-    Due(Arc<BearerToken>),
+    RefreshDue(Arc<BearerToken>),
     /// Nothing that will do.
     Missing,
     /// The failure of a fetch just now.
@@ -71,7 +71,7 @@ impl Default for Tokens {
     fn default() -> Self {
         Self {
             slots: Cache::new(TOKENS_MAX),
-            refreshed: Cache::new(REFRESHED_MAX),
+            replace_refresh_token: Cache::new(REFRESHED_MAX),
         }
     }
 }
@@ -88,25 +88,25 @@ impl Tokens {
         F: Future<Output = Result<BearerToken, UpstreamError>>,
     {
         let slot = self.slots.get_with_by_ref(key, Arc::default);
-        let guard = match slot.look() {
-            TokenLookup::Good(token) => return Ok(token),
+        let guard = match slot.lookup() {
+            TokenLookup::Fresh(token) => return Ok(token),
             TokenLookup::Failed(error) => return Err(error),
-            TokenLookup::Due(token) => match slot.fetching.try_lock() {
+            TokenLookup::RefreshDue(token) => match slot.fetching.try_lock() {
                 Ok(guard) => guard,
                 Err(_busy) => return Ok(token),
             },
-            TokenLookup::Missing => match slot.turn().await {
+            TokenLookup::Missing => match slot.lock_fetch().await {
                 Ok(guard) => guard,
                 Err(settled) => return settled,
             },
         };
         // Another may have fetched while we waited.
-        match slot.look() {
-            TokenLookup::Good(token) => return Ok(token),
+        match slot.lookup() {
+            TokenLookup::Fresh(token) => return Ok(token),
             TokenLookup::Failed(error) => return Err(error),
-            TokenLookup::Due(_) | TokenLookup::Missing => {}
+            TokenLookup::RefreshDue(_) | TokenLookup::Missing => {}
         }
-        let settled = slot.settle(fetch().await);
+        let settled = slot.store(fetch().await);
         drop(guard);
         settled
     }
@@ -126,21 +126,21 @@ impl Tokens {
     }
 
     /// The refresh token to send: the configured one, or what the service gave instead.
-    pub(super) fn refresh(&self, key: &TokenKey, configured: &Secret) -> Secret {
-        let newer = self.refreshed.get(&scopeless(key));
+    pub(super) fn refresh_token(&self, key: &TokenKey, configured: &Secret) -> Secret {
+        let newer = self.replace_refresh_token.get(&scopeless(key));
         newer.unwrap_or_else(|| configured.clone())
     }
 
     /// The service replaced the refresh token.
-    pub(super) fn refreshed(&self, key: &TokenKey, newer: Secret) {
-        self.refreshed.insert(scopeless(key), newer);
+    pub(super) fn replace_refresh_token(&self, key: &TokenKey, newer: Secret) {
+        self.replace_refresh_token.insert(scopeless(key), newer);
     }
 
     /// The service does not take this refresh token; another one in its place is left alone.
-    pub(super) fn spent(&self, key: &TokenKey, sent: &Secret) {
+    pub(super) fn discard_refresh_token(&self, key: &TokenKey, sent: &Secret) {
         let key = scopeless(key);
-        if self.refreshed.get(&key).as_ref() == Some(sent) {
-            self.refreshed.invalidate(&key);
+        if self.replace_refresh_token.get(&key).as_ref() == Some(sent) {
+            self.replace_refresh_token.invalidate(&key);
         }
     }
 }
@@ -156,31 +156,31 @@ fn scopeless(key: &TokenKey) -> TokenKey {
 impl TokenSlot {
     /// The turn to fetch. Where a fetch failed lately, nobody waits for long behind the next one,
     /// which may be as slow: what there is then is what the failed one left.
-    async fn turn(
+    async fn lock_fetch(
         &self,
     ) -> Result<tokio::sync::MutexGuard<'_, ()>, Result<Arc<BearerToken>, UpstreamError>> {
         loop {
-            if self.left_lately().is_none() {
+            if self.recent_outcome().is_none() {
                 return Ok(self.fetching.lock().await);
             }
             if let Ok(guard) = timeout(FETCH_WAIT_MAX, self.fetching.lock()).await {
                 return Ok(guard);
             }
-            if let Some(left) = self.left_lately() {
+            if let Some(left) = self.recent_outcome() {
                 return Err(left);
             }
         }
     }
 
     /// What a failed fetch left, if it was the last one and is not long ago.
-    fn left_lately(&self) -> Option<Result<Arc<BearerToken>, UpstreamError>> {
+    fn recent_outcome(&self) -> Option<Result<Arc<BearerToken>, UpstreamError>> {
         let state = self.state.lock();
         let failure = state.failure.as_ref()?;
         let is_late = Instant::now().saturating_duration_since(failure.until) < RECENT_FAILURE_MAX;
         is_late.then(|| state.token.clone().ok_or_else(|| failure.error.clone()))
     }
 
-    fn look(&self) -> TokenLookup {
+    fn lookup(&self) -> TokenLookup {
         let now = Instant::now();
         let state = self.state.lock();
         let failure = state.failure.as_ref();
@@ -189,17 +189,17 @@ impl TokenSlot {
             (None, None) => TokenLookup::Missing,
             (None, Some(failure)) => TokenLookup::Failed(failure.error.clone()),
             // While the service fails, an old token is used for as long as upstream takes it.
-            (Some(token), Some(_)) => TokenLookup::Good(Arc::clone(token)),
+            (Some(token), Some(_)) => TokenLookup::Fresh(Arc::clone(token)),
             (Some(token), None) => match token.age(now) {
-                TokenAge::Good => TokenLookup::Good(Arc::clone(token)),
-                TokenAge::Due => TokenLookup::Due(Arc::clone(token)),
-                TokenAge::Over => TokenLookup::Missing,
+                TokenAge::Fresh => TokenLookup::Fresh(Arc::clone(token)),
+                TokenAge::RefreshDue => TokenLookup::RefreshDue(Arc::clone(token)),
+                TokenAge::Expired => TokenLookup::Missing,
             },
         }
     }
 
     /// Keeps what a fetch brought.
-    fn settle(
+    fn store(
         &self,
         outcome: Result<BearerToken, UpstreamError>,
     ) -> Result<Arc<BearerToken>, UpstreamError> {
@@ -217,8 +217,8 @@ impl TokenSlot {
         };
         let wait = match &error {
             UpstreamError::Throttled { retry_after, .. } => retry_after.unwrap_or_else(|| {
-                let wait = FAILURE_CACHED.saturating_mul(2_u32.saturating_pow(state.unsaid));
-                state.unsaid = state.unsaid.saturating_add(1);
+                let wait = FAILURE_CACHED.saturating_mul(2_u32.saturating_pow(state.unspecified));
+                state.unspecified = state.unspecified.saturating_add(1);
                 wait.min(THROTTLED_MAX)
             }),
             _ => FAILURE_CACHED,
@@ -394,7 +394,7 @@ mod tests {
         let old = tokens.get(&key("a"), || service.give()).await.unwrap();
         advance(90 * SECOND).await;
         let breach = ProtocolViolation::Token("its answer is not the JSON of a token");
-        let broken = UpstreamError::Breach {
+        let broken = UpstreamError::ProtocolViolation {
             endpoint: Arc::clone(&endpoint),
             breach,
         };

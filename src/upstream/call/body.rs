@@ -21,10 +21,10 @@ const PROGRESS_BYTES_MIN: usize = 16 * 1024;
 pub(in crate::upstream) struct UpstreamResponse {
     response: Response,
     endpoint: Arc<str>,
-    _place: ConcurrencyPermit,
+    _permit: ConcurrencyPermit,
     metrics: Arc<Metrics>,
     label: Arc<str>,
-    patience: StallTimer,
+    stall_timer: StallTimer,
 }
 
 /// How much longer a body may take; only waiting for it counts.
@@ -46,10 +46,10 @@ impl UpstreamResponse {
         Self {
             response,
             endpoint,
-            _place: place,
+            _permit: place,
             metrics: Arc::clone(&shared.metrics),
             label: Arc::clone(&shared.settings.label),
-            patience: StallTimer::new(shared.settings.progress_max),
+            stall_timer: StallTimer::new(shared.settings.progress_max),
         }
     }
 
@@ -62,25 +62,25 @@ impl UpstreamResponse {
     }
 
     /// An answer that must not be used.
-    pub(in crate::upstream) fn breach(&self, breach: ProtocolViolation) -> UpstreamError {
-        UpstreamError::Breach {
+    pub(in crate::upstream) fn violation(&self, breach: ProtocolViolation) -> UpstreamError {
+        UpstreamError::ProtocolViolation {
             endpoint: Arc::clone(&self.endpoint),
             breach,
         }
     }
 
     /// Passes only what can be content.
-    pub(in crate::upstream) fn sound(self) -> Result<Self, UpstreamError> {
+    pub(in crate::upstream) fn checked(self) -> Result<Self, UpstreamError> {
         match judge::body_kind(self.headers()) {
             Ok(()) => Ok(self),
-            Err(breach) => Err(self.breach(breach)),
+            Err(breach) => Err(self.violation(breach)),
         }
     }
 
     /// The next bytes; none at the announced end. A body that ends before it is an error.
     pub(in crate::upstream) async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         let began = Instant::now();
-        let chunk = match timeout(self.patience.left, self.response.chunk()).await {
+        let chunk = match timeout(self.stall_timer.left, self.response.chunk()).await {
             Ok(Ok(chunk)) => chunk,
             Ok(Err(error)) => {
                 return Err(UpstreamError::Unreachable {
@@ -91,10 +91,10 @@ impl UpstreamResponse {
                     ),
                 });
             }
-            Err(_elapsed) => return Err(self.timed_out(self.patience.max)),
+            Err(_elapsed) => return Err(self.timed_out(self.stall_timer.max)),
         };
         if let Some(bytes) = &chunk {
-            self.patience.took(began.elapsed(), bytes.len());
+            self.stall_timer.record(began.elapsed(), bytes.len());
             let bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
             self.metrics.received(&self.label, bytes);
         }
@@ -108,7 +108,7 @@ impl UpstreamResponse {
         deadline: Instant,
     ) -> Result<Bytes, UpstreamError> {
         let began = Instant::now();
-        let too_large = self.breach(ProtocolViolation::TooLarge { bytes_max });
+        let too_large = self.violation(ProtocolViolation::TooLarge { bytes_max });
         let declared = judge::content_length(self.headers());
         if declared.is_some_and(|length| usize::try_from(length).is_ok_and(|n| n > bytes_max)) {
             return Err(too_large);
@@ -146,7 +146,7 @@ impl StallTimer {
         }
     }
 
-    fn took(&mut self, waited: Duration, bytes: usize) {
+    fn record(&mut self, waited: Duration, bytes: usize) {
         self.got = self.got.saturating_add(bytes);
         if self.got >= PROGRESS_BYTES_MIN {
             *self = Self::new(self.max);
@@ -165,13 +165,13 @@ mod tests {
         let second = Duration::from_secs(1);
         let mut patience = StallTimer::new(30 * second);
         for _ in 0..10 {
-            patience.took(second, 1);
+            patience.record(second, 1);
         }
         assert_eq!(patience.left, 20 * second);
-        patience.took(second, PROGRESS_BYTES_MIN);
+        patience.record(second, PROGRESS_BYTES_MIN);
         assert_eq!(patience.left, 30 * second);
         for _ in 0..40 {
-            patience.took(second, 100);
+            patience.record(second, 100);
         }
         assert_eq!(patience.left, Duration::ZERO);
     }

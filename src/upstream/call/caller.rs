@@ -27,22 +27,22 @@ use crate::{
 pub(in crate::upstream) struct Caller {
     pub(in crate::upstream) settings: Settings,
     /// Never empty.
-    pub(in crate::upstream) stations: Vec<Endpoint>,
+    pub(in crate::upstream) endpoints: Vec<Endpoint>,
     pub(in crate::upstream) clients: HttpClients,
     pub(in crate::upstream) guard: Arc<AddressGuard>,
-    pub(in crate::upstream) gate: RateLimit,
+    pub(in crate::upstream) rate_limit: RateLimit,
     pub(in crate::upstream) tokens: Tokens,
     pub(in crate::upstream) helpers: CredentialHelpers,
-    turns: ConcurrencyLimit,
+    concurrency: ConcurrencyLimit,
     pub(in crate::upstream) metrics: Arc<Metrics>,
 }
 
 /// Why an endpoint was left.
 enum EndpointFailure {
     /// For the next one.
-    ForNext(UpstreamError),
+    TryNext(UpstreamError),
     /// For good.
-    ForGood(UpstreamError),
+    Final(UpstreamError),
 }
 
 impl Caller {
@@ -52,17 +52,17 @@ impl Caller {
         metrics: Arc<Metrics>,
     ) -> Result<Self, BuildError> {
         let built = client::build(&settings)?;
-        if built.stations.is_empty() {
+        if built.endpoints.is_empty() {
             return Err(BuildError::NoEndpoint);
         }
-        metrics.upstream_up(&settings.label, UpstreamHealth::Asked);
+        metrics.upstream_up(&settings.label, UpstreamHealth::Up);
         Ok(Self {
-            turns: ConcurrencyLimit::new(settings.concurrent_max),
+            concurrency: ConcurrencyLimit::new(settings.concurrent_max),
             settings,
-            stations: built.stations,
+            endpoints: built.endpoints,
             clients: built.clients,
             guard: built.guard,
-            gate: RateLimit::default(),
+            rate_limit: RateLimit::default(),
             tokens: Tokens::default(),
             helpers: CredentialHelpers::default(),
             metrics,
@@ -74,8 +74,8 @@ impl Caller {
         clippy::indexing_slicing,
         reason = "`new` refuses an upstream without endpoints"
     )]
-    pub(in crate::upstream) fn first(&self) -> &Endpoint {
-        &self.stations[0]
+    pub(in crate::upstream) fn preferred_endpoint(&self) -> &Endpoint {
+        &self.endpoints[0]
     }
 
     /// Asks the endpoints in order until one answers with a body that may be used.
@@ -85,35 +85,40 @@ impl Caller {
         request: &UpstreamRequest,
     ) -> Result<UpstreamResponse, UpstreamError> {
         let mut last = None;
-        let mut rest = self.stations.as_slice();
+        let mut rest = self.endpoints.as_slice();
         while let Some((station, others)) = rest.split_first() {
             rest = others;
             let now = Instant::now();
-            let Some(turn) = station.claim(now) else {
+            let Some(turn) = station.try_acquire(now) else {
                 continue;
             };
             let reserve = match turn.probe {
-                _ if others.iter().any(|other| other.is_askable(now)) => RetryAlternatives::Another,
+                _ if others.iter().any(|other| other.is_available(now)) => {
+                    RetryAlternatives::AnotherEndpoint
+                }
                 true => RetryAlternatives::Nothing,
-                false => RetryAlternatives::Tries,
+                false => RetryAlternatives::MoreAttempts,
             };
             let tries = RetryState {
                 kind: request.kind,
-                reserve,
-                again: 0,
+                alternatives: reserve,
+                retries: 0,
                 dropped: false,
             };
-            match self.ask_one(station, &turn, (ask, request), tries).await {
+            match self
+                .call_endpoint(station, &turn, (ask, request), tries)
+                .await
+            {
                 Ok(answer) => return Ok(answer),
-                Err(EndpointFailure::ForGood(error)) => return Err(error),
-                Err(EndpointFailure::ForNext(error)) => last = Some(error),
+                Err(EndpointFailure::Final(error)) => return Err(error),
+                Err(EndpointFailure::TryNext(error)) => last = Some(error),
             }
         }
-        Err(last.unwrap_or_else(|| self.first().left_alone()))
+        Err(last.unwrap_or_else(|| self.preferred_endpoint().circuit_open_error()))
     }
 
     /// All tries of one endpoint.
-    async fn ask_one(
+    async fn call_endpoint(
         &self,
         station: &Endpoint,
         turn: &CircuitPermit<'_>,
@@ -125,21 +130,21 @@ impl Caller {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            let Some(trouble) = failure.trouble else {
-                return Err(EndpointFailure::ForGood(failure.error));
+            let Some(trouble) = failure.cause else {
+                return Err(EndpointFailure::Final(failure.error));
             };
             let step = retry::decide(trouble, tries, jitter(SPREAD_MAX));
             match step {
                 RetryDecision::AtOnce => tries.dropped = true,
                 RetryDecision::After(pause) if Instant::now() + pause < question.1.deadline => {
-                    tries.again += 1;
+                    tries.retries += 1;
                     sleep(pause).await;
                 }
-                RetryDecision::After(_) | RetryDecision::Next | RetryDecision::End => {
-                    self.leave(turn, trouble);
+                RetryDecision::After(_) | RetryDecision::NextEndpoint | RetryDecision::GiveUp => {
+                    self.record_failure(turn, trouble);
                     return Err(match step {
-                        RetryDecision::Next => EndpointFailure::ForNext(failure.error),
-                        _ => EndpointFailure::ForGood(failure.error),
+                        RetryDecision::NextEndpoint => EndpointFailure::TryNext(failure.error),
+                        _ => EndpointFailure::Final(failure.error),
                     });
                 }
             }
@@ -154,10 +159,10 @@ impl Caller {
         (ask, request): (&RequestContext<'_>, &UpstreamRequest),
         tries: RetryState,
     ) -> Result<UpstreamResponse, AttemptFailure> {
-        let place = self.take_place(station, turn, request).await?;
+        let place = self.acquire_permit(station, turn, request).await?;
         let began = Instant::now();
         let left = request.deadline.saturating_duration_since(began);
-        let until = began + retry::attempt_timeout(left, tries.reserve);
+        let until = began + retry::attempt_timeout(left, tries.alternatives);
         let mut trail = ExchangeState::new(request.url(&station.base, ask, &self.settings));
         let exchange = self.exchange(station, request, &mut trail);
         let Ok(outcome) = timeout_at(until, Box::pin(exchange)).await else {
@@ -165,37 +170,40 @@ impl Caller {
             let waited = until.duration_since(began);
             // Nobody is to blame for what was asked too late.
             let trouble = if waited < self.settings.connect_max {
-                RetryCause::Skipped
+                RetryCause::NotAttempted
             } else {
-                trail.blame(RetryCause::TimedOut)
+                trail.attribute(RetryCause::TimedOut)
             };
             return Err(AttemptFailure {
                 error: UpstreamError::TimedOut {
-                    endpoint: trail.host(station),
+                    endpoint: trail.responsible_host(station),
                     waited,
                 },
-                trouble: Some(trouble),
+                cause: Some(trouble),
             });
         };
-        let blamed =
-            |failure: &AttemptFailure| failure.trouble.is_some_and(RetryCause::blames_endpoint);
-        if trail.answers > 0 && !outcome.as_ref().is_err_and(blamed) {
-            turn.answered();
+        let blamed = |failure: &AttemptFailure| {
+            failure
+                .cause
+                .is_some_and(RetryCause::counts_against_endpoint)
+        };
+        if trail.endpoint_responses > 0 && !outcome.as_ref().is_err_and(blamed) {
+            turn.succeeded();
             self.metrics
-                .upstream_up(&self.settings.label, UpstreamHealth::Asked);
+                .upstream_up(&self.settings.label, UpstreamHealth::Up);
         }
         let response = outcome.inspect_err(|failure| self.note_refusal(&failure.error))?;
-        self.gate.answered();
+        self.rate_limit.reset();
         Ok(UpstreamResponse::new(
             response,
-            trail.host(station),
+            trail.responsible_host(station),
             place,
             self,
         ))
     }
 
     /// Waits for the gate and for a place among the running requests.
-    async fn take_place(
+    async fn acquire_permit(
         &self,
         station: &Endpoint,
         turn: &CircuitPermit<'_>,
@@ -203,27 +211,31 @@ impl Caller {
     ) -> Result<ConcurrencyPermit, AttemptFailure> {
         let came = Instant::now();
         loop {
-            let passed = self.gate.pass(request.kind, request.deadline).await;
+            let passed = self.rate_limit.wait(request.kind, request.deadline).await;
             passed.map_err(|wait| {
-                AttemptFailure::last(UpstreamError::Throttled {
+                AttemptFailure::permanent(UpstreamError::Throttled {
                     endpoint: Arc::clone(&station.label),
                     retry_after: Some(wait),
                 })
             })?;
-            let Some(place) = self.turns.take(request.kind, request.deadline).await else {
-                return Err(AttemptFailure::last(UpstreamError::TimedOut {
+            let Some(place) = self
+                .concurrency
+                .acquire(request.kind, request.deadline)
+                .await
+            else {
+                return Err(AttemptFailure::permanent(UpstreamError::TimedOut {
                     endpoint: Arc::clone(&station.label),
                     waited: came.elapsed(),
                 }));
             };
-            if !turn.probe && station.is_resting() {
+            if !turn.probe && station.is_circuit_open() {
                 return Err(AttemptFailure {
-                    error: station.left_alone(),
-                    trouble: Some(RetryCause::Skipped),
+                    error: station.circuit_open_error(),
+                    cause: Some(RetryCause::NotAttempted),
                 });
             }
             // Someone may have been told 429 while we waited for the place.
-            if self.gate.is_open() {
+            if self.rate_limit.is_clear() {
                 return Ok(place);
             }
         }
@@ -231,20 +243,20 @@ impl Caller {
 
     /// Counts a login that is not accepted; who asked decides how loudly it is said.
     fn note_refusal(&self, error: &UpstreamError) {
-        if error.is_refused_login() {
-            self.metrics.login_refused(&self.settings.label);
+        if error.is_refused_credentials() {
+            self.metrics.credentials_refused(&self.settings.label);
         }
     }
 
     /// Notes a failure on the way out.
-    fn leave(&self, turn: &CircuitPermit<'_>, trouble: RetryCause) {
-        if trouble.blames_endpoint() {
-            turn.gave_up();
-            let rests = self.stations.iter().all(Endpoint::is_resting);
+    fn record_failure(&self, turn: &CircuitPermit<'_>, trouble: RetryCause) {
+        if trouble.counts_against_endpoint() {
+            turn.failed();
+            let rests = self.endpoints.iter().all(Endpoint::is_circuit_open);
             let standing = if rests {
-                UpstreamHealth::LeftAlone
+                UpstreamHealth::CircuitOpen
             } else {
-                UpstreamHealth::Asked
+                UpstreamHealth::Up
             };
             self.metrics.upstream_up(&self.settings.label, standing);
         }
@@ -324,11 +336,11 @@ mod tests {
         for _ in 0..2 {
             let found = with(async |ask| upstream.manifest_head(&ask, &tag()).await).await;
             let error = found.unwrap_err();
-            assert!(matches!(error, UpstreamError::Circle { .. }), "{error}");
+            assert!(matches!(error, UpstreamError::Loop { .. }), "{error}");
             assert!(error.is_transient());
         }
         assert_eq!((circle.asked().len(), other.asked().len()), (2, 0));
-        assert!(!upstream.0.first().is_resting());
+        assert!(!upstream.0.preferred_endpoint().is_circuit_open());
     }
 
     #[tokio::test]
@@ -398,7 +410,7 @@ mod tests {
         assert!(matches!(found, Err(UpstreamError::TimedOut { .. })));
         assert!(began.elapsed() < Duration::from_secs(5));
         assert!(
-            !upstream.0.first().is_resting(),
+            !upstream.0.preferred_endpoint().is_circuit_open(),
             "it was not given a fair chance"
         );
     }

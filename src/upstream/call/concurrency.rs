@@ -35,14 +35,14 @@ impl ConcurrencyLimit {
     }
 
     /// Waits for a place; none when the deadline passed.
-    pub(in crate::upstream) async fn take(
+    pub(in crate::upstream) async fn acquire(
         &self,
         kind: RequestKind,
         deadline: Instant,
     ) -> Option<ConcurrencyPermit> {
         let take = async {
             // A blob's own place first: it must not hold one of everybody's while it waits.
-            let blob = if kind.is_patient() {
+            let blob = if kind.is_long_transfer() {
                 Some(Arc::clone(&self.blobs).acquire_owned().await.ok()?)
             } else {
                 None
@@ -69,16 +69,16 @@ mod tests {
         let soon = || Instant::now() + Duration::from_secs(1);
         let mut held = Vec::new();
         for _ in 0..3 {
-            held.push(turns.take(RequestKind::Blob, soon()).await.unwrap());
+            held.push(turns.acquire(RequestKind::Blob, soon()).await.unwrap());
         }
-        assert!(turns.take(RequestKind::Blob, soon()).await.is_none());
-        held.push(turns.take(RequestKind::Tags, soon()).await.unwrap());
-        assert!(turns.take(RequestKind::Tags, soon()).await.is_none());
+        assert!(turns.acquire(RequestKind::Blob, soon()).await.is_none());
+        held.push(turns.acquire(RequestKind::Tags, soon()).await.unwrap());
+        assert!(turns.acquire(RequestKind::Tags, soon()).await.is_none());
         held.clear();
-        assert!(turns.take(RequestKind::Blob, soon()).await.is_some());
+        assert!(turns.acquire(RequestKind::Blob, soon()).await.is_some());
         assert!(
             ConcurrencyLimit::new(0)
-                .take(RequestKind::Blob, soon())
+                .acquire(RequestKind::Blob, soon())
                 .await
                 .is_some()
         );

@@ -22,9 +22,9 @@ pub(in crate::upstream) struct Endpoint {
     /// The client whose connections all lead to the endpoint's socket, if it is one.
     pub(in crate::upstream) socket: Option<Client>,
     /// How it wants us to log in.
-    pub(in crate::upstream) lessons: KnownChallenges,
+    pub(in crate::upstream) known_challenges: KnownChallenges,
     /// Written by calls when they leave.
-    health: Mutex<CircuitBreaker>,
+    breaker: Mutex<CircuitBreaker>,
 }
 
 /// What calls found, and what follows from it.
@@ -32,28 +32,28 @@ pub(in crate::upstream) struct Endpoint {
 pub(in crate::upstream) struct CircuitBreaker {
     /// Calls that gave up, in a row.
     failures: u32,
-    rest_until: Option<Instant>,
+    open_until: Option<Instant>,
     /// Whether one request is trying if the endpoint is back.
     probing: bool,
-    answered: Option<Instant>,
+    record_success: Option<Instant>,
 }
 
 /// Whether an endpoint may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::upstream) enum CircuitState {
     /// By anyone.
-    Open,
+    Closed,
     /// By the first who comes; the others wait for what it finds.
-    Probe,
+    HalfOpen,
     /// By nobody.
-    Resting,
+    Open,
 }
 
 /// The right to ask an endpoint, and the duty to say how it went; dropped without a word, the next
 /// one may probe.
 #[derive(Debug)]
 pub(in crate::upstream) struct CircuitPermit<'a> {
-    station: &'a Endpoint,
+    endpoint: &'a Endpoint,
     began: Instant,
     /// Whether this is the one request that a resting endpoint gets.
     pub(in crate::upstream) probe: bool,
@@ -66,8 +66,8 @@ impl Endpoint {
             label: label.into(),
             base,
             socket,
-            lessons: KnownChallenges::default(),
-            health: Mutex::default(),
+            known_challenges: KnownChallenges::default(),
+            breaker: Mutex::default(),
         }
     }
 
@@ -79,17 +79,17 @@ impl Endpoint {
     }
 
     /// Whether it is left alone now.
-    pub(in crate::upstream) fn is_resting(&self) -> bool {
-        self.health.lock().rest_until.is_some()
+    pub(in crate::upstream) fn is_circuit_open(&self) -> bool {
+        self.breaker.lock().open_until.is_some()
     }
 
     /// Whether someone who comes now would get the right to ask it.
-    pub(in crate::upstream) fn is_askable(&self, now: Instant) -> bool {
-        self.health.lock().offer(now) != CircuitState::Resting
+    pub(in crate::upstream) fn is_available(&self, now: Instant) -> bool {
+        self.breaker.lock().state(now) != CircuitState::Open
     }
 
     /// What is said while it is not asked.
-    pub(in crate::upstream) fn left_alone(&self) -> UpstreamError {
+    pub(in crate::upstream) fn circuit_open_error(&self) -> UpstreamError {
         UpstreamError::Unreachable {
             endpoint: Arc::clone(&self.label),
             detail: "left alone for a while after failures".into(),
@@ -97,66 +97,66 @@ impl Endpoint {
     }
 
     /// Takes the right to ask it.
-    pub(in crate::upstream) fn claim(&self, now: Instant) -> Option<CircuitPermit<'_>> {
-        let mut health = self.health.lock();
-        let offer = health.offer(now);
-        health.probing |= offer == CircuitState::Probe;
-        (offer != CircuitState::Resting).then_some(CircuitPermit {
-            station: self,
+    pub(in crate::upstream) fn try_acquire(&self, now: Instant) -> Option<CircuitPermit<'_>> {
+        let mut health = self.breaker.lock();
+        let offer = health.state(now);
+        health.probing |= offer == CircuitState::HalfOpen;
+        (offer != CircuitState::Open).then_some(CircuitPermit {
+            endpoint: self,
             began: now,
-            probe: offer == CircuitState::Probe,
+            probe: offer == CircuitState::HalfOpen,
         })
     }
 }
 
 impl CircuitPermit<'_> {
     /// It answered, whatever it said.
-    pub(in crate::upstream) fn answered(&self) {
-        self.station.health.lock().answered(Instant::now());
+    pub(in crate::upstream) fn succeeded(&self) {
+        self.endpoint.breaker.lock().record_success(Instant::now());
     }
 
     /// It did not, and we try no more.
-    pub(in crate::upstream) fn gave_up(&self) {
+    pub(in crate::upstream) fn failed(&self) {
         let now = Instant::now();
-        self.station.health.lock().gave_up(self.began, now);
+        self.endpoint.breaker.lock().record_failure(self.began, now);
     }
 }
 
 impl Drop for CircuitPermit<'_> {
     fn drop(&mut self) {
         if self.probe {
-            self.station.health.lock().probing = false;
+            self.endpoint.breaker.lock().probing = false;
         }
     }
 }
 
 impl CircuitBreaker {
     /// Whether the endpoint may be asked now.
-    pub(in crate::upstream) fn offer(&self, now: Instant) -> CircuitState {
-        match self.rest_until {
-            None => CircuitState::Open,
-            Some(until) if now >= until && !self.probing => CircuitState::Probe,
-            Some(_) => CircuitState::Resting,
+    pub(in crate::upstream) fn state(&self, now: Instant) -> CircuitState {
+        match self.open_until {
+            None => CircuitState::Closed,
+            Some(until) if now >= until && !self.probing => CircuitState::HalfOpen,
+            Some(_) => CircuitState::Open,
         }
     }
 
-    fn answered(&mut self, now: Instant) {
+    fn record_success(&mut self, now: Instant) {
         self.failures = 0;
-        self.rest_until = None;
-        self.answered = Some(now);
+        self.open_until = None;
+        self.record_success = Some(now);
     }
 
     /// Does nothing if others were answered since this call began: then it was bad luck, and not
     /// worth refusing everyone.
-    fn gave_up(&mut self, began: Instant, now: Instant) {
-        if self.answered.is_some_and(|answered| answered > began) {
+    fn record_failure(&mut self, began: Instant, now: Instant) {
+        if self.record_success.is_some_and(|answered| answered > began) {
             return;
         }
         // Calls that run at once fail together, and count once.
-        if self.rest_until.is_some_and(|until| now < until) {
+        if self.open_until.is_some_and(|until| now < until) {
             return;
         }
-        self.rest_until = Some(now + open_duration(self.failures));
+        self.open_until = Some(now + open_duration(self.failures));
         self.failures = self.failures.saturating_add(1);
     }
 }
@@ -189,30 +189,30 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_resting_endpoint_gets_one_probe_at_a_time() {
         let station = station();
-        station.claim(Instant::now()).unwrap().gave_up();
-        assert!(station.claim(Instant::now()).is_none());
+        station.try_acquire(Instant::now()).unwrap().failed();
+        assert!(station.try_acquire(Instant::now()).is_none());
         tokio::time::advance(OPEN_FIRST).await;
-        let probe = station.claim(Instant::now()).unwrap();
-        assert!(probe.probe && station.claim(Instant::now()).is_none());
+        let probe = station.try_acquire(Instant::now()).unwrap();
+        assert!(probe.probe && station.try_acquire(Instant::now()).is_none());
         // A probe that is cancelled leaves the next one to try.
         drop(probe);
-        let probe = station.claim(Instant::now()).unwrap();
-        probe.gave_up();
+        let probe = station.try_acquire(Instant::now()).unwrap();
+        probe.failed();
         drop(probe);
         tokio::time::advance(OPEN_FIRST).await;
-        assert!(station.claim(Instant::now()).is_none());
+        assert!(station.try_acquire(Instant::now()).is_none());
         tokio::time::advance(OPEN_FIRST).await;
-        station.claim(Instant::now()).unwrap().answered();
-        assert!(!station.claim(Instant::now()).unwrap().probe);
+        station.try_acquire(Instant::now()).unwrap().succeeded();
+        assert!(!station.try_acquire(Instant::now()).unwrap().probe);
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_bad_call_among_good_ones_stops_nobody() {
         let station = station();
-        let unlucky = station.claim(Instant::now()).unwrap();
+        let unlucky = station.try_acquire(Instant::now()).unwrap();
         tokio::time::advance(Duration::from_millis(10)).await;
-        station.claim(Instant::now()).unwrap().answered();
-        unlucky.gave_up();
-        assert!(!station.is_resting());
+        station.try_acquire(Instant::now()).unwrap().succeeded();
+        unlucky.failed();
+        assert!(!station.is_circuit_open());
     }
 }

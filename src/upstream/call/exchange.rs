@@ -25,21 +25,21 @@ use crate::upstream::{
 /// A try that failed; without trouble it is the last one.
 pub(in crate::upstream) struct AttemptFailure {
     pub(in crate::upstream) error: UpstreamError,
-    pub(in crate::upstream) trouble: Option<RetryCause>,
+    pub(in crate::upstream) cause: Option<RetryCause>,
 }
 
 /// How far the redirects of one try have led.
 pub(in crate::upstream) struct ExchangeState {
     url: Url,
     /// Whether another origin was ever on it; from then on no login is sent, not even back home.
-    crossed: bool,
-    hops: usize,
+    left_origin: bool,
+    redirects: usize,
     /// How often the endpoint itself answered.
-    pub(in crate::upstream) answers: usize,
+    pub(in crate::upstream) endpoint_responses: usize,
     /// Who else is being waited for: a token service, or a program that has our login.
-    pub(in crate::upstream) beside: Option<Arc<str>>,
+    pub(in crate::upstream) waiting_for: Option<Arc<str>>,
     /// How we log in at the endpoint.
-    pub(in crate::upstream) visit: AuthState,
+    pub(in crate::upstream) auth: AuthState,
 }
 
 impl Caller {
@@ -51,8 +51,8 @@ impl Caller {
         trail: &mut ExchangeState,
     ) -> Result<Response, AttemptFailure> {
         loop {
-            trail.visit.sent = match trail.giver() {
-                Responder::Beyond => Authorization::None,
+            trail.auth.sent = match trail.responder() {
+                Responder::RedirectTarget => Authorization::None,
                 Responder::Endpoint => Box::pin(self.log_in(station, request, trail)).await?,
             };
             let response = self.send(station, request, trail).await?;
@@ -64,13 +64,15 @@ impl Caller {
                     let headers = response.headers();
                     Box::pin(self.challenged(station, request, headers, trail)).await?;
                 }
-                Verdict::BadToken => self.drop_token(&trail.visit.sent),
+                Verdict::TokenRejected => self.drop_token(&trail.auth.sent),
                 Verdict::Follow => {
                     let location = response.headers().get(LOCATION);
                     let location = location.map(http::HeaderValue::as_bytes);
                     trail
                         .follow(station, location, &self.guard)
-                        .map_err(|breach| AttemptFailure::breach(trail.host(station), breach))?;
+                        .map_err(|breach| {
+                            AttemptFailure::violation(trail.responsible_host(station), breach)
+                        })?;
                 }
                 verdict => return Err(self.rejected(verdict, &response, station, trail)),
             }
@@ -85,47 +87,48 @@ impl Caller {
         trail: &mut ExchangeState,
     ) -> Result<Response, AttemptFailure> {
         let (client, proxy) = match &station.socket {
-            Some(socket) if !trail.crossed => (socket, None),
+            Some(socket) if !trail.left_origin => (socket, None),
             _ => (
-                self.clients
-                    .of(&trail.url)
-                    .map_err(|breach| AttemptFailure::breach(trail.host(station), breach))?,
-                self.clients.proxy(&trail.url),
+                self.clients.client_for(&trail.url).map_err(|breach| {
+                    AttemptFailure::violation(trail.responsible_host(station), breach)
+                })?,
+                self.clients.proxy_for(&trail.url),
             ),
         };
         let builder = client
             .request(request.method.clone(), trail.url.clone())
-            .headers(request.headers(trail.giver()));
+            .headers(request.headers(trail.responder()));
         let began = Instant::now();
-        let sent = trail.visit.sent.apply(builder).send().await;
+        let sent = trail.auth.sent.apply(builder).send().await;
         if let Err(error) = &sent
             && let Some(detail) = self.certificate_refused(error, trail)
         {
             self.count(request, Verdict::Refused.label());
-            return Err(AttemptFailure::last(UpstreamError::Refused {
-                endpoint: trail.host(station),
+            return Err(AttemptFailure::permanent(UpstreamError::Refused {
+                endpoint: trail.responsible_host(station),
                 with_credentials: true,
                 detail,
             }));
         }
-        let response = match checked_response(sent, trail.host(station), proxy.as_ref()) {
+        let response = match checked_response(sent, trail.responsible_host(station), proxy.as_ref())
+        {
             Ok(response) => response,
             Err(failure) => {
                 self.count(request, "unreachable");
                 return Err(AttemptFailure {
-                    trouble: failure.trouble.map(|trouble| trail.blame(trouble)),
+                    cause: failure.cause.map(|trouble| trail.attribute(trouble)),
                     ..failure
                 });
             }
         };
-        trail.answers += usize::from(!trail.crossed);
+        trail.endpoint_responses += usize::from(!trail.left_origin);
         let name = &self.settings.label;
         self.metrics.upstream_answered(name, began.elapsed());
         if let Some(remaining) = judge::rate_limit_remaining(response.headers()) {
             self.metrics.upstream_budget(name, remaining);
         }
         judge::head_size(response.headers())
-            .map_err(|breach| AttemptFailure::breach(trail.host(station), breach))?;
+            .map_err(|breach| AttemptFailure::violation(trail.responsible_host(station), breach))?;
         Ok(response)
     }
 
@@ -135,7 +138,7 @@ impl Caller {
         error: &reqwest::Error,
         trail: &ExchangeState,
     ) -> Option<&'static str> {
-        let is_shown = !trail.crossed && self.settings.transport.identity.is_some();
+        let is_shown = !trail.left_origin && self.settings.transport.identity.is_some();
         causes(error)
             .find_map(tls::client_certificate_refused)
             .filter(|_| is_shown)
@@ -149,38 +152,40 @@ impl Caller {
         station: &Endpoint,
         trail: &ExchangeState,
     ) -> AttemptFailure {
-        let endpoint = trail.host(station);
+        let endpoint = trail.responsible_host(station);
         let status = response.status().as_u16();
         match verdict {
-            Verdict::Absent => AttemptFailure::last(UpstreamError::Absent { endpoint }),
-            Verdict::Refused => AttemptFailure::last(UpstreamError::Refused {
+            Verdict::Absent => AttemptFailure::permanent(UpstreamError::Absent { endpoint }),
+            Verdict::Refused => AttemptFailure::permanent(UpstreamError::Refused {
                 endpoint,
-                with_credentials: !trail.crossed && trail.visit.credential.is_some(),
+                with_credentials: !trail.left_origin && trail.auth.credential.is_some(),
                 detail: "it forbids this",
             }),
             Verdict::Throttled => {
                 let retry_after = retry_after::from_headers(response.headers(), SystemTime::now());
-                self.gate.shut(retry_after, Instant::now());
+                self.rate_limit.back_off(retry_after, Instant::now());
                 AttemptFailure {
                     error: UpstreamError::Throttled {
                         endpoint,
                         retry_after,
                     },
-                    trouble: Some(RetryCause::Throttled),
+                    cause: Some(RetryCause::Throttled),
                 }
             }
-            Verdict::Failing => AttemptFailure {
+            Verdict::TransientFailure => AttemptFailure {
                 error: UpstreamError::Failed { endpoint, status },
-                trouble: Some(trail.blame(RetryCause::Failing)),
+                cause: Some(trail.attribute(RetryCause::ServerError)),
             },
-            Verdict::Unfit => AttemptFailure::last(UpstreamError::Failed { endpoint, status }),
+            Verdict::PermanentFailure => {
+                AttemptFailure::permanent(UpstreamError::Failed { endpoint, status })
+            }
             // Another endpoint leads to the same circle, and this one does well otherwise.
-            Verdict::Circle => AttemptFailure::last(UpstreamError::Circle { endpoint }),
+            Verdict::Loop => AttemptFailure::permanent(UpstreamError::Loop { endpoint }),
             Verdict::Use
             | Verdict::Follow
             | Verdict::Challenged
-            | Verdict::BadToken
-            | Verdict::Senseless => AttemptFailure::breach(
+            | Verdict::TokenRejected
+            | Verdict::Unexpected => AttemptFailure::violation(
                 endpoint,
                 ProtocolViolation::Head("a status that makes no sense here"),
             ),
@@ -189,20 +194,18 @@ impl Caller {
 
     pub(in crate::upstream) fn count(&self, request: &UpstreamRequest, result: &'static str) {
         let name = &self.settings.label;
-        self.metrics.asked(name, request.kind.label(), result);
+        self.metrics
+            .upstream_requested(name, request.kind.label(), result);
     }
 }
 
 impl AttemptFailure {
-    pub(in crate::upstream) fn last(error: UpstreamError) -> Self {
-        Self {
-            error,
-            trouble: None,
-        }
+    pub(in crate::upstream) fn permanent(error: UpstreamError) -> Self {
+        Self { error, cause: None }
     }
 
-    fn breach(endpoint: Arc<str>, breach: ProtocolViolation) -> Self {
-        Self::last(UpstreamError::Breach { endpoint, breach })
+    fn violation(endpoint: Arc<str>, breach: ProtocolViolation) -> Self {
+        Self::permanent(UpstreamError::ProtocolViolation { endpoint, breach })
     }
 }
 
@@ -210,24 +213,26 @@ impl ExchangeState {
     pub(in crate::upstream) fn new(url: Url) -> Self {
         Self {
             url,
-            crossed: false,
-            hops: 0,
-            answers: 0,
-            beside: None,
-            visit: AuthState::new(),
+            left_origin: false,
+            redirects: 0,
+            endpoint_responses: 0,
+            waiting_for: None,
+            auth: AuthState::new(),
         }
     }
 
     /// What an answer means, a login's part in it included.
     fn judge(&mut self, response: &Response, request: &UpstreamRequest) -> Verdict {
-        let verdict = Verdict::of(response.status(), request.kind, self.giver());
+        let verdict = Verdict::of(response.status(), request.kind, self.responder());
         match verdict {
-            _ if self.crossed => verdict,
-            Verdict::Refused if Challenge::read(response.headers()).wants_more() => {
+            _ if self.left_origin => verdict,
+            Verdict::Refused if Challenge::read(response.headers()).is_insufficient_scope() => {
                 Verdict::Challenged
             }
-            Verdict::Unfit if response.status().as_u16() == 400 && self.visit.blames_token() => {
-                Verdict::BadToken
+            Verdict::PermanentFailure
+                if response.status().as_u16() == 400 && self.auth.may_blame_token() =>
+            {
+                Verdict::TokenRejected
             }
             verdict => verdict,
         }
@@ -239,36 +244,36 @@ impl ExchangeState {
         location: Option<&[u8]>,
         guard: &AddressGuard,
     ) -> Result<(), ProtocolViolation> {
-        if self.hops == redirect::REDIRECTS_MAX {
+        if self.redirects == redirect::REDIRECTS_MAX {
             return Err(ProtocolViolation::Redirect("too many of them"));
         }
-        self.hops += 1;
+        self.redirects += 1;
         self.url = redirect::next_url(&self.url, location, guard)?;
-        self.crossed |= self.url.origin() != station.base.origin();
+        self.left_origin |= self.url.origin() != station.base.origin();
         Ok(())
     }
 
-    fn giver(&self) -> Responder {
-        if self.crossed {
-            Responder::Beyond
+    fn responder(&self) -> Responder {
+        if self.left_origin {
+            Responder::RedirectTarget
         } else {
             Responder::Endpoint
         }
     }
 
     /// Whom an error names.
-    pub(in crate::upstream) fn host(&self, station: &Endpoint) -> Arc<str> {
-        match &self.beside {
+    pub(in crate::upstream) fn responsible_host(&self, station: &Endpoint) -> Arc<str> {
+        match &self.waiting_for {
             Some(service) => Arc::clone(service),
-            None if self.crossed => self.url.origin().ascii_serialization().into(),
+            None if self.left_origin => self.url.origin().ascii_serialization().into(),
             None => Arc::clone(&station.label),
         }
     }
 
     /// The same trouble, seen from the endpoint.
-    pub(in crate::upstream) fn blame(&self, trouble: RetryCause) -> RetryCause {
-        if self.crossed || self.beside.is_some() {
-            RetryCause::Beyond
+    pub(in crate::upstream) fn attribute(&self, trouble: RetryCause) -> RetryCause {
+        if self.left_origin || self.waiting_for.is_some() {
+            RetryCause::RedirectTarget
         } else {
             trouble
         }
@@ -283,10 +288,10 @@ pub(in crate::upstream) fn checked_response(
 ) -> Result<Response, AttemptFailure> {
     let response = sent
         .map_err(|error| transport_failure(&error.without_url(), Arc::clone(&endpoint), proxy))?;
-    match proxy.and_then(|proxy| proxy.refusal(response.status(), response.headers())) {
+    match proxy.and_then(|proxy| proxy.own_refusal(response.status(), response.headers())) {
         Some(detail) => Err(AttemptFailure {
             error: UpstreamError::Unreachable { endpoint, detail },
-            trouble: Some(RetryCause::Unreachable),
+            cause: Some(RetryCause::Unreachable),
         }),
         None => Ok(response),
     }
@@ -299,14 +304,14 @@ pub(in crate::upstream) fn transport_failure(
     proxy: Option<&ProxyHop>,
 ) -> AttemptFailure {
     if causes(error).any(<dyn Error>::is::<ForbiddenAddress>) {
-        return AttemptFailure::breach(endpoint, ProtocolViolation::Address);
+        return AttemptFailure::violation(endpoint, ProtocolViolation::Address);
     }
     let is_parse = |cause: &(dyn Error + 'static)| {
         let cause = cause.downcast_ref::<hyper::Error>();
         cause.is_some_and(hyper::Error::is_parse)
     };
     if causes(error).any(is_parse) {
-        return AttemptFailure::breach(endpoint, ProtocolViolation::Head("no HTTP"));
+        return AttemptFailure::violation(endpoint, ProtocolViolation::Head("no HTTP"));
     }
     let trouble = match (error.is_connect(), error.is_timeout()) {
         (_, true) => RetryCause::TimedOut,
@@ -318,7 +323,7 @@ pub(in crate::upstream) fn transport_failure(
             endpoint,
             detail: failure_detail(error, proxy),
         },
-        trouble: Some(trouble),
+        cause: Some(trouble),
     }
 }
 
@@ -328,7 +333,7 @@ pub(in crate::upstream) fn failure_detail(
     proxy: Option<&ProxyHop>,
 ) -> String {
     if error.is_connect()
-        && let Some(told) = proxy.and_then(|proxy| proxy.unconnected(error))
+        && let Some(told) = proxy.and_then(|proxy| proxy.connect_failure(error))
     {
         return told;
     }
@@ -380,8 +385,8 @@ mod tests {
                 password: Secret::new("canary"),
             };
             settings.keyring = Keyring::new(vec![KeyringEntry {
-                place: "test".parse().unwrap(),
-                source: CredentialSource::Given(credential),
+                scope: "test".parse().unwrap(),
+                source: CredentialSource::Static(credential),
             }]);
         })
     }
@@ -449,7 +454,10 @@ mod tests {
             b"",
         );
         let error = blob(&logged_in(&token)).await.unwrap_err();
-        assert!(matches!(error, UpstreamError::Breach { .. }), "{error}");
+        assert!(
+            matches!(error, UpstreamError::ProtocolViolation { .. }),
+            "{error}"
+        );
         assert_eq!(token.asked().len(), 1);
     }
 
@@ -486,7 +494,7 @@ mod tests {
             let upstream = upstream(vec![scene.endpoint()], |_| {});
             let error = blob(&upstream).await.unwrap_err();
             assert!(
-                matches!(error, UpstreamError::Breach { .. }),
+                matches!(error, UpstreamError::ProtocolViolation { .. }),
                 "{location}: {error}"
             );
             let hops = if location == loops { 6 } else { 1 };
@@ -508,7 +516,7 @@ mod tests {
             vec![EndpointAddress::Url("http://192.0.2.1".into())],
             |_| {},
         );
-        let judged = far.0.clients.of(&name.parse().unwrap());
+        let judged = far.0.clients.client_for(&name.parse().unwrap());
         assert_eq!(judged.map(drop), Err(ProtocolViolation::Address));
         assert_eq!(scene.asked().len(), 1);
     }
@@ -523,7 +531,7 @@ mod tests {
             let upstream = upstream(vec![scene.endpoint()], |_| {});
             let error = blob(&upstream).await.unwrap_err();
             assert!(
-                matches!(error, UpstreamError::Breach { .. }),
+                matches!(error, UpstreamError::ProtocolViolation { .. }),
                 "{head:.30}: {error}"
             );
         }

@@ -14,7 +14,7 @@ pub(in crate::upstream) enum Responder {
     /// The endpoint itself.
     Endpoint,
     /// A redirect's target on another host.
-    Beyond,
+    RedirectTarget,
 }
 
 /// What follows from a status.
@@ -27,7 +27,7 @@ pub(in crate::upstream) enum Verdict {
     /// 401 from the endpoint itself, or a 403 that wants a token of another scope.
     Challenged,
     /// 400 from the endpoint itself to a token, which may be how it says that the token is too old.
-    BadToken,
+    TokenRejected,
     /// It does not have it.
     Absent,
     /// It may have it, but not for us.
@@ -35,34 +35,34 @@ pub(in crate::upstream) enum Verdict {
     /// 429.
     Throttled,
     /// Trouble that may pass.
-    Failing,
+    TransientFailure,
     /// Trouble that will not pass within this call.
-    Unfit,
+    PermanentFailure,
     /// 508: the question would come back to where it has been.
-    Circle,
+    Loop,
     /// No status for such a request.
-    Senseless,
+    Unexpected,
 }
 
 impl Verdict {
     /// Judges a status. Beyond the endpoint, a 401 or 403 on a blob means that the signed address
     /// expired, not that the registry refuses us.
     pub(in crate::upstream) fn of(status: StatusCode, kind: RequestKind, giver: Responder) -> Self {
-        let beyond = giver == Responder::Beyond;
+        let beyond = giver == Responder::RedirectTarget;
         match status.as_u16() {
             200 => Self::Use,
             206 if kind == RequestKind::Blob => Self::Use,
             301 | 302 | 303 | 307 | 308 => Self::Follow,
             401 if !beyond => Self::Challenged,
-            401 | 403 if beyond && kind == RequestKind::Blob => Self::Failing,
+            401 | 403 if beyond && kind == RequestKind::Blob => Self::TransientFailure,
             401 | 403 | 451 => Self::Refused,
             404 | 410 => Self::Absent,
             429 => Self::Throttled,
-            501 | 505 => Self::Unfit,
-            508 => Self::Circle,
-            408 | 425 | 500..=599 => Self::Failing,
-            400..=499 => Self::Unfit,
-            _ => Self::Senseless,
+            501 | 505 => Self::PermanentFailure,
+            508 => Self::Loop,
+            408 | 425 | 500..=599 => Self::TransientFailure,
+            400..=499 => Self::PermanentFailure,
+            _ => Self::Unexpected,
         }
     }
 
@@ -71,12 +71,12 @@ impl Verdict {
         match self {
             Self::Use => "ok",
             Self::Follow => "redirect",
-            Self::Challenged | Self::BadToken => "challenged",
+            Self::Challenged | Self::TokenRejected => "challenged",
             Self::Absent => "absent",
             Self::Refused => "refused",
             Self::Throttled => "throttled",
-            Self::Failing | Self::Unfit | Self::Circle => "failed",
-            Self::Senseless => "breach",
+            Self::TransientFailure | Self::PermanentFailure | Self::Loop => "failed",
+            Self::Unexpected => "breach",
         }
     }
 }
@@ -147,14 +147,14 @@ mod tests {
             206,
             RequestKind::Manifest,
             Responder::Endpoint,
-            Verdict::Senseless,
+            Verdict::Unexpected,
         );
         for status in [201, 204, 205, 300, 304, 999] {
             check(
                 status,
                 RequestKind::Blob,
                 Responder::Endpoint,
-                Verdict::Senseless,
+                Verdict::Unexpected,
             );
         }
         check(
@@ -163,18 +163,28 @@ mod tests {
             Responder::Endpoint,
             Verdict::Challenged,
         );
-        check(401, RequestKind::Blob, Responder::Beyond, Verdict::Failing);
+        check(
+            401,
+            RequestKind::Blob,
+            Responder::RedirectTarget,
+            Verdict::TransientFailure,
+        );
         check(
             403,
             RequestKind::Blob,
             Responder::Endpoint,
             Verdict::Refused,
         );
-        check(403, RequestKind::Blob, Responder::Beyond, Verdict::Failing);
+        check(
+            403,
+            RequestKind::Blob,
+            Responder::RedirectTarget,
+            Verdict::TransientFailure,
+        );
         check(
             403,
             RequestKind::Manifest,
-            Responder::Beyond,
+            Responder::RedirectTarget,
             Verdict::Refused,
         );
         check(410, RequestKind::Blob, Responder::Endpoint, Verdict::Absent);
@@ -183,16 +193,16 @@ mod tests {
                 status,
                 RequestKind::Manifest,
                 Responder::Endpoint,
-                Verdict::Unfit,
+                Verdict::PermanentFailure,
             );
         }
-        check(508, RequestKind::Blob, Responder::Endpoint, Verdict::Circle);
+        check(508, RequestKind::Blob, Responder::Endpoint, Verdict::Loop);
         for status in [408, 500, 502, 503, 504, 507, 509, 599] {
             check(
                 status,
                 RequestKind::Manifest,
                 Responder::Endpoint,
-                Verdict::Failing,
+                Verdict::TransientFailure,
             );
         }
     }

@@ -21,19 +21,19 @@ pub(in crate::upstream) struct RateLimit(Mutex<RateLimitState>);
 struct RateLimitState {
     until: Option<Instant>,
     /// How many 429 in a row did not say for how long.
-    unsaid: u32,
+    unspecified: u32,
 }
 
 impl RateLimit {
     /// Goes through. The patient wait for it if it opens before the deadline; others get the time
     /// that it will stay shut.
-    pub(in crate::upstream) async fn pass(
+    pub(in crate::upstream) async fn wait(
         &self,
         kind: RequestKind,
         deadline: Instant,
     ) -> Result<(), Duration> {
-        while let Some(until) = self.shut_until(Instant::now()) {
-            if !kind.is_patient() || until >= deadline {
+        while let Some(until) = self.blocked_until(Instant::now()) {
+            if !kind.is_long_transfer() || until >= deadline {
                 return Err(until.duration_since(Instant::now()));
             }
             sleep_until(deadline.min(until + jitter(SPREAD_MAX))).await;
@@ -42,17 +42,17 @@ impl RateLimit {
     }
 
     /// Upstream said 429. It is never opened earlier by another 429 that asks for less.
-    pub(in crate::upstream) fn shut(&self, retry_after: Option<Duration>, now: Instant) {
+    pub(in crate::upstream) fn back_off(&self, retry_after: Option<Duration>, now: Instant) {
         let mut state = self.0.lock();
         let wait = retry_after.unwrap_or_else(|| {
             BACK_OFF_FIRST
-                .saturating_mul(2_u32.saturating_pow(state.unsaid))
+                .saturating_mul(2_u32.saturating_pow(state.unspecified))
                 .min(BACK_OFF_MAX)
         });
         // Requests that were under way together are told together, and count once.
         let was_shut = state.until.is_some_and(|until| until > now);
         if retry_after.is_none() && !was_shut {
-            state.unsaid = state.unsaid.saturating_add(1);
+            state.unspecified = state.unspecified.saturating_add(1);
         }
         if !was_shut || retry_after.is_some() {
             state.until = state.until.max(Some(now + wait));
@@ -60,16 +60,16 @@ impl RateLimit {
     }
 
     /// Upstream answered.
-    pub(in crate::upstream) fn answered(&self) {
-        self.0.lock().unsaid = 0;
+    pub(in crate::upstream) fn reset(&self) {
+        self.0.lock().unspecified = 0;
     }
 
     /// Whether a request may go out now.
-    pub(in crate::upstream) fn is_open(&self) -> bool {
-        self.shut_until(Instant::now()).is_none()
+    pub(in crate::upstream) fn is_clear(&self) -> bool {
+        self.blocked_until(Instant::now()).is_none()
     }
 
-    fn shut_until(&self, now: Instant) -> Option<Instant> {
+    fn blocked_until(&self, now: Instant) -> Option<Instant> {
         self.0.lock().until.filter(|until| *until > now)
     }
 }
@@ -91,23 +91,23 @@ mod tests {
     async fn the_patient_wait_and_the_others_are_told() {
         let gate = RateLimit::default();
         let now = Instant::now();
-        assert_eq!(gate.pass(RequestKind::Manifest, now).await, Ok(()));
-        gate.shut(Some(7 * SECOND), now);
+        assert_eq!(gate.wait(RequestKind::Manifest, now).await, Ok(()));
+        gate.back_off(Some(7 * SECOND), now);
         assert_eq!(
-            gate.pass(RequestKind::Manifest, now + 60 * SECOND).await,
+            gate.wait(RequestKind::Manifest, now + 60 * SECOND).await,
             Err(7 * SECOND)
         );
         assert_eq!(
-            gate.pass(RequestKind::Blob, now + 6 * SECOND).await,
+            gate.wait(RequestKind::Blob, now + 6 * SECOND).await,
             Err(7 * SECOND)
         );
         assert_eq!(now.elapsed(), Duration::ZERO);
         assert_eq!(
-            gate.pass(RequestKind::Blob, now + 60 * SECOND).await,
+            gate.wait(RequestKind::Blob, now + 60 * SECOND).await,
             Ok(())
         );
         assert!(now.elapsed() >= 7 * SECOND && now.elapsed() <= 8 * SECOND);
-        assert_eq!(gate.pass(RequestKind::Manifest, now).await, Ok(()));
+        assert_eq!(gate.wait(RequestKind::Manifest, now).await, Ok(()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -115,18 +115,18 @@ mod tests {
         let gate = RateLimit::default();
         for seconds in [5, 10, 20, 40, 60, 60] {
             let now = Instant::now();
-            gate.shut(None, now);
-            gate.shut(None, now);
+            gate.back_off(None, now);
+            gate.back_off(None, now);
             assert_eq!(
-                gate.pass(RequestKind::Manifest, now).await,
+                gate.wait(RequestKind::Manifest, now).await,
                 Err(seconds * SECOND)
             );
             tokio::time::advance(seconds * SECOND).await;
         }
-        gate.answered();
-        gate.shut(None, Instant::now());
+        gate.reset();
+        gate.back_off(None, Instant::now());
         assert_eq!(
-            gate.pass(RequestKind::Manifest, Instant::now()).await,
+            gate.wait(RequestKind::Manifest, Instant::now()).await,
             Err(5 * SECOND)
         );
     }

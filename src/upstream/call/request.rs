@@ -66,7 +66,7 @@ impl RequestKind {
 
     /// Whether the caller would rather wait than be told 429, and holds its place for long. A
     /// manifest's caller has an older one, or a client that waits for seconds only.
-    pub(in crate::upstream) fn is_patient(self) -> bool {
+    pub(in crate::upstream) fn is_long_transfer(self) -> bool {
         self == Self::Blob
     }
 

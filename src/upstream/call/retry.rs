@@ -19,11 +19,11 @@ pub(in crate::upstream) enum RetryCause {
     /// No answer in time.
     TimedOut,
     /// A 5xx.
-    Failing,
+    ServerError,
     /// The host of a redirect failed in any of these ways; the registry may name another.
-    Beyond,
+    RedirectTarget,
     /// The endpoint was not asked, or not for long enough to say anything of it.
-    Skipped,
+    NotAttempted,
     /// A 429; the gate knows how long to wait.
     Throttled,
 }
@@ -34,9 +34,9 @@ pub(in crate::upstream) struct RetryState {
     /// What is asked for.
     pub(in crate::upstream) kind: RequestKind,
     /// What else there is.
-    pub(in crate::upstream) reserve: RetryAlternatives,
+    pub(in crate::upstream) alternatives: RetryAlternatives,
     /// How often this endpoint was asked again after a pause.
-    pub(in crate::upstream) again: u32,
+    pub(in crate::upstream) retries: u32,
     /// Whether it was asked again for a dropped connection.
     pub(in crate::upstream) dropped: bool,
 }
@@ -45,9 +45,9 @@ pub(in crate::upstream) struct RetryState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::upstream) enum RetryAlternatives {
     /// Another endpoint.
-    Another,
+    AnotherEndpoint,
     /// Further tries of this one.
-    Tries,
+    MoreAttempts,
     /// Nothing: this is the one request that a resting endpoint gets.
     Nothing,
 }
@@ -60,15 +60,18 @@ pub(in crate::upstream) enum RetryDecision {
     /// Ask it again after this pause.
     After(Duration),
     /// Ask the next endpoint.
-    Next,
+    NextEndpoint,
     /// That was the last try.
-    End,
+    GiveUp,
 }
 
 impl RetryCause {
     /// Whether it speaks against the endpoint itself.
-    pub(in crate::upstream) fn blames_endpoint(self) -> bool {
-        !matches!(self, Self::Beyond | Self::Skipped | Self::Throttled)
+    pub(in crate::upstream) fn counts_against_endpoint(self) -> bool {
+        !matches!(
+            self,
+            Self::RedirectTarget | Self::NotAttempted | Self::Throttled
+        )
     }
 }
 
@@ -78,29 +81,33 @@ pub(in crate::upstream) fn decide(
     tries: RetryState,
     spread: Duration,
 ) -> RetryDecision {
-    let pause = (PAUSE + spread).saturating_mul(2_u32.saturating_pow(tries.again));
-    let again = match tries.reserve {
-        _ if tries.again >= RETRIES_MAX => RetryDecision::End,
-        RetryAlternatives::Another | RetryAlternatives::Tries => RetryDecision::After(pause),
-        RetryAlternatives::Nothing => RetryDecision::End,
+    let pause = (PAUSE + spread).saturating_mul(2_u32.saturating_pow(tries.retries));
+    let again = match tries.alternatives {
+        _ if tries.retries >= RETRIES_MAX => RetryDecision::GiveUp,
+        RetryAlternatives::AnotherEndpoint | RetryAlternatives::MoreAttempts => {
+            RetryDecision::After(pause)
+        }
+        RetryAlternatives::Nothing => RetryDecision::GiveUp,
     };
     match trouble {
-        RetryCause::Throttled if tries.kind.is_patient() => again,
-        RetryCause::Throttled => RetryDecision::End,
-        RetryCause::Beyond => again,
+        RetryCause::Throttled if tries.kind.is_long_transfer() => again,
+        RetryCause::Throttled => RetryDecision::GiveUp,
+        RetryCause::RedirectTarget => again,
         RetryCause::Dropped if !tries.dropped => RetryDecision::AtOnce,
-        _ if tries.reserve == RetryAlternatives::Another => RetryDecision::Next,
+        _ if tries.alternatives == RetryAlternatives::AnotherEndpoint => {
+            RetryDecision::NextEndpoint
+        }
         // What was silent for seconds will not speak in the next hundred milliseconds.
-        RetryCause::TimedOut | RetryCause::Skipped => RetryDecision::End,
-        RetryCause::Dropped | RetryCause::Unreachable | RetryCause::Failing => again,
+        RetryCause::TimedOut | RetryCause::NotAttempted => RetryDecision::GiveUp,
+        RetryCause::Dropped | RetryCause::Unreachable | RetryCause::ServerError => again,
     }
 }
 
 /// How long one try may take: with another endpoint in reserve only half of what is left.
 pub(in crate::upstream) fn attempt_timeout(left: Duration, reserve: RetryAlternatives) -> Duration {
     match reserve {
-        RetryAlternatives::Another => left / 2,
-        RetryAlternatives::Tries | RetryAlternatives::Nothing => left,
+        RetryAlternatives::AnotherEndpoint => left / 2,
+        RetryAlternatives::MoreAttempts | RetryAlternatives::Nothing => left,
     }
 }
 
@@ -122,16 +129,16 @@ mod tests {
         };
         let fresh = RetryState {
             kind: RequestKind::Manifest,
-            reserve: RetryAlternatives::Tries,
-            again: 0,
+            alternatives: RetryAlternatives::MoreAttempts,
+            retries: 0,
             dropped: false,
         };
         let others = RetryState {
-            reserve: RetryAlternatives::Another,
+            alternatives: RetryAlternatives::AnotherEndpoint,
             ..fresh
         };
         let probe = RetryState {
-            reserve: RetryAlternatives::Nothing,
+            alternatives: RetryAlternatives::Nothing,
             ..fresh
         };
         let dropped = RetryState {
@@ -142,26 +149,37 @@ mod tests {
             kind: RequestKind::Blob,
             ..fresh
         };
-        let again = |again| RetryState { again, ..fresh };
+        let again = |again| RetryState {
+            retries: again,
+            ..fresh
+        };
         check(RetryCause::Dropped, fresh, RetryDecision::AtOnce);
         check(RetryCause::Dropped, probe, RetryDecision::AtOnce);
         check(RetryCause::Dropped, dropped, RetryDecision::After(PAUSE));
-        check(RetryCause::Failing, fresh, RetryDecision::After(PAUSE));
+        check(RetryCause::ServerError, fresh, RetryDecision::After(PAUSE));
         check(
-            RetryCause::Failing,
+            RetryCause::ServerError,
             again(1),
             RetryDecision::After(2 * PAUSE),
         );
-        check(RetryCause::Failing, again(2), RetryDecision::End);
-        check(RetryCause::Failing, others, RetryDecision::Next);
-        check(RetryCause::Failing, probe, RetryDecision::End);
-        check(RetryCause::Unreachable, others, RetryDecision::Next);
-        check(RetryCause::TimedOut, fresh, RetryDecision::End);
-        check(RetryCause::TimedOut, others, RetryDecision::Next);
-        check(RetryCause::Skipped, fresh, RetryDecision::End);
-        check(RetryCause::Skipped, others, RetryDecision::Next);
-        check(RetryCause::Beyond, others, RetryDecision::After(PAUSE));
-        check(RetryCause::Throttled, others, RetryDecision::End);
+        check(RetryCause::ServerError, again(2), RetryDecision::GiveUp);
+        check(RetryCause::ServerError, others, RetryDecision::NextEndpoint);
+        check(RetryCause::ServerError, probe, RetryDecision::GiveUp);
+        check(RetryCause::Unreachable, others, RetryDecision::NextEndpoint);
+        check(RetryCause::TimedOut, fresh, RetryDecision::GiveUp);
+        check(RetryCause::TimedOut, others, RetryDecision::NextEndpoint);
+        check(RetryCause::NotAttempted, fresh, RetryDecision::GiveUp);
+        check(
+            RetryCause::NotAttempted,
+            others,
+            RetryDecision::NextEndpoint,
+        );
+        check(
+            RetryCause::RedirectTarget,
+            others,
+            RetryDecision::After(PAUSE),
+        );
+        check(RetryCause::Throttled, others, RetryDecision::GiveUp);
         check(RetryCause::Throttled, patient, RetryDecision::After(PAUSE));
     }
 }

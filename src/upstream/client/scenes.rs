@@ -170,9 +170,12 @@ fn built(change: impl FnOnce(&mut Settings)) -> BuiltClients {
 
 /// Asks, and gives the status or what is told of the failure.
 async fn ask(built: &BuiltClients, url: &Url) -> Result<u16, String> {
-    let client = built.clients.of(url).map_err(|breach| breach.to_string())?;
+    let client = built
+        .clients
+        .client_for(url)
+        .map_err(|breach| breach.to_string())?;
     let sent = client.get(url.clone()).send().await;
-    let heard = exchange::checked_response(sent, "x".into(), built.clients.proxy(url).as_ref());
+    let heard = exchange::checked_response(sent, "x".into(), built.clients.proxy_for(url).as_ref());
     match heard.map_err(|failure| failure.error) {
         Ok(response) => Ok(response.status().as_u16()),
         Err(UpstreamError::Unreachable { detail, .. }) => Err(detail),
@@ -301,7 +304,7 @@ async fn our_certificate_is_shown_to_the_near_alone() {
         built(|settings| {
             settings.transport.authorities = Authorities::from_pem(&ca.pem()).unwrap();
             settings.transport.identity = identity;
-            settings.realms = vec!["auth.test".into()];
+            settings.realm_hosts = vec!["auth.test".into()];
         })
     };
     let shown = with(Some(ours));
@@ -326,7 +329,7 @@ async fn what_is_not_checked_is_only_what_is_near() {
     let server = Server::tls(&own, None).await;
     let built = built(|settings| {
         settings.transport.is_verified = false;
-        settings.redirects = vec!["store.test:1".into(), "near.test".into()];
+        settings.redirect_hosts = vec!["store.test:1".into(), "near.test".into()];
     });
     for near in ["r.test", "near.test"] {
         assert_eq!(ask(&built, &server.url(near)).await, Ok(200), "{near}");
@@ -336,7 +339,7 @@ async fn what_is_not_checked_is_only_what_is_near() {
         assert!(told.contains("not known"), "{far}: {told}");
     }
     // The verifier itself holds it, too: a client may also meet a proxy.
-    let near = built.clients.of(&server.url("r.test")).unwrap();
+    let near = built.clients.client_for(&server.url("r.test")).unwrap();
     assert!(near.get(server.url("cdn.test")).send().await.is_err());
     assert_eq!(server.heard().len(), 2);
 }
@@ -350,7 +353,7 @@ async fn t38_a_name_is_judged_at_each_connection() {
     let built = build_with(&settings, Arc::new(here)).unwrap();
     for name in ["r.test", "cdn.test"] {
         let url = canary.url(name);
-        let client = built.clients.of(&url).unwrap();
+        let client = built.clients.client_for(&url).unwrap();
         let error = client.get(url).send().await.unwrap_err();
         let mut cause: Option<&dyn std::error::Error> = Some(&error);
         let mut is_forbidden = false;

@@ -71,18 +71,18 @@ struct HelperKey {
 #[derive(Debug, Default)]
 struct HelperSlot {
     /// Held by whoever runs the helper.
-    turn: tokio::sync::Mutex<()>,
-    kept: Mutex<Option<CachedHelperOutput>>,
+    running: tokio::sync::Mutex<()>,
+    cached: Mutex<Option<CachedHelperOutput>>,
     /// Whether what was kept last was thrown away because the registry refused it.
     was_refused: AtomicBool,
 }
 
 #[derive(Clone, Debug)]
 struct CachedHelperOutput {
-    answer: Result<Option<Credential>, HelperError>,
+    output: Result<Option<Credential>, HelperError>,
     since: Instant,
     /// Whether it was asked for because the one before was refused.
-    is_second: bool,
+    follows_refusal: bool,
 }
 
 impl CredentialHelpers {
@@ -116,7 +116,7 @@ impl CredentialHelpers {
             program: program.clone(),
             what: format!("took longer than {:?}", deadline.duration_since(begun)),
         };
-        let turn = timeout_at(deadline, slot.turn.lock());
+        let turn = timeout_at(deadline, slot.running.lock());
         let _turn = turn.await.map_err(|_elapsed| late())?;
         // Whoever had the turn before has most likely asked the same.
         if let Some(answer) = slot.answer() {
@@ -129,31 +129,31 @@ impl CredentialHelpers {
             Err(_elapsed) if begun.elapsed() < RUN_MAX => return Err(late()),
             Err(_elapsed) => Err(late()),
         };
-        *slot.kept.lock() = Some(CachedHelperOutput {
-            answer: answer.clone(),
+        *slot.cached.lock() = Some(CachedHelperOutput {
+            output: answer.clone(),
             since: Instant::now(),
-            is_second: slot.was_refused.swap(false, Ordering::Relaxed),
+            follows_refusal: slot.was_refused.swap(false, Ordering::Relaxed),
         });
         answer
     }
 
     /// The registry does not accept a login that the helper gave: whether there may be another. A
     /// newer one in its place stays, and a helper that was asked just now is not asked again.
-    pub(in crate::upstream) fn refused(
+    pub(in crate::upstream) fn discard_refused(
         &self,
         name: &str,
         server: &str,
         login: &Credential,
     ) -> bool {
         let slot = self.slot(name, server);
-        let mut kept = slot.kept.lock();
+        let mut kept = slot.cached.lock();
         let Some(now) = kept.as_ref() else {
             return true;
         };
-        if !matches!(&now.answer, Ok(Some(held)) if held == login) {
+        if !matches!(&now.output, Ok(Some(held)) if held == login) {
             return true;
         }
-        if now.is_second && now.since.elapsed() < AFTER_REFUSAL_CACHED_MIN {
+        if now.follows_refusal && now.since.elapsed() < AFTER_REFUSAL_CACHED_MIN {
             return false;
         }
         *kept = None;
@@ -232,8 +232,12 @@ pub(in crate::upstream) fn program(name: &str) -> String {
 impl HelperSlot {
     /// What is still believed.
     fn answer(&self) -> Option<Result<Option<Credential>, HelperError>> {
-        let kept = self.kept.lock();
-        let CachedHelperOutput { answer, since, .. } = kept.as_ref()?;
+        let kept = self.cached.lock();
+        let CachedHelperOutput {
+            output: answer,
+            since,
+            ..
+        } = kept.as_ref()?;
         let kept_max = match answer {
             Ok(_) => CACHED_MAX,
             Err(_) => FAILURE_CACHED_MAX,
@@ -422,7 +426,7 @@ printf '{"ServerURL":"%s","Username":"%s","Secret":"%s"}' "$server" "$1" "$serve
         assert_eq!((stage.get().await, stage.runs()), (login.clone(), 1));
         let refused = |server, password_: &str| {
             let login = password("me", password_);
-            stage.helpers.refused("x", server, &login)
+            stage.helpers.discard_refused("x", server, &login)
         };
         assert!(refused("other.example", "canary"));
         assert_eq!((stage.get().await, stage.runs()), (login.clone(), 1));

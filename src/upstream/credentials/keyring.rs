@@ -21,7 +21,7 @@ pub struct Keyring(Arc<[KeyringEntry]>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyringEntry {
     /// What it is for.
-    pub place: CredentialScope,
+    pub scope: CredentialScope,
     /// Where it comes from.
     pub source: CredentialSource,
 }
@@ -48,7 +48,7 @@ pub struct InvalidCredentialScope;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialSource {
     /// From the configuration and its files.
-    Given(Credential),
+    Static(Credential),
     /// From a program that speaks Docker's credential helper protocol, each time it is needed.
     Helper {
         /// Its name: `docker-credential-NAME` is run.
@@ -94,7 +94,7 @@ impl Keyring {
     }
 
     /// The login for such a registry as a whole.
-    pub fn find_whole(&self, hosts: &[&str]) -> Option<&KeyringEntry> {
+    pub fn find_for_registry(&self, hosts: &[&str]) -> Option<&KeyringEntry> {
         self.best(hosts, |place| place.path.is_empty())
     }
 
@@ -103,26 +103,27 @@ impl Keyring {
         hosts: &[&str],
         covers: impl Fn(&CredentialScope) -> bool,
     ) -> Option<&KeyringEntry> {
-        let fits =
-            |entry: &&KeyringEntry| covers(&entry.place) && entry.place.among(hosts).is_some();
+        let fits = |entry: &&KeyringEntry| {
+            covers(&entry.scope) && entry.scope.matching_host(hosts).is_some()
+        };
         // Of equal ones the last is the greatest.
         let fitting = self.0.iter().rev().filter(fits);
-        fitting.max_by_key(|entry| (entry.place.path.len(), entry.place.host.precision()))
+        fitting.max_by_key(|entry| (entry.scope.path.len(), entry.scope.host.specificity()))
     }
 
     /// Whether there is any login for such a registry.
-    pub fn concerns(&self, hosts: &[&str]) -> bool {
+    pub fn has_any_for(&self, hosts: &[&str]) -> bool {
         self.0
             .iter()
-            .any(|entry| entry.place.among(hosts).is_some())
+            .any(|entry| entry.scope.matching_host(hosts).is_some())
     }
 
     /// The logins for one registry, so that another's new password changes nothing for it; `own`
     /// comes first and is for no other. Helpers of places with several hosts learn which it is.
     #[must_use]
-    pub fn narrowed(&self, hosts: &[&str], own: Option<KeyringEntry>) -> Self {
+    pub fn for_registry(&self, hosts: &[&str], own: Option<KeyringEntry>) -> Self {
         let concerning = self.0.iter().filter_map(|entry| {
-            let host = entry.place.among(hosts)?;
+            let host = entry.scope.matching_host(hosts)?;
             let mut entry = entry.clone();
             if let CredentialSource::Helper { name, server } = &entry.source
                 && server.is_empty()
@@ -144,7 +145,7 @@ impl From<Vec<KeyringEntry>> for Keyring {
 impl CredentialSource {
     /// A helper that is asked for `HOST[:PORT]`, under the name that `docker login` stores it by.
     pub fn helper(name: &str, host: &str) -> Self {
-        let server = if HostPort::read(host).is_docker_hub() {
+        let server = if HostPort::from_text(host).is_docker_hub() {
             DOCKER_HUB_SERVER
         } else {
             host
@@ -174,15 +175,15 @@ impl Credential {
 
 impl CredentialScope {
     /// An upstream by the name that it has in the configuration.
-    pub fn upstream(name: &UpstreamName) -> Self {
+    pub fn of_upstream(name: &UpstreamName) -> Self {
         Self {
-            host: HostPattern::Exact(HostPort::read(name.as_str())),
+            host: HostPattern::Exact(HostPort::from_text(name.as_str())),
             path: Vec::new(),
         }
     }
 
     /// Every host, where no other place fits.
-    pub fn anywhere() -> Self {
+    pub fn any_host() -> Self {
         Self {
             host: HostPattern::Any,
             path: Vec::new(),
@@ -190,7 +191,7 @@ impl CredentialScope {
     }
 
     /// Whether it is every host.
-    pub fn is_anywhere(&self) -> bool {
+    pub fn is_any_host(&self) -> bool {
         self.host == HostPattern::Any
     }
 
@@ -208,8 +209,8 @@ impl CredentialScope {
     }
 
     /// The first of a registry's names that it fits.
-    fn among<'h>(&self, hosts: &[&'h str]) -> Option<&'h str> {
-        hosts.iter().copied().find(|host| self.host.fits(host))
+    fn matching_host<'h>(&self, hosts: &[&'h str]) -> Option<&'h str> {
+        hosts.iter().copied().find(|host| self.host.matches(host))
     }
 
     fn covers(&self, name: &RepositoryName) -> bool {
@@ -262,8 +263,8 @@ mod tests {
     fn entry(place: &str) -> KeyringEntry {
         let password = Secret::new("canary");
         KeyringEntry {
-            place: place.parse().unwrap(),
-            source: CredentialSource::Given(Credential::Password {
+            scope: place.parse().unwrap(),
+            source: CredentialSource::Static(Credential::Password {
                 username: place.to_owned(),
                 password,
             }),
@@ -274,10 +275,10 @@ mod tests {
         let entries: Vec<_> = places.iter().map(|place| entry(place)).collect();
         let keyring = Keyring::new(entries.clone());
         let found = match name {
-            "" => keyring.find_whole(hosts)?.clone(),
+            "" => keyring.find_for_registry(hosts)?.clone(),
             name => keyring.find(hosts, &name.parse().unwrap())?.clone(),
         };
-        assert!(keyring.concerns(hosts));
+        assert!(keyring.has_any_for(hosts));
         let at = entries.iter().position(|entry| *entry == found).unwrap();
         Some(places[at])
     }
@@ -411,7 +412,7 @@ mod tests {
     #[test]
     fn a_helper_of_many_hosts_is_asked_for_the_one() {
         let helper = |place: CredentialScope, server: &str| KeyringEntry {
-            place,
+            scope: place,
             source: CredentialSource::Helper {
                 name: "x".into(),
                 server: server.into(),
@@ -419,16 +420,16 @@ mod tests {
         };
         let ecr = "*.dkr.ecr.*.amazonaws.com";
         let keyring = Keyring::new(vec![
-            helper(CredentialScope::anywhere(), ""),
+            helper(CredentialScope::any_host(), ""),
             helper(ecr.parse().unwrap(), ""),
             entry("quay.io"),
         ]);
         let server = |hosts: &[&str]| {
-            let narrowed = keyring.narrowed(hosts, None);
-            let found = narrowed.find_whole(hosts).unwrap();
+            let narrowed = keyring.for_registry(hosts, None);
+            let found = narrowed.find_for_registry(hosts).unwrap();
             match &found.source {
                 CredentialSource::Helper { server, .. } => server.clone(),
-                CredentialSource::Given(credential) => credential.username().to_owned(),
+                CredentialSource::Static(credential) => credential.username().to_owned(),
             }
         };
         let account = "1.dkr.ecr.eu-west-1.amazonaws.com";
@@ -436,18 +437,18 @@ mod tests {
         assert_eq!(server(&["quay.io"]), "quay.io");
         assert_eq!(server(&["docker.io"]), "https://index.docker.io/v1/");
         assert_eq!(server(&["hub", "10.0.0.7:5000"]), "10.0.0.7:5000");
-        assert!(!keyring.narrowed(&["hub"], None).concerns(&["hub"]));
+        assert!(!keyring.for_registry(&["hub"], None).has_any_for(&["hub"]));
         // Another registry's login is no part of it.
-        assert_eq!(keyring.narrowed(&["ghcr.io"], None).entries().len(), 1);
+        assert_eq!(keyring.for_registry(&["ghcr.io"], None).entries().len(), 1);
     }
 
     #[test]
     fn t35_nothing_prints_a_secret() {
         let mut entries = vec![entry("a.b")];
         for credential in [Credential::Refresh, Credential::Token] {
-            let source = CredentialSource::Given(credential(Secret::new("canary")));
+            let source = CredentialSource::Static(credential(Secret::new("canary")));
             entries.push(KeyringEntry {
-                place: CredentialScope::anywhere(),
+                scope: CredentialScope::any_host(),
                 source,
             });
         }

@@ -20,12 +20,12 @@ impl Caller {
     ) -> Result<Option<Credential>, AttemptFailure> {
         match self.source(request) {
             None => Ok(None),
-            Some(CredentialSource::Given(credential)) => Ok(Some(credential.clone())),
+            Some(CredentialSource::Static(credential)) => Ok(Some(credential.clone())),
             Some(CredentialSource::Helper { name, server }) => {
                 let found = self.helpers.get(name, server, request.deadline).await;
                 // Without our login the answer would be about somebody else.
                 found.map_err(|error| {
-                    AttemptFailure::last(UpstreamError::Unreachable {
+                    AttemptFailure::permanent(UpstreamError::Unreachable {
                         endpoint: Arc::clone(&station.label),
                         detail: format!("not asked without a login: {error}"),
                     })
@@ -38,7 +38,7 @@ impl Caller {
     pub(in crate::upstream) fn helper(&self, request: &UpstreamRequest) -> Option<Arc<str>> {
         match self.source(request)? {
             CredentialSource::Helper { name, .. } => Some(helper::program(name).into()),
-            CredentialSource::Given(_) => None,
+            CredentialSource::Static(_) => None,
         }
     }
 
@@ -54,11 +54,12 @@ impl Caller {
         let Some(refused) = &visit.credential else {
             return false;
         };
-        visit.tried.once(AuthFallback::OtherLogin) && self.helpers.refused(name, server, refused)
+        visit.attempts.once(AuthFallback::NewCredentials)
+            && self.helpers.discard_refused(name, server, refused)
     }
 
     fn source(&self, request: &UpstreamRequest) -> Option<&CredentialSource> {
-        let entry = self.settings.login(request.name.as_ref())?;
+        let entry = self.settings.find_credentials(request.name.as_ref())?;
         Some(&entry.source)
     }
 }

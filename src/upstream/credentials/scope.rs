@@ -29,11 +29,11 @@ impl HostPattern {
     /// Reads a host, or a pattern of hosts. A lone `*` would be any single label, which nobody
     /// means.
     pub(in crate::upstream) fn parse(text: &str) -> Option<Self> {
-        let address = HostPort::read(text);
+        let address = HostPort::from_text(text);
         if text.parse::<Registry>().is_ok() {
             let is_hub = address.is_docker_hub();
             return Some(Self::Exact(if is_hub {
-                HostPort::read("docker.io")
+                HostPort::from_text("docker.io")
             } else {
                 address
             }));
@@ -45,8 +45,8 @@ impl HostPattern {
     }
 
     /// Whether a registry's name, `HOST[:PORT]`, is among these hosts.
-    pub(in crate::upstream) fn fits(&self, name: &str) -> bool {
-        let named = HostPort::read(name);
+    pub(in crate::upstream) fn matches(&self, name: &str) -> bool {
+        let named = HostPort::from_text(name);
         match self {
             Self::Exact(own) => *own == named || (own.is_docker_hub() && named.is_docker_hub()),
             Self::Glob(own) => {
@@ -65,7 +65,7 @@ impl HostPattern {
     }
 
     /// The greater wins.
-    pub(in crate::upstream) fn precision(&self) -> u8 {
+    pub(in crate::upstream) fn specificity(&self) -> u8 {
         match self {
             Self::Exact(_) => 2,
             Self::Glob(_) => 1,
@@ -76,7 +76,7 @@ impl HostPattern {
 
 impl HostPort {
     /// Reads what is known to be an address, or a name that is used like one.
-    pub(in crate::upstream) fn read(text: &str) -> Self {
+    pub(in crate::upstream) fn from_text(text: &str) -> Self {
         let text = text.to_ascii_lowercase();
         let (host, port) = match text.rsplit_once(':') {
             Some((host, port)) => match port.parse() {

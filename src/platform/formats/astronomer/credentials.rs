@@ -32,7 +32,7 @@ impl SecretCredentials {
         into: &mut Imported,
     ) {
         let Some(name) = &block.secret else { return };
-        let found = context.secrets.claim(&name.text, &name.start, into);
+        let found = context.pull_secrets.by_name(&name.text, &name.start, into);
         for secret in &found {
             let entries = secret.entries.iter();
             self.all
@@ -47,8 +47,8 @@ impl SecretCredentials {
             };
             fits = true;
             check(entry, host, &name.start, into);
-            if let CredentialSource::Given(credential) = &entry.source {
-                into.login(&secret.spot, &host.to_string(), credential.clone());
+            if let CredentialSource::Static(credential) = &entry.source {
+                into.add_credential(&secret.spot, &host.to_string(), credential.clone());
             }
             self.scoped.push(entry.clone());
         }
@@ -59,15 +59,15 @@ impl SecretCredentials {
             );
             let remark = Diagnostic::new(DiagnosticCode::CredentialScope, &name.start, message);
             let fix = format!("make it with --docker-server={}", host.registry);
-            into.remark(remark.shown(&name.text).fix(fix));
+            into.report(remark.excerpt(&name.text).fix(fix));
         }
     }
 
     /// What no block decided about is for what its own key says: other Deployments' registries.
-    pub(super) fn rest(self, into: &mut Imported) {
+    pub(super) fn add_unscoped(self, into: &mut Imported) {
         for (spot, entry) in self.all {
             if !self.scoped.contains(&entry) {
-                into.entry(&spot, entry);
+                into.add_credential_entry(&spot, entry);
             }
         }
     }
@@ -76,11 +76,11 @@ impl SecretCredentials {
 /// The login that is meant for a repository, or at least for its registry.
 fn best<'s>(secret: &'s PullSecret, host: &RepositoryPrefix) -> Option<&'s KeyringEntry> {
     let hosts = [host.registry.as_str()];
-    let concerns = |entry: &KeyringEntry| Keyring::new(vec![entry.clone()]).concerns(&hosts);
+    let concerns = |entry: &KeyringEntry| Keyring::new(vec![entry.clone()]).has_any_for(&hosts);
     let keyring = Keyring::new(secret.entries.clone());
     let meant = match &host.path {
         Some(path) => keyring.find(&hosts, path),
-        None => keyring.find_whole(&hosts),
+        None => keyring.find_for_registry(&hosts),
     };
     let is_meant = |entry: &&KeyringEntry| match meant {
         Some(meant) => *entry == meant,
@@ -91,16 +91,16 @@ fn best<'s>(secret: &'s PullSecret, host: &RepositoryPrefix) -> Option<&'s Keyri
 
 /// A key for another part of the registry is not what kubelet would use, or only by accident.
 fn check(entry: &KeyringEntry, host: &RepositoryPrefix, named_at: &Location, into: &mut Imported) {
-    let Some(path) = entry.place.path() else {
+    let Some(path) = entry.scope.path() else {
         return;
     };
     let covers = |name: &crate::oci::RepositoryName| name.strip_prefix(path.as_str()).is_some();
     if host.path.as_ref().is_some_and(covers) {
         return;
     }
-    let key = entry.place.to_string();
-    into.remark(if kube::extends_within_element(&host.to_string(), &key) {
-        kube::string_prefix_diagnostic(named_at, &key).shown(&host.to_string())
+    let key = entry.scope.to_string();
+    into.report(if kube::extends_within_element(&host.to_string(), &key) {
+        kube::string_prefix_diagnostic(named_at, &key).excerpt(&host.to_string())
     } else {
         let message = format!("the Secret's login is for {key}; it is used for {host}");
         let fix = "name the Secret that is for this repository";

@@ -64,11 +64,13 @@ pub(in crate::platform) fn import(
     for node in trees(pieces) {
         if let Some(kind) = kube::kind(node) {
             let message = "this kind of object is no part of Helm's values";
-            into.remark(Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).shown(kind));
+            into.report(
+                Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).excerpt(kind),
+            );
         } else if node.is_mapping() {
-            found.read(node, &mut into.remarks);
+            found.read(node, &mut into.diagnostics);
         } else {
-            into.remark(node.misfit("Helm's values are a mapping"));
+            into.report(node.wrong_type("Helm's values are a mapping"));
         }
     }
     let HelmValues {
@@ -77,13 +79,13 @@ pub(in crate::platform) fn import(
         airflow,
         built_in,
     } = found;
-    let private = first_consistent(private, &mut into.remarks);
-    let protected = first_consistent(protected, &mut into.remarks);
+    let private = first_consistent(private, &mut into.diagnostics);
+    let protected = first_consistent(protected, &mut into.diagnostics);
     let mut logins = SecretCredentials::default();
     for block in private.iter().chain(&protected) {
         logins.scope(block, context, into);
     }
-    logins.rest(into);
+    logins.add_unscoped(into);
     let hosts = |blocks: &[RegistryBlock]| -> Vec<RepositoryPrefix> {
         let hosts = blocks.iter().filter_map(|block| block.host.clone());
         hosts.collect()
@@ -224,8 +226,8 @@ fn route_named_registries(
     let named = named
         .iter()
         .map(|one| (one.registry.clone(), one.spot.clone()));
-    let secrets = context.secrets.all().iter().flat_map(|secret| {
-        let hosts = secret.entries.iter().filter_map(|entry| entry.place.host());
+    let secrets = context.pull_secrets.all().iter().flat_map(|secret| {
+        let hosts = secret.entries.iter().filter_map(|entry| entry.scope.host());
         hosts.filter_map(|host| Some((host.parse().ok()?, secret.spot.clone())))
     });
     let mut registries: BTreeMap<Registry, Location> = BTreeMap::new();
@@ -315,7 +317,7 @@ pub(super) fn section<'n>(
     path.iter().try_fold(node, |node, key| {
         let below = node.get(key)?;
         if !below.is_mapping() {
-            remarks.push(below.misfit(&format!("{key} is no mapping")));
+            remarks.push(below.wrong_type(&format!("{key} is no mapping")));
             return None;
         }
         Some(below)

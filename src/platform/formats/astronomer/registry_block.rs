@@ -57,7 +57,7 @@ impl RegistryBlock {
                 let remark = Diagnostic::new(DiagnosticCode::Ignored, &named.start, message);
                 remarks.push(
                     remark
-                        .shown(&named.text)
+                        .excerpt(&named.text)
                         .fix("write enabled: true, or remove it"),
                 );
             }
@@ -102,7 +102,7 @@ impl RepositoryPrefix {
         let bare = text.trim_end_matches('/');
         if bare != text {
             let message = "the slash at the end is not needed";
-            remarks.push(Diagnostic::new(DiagnosticCode::Slash, start, message).shown(text));
+            remarks.push(Diagnostic::new(DiagnosticCode::Slash, start, message).excerpt(text));
         }
         match parse(bare) {
             Ok((registry, path)) => Some(Self {
@@ -116,7 +116,7 @@ impl RepositoryPrefix {
                 let remark = if text.contains('@') {
                     remark
                 } else {
-                    remark.shown(text)
+                    remark.excerpt(text)
                 };
                 remarks.push(remark.fix("write HOST[:PORT]/REPOSITORY, without a tag"));
                 None

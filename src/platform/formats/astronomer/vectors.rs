@@ -435,7 +435,7 @@ fn a_block_may_stand_in_several_places_if_it_is_the_same() {
         let closed = "}".repeat(place.matches('{').count());
         let imported = import_one(&format!("{place}{block}{closed}"));
         let found: Vec<_> = imported
-            .remarks
+            .diagnostics
             .iter()
             .map(|remark| remark.code.as_str())
             .collect();

@@ -89,7 +89,7 @@ fn release(node: &Node, remarks: &mut Vec<Diagnostic>) -> Option<Tag> {
     if release.is_none() {
         let spot = name.map_or(&node.spot, |name| &name.spot);
         let message = "the operator only looks for a set by its release";
-        let remark = Diagnostic::new(DiagnosticCode::Value, spot, message).shown(text);
+        let remark = Diagnostic::new(DiagnosticCode::Value, spot, message).excerpt(text);
         remarks.push(remark.fix("name it calico-RELEASE or enterprise-RELEASE"));
     }
     release
@@ -99,7 +99,7 @@ fn image(item: &Node, remarks: &mut Vec<Diagnostic>) -> Option<PinnedImage> {
     if !(item.has("image") && item.has("digest")) {
         let fix = "write `image: calico/node` and `digest: sha256:…`";
         remarks.push(
-            item.misfit("an image of a set has a name and a digest")
+            item.wrong_type("an image of a set has a name and a digest")
                 .fix(fix),
         );
         return None;
@@ -112,7 +112,7 @@ fn image(item: &Node, remarks: &mut Vec<Diagnostic>) -> Option<PinnedImage> {
     let Ok(digest @ Digest::Sha256(_)) = text.text.parse() else {
         let message = "this is no digest as the operator takes it";
         let remark =
-            Diagnostic::new(DiagnosticCode::Digest, &text.start, message).shown(&text.text);
+            Diagnostic::new(DiagnosticCode::Digest, &text.start, message).excerpt(&text.text);
         remarks.push(remark.fix("write sha256: and 64 hex digits"));
         return None;
     };
@@ -121,7 +121,7 @@ fn image(item: &Node, remarks: &mut Vec<Diagnostic>) -> Option<PinnedImage> {
     let Some((folder, name)) = parts.filter(|(folder, _)| !folder.contains('.')) else {
         let message = "an image stands here as its folder and name, without registry and tag";
         let remark =
-            Diagnostic::new(DiagnosticCode::Reference, &image.start, message).shown(&image.text);
+            Diagnostic::new(DiagnosticCode::Reference, &image.start, message).excerpt(&image.text);
         remarks.push(remark.fix("write calico/NAME or tigera/NAME"));
         return None;
     };
@@ -138,7 +138,8 @@ fn image(item: &Node, remarks: &mut Vec<Diagnostic>) -> Option<PinnedImage> {
         }
     };
     let message = format!("{message}, and is not pinned");
-    let remark = Diagnostic::new(DiagnosticCode::Ignored, &image.start, message).shown(&image.text);
+    let remark =
+        Diagnostic::new(DiagnosticCode::Ignored, &image.start, message).excerpt(&image.text);
     let fix = "pin it by hand if need be: a [[route]] with from = \"REGISTRY/NAME:TAG\" and digest";
     remarks.push(remark.level(Severity::Note).fix(fix));
     None

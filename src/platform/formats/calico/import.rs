@@ -36,11 +36,11 @@ pub(in crate::platform) fn import(
                     installations.push(installation);
                 }
             }
-            Some("ImageSet") => sets.extend(ImageSet::read(node, &mut into.remarks)),
+            Some("ImageSet") => sets.extend(ImageSet::read(node, &mut into.diagnostics)),
             Some(kind) => {
                 let message = "this kind of object says nothing about Calico's images";
-                into.remark(
-                    Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).shown(kind),
+                into.report(
+                    Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).excerpt(kind),
                 );
             }
             None => unknown(node, into),
@@ -58,7 +58,7 @@ pub(in crate::platform) fn import(
     }
     for installation in &effective {
         if has_installation {
-            installation.lead(context, into);
+            installation.add_routes(context, into);
         }
         for set in &sets {
             set.pin(installation, context, into);
@@ -76,8 +76,8 @@ fn unknown(node: &Node, into: &mut Imported) {
     let message = "this is no object that is known here";
     let fix = "it has `apiVersion: operator.tigera.io/v1`, and `kind: Installation` or `ImageSet`";
     let remark = Diagnostic::new(DiagnosticCode::Kind, spot, message).fix(fix);
-    into.remark(match version.and_then(Node::text) {
-        Some(version) => remark.shown(version),
+    into.report(match version.and_then(Node::text) {
+        Some(version) => remark.excerpt(version),
         None => remark,
     });
 }

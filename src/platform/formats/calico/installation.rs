@@ -40,17 +40,17 @@ impl Installation {
             spot: Some(node.spot.clone()),
             ..Self::default()
         };
-        let Some(spec) = node.mapping("spec", &mut into.remarks) else {
+        let Some(spec) = node.mapping("spec", &mut into.diagnostics) else {
             return installation;
         };
         for (key, _) in spec.entries().filter(|(key, _)| key.text.starts_with('<')) {
             let message = "this is HTML: the key is not read";
             let remark =
-                Diagnostic::new(DiagnosticCode::Reference, &key.start, message).shown(&key.text);
-            into.remark(remark.fix("remove the tags: `<b>` and `</b>`"));
+                Diagnostic::new(DiagnosticCode::Reference, &key.start, message).excerpt(&key.text);
+            into.report(remark.fix("remove the tags: `<b>` and `</b>`"));
         }
-        variant(spec, &mut into.remarks);
-        let remarks = &mut into.remarks;
+        variant(spec, &mut into.diagnostics);
+        let remarks = &mut into.diagnostics;
         installation.registry = part(spec, "registry", remarks, |text, spot, remarks| {
             // With or without one slash at its end it means the same.
             let text = text.strip_suffix('/').unwrap_or(text);
@@ -104,7 +104,7 @@ impl Installation {
     }
 
     /// Leads all images to where they lie.
-    pub(super) fn lead(&self, context: &ImportContext<'_>, into: &mut Imported) {
+    pub(super) fn add_routes(&self, context: &ImportContext<'_>, into: &mut Imported) {
         let start = Location::start("-");
         let spot = self
             .first_part()
@@ -114,14 +114,14 @@ impl Installation {
         if self.first_part().is_none() && !into.is_refused() {
             let message = "neither registry nor imagePath nor imagePrefix is set: images come from \
                            their own registries";
-            into.remark(Diagnostic::new(DiagnosticCode::Skipped, spot, message));
+            into.report(Diagnostic::new(DiagnosticCode::Skipped, spot, message));
         }
         if let Some(path) = &self.path {
             let message = "images of one name in calico/ and tigera/ become one repository here, \
                            such as key-cert-provisioner";
             let remark =
-                Diagnostic::new(DiagnosticCode::Collide, &path.spot, message).shown(&path.text);
-            into.remark(remark.fix("leave imagePath out, and keep the two folders"));
+                Diagnostic::new(DiagnosticCode::Collide, &path.spot, message).excerpt(&path.text);
+            into.report(remark.fix("leave imagePath out, and keep the two folders"));
         }
         let mut known = BTreeSet::new();
         for source in SOURCES {
@@ -136,15 +136,15 @@ impl Installation {
                 route(into, spot, &from, &candidates(to, source, context));
                 known.insert(from);
             }
-            self.lead_operator(spot, source, context, into);
+            self.route_operator(spot, source, context, into);
         }
         if self.first_part().is_some() {
-            self.lead_own(spot, &known, context, into);
+            self.route_own_names(spot, &known, context, into);
         }
     }
 
     /// The operator's own image: the document pushes it without folder and prefix.
-    fn lead_operator(
+    fn route_operator(
         &self,
         spot: &Location,
         source: &str,
@@ -172,7 +172,7 @@ impl Installation {
     }
 
     /// The names that an operator with this installation asks for itself.
-    fn lead_own(
+    fn route_own_names(
         &self,
         spot: &Location,
         known: &BTreeSet<String>,
@@ -195,7 +195,7 @@ impl Installation {
                 } else if is_meant && !self.prefix().is_empty() {
                     // A name that has its prefix already gets no second one.
                     let glob = MatchText::Glob(format!("{from}/{}*", self.prefix()));
-                    into.route_by(spot, glob, &["source"]);
+                    into.route_matching(spot, glob, &["source"]);
                 }
             }
         }
@@ -267,7 +267,7 @@ fn sound<T, E: std::fmt::Display>(
         return Some(text);
     };
     let message = format!("this makes no image reference: {invalid}");
-    let remark = Diagnostic::new(DiagnosticCode::Reference, spot, message).shown(&text);
+    let remark = Diagnostic::new(DiagnosticCode::Reference, spot, message).excerpt(&text);
     remarks.push(remark.fix("registries and folders are of small letters, digits, . _ and -"));
     None
 }
@@ -280,7 +280,7 @@ fn variant(spec: &Node, remarks: &mut Vec<Diagnostic>) {
     if !known.contains(&variant.text.as_str()) {
         let message = "there is no such variant";
         let remark =
-            Diagnostic::new(DiagnosticCode::Value, &variant.start, message).shown(&variant.text);
+            Diagnostic::new(DiagnosticCode::Value, &variant.start, message).excerpt(&variant.text);
         remarks.push(remark.fix("write Calico or CalicoEnterprise"));
     }
 }
@@ -291,17 +291,19 @@ fn secrets(spec: &Node, context: &ImportContext<'_>, into: &mut Imported) {
         return;
     };
     if list.scalar().is_some() || list.is_mapping() {
-        let remark = list.misfit("imagePullSecrets is a list");
-        into.remark(remark.fix("write `- name: SECRET` below it"));
+        let remark = list.wrong_type("imagePullSecrets is a list");
+        into.report(remark.fix("write `- name: SECRET` below it"));
     }
     for item in list.items() {
-        let Some(named) = item.string("name", &mut into.remarks) else {
+        let Some(named) = item.string("name", &mut into.diagnostics) else {
             if !item.has("name") {
-                into.remark(item.misfit("a pull Secret is named by `name: SECRET`"));
+                into.report(item.wrong_type("a pull Secret is named by `name: SECRET`"));
             }
             continue;
         };
-        let mut found = context.secrets.claim(&named.text, &named.start, into);
+        let mut found = context
+            .pull_secrets
+            .by_name(&named.text, &named.start, into);
         let is_own = |namespace: Option<&str>| namespace == Some("tigera-operator");
         if found
             .iter()
@@ -311,7 +313,7 @@ fn secrets(spec: &Node, context: &ImportContext<'_>, into: &mut Imported) {
         }
         for secret in found {
             for entry in &secret.entries {
-                into.entry(&secret.spot, entry.clone());
+                into.add_credential_entry(&secret.spot, entry.clone());
             }
         }
     }

@@ -221,9 +221,9 @@ fn cr_an_installation_of_ones_own_registry() {
     let imported = one(&text);
     assert_eq!(codes(&imported), ["8:14 W-COLLIDE"], "CR-10");
     let logins: Vec<_> = imported
-        .logins
+        .credentials
         .iter()
-        .map(|login| login.entry.place.to_string())
+        .map(|login| login.entry.scope.to_string())
         .collect();
     assert_eq!(logins, ["myregistry.com"]);
     check(
@@ -360,7 +360,7 @@ fn cr11_a_set_alone_pins_both_registries() {
     assert_eq!(codes(&imported), ["9:14 W-IGNORED", "11:14 W-IGNORED"]);
     assert!(
         imported
-            .remarks
+            .diagnostics
             .iter()
             .all(|remark| remark.level == Severity::Note)
     );
@@ -504,7 +504,7 @@ fn two_digests_for_one_image_are_an_error() {
     assert!(imported.is_refused());
     assert!(
         imported
-            .remarks
+            .diagnostics
             .iter()
             .all(|remark| remark.code == DiagnosticCode::Duplicate)
     );

@@ -29,31 +29,31 @@ pub(in crate::platform) fn import(
 ) {
     let mut registries = Vec::new();
     for node in trees(pieces) {
-        registries.extend(registry(node, &mut into.remarks));
-        for file in node.strings("imports", &mut into.remarks) {
+        registries.extend(registry(node, &mut into.diagnostics));
+        for file in node.strings("imports", &mut into.diagnostics) {
             let message = "the files that are named here are not read";
             let remark =
-                Diagnostic::new(DiagnosticCode::Ignored, &file.start, message).shown(&file.text);
-            into.remark(remark.fix("import them as well, if they name mirrors"));
+                Diagnostic::new(DiagnosticCode::Ignored, &file.start, message).excerpt(&file.text);
+            into.report(remark.fix("import them as well, if they name mirrors"));
         }
     }
     let mut manners = HostSettingsMap::default();
     for registry in &registries {
         report_config_path(registry, into);
-        for (host, config) in tables(registry, "configs", &mut into.remarks) {
+        for (host, config) in tables(registry, "configs", &mut into.diagnostics) {
             self::config(host, config, &mut manners, into);
         }
         // What `configs` has taken the place of.
-        for (host, login) in tables(registry, "auths", &mut into.remarks) {
+        for (host, login) in tables(registry, "auths", &mut into.diagnostics) {
             mirrors::credentials(host, login, TOKEN_KEY, into);
         }
     }
     for registry in &registries {
-        for (name, mirror) in tables(registry, "mirrors", &mut into.remarks) {
+        for (name, mirror) in tables(registry, "mirrors", &mut into.diagnostics) {
             self::mirror(name, mirror, &manners, context, into);
         }
     }
-    manners.rest(into);
+    manners.add_unused(into);
 }
 
 /// Where registries stand in a file of its version; elsewhere too, with a warning.
@@ -86,20 +86,20 @@ fn tables<'n>(
         return Vec::new();
     };
     if !node.is_mapping() {
-        remarks.push(node.misfit(&format!("{key} is a table of tables")));
+        remarks.push(node.wrong_type(&format!("{key} is a table of tables")));
     }
     let (tables, others): (Vec<_>, Vec<_>) = node.entries().partition(|(_, one)| one.is_mapping());
     remarks.extend(
         others
             .iter()
-            .map(|(_, other)| other.misfit("this is a table")),
+            .map(|(_, other)| other.wrong_type("this is a table")),
     );
     tables
 }
 
 /// `config_path`: what is then read in place of this file.
 fn report_config_path(registry: &Node, into: &mut Imported) {
-    let path = registry.string("config_path", &mut into.remarks);
+    let path = registry.string("config_path", &mut into.diagnostics);
     let Some(path) = path.filter(|path| !path.text.is_empty()) else {
         return;
     };
@@ -114,7 +114,7 @@ fn report_config_path(registry: &Node, into: &mut Imported) {
         let fix = "import its files: roadstead import hosts-toml FOLDER";
         Diagnostic::new(DiagnosticCode::Skipped, &path.start, message).fix(fix)
     };
-    into.remark(remark.shown(&path.text));
+    into.report(remark.excerpt(&path.text));
 }
 
 /// `configs."HOST"`: a login, and what TLS needs.
@@ -138,7 +138,7 @@ fn mirror(
     context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
-    let endpoints = mirror.strings("endpoint", &mut into.remarks);
+    let endpoints = mirror.strings("endpoint", &mut into.diagnostics);
     let Some(whose) = MirroredRegistry::read(name, into) else {
         return;
     };
@@ -148,15 +148,15 @@ fn mirror(
         match MirrorEndpoint::read(scalar, SchemeDefault::HttpIfLocal, ApiPathRule::AsIsOrV2) {
             Ok(endpoint) => {
                 has_own |= whose.registry() == Some(&endpoint.host);
-                let manner = manners.of(&endpoint.host);
-                to.extend(into.mirror(&scalar.start, whose.registry(), &endpoint, manner));
+                let manner = manners.get(&endpoint.host);
+                to.extend(into.add_mirror(&scalar.start, whose.registry(), &endpoint, manner));
             }
-            Err(remark) => into.remark(remark),
+            Err(remark) => into.report(remark),
         }
     }
     if !has_own {
         to.extend(whose.source(name, manners, into));
     }
     let to = to.iter().map(|target| target.as_str().into()).collect();
-    into.lead(&name.start, whose.registry(), to, context);
+    into.route_mirrors(&name.start, whose.registry(), to, context);
 }

@@ -145,14 +145,14 @@ key_file = "/key"
     let client = Some(("/cert".to_owned(), "/key".to_owned()));
     assert_eq!(imported.upstreams[2].client, client);
     let authority = Some(CertificateAuthority::File("/ca".to_owned()));
-    assert_eq!(imported.upstreams[2].authority, authority);
+    assert_eq!(imported.upstreams[2].ca, authority);
     let login = |login: &ImportedCredentials| match &login.entry.source {
-        CredentialSource::Given(credential) => {
-            format!("{} {}", login.entry.place, credential.username())
+        CredentialSource::Static(credential) => {
+            format!("{} {}", login.entry.scope, credential.username())
         }
         CredentialSource::Helper { .. } => panic!(),
     };
-    let logins: Vec<_> = imported.logins.iter().map(login).collect();
+    let logins: Vec<_> = imported.credentials.iter().map(login).collect();
     assert_eq!(
         logins,
         ["m.corp:5000 me", "docker.io you", "gcr.io <token>"]

@@ -41,20 +41,20 @@ pub(in crate::platform) fn import(
 
 fn read(node: &Node, context: &ImportContext<'_>, into: &mut Imported) {
     let mut insecure = Vec::new();
-    for scalar in node.strings("insecure-registries", &mut into.remarks) {
+    for scalar in node.strings("insecure-registries", &mut into.diagnostics) {
         match InsecureRegistry::read(scalar) {
             Ok(one) => insecure.push(one),
-            Err(remark) => into.remark(remark),
+            Err(remark) => into.report(remark),
         }
     }
     let mut to = Vec::new();
     let mut hosts = Vec::new();
-    for scalar in node.strings("registry-mirrors", &mut into.remarks) {
+    for scalar in node.strings("registry-mirrors", &mut into.diagnostics) {
         let endpoint =
             match MirrorEndpoint::read(scalar, SchemeDefault::HttpIfLocal, ApiPathRule::Append) {
                 Ok(endpoint) => endpoint,
                 Err(remark) => {
-                    into.remark(remark);
+                    into.report(remark);
                     continue;
                 }
             };
@@ -64,7 +64,7 @@ fn read(node: &Node, context: &ImportContext<'_>, into: &mut Imported) {
             is_verified: !is_insecure && !is_local(&endpoint.host),
             ..HostSettings::default()
         };
-        let target = into.endpoint(&scalar.start, &endpoint, &manner);
+        let target = into.add_endpoint(&scalar.start, &endpoint, &manner);
         to.extend(target.as_deref().map(Into::into));
         hosts.push(endpoint.host);
     }
@@ -74,14 +74,14 @@ fn read(node: &Node, context: &ImportContext<'_>, into: &mut Imported) {
             let fix =
                 "if images come from there, write [upstream.\"HOST\"] with tls_verify = false";
             let remark = Diagnostic::new(DiagnosticCode::Ignored, &one.scalar.start, message);
-            into.remark(remark.shown(&one.scalar.text).fix(fix));
+            into.report(remark.excerpt(&one.scalar.text).fix(fix));
         }
     }
     let Some(mirrors) = node.get("registry-mirrors") else {
         return;
     };
     to.push("source".into());
-    into.lead(&mirrors.spot, Some(&Registry::docker_hub()), to, context);
+    into.route_mirrors(&mirrors.spot, Some(&Registry::docker_hub()), to, context);
 }
 
 impl<'n> InsecureRegistry<'n> {
@@ -96,7 +96,7 @@ impl<'n> InsecureRegistry<'n> {
             return Ok(Self { scalar, what });
         }
         let message = "this is neither HOST[:PORT] nor a network such as 10.0.0.0/8";
-        Err(Diagnostic::new(DiagnosticCode::Value, &scalar.start, message).shown(&scalar.text))
+        Err(Diagnostic::new(DiagnosticCode::Value, &scalar.start, message).excerpt(&scalar.text))
     }
 
     fn has(&self, host: &Registry) -> bool {

@@ -11,14 +11,14 @@ const AUTH: &str = "bWU6cHc=";
 
 /// Who logs in at a repository, by what was imported.
 pub(in crate::platform) fn user(imported: &Imported, image: &str) -> Option<String> {
-    let logins = imported.logins.iter();
+    let logins = imported.credentials.iter();
     let entries: Vec<KeyringEntry> = logins.map(|login| login.entry.clone()).collect();
     let image: ImageReference = image.parse().unwrap();
     let hosts = [image.repository.registry.as_str()];
     let keyring = Keyring::new(entries);
     match &keyring.find(&hosts, &image.repository.name)?.source {
-        CredentialSource::Given(Credential::Password { username, .. }) => Some(username.clone()),
-        CredentialSource::Given(_) => Some("<token>".to_owned()),
+        CredentialSource::Static(Credential::Password { username, .. }) => Some(username.clone()),
+        CredentialSource::Static(_) => Some("<token>".to_owned()),
         CredentialSource::Helper { name, .. } => Some(format!("helper {name}")),
     }
 }
@@ -214,7 +214,7 @@ fn a_place_has_one_login() {
         &OPTIONS,
     );
     assert_eq!(codes(&same), [""; 0]);
-    assert_eq!(same.logins.len(), 1);
+    assert_eq!(same.credentials.len(), 1);
     let two = read(
         ImportFormat::DockerConfig,
         &[("f", &one), ("g", &other)],

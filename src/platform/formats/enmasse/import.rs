@@ -25,7 +25,7 @@ pub(in crate::platform) fn import(
     into: &mut Imported,
 ) {
     let is_openshift = |piece: &&InputDocument<'_>| match piece {
-        InputDocument::Node(node) => kube::kind(node).is_some_and(openshift::import::is_known_kind),
+        InputDocument::Tree(node) => kube::kind(node).is_some_and(openshift::import::is_known_kind),
         InputDocument::Map(_) => false,
     };
     let openshift: Vec<InputDocument<'_>> = pieces.iter().filter(is_openshift).cloned().collect();
@@ -33,7 +33,7 @@ pub(in crate::platform) fn import(
 
     let mut found = Vec::new();
     for piece in pieces.iter().filter(|piece| !is_openshift(piece)) {
-        if let InputDocument::Node(node) = piece {
+        if let InputDocument::Tree(node) = piece {
             super::overrides::read(node, &mut found, into);
         }
     }
@@ -49,7 +49,7 @@ fn default_images(
     into: &mut Imported,
 ) -> BTreeMap<String, DefaultImage> {
     let given = context.options.baseline.and_then(|baseline| {
-        let text = import::decode_text(&baseline).map_err(|remark| into.remark(remark));
+        let text = import::decode_text(&baseline).map_err(|remark| into.report(remark));
         let mut found = Vec::new();
         super::overrides::read_text(text.ok()?, baseline.name, &mut found, into);
         let found = super::overrides::effective(found)
@@ -97,16 +97,16 @@ fn route_override(
     } = replaced;
     if replaced.text.is_empty() {
         let message = "this leaves the component without an image";
-        let remark = Diagnostic::new(DiagnosticCode::Ignored, spot, message).shown(component);
-        return into.remark(remark.fix("write its image, or remove the variable"));
+        let remark = Diagnostic::new(DiagnosticCode::Ignored, spot, message).excerpt(component);
+        return into.report(remark.fix("write its image, or remove the variable"));
     }
     let Some(image) = resolve_image(replaced, context, into) else {
         return;
     };
     let Some(DefaultImage { repository, tag }) = usual.get(component) else {
         let message = "it is not known which image this component has without its override";
-        let remark = Diagnostic::new(DiagnosticCode::Ignored, spot, message).shown(component);
-        return into.remark(remark.fix(BASELINE_HINT));
+        let remark = Diagnostic::new(DiagnosticCode::Ignored, spot, message).excerpt(component);
+        return into.report(remark.fix(BASELINE_HINT));
     };
     let is_same = image.repository == *repository;
     let from = match (&image.reference, tag) {
@@ -119,9 +119,9 @@ fn route_override(
             let message = "every tag would have to become this digest, and only one that is \
                            known can";
             let remark =
-                Diagnostic::new(DiagnosticCode::Ignored, spot, message).shown(&replaced.text);
+                Diagnostic::new(DiagnosticCode::Ignored, spot, message).excerpt(&replaced.text);
             let fix = format!("name the image by its tag, or {BASELINE_HINT}");
-            return into.remark(remark.fix(fix));
+            return into.report(remark.fix(fix));
         }
     };
     openshift::import::route_to_image(spot, &from, &image, context, into);
@@ -146,19 +146,20 @@ fn resolve_image(
     let Some(registry) = context.options.internal_registry else {
         let message = "a name without a registry means Docker Hub, as no image stream of this \
                        name is among the files";
-        let remark = Diagnostic::new(DiagnosticCode::HubRoot, spot, message).shown(&replaced.text);
-        into.remark(remark.fix("give the ImageStream as well, or the internal registry"));
+        let remark =
+            Diagnostic::new(DiagnosticCode::HubRoot, spot, message).excerpt(&replaced.text);
+        into.report(remark.fix("give the ImageStream as well, or the internal registry"));
         return Some(image);
     };
     let namespace = replaced.namespace.as_deref().unwrap_or_else(|| {
         let message = format!("no namespace is written: {DEFAULT_NAMESPACE} is taken");
-        into.remark(
+        into.report(
             Diagnostic::new(DiagnosticCode::Assumed, spot, message).fix("write metadata.namespace"),
         );
         DEFAULT_NAMESPACE
     });
     let home = openshift::import::StreamRepository::new(registry, namespace, stream);
-    home.hijack(spot, stream, context, into);
+    home.route_short_name(spot, stream, context, into);
     image_in_stream(stream, &image.reference, into)
 }
 

@@ -44,7 +44,7 @@ impl ImageOverride {
         let flawed = |invalid: &_| {
             let remark =
                 Diagnostic::new(DiagnosticCode::Reference, &self.spot, format!("{invalid}"));
-            into.remark(remark.shown(&self.text));
+            into.report(remark.excerpt(&self.text));
         };
         parsed.inspect_err(flawed).ok()
     }
@@ -72,8 +72,8 @@ pub(super) fn read_text(
     into: &mut Imported,
 ) {
     let syntax = ImportFormat::Enmasse.syntax(&text, name);
-    for piece in import::parse(text, syntax, &mut into.remarks) {
-        if let InputDocument::Node(node) = piece
+    for piece in import::parse(text, syntax, &mut into.diagnostics) {
+        if let InputDocument::Tree(node) = piece
             && ImportFormat::of(&node).is_none_or(|format| format == ImportFormat::Enmasse)
         {
             read(&node, found, into);
@@ -88,7 +88,9 @@ pub(super) fn read(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Impor
         Some("ConfigMap") => config_map(node, found, into),
         Some(kind) => {
             let message = "this kind of object names no images of EnMasse";
-            into.remark(Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).shown(kind));
+            into.report(
+                Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).excerpt(kind),
+            );
         }
         None => map(node, found, into),
     }
@@ -102,14 +104,14 @@ fn config(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) {
         return;
     };
     if !overrides.is_mapping() {
-        into.remark(overrides.misfit("imageOverrides has an entry for each component"));
+        into.report(overrides.wrong_type("imageOverrides has an entry for each component"));
     }
     for (component, value) in overrides.entries().filter(|(_, value)| !value.is_null()) {
         if !value.is_mapping() {
-            let misfit = value.misfit("an override holds the name of an image");
-            into.remark(misfit.fix("write the image below it as name"));
+            let misfit = value.wrong_type("an override holds the name of an image");
+            into.report(misfit.fix("write the image below it as name"));
         }
-        let name = value.string("name", &mut into.remarks);
+        let name = value.string("name", &mut into.diagnostics);
         if let Some(name) = name.filter(|name| !name.text.is_empty()) {
             found.push(ImageOverride {
                 component: component.text.clone(),
@@ -136,12 +138,12 @@ fn workload(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) {
             };
             if let Some(elsewhere) = variable.get("valueFrom") {
                 let message = "the image of this component is not written here";
-                let remark =
-                    Diagnostic::new(DiagnosticCode::Ignored, &elsewhere.spot, message).shown(name);
-                into.remark(remark.fix("write it as the variable's value"));
+                let remark = Diagnostic::new(DiagnosticCode::Ignored, &elsewhere.spot, message)
+                    .excerpt(name);
+                into.report(remark.fix("write it as the variable's value"));
                 continue;
             }
-            let value = variable.string("value", &mut into.remarks);
+            let value = variable.string("value", &mut into.diagnostics);
             if value.is_none() && variable.get("value").is_some() {
                 continue;
             }
@@ -167,10 +169,10 @@ fn config_map(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) 
         if !["yaml", "yml", "json"].contains(&extension) {
             continue;
         }
-        if let Some(text) = kube::data(node, &key.text, &mut into.remarks) {
+        if let Some(text) = kube::data(node, &key.text, &mut into.diagnostics) {
             let syntax = ImportFormat::Enmasse.syntax(&text, &key.text);
-            for piece in import::parse(text, syntax, &mut into.remarks) {
-                if let InputDocument::Node(inner) = piece {
+            for piece in import::parse(text, syntax, &mut into.diagnostics) {
+                if let InputDocument::Tree(inner) = piece {
                     map(&inner, found, into);
                 }
             }
@@ -181,14 +183,14 @@ fn config_map(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) 
 fn map(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) {
     if !node.is_mapping() && !node.is_null() {
         let message = "an image map has a line COMPONENT: IMAGE for each component";
-        into.remark(Diagnostic::new(DiagnosticCode::Kind, &node.spot, message));
+        into.report(Diagnostic::new(DiagnosticCode::Kind, &node.spot, message));
     }
     for (component, value) in node.entries() {
         let (text, spot) = match &value.kind {
             NodeKind::Null => (String::new(), &value.spot),
             NodeKind::Scalar(scalar) => (scalar.text.clone(), &scalar.start),
             NodeKind::Sequence(_) | NodeKind::Mapping(_) => {
-                into.remark(value.misfit("an image map holds image references"));
+                into.report(value.wrong_type("an image map holds image references"));
                 continue;
             }
         };

@@ -44,7 +44,7 @@ pub(in crate::platform) fn import(
     for node in trees(pieces) {
         match HostsFolder::of(node) {
             Ok(folder) => files.push(HostsFile { node, folder }),
-            Err(remark) => into.remark(remark),
+            Err(remark) => into.report(remark),
         }
     }
     for file in &files {
@@ -52,7 +52,7 @@ pub(in crate::platform) fn import(
         if let Some(other) = hiding {
             let message = format!("containerd looks at {} alone", other.node.spot.file);
             let remark = Diagnostic::new(DiagnosticCode::Ignored, &file.node.spot, message);
-            into.remark(remark.fix("move it there, or remove it"));
+            into.report(remark.fix("move it there, or remove it"));
             continue;
         }
         file.read(context, into);
@@ -82,7 +82,7 @@ impl<'p> HostsFolder<'p> {
         if registry.as_ref().is_some_and(Registry::is_docker_hub) && name != "docker.io" {
             let message = "images on Docker Hub are looked up in certs.d/docker.io only";
             let remark =
-                Diagnostic::new(DiagnosticCode::Misplaced, &node.spot, message).shown(name);
+                Diagnostic::new(DiagnosticCode::Misplaced, &node.spot, message).excerpt(name);
             return Err(remark.fix("rename the folder to docker.io"));
         }
         Ok(Self {
@@ -112,9 +112,9 @@ impl HostsFile<'_> {
                 to.push(target);
             }
         }
-        to.extend(self.last(into));
+        to.extend(self.server_target(into));
         let registry = self.folder.registry.as_ref();
-        into.lead(&self.node.spot, registry, to, context);
+        into.route_mirrors(&self.node.spot, registry, to, context);
     }
 
     /// `[host."URL"]`, in the order of the file.
@@ -123,25 +123,25 @@ impl HostsFile<'_> {
             return Vec::new();
         };
         if !hosts.is_mapping() {
-            into.remark(hosts.misfit("hosts are written [host.\"URL\"]"));
+            into.report(hosts.wrong_type("hosts are written [host.\"URL\"]"));
         }
         let (tables, others): (Vec<_>, Vec<_>) =
             hosts.entries().partition(|(_, host)| host.is_mapping());
         for (_, other) in others {
-            into.remark(other.misfit("a host is a table"));
+            into.report(other.wrong_type("a host is a table"));
         }
         tables
     }
 
     /// What comes after the hosts: `server`, or the registry itself.
-    fn last(&self, into: &mut Imported) -> Option<TargetText> {
-        let server = self.node.string("server", &mut into.remarks);
+    fn server_target(&self, into: &mut Imported) -> Option<TargetText> {
+        let server = self.node.string("server", &mut into.diagnostics);
         match server.filter(|server| !server.text.is_empty()) {
             Some(server) => self.target(server, self.node, into),
             None => match &self.folder.registry {
                 Some(registry) => {
                     let endpoint = MirrorEndpoint::of(registry);
-                    self.ask(&self.node.spot, &endpoint, self.node, into)
+                    self.host_target(&self.node.spot, &endpoint, self.node, into)
                 }
                 None => Some("source".into()),
             },
@@ -150,21 +150,21 @@ impl HostsFile<'_> {
 
     /// The target for a host or a server, with the settings that stand in `node`.
     fn target(&self, url: &Scalar, node: &Node, into: &mut Imported) -> Option<TargetText> {
-        let is_whole = node.flag("override_path", &mut into.remarks);
+        let is_whole = node.flag("override_path", &mut into.diagnostics);
         let base = match is_whole {
             Some(true) => ApiPathRule::AsIs,
             _ => ApiPathRule::Append,
         };
         match MirrorEndpoint::read(url, SchemeDefault::Https, base) {
-            Ok(endpoint) => self.ask(&url.start, &endpoint, node, into),
+            Ok(endpoint) => self.host_target(&url.start, &endpoint, node, into),
             Err(remark) => {
-                into.remark(remark);
+                into.report(remark);
                 None
             }
         }
     }
 
-    fn ask(
+    fn host_target(
         &self,
         spot: &Location,
         endpoint: &MirrorEndpoint,
@@ -172,16 +172,16 @@ impl HostsFile<'_> {
         into: &mut Imported,
     ) -> Option<TargetText> {
         let ref_kind = ref_kind(spot, node, into)?;
-        let _checked = node.string("dial_timeout", &mut into.remarks);
-        let is_careless = node.flag("skip_verify", &mut into.remarks);
+        let _checked = node.string("dial_timeout", &mut into.diagnostics);
+        let is_careless = node.flag("skip_verify", &mut into.diagnostics);
         let manner = HostSettings {
             is_verified: is_careless != Some(true),
-            authority: self.authority(node, into),
+            ca: self.authority(node, into),
             client: self.client(node, into),
             ..HostSettings::default()
         };
         let registry = self.folder.registry.as_ref();
-        let target = into.mirror(spot, registry, endpoint, manner)?;
+        let target = into.add_mirror(spot, registry, endpoint, manner)?;
         header_credentials(endpoint, node, into);
         Some(TargetText {
             ref_kind,
@@ -190,12 +190,12 @@ impl HostsFile<'_> {
     }
 
     fn authority(&self, node: &Node, into: &mut Imported) -> Option<CertificateAuthority> {
-        let mut files = node.strings("ca", &mut into.remarks).into_iter();
+        let mut files = node.strings("ca", &mut into.diagnostics).into_iter();
         let first = files.next()?;
         if let Some(next) = files.next() {
             let message = "only the first file of authorities is taken";
             let remark = Diagnostic::new(DiagnosticCode::Ignored, &next.start, message);
-            into.remark(remark.fix("put all certificates into one file"));
+            into.report(remark.fix("put all certificates into one file"));
         }
         Some(CertificateAuthority::File(self.path(&first.text)))
     }
@@ -220,14 +220,14 @@ impl HostsFile<'_> {
                 Some([certificate, key]) => {
                     pairs.push((&item.spot, self.path(certificate), self.path(key)));
                 }
-                _ => into.remark(item.misfit("client is FILE or [CERTIFICATE, KEY]")),
+                _ => into.report(item.wrong_type("client is FILE or [CERTIFICATE, KEY]")),
             }
         }
         let mut pairs = pairs.into_iter();
         let (_, certificate, key) = pairs.next()?;
         if let Some((spot, ..)) = pairs.next() {
             let message = "only the first certificate is shown";
-            into.remark(Diagnostic::new(DiagnosticCode::Ignored, spot, message));
+            into.report(Diagnostic::new(DiagnosticCode::Ignored, spot, message));
         }
         Some((certificate, key))
     }
@@ -244,15 +244,15 @@ impl HostsFile<'_> {
 
 /// What a host is asked for; none: nothing.
 fn ref_kind(spot: &Location, node: &Node, into: &mut Imported) -> Option<RefKind> {
-    let capabilities = node.strings("capabilities", &mut into.remarks);
+    let capabilities = node.strings("capabilities", &mut into.diagnostics);
     for capability in &capabilities {
         let known = ["pull", "resolve", "push", "referrers"];
         if !known.contains(&&*capability.text.to_ascii_lowercase()) {
             let message = "there is no such capability";
             let remark = Diagnostic::new(DiagnosticCode::Value, &capability.start, message);
-            into.remark(
+            into.report(
                 remark
-                    .shown(&capability.text)
+                    .excerpt(&capability.text)
                     .fix(format!("there are {}", known.join(", "))),
             );
         }
@@ -263,7 +263,7 @@ fn ref_kind(spot: &Location, node: &Node, into: &mut Imported) -> Option<RefKind
     };
     if !can("pull") {
         let message = "a host without the capability pull is not used";
-        into.remark(Diagnostic::new(DiagnosticCode::Ignored, spot, message));
+        into.report(Diagnostic::new(DiagnosticCode::Ignored, spot, message));
         return None;
     }
     Some(if can("resolve") {
@@ -279,16 +279,16 @@ fn header_credentials(endpoint: &MirrorEndpoint, node: &Node, into: &mut Importe
         return;
     };
     if !headers.is_mapping() {
-        into.remark(headers.misfit("header is a table"));
+        into.report(headers.wrong_type("header is a table"));
     }
     for (key, _) in headers.entries() {
         if !key.text.eq_ignore_ascii_case("authorization") {
             let message = "no headers but authorization are sent";
             let remark = Diagnostic::new(DiagnosticCode::Ignored, &key.start, message);
-            into.remark(remark.shown(&key.text));
+            into.report(remark.excerpt(&key.text));
             continue;
         }
-        for value in headers.strings(&key.text, &mut into.remarks) {
+        for value in headers.strings(&key.text, &mut into.diagnostics) {
             let credential = match value.text.split_once(' ') {
                 Some((scheme, coded)) if scheme.eq_ignore_ascii_case("basic") => {
                     auth::basic_credentials(coded, &value.start)
@@ -307,8 +307,10 @@ fn header_credentials(endpoint: &MirrorEndpoint, node: &Node, into: &mut Importe
                 }
             };
             match credential {
-                Ok(credential) => into.login(&value.start, &endpoint.place(), credential),
-                Err(remark) => into.remark(remark),
+                Ok(credential) => {
+                    into.add_credential(&value.start, &endpoint.credential_scope(), credential);
+                }
+                Err(remark) => into.report(remark),
             }
         }
     }

@@ -77,11 +77,11 @@ fn n15_a_converted_mirror_set_is_for_the_whole_host() {
             ),
         ],
     );
-    let [login] = &imported.logins[..] else {
-        panic!("{:?}", imported.logins);
+    let [login] = &imported.credentials[..] else {
+        panic!("{:?}", imported.credentials);
     };
-    assert_eq!(login.entry.place, "m.corp/x".parse().unwrap());
-    let CredentialSource::Given(credential) = &login.entry.source else {
+    assert_eq!(login.entry.scope, "m.corp/x".parse().unwrap());
+    let CredentialSource::Static(credential) = &login.entry.source else {
         panic!();
     };
     assert_eq!(credential.username(), "me");
@@ -193,7 +193,7 @@ fn the_registry_itself_may_need_more_than_its_name() {
     let upstream = upstream(&imported, "r.corp:5000");
     assert!(!upstream.is_verified && !upstream.send_ns);
     let file = CertificateAuthority::File("certs.d/r.corp:5000/ca.crt".to_owned());
-    assert_eq!(upstream.authority, Some(file));
+    assert_eq!(upstream.ca, Some(file));
     assert_eq!(codes(&imported), ["1:1 E-CA"]);
 }
 
@@ -361,12 +361,12 @@ fn a_file_that_leads_to_the_mirror_is_no_way_out() {
             };
             for RenderedFile { path, text } in render(target, &mirror).files {
                 let imported = read(format, &[(&path, &text)], &options);
-                let mut found = imported.remarks.iter();
+                let mut found = imported.diagnostics.iter();
                 assert!(
                     found.any(|remark| remark.code == DiagnosticCode::Loop),
                     "{path}: {text}"
                 );
-                assert!(imported.remarks.iter().all(|one| {
+                assert!(imported.diagnostics.iter().all(|one| {
                     one.level != Severity::Error || one.code == DiagnosticCode::Loop
                 }));
             }

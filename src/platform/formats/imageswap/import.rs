@@ -31,7 +31,7 @@ pub(in crate::platform) fn import(
     let mut routing = SwapRouter::new(context, into);
     let mut has_default = false;
     for text in &texts {
-        let map = SwapMap::read(text, &mut routing.into.remarks);
+        let map = SwapMap::read(text, &mut routing.into.diagnostics);
         has_default |= map.default.is_some();
         routing.map(&map);
     }
@@ -41,7 +41,7 @@ pub(in crate::platform) fn import(
     };
     let message = "without `default` imageswap swaps nothing but [EXACT] and [REPLACE]; \
                    the other keys are imported all the same";
-    into.remark(
+    into.report(
         Diagnostic::new(DiagnosticCode::NoDefault, &first, message).fix("add a line default::"),
     );
     if context.keeps_source() {
@@ -53,12 +53,12 @@ pub(in crate::platform) fn import(
 fn texts<'p>(piece: &'p InputDocument<'_>, into: &mut Imported) -> Vec<SourceText<'p>> {
     let node = match piece {
         InputDocument::Map(text) => return vec![text.clone()],
-        InputDocument::Node(node) => node,
+        InputDocument::Tree(node) => node,
     };
     if kube::kind(node) != Some("ConfigMap") {
-        into.remark(if let Some(kind) = kube::kind(node) {
+        into.report(if let Some(kind) = kube::kind(node) {
             let message = "this kind of object has no imageswap map";
-            Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).shown(kind)
+            Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).excerpt(kind)
         } else {
             let message = "this is neither a map nor a ConfigMap with one";
             let fix = "a map has lines of SOURCE::TARGET";
@@ -78,10 +78,10 @@ fn texts<'p>(piece: &'p InputDocument<'_>, into: &mut Imported) -> Vec<SourceTex
             &node.spot,
             "the ConfigMap has no map",
         );
-        into.remark(remark.fix("the map stands in data.maps"));
+        into.report(remark.fix("the map stands in data.maps"));
     }
     let keys = keys.into_iter();
-    keys.filter_map(|key| kube::data(node, key, &mut into.remarks))
+    keys.filter_map(|key| kube::data(node, key, &mut into.diagnostics))
         .collect()
 }
 

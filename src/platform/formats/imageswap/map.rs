@@ -98,7 +98,7 @@ impl SwapMap {
                     "this is no SOURCE::TARGET",
                 );
                 let fix = "write SOURCE::TARGET, always with two colons where there is a port";
-                remark.shown(&line).fix(fix)
+                remark.excerpt(&line).fix(fix)
             })
         })?;
         let value = item.word(line.len() - value.len(), value);
@@ -137,7 +137,7 @@ impl LocatedText {
         code: DiagnosticCode,
         message: impl Into<String>,
     ) -> Diagnostic {
-        Diagnostic::new(code, &self.spot, message).shown(&self.text)
+        Diagnostic::new(code, &self.spot, message).excerpt(&self.text)
     }
 
     fn placeholder(&self) -> Option<Diagnostic> {
@@ -184,7 +184,7 @@ impl MapItem<'_, '_> {
         let (line, column) = self.place;
         LocatedText {
             text: part.to_owned(),
-            spot: self.text.at(line, column + before.count()),
+            spot: self.text.location(line, column + before.count()),
         }
     }
 }
@@ -201,10 +201,10 @@ fn without_comment<'l>(
         return line;
     };
     if !before.trim().is_empty() && comment.trim_start_matches('#').contains('#') {
-        let spot = text.at(number, before.chars().count() + 1);
+        let spot = text.location(number, before.chars().count() + 1);
         let message = "two comment marks in one line: imageswap makes the first part of the value";
         let remark = Diagnostic::new(DiagnosticCode::MultiHash, &spot, message);
-        remarks.push(remark.shown(line.trim()).fix("leave one #"));
+        remarks.push(remark.excerpt(line.trim()).fix("leave one #"));
     }
     before
 }

@@ -54,33 +54,33 @@ impl<'i> SwapRouter<'i> {
     pub(in crate::platform) fn map(&mut self, map: &SwapMap) -> Vec<RegistrySwap> {
         for pair in &map.exact.all {
             let made = self.exact(&pair.key, &pair.value);
-            self.said(made);
+            self.report_error(made);
         }
         for pair in &map.replace.all {
             let made = self.replace(&pair.key, &pair.value);
-            self.said(made);
+            self.report_error(made);
         }
         let mut swaps = Vec::new();
         for pair in &map.registries.all {
             match self.registry(map, &pair.key, &pair.value) {
                 Ok(swap) => swaps.extend(swap),
-                Err(remark) => self.into.remark(remark),
+                Err(remark) => self.into.report(remark),
             }
         }
         for part in &map.opt_outs {
             let made = self.opt_out(part);
-            self.said(made);
+            self.report_error(made);
         }
         if let Some(value) = &map.default {
             let made = self.default(value);
-            self.said(made);
+            self.report_error(made);
         }
         self.collisions(&swaps);
         swaps
     }
 
     /// Asks a further place for a registry's images, after those it has.
-    pub(in crate::platform) fn further(&mut self, swap: &RegistrySwap, target: &str) {
+    pub(in crate::platform) fn add_target(&mut self, swap: &RegistrySwap, target: &str) {
         let falls_back = usize::from(self.falls_back);
         if let Some(route) = self.into.routes.get_mut(swap.route)
             && route.to.iter().all(|known| known.target != target)
@@ -100,13 +100,13 @@ impl<'i> SwapRouter<'i> {
     }
 
     /// Leads what begins with a prefix to a target.
-    pub(in crate::platform) fn prefixed(&mut self, spot: &Location, from: &str, target: &str) {
+    pub(in crate::platform) fn route_prefix(&mut self, spot: &Location, from: &str, target: &str) {
         self.route(spot, MatchText::From(vec![from.to_owned()]), Some(target));
     }
 
-    fn said(&mut self, made: Result<(), Diagnostic>) {
+    fn report_error(&mut self, made: Result<(), Diagnostic>) {
         if let Err(remark) = made {
-            self.into.remark(remark);
+            self.into.report(remark);
         }
     }
 
@@ -122,7 +122,7 @@ impl<'i> SwapRouter<'i> {
             .into_iter()
             .chain(source.then_some("source"))
             .collect();
-        self.into.route_by(spot, matches, &to)
+        self.into.route_matching(spot, matches, &to)
     }
 
     /// `[EXACT]IMAGE::IMAGE`: repository and tag are what the value says.
@@ -161,7 +161,7 @@ impl<'i> SwapRouter<'i> {
         let message = format!("runtimes ask for library/ before the name of {image}");
         let remark = value.remark(DiagnosticCode::HubRoot, message);
         self.into
-            .remark(remark.fix("write docker.io/FOLDER, or docker.io/library if that is meant"));
+            .report(remark.fix("write docker.io/FOLDER, or docker.io/library if that is meant"));
     }
 
     /// `[REPLACE]GLOB::TARGET`: of the name only its last element is left.
@@ -271,7 +271,7 @@ impl<'i> SwapRouter<'i> {
         let message = "imageswap uses this key only for images written without a slash; \
                        here it also holds for docker.io/library/NAME, which nodes cannot tell apart";
         self.into
-            .remark(key.remark(DiagnosticCode::LibraryWider, message));
+            .report(key.remark(DiagnosticCode::LibraryWider, message));
         Ok(())
     }
 
@@ -300,7 +300,7 @@ impl<'i> SwapRouter<'i> {
                            for everyone who reaches the mirror";
             let fix = "name the registries instead, each with a line REGISTRY::";
             self.into
-                .remark(Diagnostic::new(DiagnosticCode::Open, &value.spot, message).fix(fix));
+                .report(Diagnostic::new(DiagnosticCode::Open, &value.spot, message).fix(fix));
         }
         let target = match value.text.as_str() {
             "" => None,
@@ -323,7 +323,7 @@ impl<'i> SwapRouter<'i> {
         let target = self.target(value, "x")?;
         let message = "imageswap writes the registry twice here; it is imported as once";
         self.into
-            .remark(value.remark(DiagnosticCode::DashDefault, message));
+            .report(value.remark(DiagnosticCode::DashDefault, message));
         let stem = target.trim_end_matches('x');
         Ok(format!("{stem}{{registry}}/{{repository}}"))
     }
@@ -360,7 +360,7 @@ impl<'i> SwapRouter<'i> {
 
     /// `W-SLASH` where there are too many.
     fn without_slashes(&mut self, LocatedText { text, spot }: &LocatedText) -> LocatedText {
-        let text = name_part::trim_slashes(text, spot, &mut self.into.remarks);
+        let text = name_part::trim_slashes(text, spot, &mut self.into.diagnostics);
         let spot = spot.clone();
         LocatedText { text, spot }
     }
@@ -378,9 +378,10 @@ impl<'i> SwapRouter<'i> {
             let first = *known.entry(target).or_insert(registry);
             if first != registry {
                 let message = format!("images of {first} and {registry} become one here");
-                let remark = Diagnostic::new(DiagnosticCode::Collide, spot, message).shown(target);
+                let remark =
+                    Diagnostic::new(DiagnosticCode::Collide, spot, message).excerpt(target);
                 let fix = "give each its own folder, unless both hold the same images";
-                self.into.remark(remark.fix(fix));
+                self.into.report(remark.fix(fix));
             }
         }
     }

@@ -515,7 +515,7 @@ proptest::proptest! {
         ],
     ) {
         for format in [ImportFormat::Imageswap, ImportFormat::Palette] {
-            for remark in read(format, &[("map", &text)], &OPTIONS).remarks {
+            for remark in read(format, &[("map", &text)], &OPTIONS).diagnostics {
                 proptest::prop_assert!(!remark.to_string().is_empty());
             }
         }

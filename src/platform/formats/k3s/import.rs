@@ -25,7 +25,7 @@ pub(in crate::platform) fn import(
     let nodes = trees(pieces);
     let mut manners = HostSettingsMap::default();
     for configs in nodes.clone().filter_map(|node| node.get("configs")) {
-        for (name, config) in mirrors::mappings(configs, &mut into.remarks) {
+        for (name, config) in mirrors::mappings(configs, &mut into.diagnostics) {
             self::config(name, config, &mut manners, into);
         }
     }
@@ -35,13 +35,13 @@ pub(in crate::platform) fn import(
                            --disable-default-registry-endpoint";
             let remark = Diagnostic::new(DiagnosticCode::Ignored, &mirrors.spot, message)
                 .level(Severity::Note);
-            into.remark(remark.fix("import with fallback = \"deny\" if they run with it"));
+            into.report(remark.fix("import with fallback = \"deny\" if they run with it"));
         }
-        for (name, mirror) in mirrors::mappings(mirrors, &mut into.remarks) {
+        for (name, mirror) in mirrors::mappings(mirrors, &mut into.diagnostics) {
             self::mirror(name, mirror, &manners, context, into);
         }
     }
-    manners.rest(into);
+    manners.add_unused(into);
 }
 
 /// `configs.HOST`: a login, and what TLS needs.
@@ -54,7 +54,7 @@ fn config<'p>(
     if name.text == "*" {
         let message = "settings for every host are not taken over";
         let remark = Diagnostic::new(DiagnosticCode::Ignored, &name.start, message);
-        into.remark(remark.fix("repeat them for each host that needs them"));
+        into.report(remark.fix("repeat them for each host that needs them"));
         return;
     }
     if let Some(auth) = config.get("auth") {
@@ -75,12 +75,12 @@ fn mirror(
         return;
     };
     let rewrite = rewrites(mirror, into);
-    let endpoints = mirror.strings("endpoint", &mut into.remarks);
+    let endpoints = mirror.strings("endpoint", &mut into.diagnostics);
     if endpoints.is_empty() {
         if !rewrite.is_empty() {
             let message = "names are rewritten for endpoints only, and there are none";
-            into.remark(
-                Diagnostic::new(DiagnosticCode::Ignored, &name.start, message).shown(&name.text),
+            into.report(
+                Diagnostic::new(DiagnosticCode::Ignored, &name.start, message).excerpt(&name.text),
             );
         }
         // It says that nodes share these images, which they do without us.
@@ -98,14 +98,14 @@ fn mirror(
         ) {
             Ok(endpoint) => endpoint,
             Err(remark) => {
-                into.remark(remark);
+                into.report(remark);
                 continue;
             }
         };
         let own = whose.registry();
         ends_with_own = own.is_some_and(|own| endpoint.is_tls && endpoint.is_whole(own));
-        let manner = manners.of(&endpoint.host);
-        let target = into.mirror(&scalar.start, own, &endpoint, manner);
+        let manner = manners.get(&endpoint.host);
+        let target = into.add_mirror(&scalar.start, own, &endpoint, manner);
         to.extend(match target.as_deref() {
             // As an endpoint it is asked for the rewritten name.
             Some("source") if !rewrite.is_empty() => Some(endpoint.host.to_string()),
@@ -116,7 +116,7 @@ fn mirror(
         to.extend(whose.source(name, manners, into));
     }
     let to = to.iter().map(|target| target.as_str().into()).collect();
-    into.lead(&name.start, whose.registry(), to, context);
+    into.route_mirrors(&name.start, whose.registry(), to, context);
     if let Some(route) = into.routes.last_mut() {
         route.rewrite = rewrite;
     }
@@ -128,12 +128,12 @@ fn rewrites(mirror: &Node, into: &mut Imported) -> Vec<RewriteText> {
         return Vec::new();
     };
     if !node.is_mapping() {
-        into.remark(node.misfit("rewrite is a mapping of regular expressions"));
+        into.report(node.wrong_type("rewrite is a mapping of regular expressions"));
     }
     let mut rewrites = Vec::new();
     for (regex, with) in node.entries() {
         let Some(text) = with.text() else {
-            into.remark(with.misfit("a replacement is a text"));
+            into.report(with.wrong_type("a replacement is a text"));
             continue;
         };
         let rewrite = RewriteText {
@@ -149,8 +149,8 @@ fn rewrites(mirror: &Node, into: &mut Imported) -> Vec<RewriteText> {
             Err(flaws) => {
                 let told = |flaw| Diagnostic::of_rule(DiagnosticCode::Regex, &regex.start, flaw);
                 let told = flaws.iter().map(told);
-                into.remarks
-                    .extend(told.map(|remark| remark.shown(&regex.text)));
+                into.diagnostics
+                    .extend(told.map(|remark| remark.excerpt(&regex.text)));
             }
         }
     }

@@ -123,7 +123,7 @@ fn endpoints_are_asked_in_order_and_the_registry_last() {
     assert!(met("a.corp:5000").send_ns && !met("quay.io").send_ns);
     assert!(!met("quay.io").is_verified);
     assert_eq!(
-        met("m.corp").authority,
+        met("m.corp").ca,
         Some(CertificateAuthority::File("/ca.pem".to_owned()))
     );
     assert_eq!(
@@ -132,7 +132,7 @@ fn endpoints_are_asked_in_order_and_the_registry_last() {
     );
     assert_eq!(met("localhost:5001").urls, ["http://localhost:5001"]);
     assert_eq!(
-        imported.logins[0].entry.place,
+        imported.credentials[0].entry.scope,
         "a.corp:5000".parse().unwrap()
     );
     assert_eq!(
@@ -210,7 +210,7 @@ fn what_is_rendered_leads_to_the_mirror() {
         "mirror.corp:5000/library/nginx"
     );
     assert_eq!(
-        imported.upstreams[0].authority,
+        imported.upstreams[0].ca,
         Some(CertificateAuthority::File("/a \"b\".pem".to_owned()))
     );
     let imported = read(ImportFormat::K3s, &[("r.yaml", text)], &options);

@@ -81,7 +81,7 @@ pub(super) fn read(node: &Node, remarks: &mut Vec<Diagnostic>) -> Option<ImageCo
             let fix = "it starts with `apiVersion: config.k8ssandra.io/v1beta2` (or v1beta1) \
                        and `kind: ImageConfig`";
             let shown = format!("{text} {}", kube::kind(node).unwrap_or_default());
-            let remark = Diagnostic::new(DiagnosticCode::Kind, spot, message).shown(shown.trim());
+            let remark = Diagnostic::new(DiagnosticCode::Kind, spot, message).excerpt(shown.trim());
             remarks.push(remark.fix(fix));
             None
         }
@@ -111,7 +111,7 @@ pub(super) fn misplaced(
     for (key, _) in node.entries() {
         if keys.contains(&key.text.as_str()) {
             let remark =
-                Diagnostic::new(DiagnosticCode::Misplaced, &key.start, message).shown(&key.text);
+                Diagnostic::new(DiagnosticCode::Misplaced, &key.start, message).excerpt(&key.text);
             remarks.push(remark.fix(fix));
         }
     }
@@ -345,7 +345,7 @@ mod tests {
                 crate::platform::formats::Syntax::Yaml,
                 &mut remarks,
             );
-            let Some(InputDocument::Node(node)) = pieces.first() else {
+            let Some(InputDocument::Tree(node)) = pieces.first() else {
                 panic!("no document");
             };
             let config = read(node, &mut remarks).unwrap();

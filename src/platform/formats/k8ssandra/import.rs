@@ -22,12 +22,12 @@ pub(in crate::platform) fn import(
     context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
-    let baseline = given_baseline(context, &mut into.remarks);
-    for config in configs(pieces, &mut into.remarks) {
+    let baseline = given_baseline(context, &mut into.diagnostics);
+    for config in configs(pieces, &mut into.diagnostics) {
         for (name, spot) in &config.secrets {
-            for secret in context.secrets.claim(name, spot, into) {
+            for secret in context.pull_secrets.by_name(name, spot, into) {
                 for entry in &secret.entries {
-                    into.entry(&secret.spot, entry.clone());
+                    into.add_credential_entry(&secret.spot, entry.clone());
                 }
             }
         }
@@ -66,7 +66,8 @@ fn object(node: &Node, remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
         Some("ConfigMap" | "Secret") => config_map(node, remarks),
         Some(kind) if kind != "ImageConfig" => {
             let message = "this kind of object says nothing about K8ssandra's images";
-            remarks.push(Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).shown(kind));
+            remarks
+                .push(Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).excerpt(kind));
             Vec::new()
         }
         None if !node.items().is_empty() => json_patch(node, remarks),
@@ -89,8 +90,8 @@ fn kustomization(node: &Node, remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig>
         let text = match item.scalar() {
             // The older list holds texts, or names of files.
             Some(scalar) if !scalar.text.contains('\n') => None,
-            Some(_) => item.inner(),
-            None => item.get("patch").and_then(Node::inner),
+            Some(_) => item.embedded_text(),
+            None => item.get("patch").and_then(Node::embedded_text),
         };
         for patch in text.map_or_else(Vec::new, |text| inner(text, remarks)) {
             configs.extend(match kube::kind(&patch) {
@@ -112,9 +113,11 @@ fn json_patch(node: &Node, remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
             (Some("add" | "replace"), Some("/data")) => operation.at(&["value", KEY]),
             _ => None,
         };
-        match value.map(|value| value.inner().ok_or(value)) {
+        match value.map(|value| value.embedded_text().ok_or(value)) {
             Some(Ok(text)) => configs.extend(config_text(text, remarks)),
-            Some(Err(value)) => remarks.push(value.misfit("an ImageConfig stands here as text")),
+            Some(Err(value)) => {
+                remarks.push(value.wrong_type("an ImageConfig stands here as text"));
+            }
             None => {}
         }
     }
@@ -145,7 +148,7 @@ fn inner(text: SourceText<'_>, remarks: &mut Vec<Diagnostic>) -> Vec<Node> {
     let (start, known) = (text.start(), remarks.len());
     let mut nodes = Vec::new();
     for piece in import::parse(text, Syntax::Yaml, remarks) {
-        if let InputDocument::Node(node) = piece {
+        if let InputDocument::Tree(node) = piece {
             import::placeholders(&node, remarks);
             nodes.push(node);
         }

@@ -127,7 +127,7 @@ mod tests {
             let imported = vectors::read(ImportFormat::K8ssandra, &files, &options);
             assert!(
                 imported
-                    .remarks
+                    .diagnostics
                     .iter()
                     .all(|remark| remark.code == DiagnosticCode::Loop)
             );

@@ -73,7 +73,7 @@ impl K8ssandraRoutes<'_, '_> {
                            reads library/ in front of this name";
             let remark = Diagnostic::new(DiagnosticCode::HubRoot, &component.placed_at, message);
             let fix = "name the folder: docker.io/FOLDER/NAME";
-            self.into.remark(remark.shown(&image.text).fix(fix));
+            self.into.report(remark.excerpt(&image.text).fix(fix));
         }
         Some(target)
     }
@@ -91,9 +91,9 @@ impl K8ssandraRoutes<'_, '_> {
         };
         if self.reported.insert((code, spot.clone())) {
             let message = format!("this makes no image reference: {invalid}");
-            let remark = Diagnostic::new(code, spot, message).shown(&text);
+            let remark = Diagnostic::new(code, spot, message).excerpt(&text);
             let fix = "an image is [REGISTRY/]FOLDER/NAME with a tag or a digest, in small letters";
-            self.into.remark(remark.fix(fix));
+            self.into.report(remark.fix(fix));
         }
         None
     }
@@ -134,7 +134,7 @@ impl K8ssandraRoutes<'_, '_> {
                                routes leave tags as they are";
                 let remark = Diagnostic::new(DiagnosticCode::Ignored, &component.spot, message);
                 let fix = "keep the images under the baseline's tags too";
-                self.into.remark(remark.shown(&component.name).fix(fix));
+                self.into.report(remark.excerpt(&component.name).fix(fix));
             }
         }
         for (image, spot) in names {
@@ -198,8 +198,8 @@ impl K8ssandraRoutes<'_, '_> {
                         &component.spot,
                         invalid.to_string(),
                     );
-                    let remark = remark.shown(version).fix("write a version of the server");
-                    self.into.remark(remark);
+                    let remark = remark.excerpt(version).fix("write a version of the server");
+                    self.into.report(remark);
                     return;
                 }
             }
@@ -236,9 +236,9 @@ impl K8ssandraRoutes<'_, '_> {
                 let message =
                     format!("{from} is another component's image too, and leads to {known}");
                 let remark =
-                    Diagnostic::new(DiagnosticCode::Ignored, spot, message).shown(&meant.0);
+                    Diagnostic::new(DiagnosticCode::Ignored, spot, message).excerpt(&meant.0);
                 let fix = "give both components one image, or write a route by hand";
-                self.into.remark(remark.fix(fix));
+                self.into.report(remark.fix(fix));
                 return;
             }
             None => {}

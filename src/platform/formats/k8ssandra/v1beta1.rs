@@ -78,7 +78,7 @@ pub(super) fn read(document: &Node, remarks: &mut Vec<Diagnostic>) -> ImageConfi
             let policy = ReferenceOverride::read(node, &mut config, remarks).or(&general);
             policies.insert(key.text.clone(), policy);
         } else if !node.is_null() {
-            remarks.push(node.misfit("a component's defaults are a mapping"));
+            remarks.push(node.wrong_type("a component's defaults are a mapping"));
         }
     }
     let mut reading = V1Beta1Reader {
@@ -129,7 +129,7 @@ impl V1Beta1Reader<'_, '_> {
     fn image(&mut self, name: &str, server: Option<&str>, key: &Scalar, node: &Node) {
         let Some(text) = node.text().filter(|text| !text.is_empty()) else {
             let fix = "write [REGISTRY/]REPOSITORY:TAG";
-            let remark = node.misfit("an image of v1beta1 is one reference");
+            let remark = node.wrong_type("an image of v1beta1 is one reference");
             self.remarks.push(remark.fix(fix));
             return;
         };

@@ -147,7 +147,7 @@ fn image(
 ) -> Option<(ImageParts, ImageSuffix)> {
     if !node.is_mapping() {
         let fix = "write registry, repository, name and tag; a whole reference is v1beta1";
-        remarks.push(node.misfit("an image of v1beta2 is a mapping").fix(fix));
+        remarks.push(node.wrong_type("an image of v1beta2 is a mapping").fix(fix));
         return None;
     }
     let parts = ImageParts {
@@ -181,7 +181,7 @@ fn image(
                     Diagnostic::new(DiagnosticCode::Digest, &digest.start, invalid.to_string());
                 remarks.push(
                     remark
-                        .shown(&digest.text)
+                        .excerpt(&digest.text)
                         .fix("write sha256: and 64 hex digits"),
                 );
                 return None;

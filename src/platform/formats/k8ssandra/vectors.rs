@@ -171,9 +171,9 @@ fn kr09_the_login_is_that_of_the_named_secret() {
     let imported = read(ImportFormat::K8ssandra, &files, &OPTIONS);
     assert_eq!(lines(&imported), [""; 0]);
     let places: Vec<_> = imported
-        .logins
+        .credentials
         .iter()
-        .map(|login| login.entry.place.to_string())
+        .map(|login| login.entry.scope.to_string())
         .collect();
     assert_eq!(places, ["private-registry.local"]);
     assert_eq!(codes(&one(&config)), ["51:17 E-SECRETREF"]);
@@ -521,7 +521,7 @@ fn a_file_that_leads_to_the_mirror_is_refused() {
     let imported = read(ImportFormat::K8ssandra, &[("f.yaml", &text)], &options);
     assert!(
         imported
-            .remarks
+            .diagnostics
             .iter()
             .any(|remark| remark.code == DiagnosticCode::Loop)
     );

@@ -32,7 +32,7 @@ impl StreamRepository {
     }
 
     /// Leads a stream's short name to its images, and makes its full name known.
-    pub(in crate::platform) fn hijack(
+    pub(in crate::platform) fn route_short_name(
         &self,
         spot: &Location,
         stream: &str,
@@ -45,8 +45,8 @@ impl StreamRepository {
         } = self;
         if stream.contains('/') || repository.parse::<RepositoryName>().is_err() {
             let message = "this names no repository";
-            return into.remark(
-                Diagnostic::new(DiagnosticCode::Reference, spot, message).shown(repository),
+            return into.report(
+                Diagnostic::new(DiagnosticCode::Reference, spot, message).excerpt(repository),
             );
         }
         let home = format!("{registry}/{repository}");
@@ -58,7 +58,7 @@ impl StreamRepository {
         let message = format!(
             "every pull of {stream} leads to {home}: a pull does not say which namespace it is from"
         );
-        into.remark(Diagnostic::new(DiagnosticCode::LibraryWider, spot, message));
+        into.report(Diagnostic::new(DiagnosticCode::LibraryWider, spot, message));
     }
 }
 
@@ -72,26 +72,26 @@ pub(super) fn import(node: &Node, context: &ImportContext<'_>, into: &mut Import
         return;
     }
     let name = node.get("metadata").unwrap_or(node);
-    let Some(name) = name.string("name", &mut into.remarks) else {
+    let Some(name) = name.string("name", &mut into.diagnostics) else {
         let message = "an image stream has a name";
         let remark = Diagnostic::new(DiagnosticCode::Value, &node.spot, message);
-        into.remark(remark.fix("write metadata.name"));
+        into.report(remark.fix("write metadata.name"));
         return;
     };
     let policy = node.at(&["spec", "lookupPolicy"]);
-    let is_local = policy.and_then(|policy| policy.flag("local", &mut into.remarks));
+    let is_local = policy.and_then(|policy| policy.flag("local", &mut into.diagnostics));
     if is_local != Some(true) {
         let message = "short names do not mean this image stream: its spec.lookupPolicy.local is \
                        not true";
         let remark =
-            Diagnostic::new(DiagnosticCode::Skipped, &name.start, message).shown(&name.text);
-        into.remark(remark.fix(format!("oc set image-lookup {}", name.text)));
+            Diagnostic::new(DiagnosticCode::Skipped, &name.start, message).excerpt(&name.text);
+        into.report(remark.fix(format!("oc set image-lookup {}", name.text)));
         return;
     }
     let Some(home) = repository(node, &name.text, context, into) else {
         return;
     };
-    home.hijack(&name.start, &name.text, context, into);
+    home.route_short_name(&name.start, &name.text, context, into);
     let tags = node.at(&["spec", "tags"]).map(Node::items);
     for tag in tags.unwrap_or_default() {
         route_tag(tag, &name.text, context, into);
@@ -106,12 +106,12 @@ fn repository(
     into: &mut Imported,
 ) -> Option<StreamRepository> {
     let metadata = node.get("metadata")?;
-    let namespace = metadata.string("namespace", &mut into.remarks);
+    let namespace = metadata.string("namespace", &mut into.diagnostics);
     let keys = ["dockerImageRepository", "publicDockerImageRepository"];
     let known = node.get("status").and_then(|status| {
         let mut known = keys
             .iter()
-            .filter_map(|key| status.string(key, &mut into.remarks));
+            .filter_map(|key| status.string(key, &mut into.diagnostics));
         let known = known.find(|known| !known.text.is_empty())?;
         let (registry, repository) = known.text.split_once('/')?;
         Some((registry, repository, &known.start))
@@ -122,8 +122,8 @@ fn repository(
     let Some((namespace, spot)) = named.or(listed) else {
         let message = "the namespace of this image stream is not written, and is a part of the \
                        images' names";
-        let remark = Diagnostic::new(DiagnosticCode::Value, &metadata.spot, message).shown(name);
-        into.remark(remark.fix("write metadata.namespace"));
+        let remark = Diagnostic::new(DiagnosticCode::Value, &metadata.spot, message).excerpt(name);
+        into.report(remark.fix("write metadata.namespace"));
         return None;
     };
     if namespace == "default"
@@ -132,8 +132,8 @@ fn repository(
             .any(|start| namespace.starts_with(start))
     {
         let message = "short names do not mean image streams in this namespace";
-        let remark = Diagnostic::new(DiagnosticCode::Ignored, spot, message).shown(namespace);
-        into.remark(remark.fix("move the image stream to a project of yours"));
+        let remark = Diagnostic::new(DiagnosticCode::Ignored, spot, message).excerpt(namespace);
+        into.report(remark.fix("move the image stream to a project of yours"));
         return None;
     }
     match (context.options.internal_registry, known) {
@@ -146,7 +146,7 @@ fn repository(
             let message =
                 format!("the file does not say where its images are: {DEFAULT_REGISTRY} is taken");
             let remark = Diagnostic::new(DiagnosticCode::Assumed, &metadata.spot, message);
-            into.remark(remark.fix("give the internal registry, if it has another name"));
+            into.report(remark.fix("give the internal registry, if it has another name"));
             Some(StreamRepository::new(DEFAULT_REGISTRY, namespace, name))
         }
     }
@@ -154,7 +154,7 @@ fn repository(
 
 /// A tag that only points elsewhere means what it points at, unless its policy is `Local`.
 fn route_tag(tag: &Node, stream: &str, context: &ImportContext<'_>, into: &mut Imported) {
-    let remarks = &mut into.remarks;
+    let remarks = &mut into.diagnostics;
     let policy = tag.get("referencePolicy");
     let policy = policy.and_then(|policy| policy.string("type", remarks));
     let is_local = match policy.map(|policy| (policy.text.as_str(), &policy.start)) {
@@ -162,7 +162,7 @@ fn route_tag(tag: &Node, stream: &str, context: &ImportContext<'_>, into: &mut I
         Some(("Local", _)) => true,
         Some((other, spot)) => {
             let message = "this policy is not known";
-            let remark = Diagnostic::new(DiagnosticCode::Value, spot, message).shown(other);
+            let remark = Diagnostic::new(DiagnosticCode::Value, spot, message).excerpt(other);
             remarks.push(remark.fix("Local or Source"));
             return;
         }
@@ -176,7 +176,7 @@ fn route_tag(tag: &Node, stream: &str, context: &ImportContext<'_>, into: &mut I
     }
     let (Some(name), Some(image)) = (tag.string("name", remarks), from.string("name", remarks))
     else {
-        remarks.push(tag.misfit("a tag has a name, and so has what it is from"));
+        remarks.push(tag.wrong_type("a tag has a name, and so has what it is from"));
         return;
     };
     match image.text.parse::<ImageReference>() {
@@ -190,7 +190,7 @@ fn route_tag(tag: &Node, stream: &str, context: &ImportContext<'_>, into: &mut I
         Err(invalid) => {
             let remark =
                 Diagnostic::new(DiagnosticCode::Reference, &image.start, invalid.to_string());
-            remarks.push(remark.shown(&image.text));
+            remarks.push(remark.excerpt(&image.text));
         }
     }
 }

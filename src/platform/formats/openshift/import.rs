@@ -32,11 +32,11 @@ pub(in crate::platform) fn import(
             Some("ImageStream") => super::image_stream::import(node, context, into),
             Some(kind) => match super::mirror_set::MirrorSetKind::of(kind) {
                 Some(kind) => sets.add(kind, node, into),
-                None => into.remark(other(kind, node)),
+                None => into.report(other(kind, node)),
             },
             None => {
                 let message = "this is no object of Kubernetes: it has no kind";
-                into.remark(Diagnostic::new(DiagnosticCode::Kind, &node.spot, message));
+                into.report(Diagnostic::new(DiagnosticCode::Kind, &node.spot, message));
             }
         }
     }
@@ -62,9 +62,9 @@ pub(in crate::platform) fn has_known_version(
     let is_known = known.contains(&text);
     if !is_known {
         let message = "this kind of object is not known in this apiVersion";
-        let remark = Diagnostic::new(DiagnosticCode::Kind, &version.spot, message).shown(text);
+        let remark = Diagnostic::new(DiagnosticCode::Kind, &version.spot, message).excerpt(text);
         let fix = known.first().map(|first| format!("write {first}"));
-        into.remark(Diagnostic { fix, ..remark });
+        into.report(Diagnostic { fix, ..remark });
     }
     is_known
 }
@@ -115,7 +115,7 @@ fn other(kind: &str, node: &Node) -> Diagnostic {
         return Diagnostic::new(DiagnosticCode::Ignored, &mark.spot, message).fix(fix);
     }
     let message = "image streams and mirror sets are read here, and this is neither";
-    Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).shown(kind)
+    Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).excerpt(kind)
 }
 
 const RESOLVE_NAMES: &str = "alpha.image.policy.openshift.io/resolve-names";

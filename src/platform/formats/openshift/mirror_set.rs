@@ -75,7 +75,7 @@ impl MirrorSets {
             return;
         }
         let Some(spec) = node.get("spec") else {
-            into.remark(node.misfit("a mirror set has a spec with its mirrors"));
+            into.report(node.wrong_type("a mirror set has a spec with its mirrors"));
             return;
         };
         for foreign in [
@@ -87,14 +87,14 @@ impl MirrorSets {
                 let message = "this kind of mirror set has its mirrors under another key";
                 let remark = Diagnostic::new(DiagnosticCode::Misplaced, &list.spot, message);
                 let fix = format!("write {}", kind.list());
-                into.remark(remark.shown(foreign.list()).fix(fix));
+                into.report(remark.excerpt(foreign.list()).fix(fix));
             }
         }
         let Some(list) = spec.get(kind.list()) else {
             return;
         };
         if list.items().is_empty() && list.scalar().is_some() || list.is_mapping() {
-            into.remark(list.misfit(&format!("{} is a list", kind.list())));
+            into.report(list.wrong_type(&format!("{} is a list", kind.list())));
         }
         for entry in list.items() {
             self.entry(kind, entry, into);
@@ -102,10 +102,10 @@ impl MirrorSets {
     }
 
     fn entry(&mut self, kind: MirrorSetKind, entry: &Node, into: &mut Imported) {
-        let remarks = &mut into.remarks;
+        let remarks = &mut into.diagnostics;
         let Some(written) = entry.string("source", remarks) else {
             if !entry.has("source") {
-                remarks.push(entry.misfit("an entry names its source and its mirrors"));
+                remarks.push(entry.wrong_type("an entry names its source and its mirrors"));
             }
             return;
         };
@@ -123,7 +123,7 @@ impl MirrorSets {
             other => {
                 let message = "this policy is not known";
                 let remark =
-                    Diagnostic::new(DiagnosticCode::Value, &policy.start, message).shown(other);
+                    Diagnostic::new(DiagnosticCode::Value, &policy.start, message).excerpt(other);
                 remarks.push(remark.fix("AllowContactingSource or NeverContactSource"));
                 false
             }
@@ -142,7 +142,7 @@ impl MirrorSets {
             let message = "an entry without a mirror besides its own source has no effect, and \
                            neither has its mirrorSourcePolicy";
             let remark =
-                Diagnostic::new(DiagnosticCode::Ignored, &written.start, message).shown(&source);
+                Diagnostic::new(DiagnosticCode::Ignored, &written.start, message).excerpt(&source);
             remarks.push(remark.fix("name a mirror, or remove the entry"));
             return;
         }
@@ -153,7 +153,7 @@ impl MirrorSets {
             {
                 // A lone word is a host here, and has to be said to be one.
                 let endpoint = MirrorEndpoint::of(&registry);
-                into.endpoint(&written.start, &endpoint, &HostSettings::default());
+                into.add_endpoint(&written.start, &endpoint, &HostSettings::default());
             }
         }
         let table = self.0.entry(source).or_insert_with(|| SourceMirrors {
@@ -194,7 +194,8 @@ impl MirrorSets {
             }
             route.library = Library::Keep;
             if let Some((parent, hidden)) = self.parent(source) {
-                into.remarks.extend(shadow(source, table, parent, hidden));
+                into.diagnostics
+                    .extend(shadow(source, table, parent, hidden));
             }
         }
     }
@@ -252,7 +253,7 @@ fn source(written: &Scalar, remarks: &mut Vec<Diagnostic>) -> Option<String> {
     let flawed = |_: &_| {
         let message = "a source with * is a whole domain, *.DOMAIN";
         let remark = Diagnostic::new(DiagnosticCode::Reference, &written.start, message);
-        remarks.push(remark.shown(&written.text));
+        remarks.push(remark.excerpt(&written.text));
     };
     let domain = domain.inspect_err(flawed).ok()?;
     Some(format!("*.{domain}"))
@@ -275,7 +276,7 @@ fn scope(written: &Scalar, remarks: &mut Vec<Diagnostic>) -> Option<String> {
     let flawed = |invalid: &_| {
         let message = format!("this is neither HOST nor HOST/PATH: {invalid}");
         let remark =
-            Diagnostic::new(DiagnosticCode::Reference, &written.start, message).shown(text);
+            Diagnostic::new(DiagnosticCode::Reference, &written.start, message).excerpt(text);
         remarks.push(remark.fix("name a registry or a folder in it, without a tag"));
     };
     parsed.inspect_err(flawed).ok()

@@ -544,7 +544,7 @@ fn lists_json_and_secrets_among_them_are_read() {
         &["image-registry.openshift-image-registry.svc:5000/team/app"],
     );
     check(&imported, &[row]);
-    assert_eq!(imported.logins.len(), 1);
+    assert_eq!(imported.credentials.len(), 1);
 }
 
 #[test]

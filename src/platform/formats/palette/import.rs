@@ -36,7 +36,7 @@ pub(in crate::platform) fn import(
     for piece in pieces {
         match piece {
             InputDocument::Map(text) => palette.text(text, None),
-            InputDocument::Node(node) => palette.document(node),
+            InputDocument::Tree(node) => palette.document(node),
         }
     }
     let PaletteImport {
@@ -72,7 +72,7 @@ enum OtherRegistries {
 
 impl PaletteImport<'_> {
     pub(super) fn remark(&mut self, remark: Diagnostic) {
-        self.routing.into.remark(remark);
+        self.routing.into.report(remark);
     }
 
     fn document(&mut self, node: &Node) {
@@ -85,7 +85,7 @@ impl PaletteImport<'_> {
             } else {
                 let message = "this kind of object has no registry override";
                 self.remark(
-                    Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).shown(kind),
+                    Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).excerpt(kind),
                 );
             }
             return;
@@ -112,10 +112,10 @@ impl PaletteImport<'_> {
 
     fn secret(&mut self, node: &Node) {
         let into = &mut *self.routing.into;
-        let home = PaletteRegistry::secret(node, &mut into.remarks).admit(into);
-        match kube::data(node, "MIRROR_REGISTRIES", &mut into.remarks) {
+        let home = PaletteRegistry::secret(node, &mut into.diagnostics).add_to(into);
+        match kube::data(node, "MIRROR_REGISTRIES", &mut into.diagnostics) {
             Some(map) if !map.text.trim().is_empty() => self.text(&map, home.as_ref()),
-            _ => self.without_map(&node.spot, "MIRROR_REGISTRIES"),
+            _ => self.report_empty_map(&node.spot, "MIRROR_REGISTRIES"),
         }
     }
 
@@ -125,22 +125,22 @@ impl PaletteImport<'_> {
         if let Some(node) = values.get("ociImageRegistry") {
             is_known = true;
             let into = &mut *self.routing.into;
-            let home = PaletteRegistry::helm(node, &mut into.remarks).admit(into);
+            let home = PaletteRegistry::helm(node, &mut into.diagnostics).add_to(into);
             let key = "mirrorRegistries";
-            match node.string(key, &mut into.remarks) {
+            match node.string(key, &mut into.diagnostics) {
                 Some(map) if !map.text.trim().is_empty() => {
                     let text = SourceText::within(&*map.text, map.start.clone());
                     self.text(&text, home.as_ref());
                 }
                 // The chart's own values are all empty.
                 _ if home.is_none() => {}
-                _ => self.without_map(&node.spot, key),
+                _ => self.report_empty_map(&node.spot, key),
             }
         }
         if let Some(node) = values.get("ociPackRegistry") {
             is_known = true;
             let into = &mut *self.routing.into;
-            PaletteRegistry::helm(node, &mut into.remarks).admit_packs(into);
+            PaletteRegistry::helm(node, &mut into.diagnostics).add_packs_to(into);
         }
         let key = values.at(&["ociPackEcrRegistry", "accessKey"]);
         if let Some(key) = key.filter(|key| key.text() != Some("")) {
@@ -150,20 +150,20 @@ impl PaletteImport<'_> {
         is_known
     }
 
-    fn without_map(&mut self, spot: &Location, key: &str) {
+    fn report_empty_map(&mut self, spot: &Location, key: &str) {
         let remark = Diagnostic::new(DiagnosticCode::Value, spot, format!("{key} says nothing"));
         self.remark(remark.fix("write SOURCE::TARGET, with commas between several"));
     }
 
     fn text(&mut self, text: &SourceText<'_>, home: Option<&PaletteImageRoot>) {
-        let map = SwapMap::read(text, &mut self.routing.into.remarks);
+        let map = SwapMap::read(text, &mut self.routing.into.diagnostics);
         self.map(map, home, &text.start());
     }
 
     fn map(&mut self, mut map: SwapMap, home: Option<&PaletteImageRoot>, spot: &Location) {
         let values = map.registries.all.iter_mut().map(|pair| &mut pair.value);
         for value in values.chain(&mut map.default) {
-            drop_v2(value, &mut self.routing.into.remarks);
+            drop_v2(value, &mut self.routing.into.diagnostics);
         }
         if map.default.is_some() {
             self.everything = Some(OtherRegistries::Routed);
@@ -171,7 +171,7 @@ impl PaletteImport<'_> {
             self.everything = Some(OtherRegistries::Refused(spot.clone()));
         }
         for swap in self.routing.map(&map) {
-            let further = self.further(&swap, home);
+            let further = self.add_named_folder(&swap, home);
             for target in [Some(&swap.target), further.as_ref()].into_iter().flatten() {
                 self.alias(&swap, target);
             }
@@ -179,7 +179,11 @@ impl PaletteImport<'_> {
     }
 
     /// Asks the folder that keeps the registry's name as well; returns it.
-    fn further(&mut self, swap: &RegistrySwap, home: Option<&PaletteImageRoot>) -> Option<String> {
+    fn add_named_folder(
+        &mut self,
+        swap: &RegistrySwap,
+        home: Option<&PaletteImageRoot>,
+    ) -> Option<String> {
         let (host, path) = split_host(&swap.target);
         let home = match home {
             Some(home) if home.host.as_str() == host => Some(home),
@@ -187,7 +191,7 @@ impl PaletteImport<'_> {
                 let message = format!("this is not {}: its login is not used here", home.host);
                 let remark = Diagnostic::new(DiagnosticCode::CredentialScope, &swap.spot, message);
                 let fix = "give a login for this host, or none if it needs none";
-                self.remark(remark.shown(&swap.target).fix(fix));
+                self.remark(remark.excerpt(&swap.target).fix(fix));
                 None
             }
             None => None,
@@ -201,7 +205,7 @@ impl PaletteImport<'_> {
                     let message = format!("this is outside of {folder}");
                     let remark = Diagnostic::new(DiagnosticCode::BasePath, &swap.spot, message);
                     let fix = "images below it are asked for as well; is the base path right?";
-                    self.remark(remark.shown(&swap.target).fix(fix));
+                    self.remark(remark.excerpt(&swap.target).fix(fix));
                 }
                 folder.clone()
             }
@@ -213,7 +217,7 @@ impl PaletteImport<'_> {
         };
         let named: RepositoryName = swap.registry.host().parse().ok()?;
         let target = format!("{folder}/{named}");
-        self.routing.further(swap, &target);
+        self.routing.add_target(swap, &target);
         let spot = || swap.spot.clone();
         self.folders.entry(folder).or_insert_with(spot);
         Some(target)
@@ -224,7 +228,7 @@ impl PaletteImport<'_> {
         let (_, path) = split_host(target);
         if !path.is_empty() && path.split('/').next() != Some("v2") {
             let RegistrySwap { spot, registry, .. } = swap;
-            self.routing.into.alias(spot, path, registry);
+            self.routing.into.add_alias(spot, path, registry);
         }
     }
 
@@ -232,7 +236,7 @@ impl PaletteImport<'_> {
     fn rendered(&mut self, registry: &Node) {
         let mut map = SwapMap::default();
         for (key, mirror) in registry.get("mirrors").into_iter().flat_map(Node::entries) {
-            let remarks = &mut self.routing.into.remarks;
+            let remarks = &mut self.routing.into.diagnostics;
             let endpoints = mirror.strings("endpoint", remarks);
             let Some((first, more)) = endpoints.split_first() else {
                 continue;
@@ -260,7 +264,7 @@ impl PaletteImport<'_> {
         }
         for (host, config) in registry.get("configs").into_iter().flat_map(Node::entries) {
             let into = &mut *self.routing.into;
-            PaletteRegistry::rendered(host, config, &mut into.remarks).admit(into);
+            PaletteRegistry::rendered(host, config, &mut into.diagnostics).add_to(into);
         }
         self.map(map, None, &registry.spot);
     }

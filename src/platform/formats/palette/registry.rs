@@ -85,7 +85,7 @@ impl PaletteRegistry {
             authority: field(node, "caCert", remarks),
             is_insecure: node.flag("insecureSkipVerify", remarks) == Some(true),
             scheme: Some("https"),
-            ..Self::with_login(node, "endpoint", remarks)
+            ..Self::with_credentials(node, "endpoint", remarks)
         }
     }
 
@@ -93,7 +93,7 @@ impl PaletteRegistry {
     pub(super) fn edge(node: &Node, remarks: &mut Vec<Diagnostic>) -> Self {
         let mut server = Self {
             is_insecure: node.flag("insecure", remarks) == Some(true),
-            ..Self::with_login(node, "domain", remarks)
+            ..Self::with_credentials(node, "domain", remarks)
         };
         if server.domain.is_none() && node.get("domain").is_none() {
             let remark = Diagnostic::new(DiagnosticCode::Value, &node.spot, "domain is missing");
@@ -125,7 +125,7 @@ impl PaletteRegistry {
     /// A host's part of containerd's configuration.
     pub(super) fn rendered(host: &Scalar, node: &Node, remarks: &mut Vec<Diagnostic>) -> Self {
         let login = node.get("auth");
-        let login = login.map(|auth| Self::with_login(auth, "domain", remarks));
+        let login = login.map(|auth| Self::with_credentials(auth, "domain", remarks));
         let tls = node.get("tls");
         Self {
             domain: Some(located(host)),
@@ -135,7 +135,7 @@ impl PaletteRegistry {
         }
     }
 
-    fn with_login(node: &Node, domain: &str, remarks: &mut Vec<Diagnostic>) -> Self {
+    fn with_credentials(node: &Node, domain: &str, remarks: &mut Vec<Diagnostic>) -> Self {
         Self {
             domain: field(node, domain, remarks),
             username: field(node, "username", remarks),
@@ -145,28 +145,28 @@ impl PaletteRegistry {
     }
 
     /// Adds the registry and its login; returns where the images are.
-    pub(super) fn admit(self, into: &mut Imported) -> Option<PaletteImageRoot> {
-        let (host, place) = self.meet(into)?;
-        self.log_in(&place, into);
+    pub(super) fn add_to(self, into: &mut Imported) -> Option<PaletteImageRoot> {
+        let (host, place) = self.add_upstream(into)?;
+        self.add_credentials(&place, into);
         let folder = self.folder(&place, into);
         Some(PaletteImageRoot { host, folder })
     }
 
     /// As [`Self::admit`], for a login that is for packs only.
-    pub(super) fn admit_packs(self, into: &mut Imported) {
-        if let Some((_, place)) = self.meet(into) {
+    pub(super) fn add_packs_to(self, into: &mut Imported) {
+        if let Some((_, place)) = self.add_upstream(into) {
             let folder = self.folder(&place, into).unwrap_or(place);
-            self.log_in(&folder, into);
+            self.add_credentials(&folder, into);
         }
     }
 
     /// The host, and `HOST[:PORT][/PATH]` as it is written.
-    fn meet(&self, into: &mut Imported) -> Option<(Registry, String)> {
+    fn add_upstream(&self, into: &mut Imported) -> Option<(Registry, String)> {
         let Some(domain) = &self.domain else {
             if let Some(username) = &self.username {
                 let message = "a login for no registry: the domain is missing";
                 let remark = Diagnostic::new(DiagnosticCode::Value, &username.spot, message);
-                into.remark(remark.fix("write the registry's host"));
+                into.report(remark.fix("write the registry's host"));
             }
             return None;
         };
@@ -174,22 +174,22 @@ impl PaletteRegistry {
         let bare = bare.trim_end_matches('/');
         if !(["", "http"].contains(&scheme) || self.scheme == Some(scheme)) {
             let remark = domain.remark(DiagnosticCode::Scheme, "the domain has no scheme");
-            into.remark(remark.fix("write HOST or HOST:PORT"));
+            into.report(remark.fix("write HOST or HOST:PORT"));
             return None;
         }
         let (host, path) = split_host(bare);
         let is_path = path.is_empty() || path.parse::<RepositoryName>().is_ok();
         let Some(host) = host.parse::<Registry>().ok().filter(|_| is_path) else {
             let remark = domain.remark(DiagnosticCode::Reference, "this is no registry");
-            into.remark(remark.fix("write HOST or HOST:PORT"));
+            into.report(remark.fix("write HOST or HOST:PORT"));
             return None;
         };
-        self.set_up(&host, scheme, domain, into);
+        self.set_tls(&host, scheme, domain, into);
         let place = joined(host.as_str(), path);
         Some((host, place))
     }
 
-    fn set_up(&self, host: &Registry, scheme: &str, domain: &LocatedText, into: &mut Imported) {
+    fn set_tls(&self, host: &Registry, scheme: &str, domain: &LocatedText, into: &mut Imported) {
         let is_plain = scheme == "http";
         let authority = self.authority(into);
         if !is_plain && !self.is_insecure && authority.is_none() {
@@ -200,7 +200,7 @@ impl PaletteRegistry {
                 upstream.urls = vec![format!("http://{host}")];
             }
             upstream.is_verified = !self.is_insecure;
-            upstream.authority = authority.map(CertificateAuthority::Pem);
+            upstream.ca = authority.map(CertificateAuthority::Pem);
         }
     }
 
@@ -213,33 +213,33 @@ impl PaletteRegistry {
                 spot,
                 "there is no certificate in PEM here",
             );
-            into.remark(remark.fix("PEM has lines such as -----BEGIN CERTIFICATE-----"));
+            into.report(remark.fix("PEM has lines such as -----BEGIN CERTIFICATE-----"));
             return None;
         }
         if self.is_insecure {
             let message = "certificates are not checked, so this authority changes nothing";
             let remark =
                 Diagnostic::new(DiagnosticCode::Authority, spot, message).level(Severity::Warning);
-            into.remark(remark.fix("let certificates be checked: this authority suffices"));
+            into.report(remark.fix("let certificates be checked: this authority suffices"));
         }
         Some(text.clone())
     }
 
-    fn log_in(&self, place: &str, into: &mut Imported) {
+    fn add_credentials(&self, place: &str, into: &mut Imported) {
         let (username, password) = match (&self.username, &self.password) {
             (None, None) => return,
             (Some(username), Some(password)) => (username, password),
             (Some(LocatedText { spot, .. }), None) | (None, Some(LocatedText { spot, .. })) => {
                 let message = "a user name and a password belong together; one is missing";
                 let remark = Diagnostic::new(DiagnosticCode::Value, spot, message);
-                into.remark(remark.fix("write both, or leave both empty"));
+                into.report(remark.fix("write both, or leave both empty"));
                 return;
             }
         };
         let is_odd = |letter: char| letter == ':' || letter.is_control();
         if username.text.contains(is_odd) {
             let message = "a user name holds no colon and no control characters";
-            into.remark(Diagnostic::new(
+            into.report(Diagnostic::new(
                 DiagnosticCode::Value,
                 &username.spot,
                 message,
@@ -250,7 +250,7 @@ impl PaletteRegistry {
             username: username.text.clone(),
             password: Secret::new(password.text.as_str()),
         };
-        into.login(&username.spot, place, credential);
+        into.add_credential(&username.spot, place, credential);
     }
 
     /// The place with the base path, which may be in it already.
@@ -259,7 +259,7 @@ impl PaletteRegistry {
         let path = base.text.trim_matches('/');
         if path.parse::<RepositoryName>().is_err() {
             let remark = base.remark(DiagnosticCode::Reference, "this is no path in a registry");
-            into.remark(remark.fix("write folders in lower case with slashes between them"));
+            into.report(remark.fix("write folders in lower case with slashes between them"));
             return None;
         }
         let is_there = place.ends_with(&format!("/{path}"));

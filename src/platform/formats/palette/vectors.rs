@@ -59,7 +59,7 @@ fn pa_the_documents_samples() {
         let want = after(text, mark, "W-COLLIDE");
         assert_eq!(codes(&imported), [want], "{name}");
         check(&imported, PA);
-        assert!(imported.logins.is_empty() && imported.upstreams.is_empty());
+        assert!(imported.credentials.is_empty() && imported.upstreams.is_empty());
         let found = read_any(name, text);
         if name != "config.toml" {
             assert_eq!(found.routes, imported.routes, "{name}");
@@ -281,7 +281,7 @@ fn pa_15_16_17_edge_hosts_replace_prefixes() {
         ),
     ];
     check(&imported, rows);
-    let logins: Vec<_> = imported.logins.iter().map(login).collect();
+    let logins: Vec<_> = imported.credentials.iter().map(login).collect();
     let want = [
         "example.registry.com/palette-images admin canary",
         "second.example:8443 bob coded",
@@ -296,11 +296,11 @@ fn pa_15_16_17_edge_hosts_replace_prefixes() {
 }
 
 fn login(login: &ImportedCredentials) -> String {
-    let CredentialSource::Given(Credential::Password { username, password }) = &login.entry.source
+    let CredentialSource::Static(Credential::Password { username, password }) = &login.entry.source
     else {
         panic!("{login:?}");
     };
-    format!("{} {username} {}", login.entry.place, password.reveal())
+    format!("{} {username} {}", login.entry.scope, password.reveal())
 }
 
 const EDGE: &str = "#cloud-config
@@ -341,14 +341,14 @@ fn the_secrets_login_and_authority() {
         .replace("CA_CERT: \"\"", &block);
     let plain = palette("s.yaml", &full);
     assert_eq!(
-        plain.logins.iter().map(login).collect::<Vec<_>>(),
+        plain.credentials.iter().map(login).collect::<Vec<_>>(),
         ["harbor.example.org robot$mirror canary"]
     );
     let [upstream] = plain.upstreams.as_slice() else {
         panic!("{:?}", lines(&plain));
     };
     assert_eq!(
-        upstream.authority,
+        upstream.ca,
         Some(CertificateAuthority::Pem(pem.trim_end().to_owned()))
     );
     assert!(upstream.is_verified && upstream.urls.is_empty());
@@ -395,7 +395,7 @@ fn placeholders_are_named_one_by_one() {
     assert_eq!(marks(secret.trim_start()), 6);
     // <canary>
     let secret = "kind: Secret\ndata:\n  PASSWORD: PGNhbmFyeT4=\n  MIRROR_REGISTRIES: ''\n";
-    let told = palette("file.yaml", secret).remarks;
+    let told = palette("file.yaml", secret).diagnostics;
     assert!(!format!("{told:?}").contains("canary"), "{told:?}");
     let one = "quay.io::h.example/q,\n gcr.io :: REPLACE_WITH_X/gcr.io";
     assert_eq!(codes(&palette("map", one)), ["2:12 E-PLACEHOLDER"]);
@@ -452,7 +452,7 @@ fn packs_have_a_login_of_their_own() {
     accessKey: canary
 ";
     let imported = palette("values.yaml", &format!("{HELM}{packs}"));
-    let logins: Vec<_> = imported.logins.iter().map(login).collect();
+    let logins: Vec<_> = imported.credentials.iter().map(login).collect();
     assert_eq!(logins, ["harbor.example.org/spectro-packs packs canary"]);
     assert_eq!(codes(&imported).last().unwrap(), "24:16 W-IGNORED");
 }
@@ -469,7 +469,7 @@ fn nodes_logins_are_read() {
 "
     );
     let imported = palette("config.toml", &config);
-    let logins: Vec<_> = imported.logins.iter().map(login).collect();
+    let logins: Vec<_> = imported.credentials.iter().map(login).collect();
     assert_eq!(logins, ["harbor.example.org u canary"]);
     assert!(!imported.upstreams[0].is_verified);
     check(&imported, PA);

@@ -36,8 +36,8 @@ struct RegistryMirror<'p> {
 /// Whether a registry has to show a certificate that holds: `insecure` says no.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum TlsVerification {
-    Needed,
-    Waived,
+    Required,
+    Skipped,
 }
 
 pub(in crate::platform) fn import(
@@ -50,7 +50,7 @@ pub(in crate::platform) fn import(
         if let Some(old) = node.get("registries") {
             let message = "this is version 1 of registries.conf, which knows no mirrors";
             let remark = Diagnostic::new(DiagnosticCode::Kind, &old.spot, message);
-            into.remark(remark.fix("write [[registry]] tables with prefix, location and blocked"));
+            into.report(remark.fix("write [[registry]] tables with prefix, location and blocked"));
         }
         report_unused(node, into);
         for table in tables(node, "registry", into) {
@@ -66,28 +66,28 @@ pub(in crate::platform) fn import(
 
 /// What says nothing about names that are written out, as nodes ask for them.
 fn report_unused(node: &Node, into: &mut Imported) {
-    let search = node.strings("unqualified-search-registries", &mut into.remarks);
+    let search = node.strings("unqualified-search-registries", &mut into.diagnostics);
     if let Some(other) = search.iter().find(|one| one.text != "docker.io") {
         let message = "short names are not searched for here: nodes ask for names written out";
         let remark =
             Diagnostic::new(DiagnosticCode::Ignored, &other.start, message).level(Severity::Note);
-        into.remark(remark.shown(&other.text));
+        into.report(remark.excerpt(&other.text));
     }
     if let Some((first, _)) = node.get("aliases").and_then(|node| node.entries().next()) {
         let message = "short names are the nodes' own: they ask for names written out";
-        into.remark(
-            Diagnostic::new(DiagnosticCode::Skipped, &first.start, message).shown(&first.text),
+        into.report(
+            Diagnostic::new(DiagnosticCode::Skipped, &first.start, message).excerpt(&first.text),
         );
     }
-    let helpers = node.strings("credential-helpers", &mut into.remarks);
+    let helpers = node.strings("credential-helpers", &mut into.diagnostics);
     if let Some(helper) = helpers
         .iter()
         .find(|one| one.text != "containers-auth.json")
     {
         let message = "logins of helpers are not taken over";
         let remark =
-            Diagnostic::new(DiagnosticCode::Ignored, &helper.start, message).shown(&helper.text);
-        into.remark(remark.fix("name it as the helper of a [[credential]]"));
+            Diagnostic::new(DiagnosticCode::Ignored, &helper.start, message).excerpt(&helper.text);
+        into.report(remark.fix("name it as the helper of a [[credential]]"));
     }
 }
 
@@ -102,7 +102,7 @@ fn tables<'n>(node: &'n Node, key: &str, into: &mut Imported) -> Vec<&'n Node> {
         crate::platform::reading::node::NodeKind::Sequence(_)
     );
     for other in others.into_iter().chain((!is_list).then_some(list)) {
-        into.remark(other.misfit(&format!("{key} is a list of tables, [[{key}]]")));
+        into.report(other.wrong_type(&format!("{key} is a list of tables, [[{key}]]")));
     }
     tables
 }
@@ -110,8 +110,11 @@ fn tables<'n>(node: &'n Node, key: &str, into: &mut Imported) -> Vec<&'n Node> {
 /// Keeps an entry, unless its prefix is decided already: by the first of one file, by the last of
 /// several files.
 fn add<'p>(entry: RegistryTable<'p>, entries: &mut Vec<RegistryTable<'p>>, into: &mut Imported) {
-    let (place, spot) = (entry.place(), &entry.prefix.written.start);
-    for other in entries.iter().filter(|other| other.place() == place) {
+    let (place, spot) = (entry.effective_location(), &entry.prefix.written.start);
+    for other in entries
+        .iter()
+        .filter(|other| other.effective_location() == place)
+    {
         let differs = |what: &str| {
             let message = format!(
                 "the same location is {what} in one place only; the other is {}",
@@ -119,14 +122,14 @@ fn add<'p>(entry: RegistryTable<'p>, entries: &mut Vec<RegistryTable<'p>>, into:
             );
             let remark = Diagnostic::new(DiagnosticCode::Duplicate, spot, message);
             remark
-                .shown(&place.written.text)
+                .excerpt(&place.written.text)
                 .fix("say the same in both")
         };
         if other.proof != entry.proof {
-            into.remark(differs("insecure"));
+            into.report(differs("insecure"));
         }
         if other.is_blocked != entry.is_blocked {
-            into.remark(differs("blocked"));
+            into.report(differs("blocked"));
         }
     }
     let known = entries
@@ -144,9 +147,9 @@ fn add<'p>(entry: RegistryTable<'p>, entries: &mut Vec<RegistryTable<'p>>, into:
     };
     let message = format!("this prefix is decided elsewhere, in {used}");
     let remark = Diagnostic::new(DiagnosticCode::Ignored, unused, message);
-    into.remark(
+    into.report(
         remark
-            .shown(&entry.prefix.written.text)
+            .excerpt(&entry.prefix.written.text)
             .fix("remove one of them"),
     );
     if before.file != spot.file {
@@ -159,12 +162,12 @@ impl<'p> RegistryTable<'p> {
         let [prefix, location] = ["prefix", "location"].map(|key| text(table, key, into));
         let Some(first) = prefix.or(location) else {
             let message = "a [[registry]] has a prefix, a location, or both";
-            into.remark(Diagnostic::new(DiagnosticCode::Value, &table.spot, message));
+            into.report(Diagnostic::new(DiagnosticCode::Value, &table.spot, message));
             return None;
         };
         if let Some(usage) = table.get("pull-from-mirror") {
             let message = "pull-from-mirror is for a [[registry.mirror]]";
-            into.remark(Diagnostic::new(DiagnosticCode::Value, &usage.spot, message));
+            into.report(Diagnostic::new(DiagnosticCode::Value, &usage.spot, message));
         }
         let usual = match flag(table, "mirror-by-digest-only", into) {
             Some(true) => RefKind::Digest,
@@ -190,7 +193,7 @@ impl<'p> RegistryTable<'p> {
         if location.is_none() && !entry.prefix.is_wildcard() {
             let message = "only a prefix *.DOMAIN can do without a location";
             let remark = Diagnostic::new(DiagnosticCode::Value, &first.start, message);
-            into.remark(remark.fix(format!("location = {:?}", first.text)));
+            into.report(remark.fix(format!("location = {:?}", first.text)));
         }
         let tagged = entry.location.iter();
         let mut tagged = tagged.chain(entry.mirrors.iter().map(|mirror| &mirror.location));
@@ -198,18 +201,18 @@ impl<'p> RegistryTable<'p> {
         {
             let message = "a tag is replaced by a tag: the prefix has one, or none has";
             let remark = Diagnostic::new(DiagnosticCode::Reference, &place.written.start, message);
-            into.remark(remark.shown(&place.written.text));
+            into.report(remark.excerpt(&place.written.text));
         }
         Some(entry).filter(|entry| entry.prefix.can_match(into))
     }
 
     /// Where the names are if no mirror has them.
-    fn place(&self) -> &RegistryPattern<'p> {
+    fn effective_location(&self) -> &RegistryPattern<'p> {
         self.location.as_ref().unwrap_or(&self.prefix)
     }
 
     fn is_source(&self) -> bool {
-        *self.place() == self.prefix
+        *self.effective_location() == self.prefix
     }
 
     fn route(&self, all: &[Self], context: &ImportContext<'_>, into: &mut Imported) {
@@ -221,9 +224,9 @@ impl<'p> RegistryTable<'p> {
                 let message = "this mirror is itself blocked, and not asked";
                 let remark =
                     Diagnostic::new(DiagnosticCode::Ignored, &place.written.start, message);
-                into.remark(
+                into.report(
                     remark
-                        .shown(&place.written.text)
+                        .excerpt(&place.written.text)
                         .fix("unblock or remove it"),
                 );
                 continue;
@@ -236,11 +239,11 @@ impl<'p> RegistryTable<'p> {
                 });
             }
         }
-        let place = self.place();
+        let place = self.effective_location();
         let is_blocked = self.is_blocked || is_blocked(place, all);
         if self.is_source() {
             if context.adds_source() || (!is_blocked && context.keeps_source()) {
-                self.trust(into);
+                self.apply_insecure(into);
                 to.push("source".into());
             }
         } else {
@@ -256,17 +259,17 @@ impl<'p> RegistryTable<'p> {
     }
 
     /// Meets the registry itself as the entry says.
-    fn trust(&self, into: &mut Imported) {
+    fn apply_insecure(&self, into: &mut Imported) {
         match (self.proof, &self.prefix.registry) {
-            (TlsVerification::Needed, _) => {}
-            (TlsVerification::Waived, Some(registry)) => {
+            (TlsVerification::Required, _) => {}
+            (TlsVerification::Skipped, Some(registry)) => {
                 insecure_target(registry, self.prefix.written, into);
             }
-            (TlsVerification::Waived, None) => {
+            (TlsVerification::Skipped, None) => {
                 let message = "registries that are not named cannot be trusted unseen";
                 let remark =
                     Diagnostic::new(DiagnosticCode::Ignored, &self.prefix.written.start, message);
-                into.remark(remark.fix("name those that need insecure = true"));
+                into.report(remark.fix("name those that need insecure = true"));
             }
         }
     }
@@ -276,14 +279,14 @@ impl<'p> RegistryMirror<'p> {
     fn read(table: &'p Node, usual: RefKind, into: &mut Imported) -> Option<Self> {
         let Some(location) = text(table, "location", into) else {
             let message = "a [[registry.mirror]] has a location";
-            into.remark(Diagnostic::new(DiagnosticCode::Value, &table.spot, message));
+            into.report(Diagnostic::new(DiagnosticCode::Value, &table.spot, message));
             return None;
         };
         let usage = text(table, "pull-from-mirror", into);
         let ref_kind = match usage.map(|usage| usage.text.as_str()) {
             Some(_) if usual == RefKind::Digest => {
                 let message = "beside mirror-by-digest-only there is no pull-from-mirror";
-                into.remark(
+                into.report(
                     Diagnostic::new(DiagnosticCode::Value, &table.spot, message).fix("remove one"),
                 );
                 RefKind::Digest
@@ -295,8 +298,8 @@ impl<'p> RegistryMirror<'p> {
             Some(other) => {
                 let spot = usage.map_or(&table.spot, |usage| &usage.start);
                 let remark = Diagnostic::new(DiagnosticCode::Value, spot, "there is no such usage")
-                    .shown(other);
-                into.remark(remark.fix("write all, digest-only or tag-only"));
+                    .excerpt(other);
+                into.report(remark.fix("write all, digest-only or tag-only"));
                 RefKind::Any
             }
         };
@@ -310,19 +313,19 @@ impl<'p> RegistryMirror<'p> {
 
 /// A text that is there and not empty.
 fn text<'n>(node: &'n Node, key: &str, into: &mut Imported) -> Option<&'n Scalar> {
-    let scalar = node.string(key, &mut into.remarks)?;
+    let scalar = node.string(key, &mut into.diagnostics)?;
     Some(scalar).filter(|scalar| !scalar.text.is_empty())
 }
 
 fn flag(node: &Node, key: &str, into: &mut Imported) -> Option<bool> {
-    node.flag(key, &mut into.remarks)
+    node.flag(key, &mut into.diagnostics)
 }
 
 impl TlsVerification {
     fn read(table: &Node, into: &mut Imported) -> Self {
         match flag(table, "insecure", into) {
-            Some(true) => Self::Waived,
-            _ => Self::Needed,
+            Some(true) => Self::Skipped,
+            _ => Self::Required,
         }
     }
 }
@@ -343,8 +346,8 @@ fn pattern_target(
     let registry = place.registry.as_ref()?;
     let spot = &place.written.start;
     let upstream = match proof {
-        TlsVerification::Waived => insecure_target(registry, place.written, into),
-        TlsVerification::Needed => into.endpoint(
+        TlsVerification::Skipped => insecure_target(registry, place.written, into),
+        TlsVerification::Required => into.add_endpoint(
             spot,
             &MirrorEndpoint::of(registry),
             &HostSettings::default(),
@@ -365,11 +368,11 @@ fn insecure_target(registry: &Registry, written: &Scalar, into: &mut Imported) -
         let remark = Diagnostic::new(DiagnosticCode::Ignored, &written.start, message);
         let fix =
             format!("if it has no TLS: [upstream.\"{registry}\"] url = \"http://{registry}\"");
-        into.remark(remark.shown(registry.as_str()).fix(fix));
+        into.report(remark.excerpt(registry.as_str()).fix(fix));
     }
     let manner = HostSettings {
         is_verified: !endpoint.is_tls,
         ..HostSettings::default()
     };
-    into.endpoint(&written.start, &endpoint, &manner)
+    into.add_endpoint(&written.start, &endpoint, &manner)
 }

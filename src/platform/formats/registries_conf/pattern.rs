@@ -39,7 +39,7 @@ impl<'p> RegistryPattern<'p> {
         let Some(domain) = domain.ok().filter(|domain| domain.port().is_none()) else {
             let message = "a prefix with an asterisk is *.DOMAIN, without port and path";
             let remark = Diagnostic::new(DiagnosticCode::Reference, &written.start, message);
-            into.remark(remark.shown(&written.text));
+            into.report(remark.excerpt(&written.text));
             return None;
         };
         Some(Self {
@@ -60,7 +60,7 @@ impl<'p> RegistryPattern<'p> {
                 &written.start,
                 "the slash at the end is cut off",
             );
-            into.remark(remark.shown(&written.text));
+            into.report(remark.excerpt(&written.text));
         }
         let parsed = if let Some((_, bare)) = text.split_once("://") {
             let message = "a place is written without a scheme";
@@ -78,8 +78,8 @@ impl<'p> RegistryPattern<'p> {
             Self::parse(written, text).map_err(|reason| (DiagnosticCode::Reference, reason, fix()))
         };
         let flawed = |(code, message, fix): (DiagnosticCode, String, Option<String>)| {
-            let remark = Diagnostic::new(code, &written.start, message).shown(text);
-            into.remark(Diagnostic { fix, ..remark });
+            let remark = Diagnostic::new(code, &written.start, message).excerpt(text);
+            into.report(Diagnostic { fix, ..remark });
         };
         parsed.map_err(flawed).ok()
     }
@@ -162,8 +162,8 @@ impl<'p> RegistryPattern<'p> {
         let message = "Docker's own images are below library/: this is none of them";
         let remark = Diagnostic::new(DiagnosticCode::Ignored, &self.written.start, message);
         let fix = format!("if docker.io/library/{name} is meant, write that");
-        let remark = remark.shown(&self.written.text).fix(fix);
-        into.remark(remark.level(Severity::Note));
+        let remark = remark.excerpt(&self.written.text).fix(fix);
+        into.report(remark.level(Severity::Note));
         self.tag.is_none()
     }
 }

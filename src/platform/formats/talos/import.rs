@@ -32,12 +32,12 @@ pub(in crate::platform) fn import(
                 let registries = node.at(&["machine", "registries"]);
                 let parts = ["config", "mirrors"].map(|key| registries?.get(key));
                 if let [Some(config), _] = parts {
-                    for (name, config) in mirrors::mappings(config, &mut into.remarks) {
+                    for (name, config) in mirrors::mappings(config, &mut into.diagnostics) {
                         host(name, config, &mut manners, into);
                     }
                 }
                 if let [_, Some(mirrors)] = parts {
-                    named.extend(mirrors::mappings(mirrors, &mut into.remarks));
+                    named.extend(mirrors::mappings(mirrors, &mut into.diagnostics));
                 }
             }
             Some("RegistryMirrorConfig") => named.extend(document(node, into)),
@@ -53,8 +53,8 @@ pub(in crate::platform) fn import(
             }
             Some(kind) => {
                 let message = "this kind of document says nothing about images";
-                into.remark(
-                    Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).shown(kind),
+                into.report(
+                    Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).excerpt(kind),
                 );
             }
         }
@@ -62,25 +62,25 @@ pub(in crate::platform) fn import(
     for (name, mirror) in named {
         self::mirror(name, mirror, &manners, context, into);
     }
-    manners.rest(into);
+    manners.add_unused(into);
 }
 
 /// A newer document and its name.
 fn document<'n>(node: &'n Node, into: &mut Imported) -> Option<(&'n Scalar, &'n Node)> {
-    if let Some(version) = node.string("apiVersion", &mut into.remarks)
+    if let Some(version) = node.string("apiVersion", &mut into.diagnostics)
         && version.text != "v1alpha1"
     {
         let message = "of these documents there is only v1alpha1";
-        into.remark(
-            Diagnostic::new(DiagnosticCode::Kind, &version.start, message).shown(&version.text),
+        into.report(
+            Diagnostic::new(DiagnosticCode::Kind, &version.start, message).excerpt(&version.text),
         );
         return None;
     }
-    let name = node.string("name", &mut into.remarks);
+    let name = node.string("name", &mut into.diagnostics);
     let name = name.filter(|name| !name.text.is_empty());
     if name.is_none() {
         let message = "the document has no name, which says the registry that it is for";
-        into.remark(Diagnostic::new(DiagnosticCode::Value, &node.spot, message));
+        into.report(Diagnostic::new(DiagnosticCode::Value, &node.spot, message));
     }
     Some((name?, node))
 }
@@ -105,7 +105,7 @@ fn credentials(name: &Scalar, node: &Node, into: &mut Imported) {
     let kinds = ["username", "auth", "identityToken"].iter();
     if kinds.filter(|key| is_there(key)).count() > 1 {
         let message = "a login is either username and password, or auth, or identityToken";
-        into.remark(
+        into.report(
             Diagnostic::new(DiagnosticCode::Value, &node.spot, message).fix("keep one of them"),
         );
         return;
@@ -120,7 +120,7 @@ fn tls<'p>(
     into: &mut Imported,
 ) {
     if !node.is_mapping() {
-        into.remark(node.misfit("tls is a mapping"));
+        into.report(node.wrong_type("tls is a mapping"));
     }
     if let Some(client) = node.get("clientIdentity") {
         let message = "a certificate of our own is taken from files only";
@@ -129,11 +129,11 @@ fn tls<'p>(
              and client_key_file",
             name.text
         );
-        into.remark(Diagnostic::new(DiagnosticCode::Ignored, &client.spot, message).fix(fix));
+        into.report(Diagnostic::new(DiagnosticCode::Ignored, &client.spot, message).fix(fix));
     }
     let manner = HostSettings {
-        is_verified: node.flag("insecureSkipVerify", &mut into.remarks) != Some(true),
-        authority: authority(node, into),
+        is_verified: node.flag("insecureSkipVerify", &mut into.diagnostics) != Some(true),
+        ca: authority(node, into),
         ..HostSettings::default()
     };
     manners.add(name, manner, into);
@@ -141,7 +141,7 @@ fn tls<'p>(
 
 /// `ca`: PEM, in the older form in base64.
 fn authority(node: &Node, into: &mut Imported) -> Option<CertificateAuthority> {
-    let ca = node.string("ca", &mut into.remarks)?;
+    let ca = node.string("ca", &mut into.diagnostics)?;
     let coded: String = ca.text.split_ascii_whitespace().collect();
     let decoded = STANDARD.decode(coded).ok();
     let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
@@ -152,7 +152,7 @@ fn authority(node: &Node, into: &mut Imported) -> Option<CertificateAuthority> {
     if !pem.contains(CERTIFICATE) {
         let message = "there is no certificate in PEM here, nor one in base64";
         let remark = Diagnostic::new(DiagnosticCode::Authority, &ca.start, message);
-        into.remark(remark.fix(format!("a certificate starts with {CERTIFICATE}")));
+        into.report(remark.fix(format!("a certificate starts with {CERTIFICATE}")));
         return None;
     }
     Some(CertificateAuthority::Pem(pem))
@@ -170,27 +170,27 @@ fn mirror(
         return;
     };
     let base = base(mirror, into);
-    let is_final = mirror.flag("skipFallback", &mut into.remarks) == Some(true);
+    let is_final = mirror.flag("skipFallback", &mut into.diagnostics) == Some(true);
     let mut to: Vec<String> = Vec::new();
     for (url, base) in endpoints(mirror, base, into) {
         match MirrorEndpoint::read(url, SchemeDefault::Required, base) {
             Ok(endpoint) => {
-                let manner = manners.of(&endpoint.host);
-                to.extend(into.mirror(&url.start, whose.registry(), &endpoint, manner));
+                let manner = manners.get(&endpoint.host);
+                to.extend(into.add_mirror(&url.start, whose.registry(), &endpoint, manner));
             }
-            Err(remark) => into.remark(remark),
+            Err(remark) => into.report(remark),
         }
     }
     if !is_final {
         to.extend(whose.source(name, manners, into));
     }
     let to = to.iter().map(|target| target.as_str().into()).collect();
-    into.lead(&name.start, whose.registry(), to, context);
+    into.route_mirrors(&name.start, whose.registry(), to, context);
 }
 
 /// Whether a path is all that stands before a repository's name.
 fn base(node: &Node, into: &mut Imported) -> ApiPathRule {
-    match node.flag("overridePath", &mut into.remarks) {
+    match node.flag("overridePath", &mut into.diagnostics) {
         Some(true) => ApiPathRule::AsIs,
         _ => ApiPathRule::Append,
     }
@@ -206,7 +206,7 @@ fn endpoints<'n>(
         return Vec::new();
     };
     if !matches!(list.kind, NodeKind::Sequence(_)) {
-        into.remark(list.misfit("endpoints is a list"));
+        into.report(list.wrong_type("endpoints is a list"));
     }
     let mut found = Vec::new();
     for item in list.items() {
@@ -217,14 +217,14 @@ fn endpoints<'n>(
                     ApiPathRule::AsIs => ApiPathRule::AsIs,
                     _ => base(item, into),
                 };
-                if let Some(url) = item.string("url", &mut into.remarks) {
+                if let Some(url) = item.string("url", &mut into.diagnostics) {
                     found.push((url, base));
                 } else {
                     let message = "an endpoint has a url";
-                    into.remark(Diagnostic::new(DiagnosticCode::Value, &item.spot, message));
+                    into.report(Diagnostic::new(DiagnosticCode::Value, &item.spot, message));
                 }
             }
-            _ => into.remark(item.misfit("an endpoint is an address")),
+            _ => into.report(item.wrong_type("an endpoint is an address")),
         }
     }
     found

@@ -83,11 +83,11 @@ clientIdentity: {{cert: x, key: canary}}
             .find(|one| one.name.as_str() == name)
             .unwrap()
     };
-    assert_eq!(met("a.corp_").authority, pem);
+    assert_eq!(met("a.corp_").ca, pem);
     assert_eq!(met("a.corp_ghcr_v2").api_path.as_deref(), Some("/ghcr/v2"));
-    assert_eq!(met("quay.io").authority, pem);
+    assert_eq!(met("quay.io").ca, pem);
     assert_eq!(met("my-harbor").urls, ["http://my-harbor"]);
-    assert_eq!(imported.logins.len(), 2);
+    assert_eq!(imported.credentials.len(), 2);
     assert_eq!(
         codes(&imported),
         ["37:17 W-IGNORED"],

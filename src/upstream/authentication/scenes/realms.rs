@@ -23,7 +23,7 @@ async fn row_95_a_realm_of_strangers_gets_no_login() {
     let refusal = format!("HTTP/1.1 401 U\nwww-authenticate: Bearer realm=\"{foreign}\"");
     scene.on(&manifest(), &refusal, b"");
     let error = ask(&logged_in(&scene)).await.unwrap_err();
-    let UpstreamError::Breach { breach, .. } = &error else {
+    let UpstreamError::ProtocolViolation { breach, .. } = &error else {
         panic!("{error}");
     };
     assert!(matches!(breach, ProtocolViolation::Realm(_)), "{error}");
@@ -33,7 +33,7 @@ async fn row_95_a_realm_of_strangers_gets_no_login() {
     scene.on(&manifest(), OK, b"");
     let listed = upstream(vec![scene.endpoint()], |settings| {
         given(password())(settings);
-        settings.realms = vec!["127.9.9.9".into()];
+        settings.realm_hosts = vec!["127.9.9.9".into()];
     });
     assert!(ask(&listed).await.is_err(), "nobody listens there");
 }
@@ -51,7 +51,10 @@ async fn t06_a_realm_that_changes_gets_nothing_either() {
     ask(&upstream).await.unwrap();
     for _ in 0..2 {
         let error = ask(&upstream).await.unwrap_err();
-        assert!(matches!(error, UpstreamError::Breach { .. }), "{error}");
+        assert!(
+            matches!(error, UpstreamError::ProtocolViolation { .. }),
+            "{error}"
+        );
     }
     assert!(canary.asked().is_empty());
 }
@@ -68,7 +71,10 @@ async fn t06_a_redirect_of_the_token_service_is_not_followed() {
         registry.on(&manifest(), &bearer(&service, ""), b"");
         drop(scene);
         let error = ask(&logged_in(&registry)).await.unwrap_err();
-        assert!(matches!(error, UpstreamError::Breach { .. }), "{error}");
+        assert!(
+            matches!(error, UpstreamError::ProtocolViolation { .. }),
+            "{error}"
+        );
     }
     assert!(canary.asked().is_empty());
 }
@@ -104,7 +110,7 @@ async fn t06_no_strangers_listener_ever_hears_our_password() {
         for _ in 0..2 {
             let error = ask(&upstream).await.unwrap_err();
             assert!(
-                matches!(error, UpstreamError::Breach { .. }),
+                matches!(error, UpstreamError::ProtocolViolation { .. }),
                 "{challenge} {error}"
             );
             assert!(!format!("{error} {error:?}").contains("token?"), "{error}");

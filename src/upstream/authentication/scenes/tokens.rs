@@ -127,7 +127,7 @@ async fn a_refresh_token_that_another_scope_spent_is_replaced_by_the_newer_one()
         scope: Some(scope.into()),
     };
     let upstream = anonymous(&scene);
-    let station = upstream.0.first();
+    let station = upstream.0.preferred_endpoint();
     let (a, b) = (key("a"), key("b"));
     let (a, b) = tokio::join!(upstream.0.token(station, &a), upstream.0.token(station, &b));
     assert!(a.is_ok() && b.is_ok());
@@ -187,14 +187,14 @@ async fn row_96_a_refusal_for_ever_ends_after_two_rounds() {
         scene.on(&path, OK, br#"{"token":"t"}"#);
     }
     let error = ask(&logged_in(&scene)).await.unwrap_err();
-    assert!(error.is_refused_login(), "{error}");
+    assert!(error.is_refused_credentials(), "{error}");
     assert_eq!(sent(&scene, "GET /token").len(), 2);
     assert_eq!(sent(&scene, "HEAD").len(), 3);
     let stubborn = Scene::new().await;
     stubborn.on(&manifest(), &bearer(&stubborn, ""), b"");
     stubborn.on(&token_path(), OK, br#"{"token":"t"}"#);
     let error = ask(&logged_in(&stubborn)).await.unwrap_err();
-    assert!(error.is_refused_login(), "{error}");
+    assert!(error.is_refused_credentials(), "{error}");
     assert_eq!(sent(&stubborn, "HEAD"), ["", "Bearer t"]);
 }
 
@@ -214,7 +214,7 @@ async fn row_105_token_answers_that_are_none_are_breaches() {
         scene.on(&token_path(), head, body.as_bytes());
         let error = ask(&anonymous(&scene)).await.unwrap_err();
         assert!(
-            matches!(error, UpstreamError::Breach { .. }),
+            matches!(error, UpstreamError::ProtocolViolation { .. }),
             "{head} {error}"
         );
     }
@@ -233,7 +233,7 @@ async fn a_service_that_fails_does_not_speak_against_the_endpoint() {
             "{error}"
         );
     }
-    assert!(!upstream.0.first().is_resting());
+    assert!(!upstream.0.preferred_endpoint().is_circuit_open());
     // Three tries, and then the failure speaks for a while.
     assert_eq!(sent(&service, "GET").len(), 3);
 }
@@ -265,7 +265,7 @@ async fn a_configured_token_is_sent_as_it_is() {
     let upstream = upstream(vec![scene.endpoint()], given(token));
     ask(&upstream).await.unwrap();
     let error = ask(&upstream).await.unwrap_err();
-    assert!(error.is_refused_login());
+    assert!(error.is_refused_credentials());
     assert_eq!(sent(&scene, ""), ["Bearer canary", "Bearer canary"]);
     assert!(!format!("{error} {error:?} {:?}", upstream.settings()).contains("canary"));
 }
@@ -302,9 +302,9 @@ async fn a_helper_that_is_slow_does_not_speak_against_the_endpoint() {
     });
     let error = error.await.to_string();
     assert!(error.contains("docker-credential-aws"), "{error}");
-    let stations = &upstream.0.stations;
+    let stations = &upstream.0.endpoints;
     assert!(
-        stations.iter().all(|station| !station.is_resting()),
+        stations.iter().all(|station| !station.is_circuit_open()),
         "{error}"
     );
     assert!(scene.asked().is_empty());
@@ -345,7 +345,7 @@ fn helped(scene: &Scene, folder: &Path) -> Upstream {
 
 fn helper_entry() -> Keyring {
     Keyring::new(vec![KeyringEntry {
-        place: "test".parse().unwrap(),
+        scope: "test".parse().unwrap(),
         source: CredentialSource::Helper {
             name: "aws".into(),
             server: "test".into(),

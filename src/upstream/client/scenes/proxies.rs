@@ -39,7 +39,7 @@ fn through(proxy: &str) -> ProxySettings {
     ProxySettings {
         http: Some(Secret::new(proxy)),
         https: Some(Secret::new(proxy)),
-        direct: Some("direct.test".into()),
+        no_proxy: Some("direct.test".into()),
     }
 }
 
@@ -164,7 +164,7 @@ async fn a_proxy_of_its_own_carries_what_is_on_this_machine() {
     let ask = async |direct: Option<&str>| {
         let upstream = upstream(vec![EndpointAddress::Url(home.into())], |settings| {
             settings.transport.proxy = ProxySettings {
-                direct: direct.map(str::to_owned),
+                no_proxy: direct.map(str::to_owned),
                 ..through(&proxy.url(""))
             };
         });
