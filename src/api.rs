@@ -9,7 +9,7 @@ mod error;
 mod header;
 mod listing;
 mod manifest;
-mod route;
+mod request;
 
 use std::{error::Error as _, sync::Arc};
 
@@ -21,7 +21,7 @@ use http::{
 use tokio::time::Instant;
 
 pub use error::{ApiError, What};
-pub use route::{Route, Want};
+pub use request::{Route, Want};
 
 use crate::{
     oci::Origin,

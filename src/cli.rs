@@ -7,10 +7,10 @@ mod check;
 mod demo;
 mod explain;
 mod import;
-mod keeper;
 mod load;
 mod render;
 mod serve;
+mod store_view;
 
 use std::{
     ffi::OsString,

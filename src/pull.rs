@@ -4,20 +4,20 @@
 //! upstream request serves however many ask; what is kept is served while the world behind it is
 //! gone. Called by `api`, `control` and the command line. Never sees an HTTP request or response.
 
+mod access;
 mod blob;
+mod coalescer;
 mod directory;
 mod error;
 mod explain;
+mod failure_tally;
 mod fill;
-mod flight;
 mod freshness;
-mod lead;
 mod listing;
 mod manifest;
 mod memo;
-mod sight;
+mod resolve;
 mod tag;
-mod walk;
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,7 +30,6 @@ pub use error::PullError;
 pub use explain::{CandidateLine, Explained, Outcome, RouteLine, Stored, places};
 pub use listing::{PAGE_MAX, Page, ReferrersPage, TagList};
 
-use self::{fill::Fills, flight::Flights, lead::Leads};
 use crate::{
     oci::{
         Digest, ForwardingLoop, Instance, Manifest, Origin, Reference, Registry, Repository, Tag,
@@ -41,6 +40,9 @@ use crate::{
     tasks::Tasks,
     telemetry::Metrics,
 };
+use coalescer::Flights;
+use fill::Fills;
+use resolve::Leads;
 
 /// Most tags and absences remembered at once; the records themselves are in the store.
 const REMEMBERED_MAX: u64 = 100_000;

@@ -6,11 +6,11 @@
 //! `from = "*"` with `to = ["source"]` makes an open proxy.
 
 mod decide;
+mod from;
 mod glob;
 mod index;
 mod ingress;
 mod pattern;
-mod place;
 mod public;
 mod rewrite;
 mod rule;

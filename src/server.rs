@@ -5,28 +5,28 @@
 //! answers for its own failures are handed in. The one exception is what the HTTP library itself
 //! answers to a head it cannot parse: 400, 414 and 431.
 
-mod answer;
 mod connection;
-mod deadline;
 mod drain;
-mod frame;
 mod handshake;
-mod head;
 mod http1;
 mod http2;
-mod line;
 mod listen;
-mod live;
-mod pieces;
 mod socket_file;
 mod stack;
-mod stream;
-mod streams;
 mod tls;
-mod watch;
 
+mod activity;
+mod client_stream;
+mod frame_scanner;
+mod head_scanner;
+mod http2_body;
+mod http2_streams;
+mod live_settings;
+mod observed_stream;
+mod response;
 #[cfg(test)]
 mod scenes;
+mod watchdog;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -34,7 +34,7 @@ use crate::{tasks::Tasks, telemetry::Metrics};
 
 pub use drain::{Hangups, Signals, Stop};
 pub use listen::{Bound, ConnectionLimit, bind};
-pub use live::Live;
+pub use live_settings::Live;
 pub use stack::{Answers, BadRequest, Failures, RequestLimit, stack};
 pub use tls::{Door, Tls};
 

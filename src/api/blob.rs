@@ -9,7 +9,7 @@ use super::{
     Answer, ApiError, What,
     header::{DISTRIBUTION_VERSION, HEADERS_MAX, content},
     manifest::not_modified,
-    route::Want,
+    request::Want,
 };
 use crate::{
     oci::{ByteRange, Digest, RangeOutcome, RangeRequest},

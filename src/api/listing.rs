@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use super::{
     Answer, ApiError, What,
     header::{DISTRIBUTION_VERSION, FILTERS_APPLIED},
-    route::Want,
+    request::Want,
 };
 use crate::{
     oci::{Digest, MediaType},

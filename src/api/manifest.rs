@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use super::{
     Answer, ApiError, What,
     header::{DISTRIBUTION_VERSION, HEADERS_MAX, content},
-    route::Want,
+    request::Want,
 };
 use crate::{
     oci::Reference,

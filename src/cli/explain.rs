@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 use http::Uri;
 
-use super::{ConfigArguments, Exit, complain, keeper::Keeper, runtime, say};
+use super::{ConfigArguments, Exit, complain, runtime, say, store_view::Keeper};
 use crate::{
     api::Route,
     config::{ListenerSettings, Overrides, Settings},

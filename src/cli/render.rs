@@ -12,7 +12,7 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 
-use super::{ConfigArguments, Exit, complain, keeper::Keeper, print, runtime, say, tell};
+use super::{ConfigArguments, Exit, complain, print, runtime, say, store_view::Keeper, tell};
 use crate::{
     config::{Overrides, Settings},
     disk::{self, ExistingFile, ReadableBy},

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::{
     How, Item, PullError, Puller,
     fill::{Arrival, Fill, Job},
-    lead::{Lead, ask, origin},
+    resolve::{Lead, ask, origin},
 };
 use crate::{
     oci::{Digest, Origin, Reference},

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Directory, PullError,
-    lead::{kind, origin},
+    resolve::{kind, origin},
 };
 use crate::{
     oci::{Digest, Origin, Reference, Tag},

@@ -2,17 +2,19 @@
 //!
 //! It belongs to the house. A client that leaves stops nothing, and a slow one slows nothing.
 
-mod bypass;
+mod passthrough;
 mod pump;
-mod work;
+mod worker;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use self::{bypass::Disk, work::Work};
-use super::{Absences, BlobBody, Generation, PullError, lead::origin, manifest::Asked, walk::Walk};
+use super::{
+    Absences, BlobBody, Generation, PullError, failure_tally::Walk, manifest::Asked,
+    resolve::origin,
+};
 use crate::{
     oci::{Digest, Origin, Via},
     route::Candidate,
@@ -21,6 +23,8 @@ use crate::{
     telemetry::Metrics,
     wire::GrowthState,
 };
+use passthrough::Disk;
+use worker::Work;
 
 /// Blobs up to this size are verified before their first byte leaves, in bytes.
 const VERIFIED_FIRST_MAX: u64 = 4 * 1024 * 1024;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{
     PullError, Puller,
-    lead::{Lead, ask},
+    resolve::{Lead, ask},
 };
 use crate::{
     oci::{Digest, Manifest, Origin, Reference, Tag},

@@ -6,8 +6,8 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     How, Item, ManifestAnswer, PullError, Puller,
-    lead::{Lead, ask, origin},
-    walk::{Heard, Refusal, Walk},
+    failure_tally::{Heard, Refusal, Walk},
+    resolve::{Lead, ask, origin},
 };
 use crate::{
     oci::{Digest, Manifest, Origin, Reference},

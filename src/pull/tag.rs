@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use super::{
     How, Item, ManifestAnswer, PullError, Puller,
+    failure_tally::{Heard, Walk},
     freshness::{Step, may_be_stale, next_step},
-    lead::{Lead, TagKeys, ask, origin, there},
     manifest::{Asked, absorb},
-    walk::{Heard, Walk},
+    resolve::{Lead, TagKeys, ask, origin, there},
 };
 use crate::{
     oci::{Digest, Manifest, Origin, Reference, Tag},

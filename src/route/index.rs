@@ -6,8 +6,8 @@ use std::{collections::HashMap, sync::Arc};
 use crate::oci::{Registry, Repository};
 
 use super::{
+    from::{Hosts, Paths},
     pattern::{Asked, Kind, Loose, Pattern, Rank, Subject},
-    place::{Hosts, Paths},
     rule::Rule,
 };
 

@@ -7,8 +7,8 @@ use regex::Regex;
 use crate::oci::{Repository, RepositoryName, Tag};
 
 use super::{
+    from::{self, Hosts, Paths},
     glob::Glob,
-    place::{self, Hosts, Paths},
     rule::{Flaw, RefKind},
 };
 
@@ -68,7 +68,7 @@ pub(super) struct Bound {
 
 impl Pattern {
     pub(super) fn from(text: &str) -> Result<Self, Flaw> {
-        let (hosts, paths) = place::parse(text)?;
+        let (hosts, paths) = from::parse(text)?;
         Ok(Self::new(text, Kind::Place(hosts, paths)))
     }
 

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Table, Unmatched,
+    from::{Hosts, Paths},
     index::Entry,
     pattern::Kind,
-    place::{Hosts, Paths},
     public,
 };
 use crate::oci::{Digest, Registry, Repository, Tag, UpstreamName};

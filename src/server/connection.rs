@@ -11,11 +11,11 @@ use tokio::{
 
 use super::{
     Answers, Shared,
-    deadline::{Phase, Pulse, Way},
+    activity::{Phase, Pulse, Way},
+    client_stream::Stream,
     handshake::{Spoken, meet},
     http1, http2,
-    stream::Stream,
-    watch::End,
+    watchdog::End,
 };
 use crate::telemetry::{Metrics, log::Remote};
 

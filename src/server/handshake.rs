@@ -6,7 +6,7 @@ use rustls::{InvalidMessage, ServerConfig};
 use tokio::{select, time::sleep};
 use tokio_rustls::TlsAcceptor;
 
-use super::{Shared, connection::linger, stream::Stream};
+use super::{Shared, client_stream::Stream, connection::linger};
 use crate::telemetry::log::Remote;
 
 /// Longest time for a handshake, however patient the settings are with heads.

@@ -9,12 +9,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::{
     Answers, Settings, Shared,
-    answer::{Answering, Watched},
-    deadline::Pulse,
-    head::Scanner,
-    line::Line,
-    stream::Stream,
-    watch::{End, watched},
+    activity::Pulse,
+    client_stream::Stream,
+    head_scanner::Scanner,
+    observed_stream::Line,
+    response::{Answering, Watched},
+    watchdog::{End, watched},
 };
 use crate::telemetry::log::Remote;
 

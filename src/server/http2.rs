@@ -13,15 +13,15 @@ use hyper_util::rt::TokioIo;
 
 use super::{
     Answers, Settings, Shared,
-    answer::Answering,
-    deadline::Pulse,
-    frame::Scanner,
-    line::Line,
-    pieces::Pieces,
+    activity::Pulse,
+    client_stream::Stream,
+    frame_scanner::Scanner,
+    http2_body::Pieces,
+    http2_streams::{Fresh, Streams},
+    observed_stream::Line,
+    response::Answering,
     stack::Crowded,
-    stream::Stream,
-    streams::{Fresh, Streams},
-    watch::{End, watched},
+    watchdog::{End, watched},
 };
 use crate::telemetry::log::Remote;
 

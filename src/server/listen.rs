@@ -10,9 +10,10 @@ use tokio::{
 };
 
 use super::{
-    Address, Answers, Door, Shared, connection,
+    Address, Answers, Door, Shared,
+    client_stream::Stream,
+    connection,
     socket_file::{self, SocketFile},
-    stream::Stream,
 };
 use crate::telemetry::log::Remote;
 

@@ -7,7 +7,7 @@ mod heads;
 mod multiplexed;
 mod nodes;
 mod secure;
-mod windows;
+mod sendfile;
 
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -150,10 +150,10 @@ async fn play(stage: Arc<Stage>, head: Parts) -> Response<Body> {
             Response::new(Body::bytes(Bytes::from(remote.to_string())))
         }
         "/file" => Response::new(Body::from_parts([window(10)].into())),
-        "/large" => Response::new(windows::large()),
+        "/large" => Response::new(sendfile::large()),
         "/strayed" => {
             let lane = stage.stray.lock().clone();
-            Response::new(windows::large().with_sendfile(lane))
+            Response::new(sendfile::large().with_sendfile(lane))
         }
         "/huge" => {
             let chunk = Bytes::from(vec![0; 256 * 1024]);

@@ -9,9 +9,10 @@ use std::{
 
 use tokio::time::timeout;
 
-use super::{super::BlobBody, Arrival, VERIFIED_FIRST_MAX, work::Work};
+use super::{Arrival, VERIFIED_FIRST_MAX, worker::Work};
 use crate::{
     oci::Origin,
+    pull::BlobBody,
     store::{Partial, StoreError},
     upstream::{BlobStream, UpstreamError},
 };

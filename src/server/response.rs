@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     ConnectionLimit,
-    deadline::{Pulse, Way},
+    activity::{Pulse, Way},
 };
 
 /// Counts an answer from its request's head to its body's end.

@@ -7,18 +7,15 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{
-    super::{
-        Absences, BlobBody, Item, PullError,
-        lead::ask,
-        manifest::Asked,
-        walk::{Heard, Walk},
-    },
-    Arrival, Job,
-    bypass::Disk,
-};
+use super::{Arrival, Job, passthrough::Disk};
 use crate::{
     oci::{Digest, Origin},
+    pull::{
+        Absences, BlobBody, Item, PullError,
+        failure_tally::{Heard, Walk},
+        manifest::Asked,
+        resolve::ask,
+    },
     route::Candidate,
     store::{CommitError, Partial, Store},
     telemetry::Metrics,

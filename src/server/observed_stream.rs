@@ -11,8 +11,8 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
-    deadline::{Pulse, Way},
-    stream::Stream,
+    activity::{Pulse, Way},
+    client_stream::Stream,
 };
 use crate::wire::SendfileQueue;
 

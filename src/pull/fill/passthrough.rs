@@ -13,12 +13,12 @@ use tokio::{
 };
 
 use super::{
-    super::{BlobBody, lead::ask, walk::Heard},
     Arrival, Job, VERIFIED_FIRST_MAX,
-    work::{Tried, Work},
+    worker::{Tried, Work},
 };
 use crate::{
     oci::{Digest, Origin, Verified, Verifier},
+    pull::{BlobBody, failure_tally::Heard, resolve::ask},
     store::{KeptBlob, StoreError},
     tasks::Tasks,
     telemetry::Metrics,

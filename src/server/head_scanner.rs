@@ -4,7 +4,7 @@
 //! The HTTP parser takes a bare LF for a line's end; something in front of us may not, and then the
 //! two disagree about where a request ends. So such bytes never reach the parser.
 
-use super::line::Scan;
+use super::observed_stream::Scan;
 
 /// Longest header name that matters here.
 const NAME_BYTES_MAX: usize = b"transfer-encoding".len();

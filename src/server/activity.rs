@@ -5,7 +5,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{Settings, stream::Stream};
+use super::{Settings, client_stream::Stream};
 
 /// What the line and the answers of one connection tell its watcher. All of them run on one task,
 /// so the lock is never waited for.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     Settings, Shared,
-    deadline::{Phase, Pulse, Stillness},
+    activity::{Phase, Pulse, Stillness},
 };
 
 /// Polls a connection to its end, or to where it has to end. `poll` is told once when the drain

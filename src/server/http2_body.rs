@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::answer::Answering;
+use super::response::Answering;
 
 /// Most bytes handed over at once: with the nine bytes of its frame's head, as much as one TLS record
 /// holds. A client that takes less than this in the time of `progress_max` is too slow.

@@ -3,7 +3,7 @@
 //! The HTTP library keeps a head's pieces to itself until they are complete, so only the frames tell
 //! that a client has begun one and does not end it.
 
-use super::line::Scan;
+use super::observed_stream::Scan;
 
 const PREFACE_BYTES: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
 const FRAME_HEAD_BYTES: usize = 9;
