@@ -8,10 +8,11 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput};
 use http::Uri;
 use roadstead::{
-    api::Route,
+    api::ApiRequest,
     oci::{Algorithm, Digest, Manifest, RangeRequest, Reference, Registry, Repository, Verifier},
     route::{
-        Ingress, IngressText, MatchText, Named, Place, RuleText, Table, TargetText, Unmatched,
+        ConfigLocation, ImageName, Ingress, IngressText, MatchText, RouteTable, RuleText,
+        TargetText, UnmatchedPolicy,
     },
 };
 
@@ -57,9 +58,9 @@ fn targets(criterion: &mut Criterion) -> Fallible<()> {
         ("ping", "/v2/".to_owned()),
     ] {
         let uri: Uri = target.parse()?;
-        Route::of(&uri, Some("mirror.example"), &ingress).map_err(told)?;
+        ApiRequest::of(&uri, Some("mirror.example"), &ingress).map_err(told)?;
         group.bench_function(name, |bencher| {
-            bencher.iter(|| Route::of(black_box(&uri), Some("mirror.example"), &ingress));
+            bencher.iter(|| ApiRequest::of(black_box(&uri), Some("mirror.example"), &ingress));
         });
     }
     group.finish();
@@ -160,21 +161,21 @@ fn manifests(criterion: &mut Criterion) -> Fallible<()> {
 }
 
 /// So many routes for prefixes of one registry; without any, the built-in list holds.
-fn table(routes: usize) -> Fallible<Table> {
+fn table(routes: usize) -> Fallible<RouteTable> {
     let rule = |number: usize| {
         let matches = MatchText::From(vec![format!("docker.io/team{number}")]);
         let to = vec![TargetText::from(
             format!("harbor.example/team{number}").as_str(),
         )];
-        let place = Place(format!("roadstead.toml:{number}").into());
+        let place = ConfigLocation(format!("roadstead.toml:{number}").into());
         RuleText::new(matches, to, place).compile().map_err(told)
     };
     let rules = (0..routes).map(rule).collect::<Result<_, _>>()?;
-    let (table, _notes) = Table::new(rules, Unmatched::Auto).map_err(told)?;
+    let (table, _notes) = RouteTable::new(rules, UnmatchedPolicy::Auto).map_err(told)?;
     Ok(table)
 }
 
-fn named(registry: &str, name: &str) -> Fallible<Named> {
+fn named(registry: &str, name: &str) -> Fallible<ImageName> {
     let registry: Registry = registry.parse()?;
     Ok(Repository::canonical(registry, name.parse()?).into())
 }

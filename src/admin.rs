@@ -28,7 +28,7 @@ pub enum Readiness {
 
 /// What the probes say of us.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct State {
+pub struct ProbeStatus {
     /// Whether we want requests.
     pub readiness: Readiness,
     /// Why the configuration on disk is not the one in use, in one line; none: it is.
@@ -38,13 +38,16 @@ pub struct State {
 /// What answers on the admin listener.
 #[derive(Clone)]
 pub struct Admin {
-    state: Arc<dyn Fn() -> State + Send + Sync>,
+    state: Arc<dyn Fn() -> ProbeStatus + Send + Sync>,
     metrics: Arc<Metrics>,
 }
 
 impl Admin {
     /// Asks `state` at each probe.
-    pub fn new(state: impl Fn() -> State + Send + Sync + 'static, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        state: impl Fn() -> ProbeStatus + Send + Sync + 'static,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let state = Arc::new(state);
         Self { state, metrics }
     }
@@ -78,7 +81,7 @@ impl fmt::Debug for Admin {
 
 /// One word, so that an operator who looks by hand sees the reason; below it, what else is to be
 /// known. A configuration that was refused is no reason to stop: the one before it is served.
-fn readyz(state: &State) -> (StatusCode, String) {
+fn readyz(state: &ProbeStatus) -> (StatusCode, String) {
     let (status, word) = match state.readiness {
         Readiness::Ready => (StatusCode::OK, "ready"),
         Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
@@ -107,14 +110,14 @@ mod tests {
     use super::*;
 
     async fn ask(readiness: Readiness, method: &str, path: &str) -> (u16, String) {
-        let state = State {
+        let state = ProbeStatus {
             readiness,
             refused: None,
         };
         told(state, method, path).await
     }
 
-    async fn told(state: State, method: &str, path: &str) -> (u16, String) {
+    async fn told(state: ProbeStatus, method: &str, path: &str) -> (u16, String) {
         let admin = Admin::new(move || state.clone(), Arc::new(Metrics::new().unwrap()));
         let request = http::Request::builder()
             .method(method)
@@ -147,7 +150,7 @@ mod tests {
             let got = ask(readiness, method, path).await;
             assert_eq!(got, (status, body.to_owned()), "{method} {path}");
         }
-        let state = State {
+        let state = ProbeStatus {
             readiness: Ready,
             refused: Some("f:1: why".into()),
         };

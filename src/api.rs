@@ -20,8 +20,8 @@ use http::{
 };
 use tokio::time::Instant;
 
-pub use error::{ApiError, What};
-pub use request::{Route, Want};
+pub use error::{ApiError, ContentKind};
+pub use request::{ApiRequest, ReadMethod};
 
 use crate::{
     oci::Origin,
@@ -36,10 +36,10 @@ use crate::{
 
 /// Answers the requests of one listener. Clones share everything.
 #[derive(Clone, Debug)]
-pub struct Api(Arc<Inner>);
+pub struct Api(Arc<ApiState>);
 
 #[derive(Debug)]
-struct Inner {
+struct ApiState {
     puller: Puller,
     ingress: Ingress,
     listener: String,
@@ -57,7 +57,7 @@ struct Answer {
 impl Api {
     /// The API of one listener; `listener` is its address, for the log.
     pub fn new(puller: Puller, ingress: Ingress, listener: String, metrics: Arc<Metrics>) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(ApiState {
             puller,
             ingress,
             listener,
@@ -85,31 +85,36 @@ impl Api {
         }
     }
 
-    fn asked(&self, parts: &Parts) -> Result<(Want, Route), ApiError> {
-        let want = Want::of(&parts.method)?;
+    fn asked(&self, parts: &Parts) -> Result<(ReadMethod, ApiRequest), ApiError> {
+        let want = ReadMethod::of(&parts.method)?;
         let host = parts.headers.get(HOST);
         let host = host.and_then(|value| value.to_str().ok());
-        Ok((want, Route::of(&parts.uri, host, &self.0.ingress)?))
+        Ok((want, ApiRequest::of(&parts.uri, host, &self.0.ingress)?))
     }
 
-    async fn route(&self, route: &Route, want: Want, parts: &Parts) -> Result<Answer, ApiError> {
+    async fn route(
+        &self,
+        route: &ApiRequest,
+        want: ReadMethod,
+        parts: &Parts,
+    ) -> Result<Answer, ApiError> {
         let headers = &parts.headers;
         let via = headers.get_all(VIA).iter().map(HeaderValue::as_bytes);
         let puller = &self.0.puller.behind(via)?;
         let mut answer = match route {
-            Route::Ping => Ok(ping()),
-            Route::Manifest(named, reference) => {
+            ApiRequest::Ping => Ok(ping()),
+            ApiRequest::Manifest(named, reference) => {
                 manifest::answer(puller, (named, reference), want, headers).await
             }
-            Route::Blob(named, digest) => {
+            ApiRequest::Blob(named, digest) => {
                 blob::answer(puller, (named, digest), want, headers).await
             }
             // Boxed, for hits should not have room for them.
-            Route::Tags(named, page) => {
+            ApiRequest::Tags(named, page) => {
                 let path = parts.uri.path();
                 Box::pin(listing::tags(puller, (named, page), want, path)).await
             }
-            Route::Referrers(named, digest, page) => {
+            ApiRequest::Referrers(named, digest, page) => {
                 let (subject, path) = ((named, digest, page), parts.uri.path());
                 Box::pin(listing::referrers(puller, subject, want, path)).await
             }
@@ -127,11 +132,11 @@ impl Api {
     fn tell(
         &self,
         parts: Parts,
-        route: Option<Route>,
+        route: Option<ApiRequest>,
         answer: Answer,
         began: Instant,
     ) -> Response<Body> {
-        let kind = route.as_ref().map_or("other", Route::kind);
+        let kind = route.as_ref().map_or("other", ApiRequest::kind);
         let Answer {
             response,
             outcome,
@@ -159,8 +164,8 @@ impl Api {
         let user_agent = headers.remove(USER_AGENT);
         let watch = move |bytes, complete| {
             api.metrics.sent(kind, bytes);
-            let named = route.as_ref().and_then(Route::named);
-            let reference = route.as_ref().map(Route::reference);
+            let named = route.as_ref().and_then(ApiRequest::named);
+            let reference = route.as_ref().map(ApiRequest::reference);
             let upstream = match &origin {
                 Some(Origin::Upstream { upstream, .. }) => Some(upstream.as_str()),
                 Some(Origin::Local(_)) | None => None,

@@ -13,21 +13,23 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use self::{
-    listeners::{Listeners, Prepared, bind, serve},
-    reload::{Fixed, House, Refused},
+    listeners::{Listeners, PreparedListeners, bind, serve},
+    reload::{AppState, LastReloadError, RestartOnly},
 };
 pub use self::{
-    reload::{Change, Reloader},
-    watch::{Reading, Seen, Source, Traces, Unfit},
+    reload::{ReloadSummary, Reloader},
+    watch::{ConfigSource, FileFingerprints, LoadError, LoadOutcome, LoadRecord},
 };
 use crate::{
-    admin::{Admin, Readiness, State},
+    admin::{Admin, ProbeStatus, Readiness},
     config::Settings,
     control::Control,
     disk::Disk,
     oci::Instance,
-    pull::{Directory, Puller},
-    server::{Address, ConnectionLimit, Door, Live, RequestLimit, Shared, Stop},
+    pull::{Puller, UpstreamDirectory},
+    server::{
+        ConnectionLimit, ListenAddress, LiveSettings, LiveTls, RequestLimit, ServerContext, Stop,
+    },
     store::{Store, StoreError},
     tasks::Tasks,
     telemetry::Metrics,
@@ -42,12 +44,12 @@ const LANDING_MAX: Duration = Duration::from_millis(500);
 
 /// A running mirror.
 #[derive(Debug)]
-pub struct Running {
-    admin: Address,
+pub struct RunningMirror {
+    admin: ListenAddress,
     /// Fetches that belong to nobody's connection.
     pulls: Tasks,
     /// What the probes and metrics share; they answer until all else has ended.
-    probes: Shared,
+    probes: ServerContext,
     reloader: Reloader,
 }
 
@@ -58,7 +60,7 @@ pub enum StartError {
     #[error("cannot listen on {address}")]
     Listen {
         /// The address.
-        address: Address,
+        address: ListenAddress,
         /// The system's word.
         source: io::Error,
     },
@@ -80,22 +82,22 @@ pub enum StartError {
 ///
 /// # Errors
 /// See [`StartError`]; nothing is left running then.
-pub async fn start(settings: Settings, disk: Arc<dyn Disk>) -> Result<Running, StartError> {
+pub async fn start(settings: Settings, disk: Arc<dyn Disk>) -> Result<RunningMirror, StartError> {
     let metrics = Metrics::new().map_err(|error| StartError::Metrics(Box::new(error)))?;
     let metrics = Arc::new(metrics);
     let tasks = || Tasks::new(Arc::clone(&metrics));
     let (pulls, chores) = (tasks(), tasks());
-    let fixed = Fixed::of(&settings);
-    let control = Address::Unix(settings.store.path.join("control.sock"));
-    let live = Live::new(settings.server);
+    let fixed = RestartOnly::of(&settings);
+    let control = ListenAddress::Unix(settings.store.path.join("control.sock"));
+    let live = LiveSettings::new(settings.server);
     let doors = share(&live, &metrics);
     let probes = share(&live, &metrics);
     // Addresses first: a second copy of us must fail before it touches anything.
     let admin = bind(&settings.admin)?;
-    let prepared = Prepared::first(settings.listeners)?;
+    let prepared = PreparedListeners::first(settings.listeners)?;
 
     let store = Store::open(settings.store, disk, chores.clone(), Arc::clone(&metrics)).await?;
-    let directory = Directory::new(
+    let directory = UpstreamDirectory::new(
         settings.upstreams,
         settings.upstream_defaults,
         Arc::clone(&metrics),
@@ -118,7 +120,7 @@ pub async fn start(settings: Settings, disk: Arc<dyn Disk>) -> Result<Running, S
     let own = || RequestLimit::new(live.now().requests_max);
     drop(serve(
         control,
-        Door::default(),
+        LiveTls::default(),
         (&doors, &own()),
         move |parts| {
             let answers = answers.clone();
@@ -127,21 +129,21 @@ pub async fn start(settings: Settings, disk: Arc<dyn Disk>) -> Result<Running, S
     ));
     let admin_address = admin.address().clone();
     tracing::info!(address = %admin_address, "probes and metrics");
-    let refused = Refused::default();
+    let refused = LastReloadError::default();
     let answers = Admin::new(state(&doors.stop, &refused), Arc::clone(&metrics));
     drop(serve(
         admin,
-        Door::default(),
+        LiveTls::default(),
         (&probes, &own()),
         move |parts| std::future::ready(answers.answer(&parts)),
     ));
     metrics.configuration_loaded();
     let listeners = Mutex::new(listeners);
-    Ok(Running {
+    Ok(RunningMirror {
         admin: admin_address,
         pulls,
         probes,
-        reloader: Reloader(Arc::new(House {
+        reloader: Reloader(Arc::new(AppState {
             listeners,
             doors,
             store,
@@ -153,14 +155,14 @@ pub async fn start(settings: Settings, disk: Arc<dyn Disk>) -> Result<Running, S
     })
 }
 
-impl Running {
+impl RunningMirror {
     /// Where the mirror listens, in the configuration's order, with real ports.
-    pub fn mirrors(&self) -> Vec<Address> {
+    pub fn mirrors(&self) -> Vec<ListenAddress> {
         self.reloader.mirrors()
     }
 
     /// Where the probes and metrics are.
-    pub fn admin(&self) -> &Address {
+    pub fn admin(&self) -> &ListenAddress {
         &self.admin
     }
 
@@ -209,9 +211,12 @@ impl Running {
 }
 
 /// What the probes are told of us: we are ready until the stop begins.
-fn state(stop: &Stop, refused: &Refused) -> impl Fn() -> State + Clone + Send + Sync + 'static {
+fn state(
+    stop: &Stop,
+    refused: &LastReloadError,
+) -> impl Fn() -> ProbeStatus + Clone + Send + Sync + 'static {
     let (stop, refused) = (stop.clone(), Arc::clone(refused));
-    move || State {
+    move || ProbeStatus {
         readiness: if stop.has_begun() {
             Readiness::Draining
         } else {
@@ -228,9 +233,9 @@ async fn end(tasks: &Tasks) {
 }
 
 /// What a group of listeners shares; each group has its own limit and its own end.
-fn share(settings: &Live, metrics: &Arc<Metrics>) -> Shared {
+fn share(settings: &LiveSettings, metrics: &Arc<Metrics>) -> ServerContext {
     let now = settings.now();
-    Shared {
+    ServerContext {
         connections: ConnectionLimit::new(now.connections_max),
         settings: settings.clone(),
         stop: Stop::new(now.grace),

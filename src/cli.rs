@@ -22,9 +22,9 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 
-use self::load::Loader;
+use self::load::ConfigLoader;
 use crate::{
-    app::Unfit,
+    app::LoadError,
     config::{ConfigProblems, Environment, Loaded, Overrides},
     platform::printable,
     secret::Secret,
@@ -147,12 +147,12 @@ impl ConfigArguments {
 
     /// As [`Self::load`], but hands the problems back.
     fn read(&self, overrides: &Overrides) -> Result<Result<Loaded, Exit>, ConfigProblems> {
-        match Loader::new(self.config.as_ref(), overrides)
+        match ConfigLoader::new(self.config.as_ref(), overrides)
             .read(None)
             .loaded
         {
             Ok(loaded) => Ok(Ok(loaded)),
-            Err(Unfit::Problems(problems)) => Err(problems),
+            Err(LoadError::Problems(problems)) => Err(problems),
             Err(unfit) => {
                 complain(unfit);
                 Ok(Err(Exit::BadConfiguration))

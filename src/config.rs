@@ -32,7 +32,7 @@ use toml::de::DeTable;
 use crate::{
     oci::Registry,
     pull,
-    route::{Ingress, Refused, Table, Unmatched},
+    route::{Ingress, RefusalPolicy, RouteTable, UnmatchedPolicy},
     server, store,
     telemetry::log,
 };
@@ -66,7 +66,7 @@ pub struct Settings {
     /// Where the mirror listens, one for each address.
     pub listeners: Vec<ListenerSettings>,
     /// Where the probes and metrics are.
-    pub admin: server::Address,
+    pub admin: server::ListenAddress,
     /// For all listeners together.
     pub server: server::Settings,
     /// The store.
@@ -76,11 +76,11 @@ pub struct Settings {
     /// The log.
     pub log: log::Settings,
     /// The registries that have a table, each with what its refusals mean.
-    pub upstreams: Vec<(crate::upstream::Settings, Refused)>,
+    pub upstreams: Vec<(crate::upstream::Settings, RefusalPolicy)>,
     /// For registries without a table.
     pub upstream_defaults: crate::upstream::UpstreamDefaults,
     /// The routes.
-    pub table: Table,
+    pub table: RouteTable,
     /// How nodes reach the mirror, for what is rendered: `http(s)://HOST[:PORT]`.
     pub public_url: Option<String>,
     /// The path prefixes, and the registries that each stands for.
@@ -93,11 +93,11 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct ListenerSettings {
     /// Where to listen.
-    pub address: server::Address,
+    pub address: server::ListenAddress,
     /// Which registry a request means.
     pub ingress: Ingress,
     /// How nodes are met; nothing: in plain text.
-    pub tls: Option<server::Tls>,
+    pub tls: Option<server::ListenerTls>,
 }
 
 /// Reads a configuration.
@@ -146,11 +146,13 @@ fn settings(
 ) -> Option<Settings> {
     let mut root = reader::Section::root(report, document);
     let words = [
-        ("auto", Unmatched::Auto),
-        ("deny", Unmatched::Deny),
-        ("source", Unmatched::Source),
+        ("auto", UnmatchedPolicy::Auto),
+        ("deny", UnmatchedPolicy::Deny),
+        ("source", UnmatchedPolicy::Source),
     ];
-    let unmatched = root.choice("unmatched", &words).unwrap_or(Unmatched::Auto);
+    let unmatched = root
+        .choice("unmatched", &words)
+        .unwrap_or(UnmatchedPolicy::Auto);
     let plan = listen::ListenPlan::read(&mut root, overrides.listen.as_deref(), around);
     let imports = import::Imports::read(&mut root, plan.self_addresses(), around);
     let doors = plan.resolve(report, &imports.aliases);

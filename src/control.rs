@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::{
     oci::{Digest, Origin, Reference, Registry, Repository},
-    pull::Stored,
+    pull::StoredImage,
     store::{Store, StoreError},
     wire::Body,
 };
@@ -35,7 +35,7 @@ pub struct Control {
 
 /// One place where something may be kept, as it travels over the socket.
 #[derive(Debug, Serialize, Deserialize)]
-struct PlaceLine {
+struct StoreKeyLine {
     /// An upstream's name; none for a loaded bundle.
     upstream: Option<String>,
     /// The registry, for a loaded bundle.
@@ -47,7 +47,7 @@ struct PlaceLine {
 /// A question that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the question cannot be read")]
-pub struct Unreadable;
+pub struct InvalidControlMessage;
 
 impl Control {
     /// Speaks for this store.
@@ -55,7 +55,7 @@ impl Control {
         Self { store }
     }
 
-    /// Answers one question: `GET /stored?PLACES`, with a [`Stored`] or `null`, and `GET /tags`.
+    /// Answers one question: `GET /stored?PLACES`, with a [`StoredImage`] or `null`, and `GET /tags`.
     pub async fn answer(&self, parts: Parts) -> Response<Body> {
         match (parts.method, parts.uri.path()) {
             (Method::GET, "/stored") => self.stored(parts.uri.query().unwrap_or_default()).await,
@@ -73,7 +73,7 @@ impl Control {
 
     async fn stored(&self, query: &str) -> Response<Body> {
         match read(query) {
-            Ok(places) => answered(Stored::of(&self.store, &places).await),
+            Ok(places) => answered(StoredImage::of(&self.store, &places).await),
             Err(unreadable) => json(
                 StatusCode::BAD_REQUEST,
                 format!("{{\"error\":\"{unreadable}\"}}"),
@@ -105,15 +105,15 @@ pub async fn kept_tags(store: &Store) -> Result<Vec<KeptTag>, StoreError> {
 ///
 /// # Errors
 /// That it is none.
-pub fn read_tags(answer: &[u8]) -> Result<Vec<KeptTag>, Unreadable> {
-    let lines: Vec<(PlaceLine, String)> =
-        serde_json::from_slice(answer).map_err(|_json| Unreadable)?;
-    let tag = |(line, digest): (PlaceLine, String)| {
+pub fn read_tags(answer: &[u8]) -> Result<Vec<KeptTag>, InvalidControlMessage> {
+    let lines: Vec<(StoreKeyLine, String)> =
+        serde_json::from_slice(answer).map_err(|_json| InvalidControlMessage)?;
+    let tag = |(line, digest): (StoreKeyLine, String)| {
         let (origin, reference) = place(line)?;
         Ok((
             origin,
             reference,
-            digest.parse().map_err(|_digest| Unreadable)?,
+            digest.parse().map_err(|_digest| InvalidControlMessage)?,
         ))
     };
     lines.into_iter().map(tag).collect()
@@ -129,20 +129,20 @@ pub fn stored_target(places: &[(Origin, Reference)]) -> String {
     format!("/stored?{}", utf8_percent_encode(&text, NON_ALPHANUMERIC))
 }
 
-fn tag_line((origin, reference, digest): &KeptTag) -> (PlaceLine, String) {
+fn tag_line((origin, reference, digest): &KeptTag) -> (StoreKeyLine, String) {
     (line(origin, reference), digest.to_string())
 }
 
-fn line(origin: &Origin, reference: &Reference) -> PlaceLine {
+fn line(origin: &Origin, reference: &Reference) -> StoreKeyLine {
     let reference = reference.to_string();
     match origin {
-        Origin::Upstream { upstream, name } => PlaceLine {
+        Origin::Upstream { upstream, name } => StoreKeyLine {
             upstream: Some(upstream.to_string()),
             registry: None,
             repository: name.to_string(),
             reference,
         },
-        Origin::Local(repository) => PlaceLine {
+        Origin::Local(repository) => StoreKeyLine {
             upstream: None,
             registry: Some(repository.registry.to_string()),
             repository: repository.name.to_string(),
@@ -151,31 +151,43 @@ fn line(origin: &Origin, reference: &Reference) -> PlaceLine {
     }
 }
 
-fn read(query: &str) -> Result<Vec<(Origin, Reference)>, Unreadable> {
+fn read(query: &str) -> Result<Vec<(Origin, Reference)>, InvalidControlMessage> {
     let text = percent_decode_str(query)
         .decode_utf8()
-        .map_err(|_bytes| Unreadable)?;
-    let lines: Vec<PlaceLine> = serde_json::from_str(&text).map_err(|_json| Unreadable)?;
+        .map_err(|_bytes| InvalidControlMessage)?;
+    let lines: Vec<StoreKeyLine> =
+        serde_json::from_str(&text).map_err(|_json| InvalidControlMessage)?;
     lines.into_iter().take(PLACES_MAX).map(place).collect()
 }
 
-fn place(line: PlaceLine) -> Result<(Origin, Reference), Unreadable> {
-    let name = line.repository.parse().map_err(|_name| Unreadable)?;
+fn place(line: StoreKeyLine) -> Result<(Origin, Reference), InvalidControlMessage> {
+    let name = line
+        .repository
+        .parse()
+        .map_err(|_name| InvalidControlMessage)?;
     let reference = if line.reference.contains(':') {
-        Reference::Digest(line.reference.parse().map_err(|_digest| Unreadable)?)
+        Reference::Digest(
+            line.reference
+                .parse()
+                .map_err(|_digest| InvalidControlMessage)?,
+        )
     } else {
-        Reference::Tag(line.reference.parse().map_err(|_tag| Unreadable)?)
+        Reference::Tag(
+            line.reference
+                .parse()
+                .map_err(|_tag| InvalidControlMessage)?,
+        )
     };
     let origin = match (line.upstream, line.registry) {
         (Some(upstream), None) => Origin::Upstream {
-            upstream: upstream.parse().map_err(|_name| Unreadable)?,
+            upstream: upstream.parse().map_err(|_name| InvalidControlMessage)?,
             name,
         },
         (None, Some(registry)) => {
-            let registry: Registry = registry.parse().map_err(|_name| Unreadable)?;
+            let registry: Registry = registry.parse().map_err(|_name| InvalidControlMessage)?;
             Origin::Local(Repository { registry, name })
         }
-        _ => return Err(Unreadable),
+        _ => return Err(InvalidControlMessage),
     };
     Ok((origin, reference))
 }

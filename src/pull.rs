@@ -25,24 +25,24 @@ use moka::sync::Cache;
 use tokio::time::Instant;
 
 pub use blob::{BlobAnswer, BlobBody};
-pub use directory::{Directory, Known};
+pub use directory::{KnownUpstream, UpstreamDirectory};
 pub use error::PullError;
-pub use explain::{CandidateLine, Explained, Outcome, RouteLine, Stored, places};
-pub use listing::{PAGE_MAX, Page, ReferrersPage, TagList};
+pub use explain::{CandidateLine, Explanation, RouteLine, RouteOutcome, StoredImage, places};
+pub use listing::{PAGE_MAX, ReferrersPage, TagList, TagListPage};
 
 use crate::{
     oci::{
         Digest, ForwardingLoop, Instance, Manifest, Origin, Reference, Registry, Repository, Tag,
         Via,
     },
-    route::{Named, Table},
+    route::{ImageName, RouteTable},
     store::Store,
     tasks::Tasks,
     telemetry::Metrics,
 };
-use coalescer::Flights;
+use coalescer::Coalescer;
 use fill::Fills;
-use resolve::Leads;
+use resolve::ResolutionCache;
 
 /// Most tags and absences remembered at once; the records themselves are in the store.
 const REMEMBERED_MAX: u64 = 100_000;
@@ -67,46 +67,46 @@ pub struct Settings {
 /// The one who pulls, and what it says upstream of where its requests have been. Clones share
 /// everything else.
 #[derive(Clone, Debug)]
-pub struct Puller(Arc<Inner>, Via);
+pub struct Puller(Arc<PullerState>, Via);
 
 #[derive(Debug)]
-struct Inner {
+struct PullerState {
     settings: Settings,
-    table: Table,
-    directory: Directory,
+    table: RouteTable,
+    directory: UpstreamDirectory,
     /// Counts the configurations.
-    generation: Generation,
+    generation: ConfigGeneration,
     store: Store,
     fills: Fills,
-    manifests: Flights<(Key, Reference), ManifestAnswer>,
+    manifests: Coalescer<(CoalescingKey, Reference), ManifestAnswer>,
     confirmed: Confirmations,
     /// What an upstream lately said it does not have.
-    absent: Absences,
+    absent: NegativeCache,
     /// What the table says of names.
-    leads: Leads,
+    leads: ResolutionCache,
 }
 
 /// When upstreams last confirmed tags, by the process's own clock.
 type Confirmations = Cache<(Origin, Tag), Instant>;
 
 /// What upstreams lately said they do not have.
-type Absences = Cache<(Origin, Item), ()>;
+type NegativeCache = Cache<(Origin, ContentKey), ()>;
 
 /// What an upstream may lack. The two are apart, for one digest is a blob there and no manifest, or
 /// a manifest and no blob.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Item {
+enum ContentKey {
     Manifest(Reference),
     Blob(Digest),
 }
 
 /// Which configuration, of all that this process has had.
-type Generation = u64;
+type ConfigGeneration = u64;
 
 /// Requests that share one piece of work: the same repository by the same group of registries,
 /// under the same configuration. What was asked of yesterday's upstream answers nobody today.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Key(Generation, Repository, Arc<[Registry]>);
+struct CoalescingKey(ConfigGeneration, Repository, Arc<[Registry]>);
 
 /// A manifest and how we came by it.
 #[derive(Clone, Debug)]
@@ -114,14 +114,14 @@ pub struct ManifestAnswer {
     /// The manifest.
     pub manifest: Arc<Manifest>,
     /// How the store had it.
-    pub how: How,
+    pub how: CacheStatus,
     /// The origin that answered.
     pub origin: Origin,
 }
 
 /// How an answer came about; also the metric's label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub enum CacheStatus {
     /// Kept, and upstream was not asked.
     Hit,
     /// Kept, and upstream confirmed it.
@@ -132,7 +132,7 @@ pub enum How {
     Miss,
 }
 
-impl How {
+impl CacheStatus {
     /// The metric's label.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -148,24 +148,24 @@ impl Puller {
     /// Puts the parts together. By the instance a request of ours that comes back is known.
     pub fn new(
         settings: Settings,
-        table: Table,
-        directory: Directory,
+        table: RouteTable,
+        directory: UpstreamDirectory,
         store: Store,
         world: (Instance, Tasks, Arc<Metrics>),
     ) -> Self {
         let (instance, tasks, metrics) = world;
         let absent = absences(&settings);
-        let inner = Inner {
+        let inner = PullerState {
             settings,
             table,
             directory,
             generation: 0,
             fills: Fills::new(store.clone(), absent.clone(), tasks.clone(), metrics),
             store,
-            manifests: Flights::new(tasks),
+            manifests: Coalescer::new(tasks),
             confirmed: confirmations(),
             absent,
-            leads: Leads::new(),
+            leads: ResolutionCache::new(),
         };
         Self(Arc::new(inner), Via::own(instance))
     }
@@ -175,7 +175,12 @@ impl Puller {
     /// forgotten if any of them is another one now. This one goes on as it was, for those who have
     /// asked it.
     #[must_use]
-    pub fn renewed(&self, settings: Settings, table: Table, directory: Directory) -> Self {
+    pub fn renewed(
+        &self,
+        settings: Settings,
+        table: RouteTable,
+        directory: UpstreamDirectory,
+    ) -> Self {
         let old = &self.0;
         let absent = absences(&settings);
         let confirmed = if directory.leads_like(&old.directory) {
@@ -183,7 +188,7 @@ impl Puller {
         } else {
             confirmations()
         };
-        let inner = Inner {
+        let inner = PullerState {
             settings,
             table,
             directory,
@@ -193,7 +198,7 @@ impl Puller {
             manifests: old.manifests.clone(),
             confirmed,
             absent,
-            leads: Leads::new(),
+            leads: ResolutionCache::new(),
         };
         Self(Arc::new(inner), self.1.clone())
     }
@@ -216,13 +221,13 @@ impl Puller {
     }
 
     /// The upstreams that it knows.
-    pub fn directory(&self) -> &Directory {
+    pub fn directory(&self) -> &UpstreamDirectory {
         &self.0.directory
     }
 
     /// What requests for a name share their work by.
-    fn key(&self, named: &Named) -> Key {
-        Key(
+    fn key(&self, named: &ImageName) -> CoalescingKey {
+        CoalescingKey(
             self.0.generation,
             named.repository.clone(),
             Arc::clone(&named.equal),
@@ -235,7 +240,7 @@ impl Puller {
     /// See [`PullError`]; stale content is preferred to any of them but "not found" and "denied".
     pub async fn manifest(
         &self,
-        named: &Named,
+        named: &ImageName,
         reference: &Reference,
     ) -> Result<ManifestAnswer, PullError> {
         match reference {
@@ -260,7 +265,7 @@ impl Puller {
                 let origin = origin.clone();
                 return Ok(Some(ManifestAnswer {
                     manifest,
-                    how: How::Hit,
+                    how: CacheStatus::Hit,
                     origin,
                 }));
             }
@@ -269,7 +274,7 @@ impl Puller {
     }
 }
 
-fn absences(settings: &Settings) -> Absences {
+fn absences(settings: &Settings) -> NegativeCache {
     Cache::builder()
         .max_capacity(REMEMBERED_MAX)
         .time_to_live(settings.absent)

@@ -2,7 +2,7 @@
 //!
 //! Promises: one name always gives the same candidates, and explains itself. Called by `api` (which
 //! registry does this request mean), `pull` (whom to ask) and `config` (routes as written become a
-//! [`Table`]). Never contacts anything, and never leads to a registry that nobody configured: only
+//! [`RouteTable`]). Never contacts anything, and never leads to a registry that nobody configured: only
 //! `from = "*"` with `to = ["source"]` makes an open proxy.
 
 mod decide;
@@ -27,14 +27,14 @@ use crate::oci::{Registry, Repository, RepositoryName, Tag, UpstreamName};
 pub use decide::Decision;
 pub use ingress::{Ingress, IngressError, IngressText, InvalidIngress};
 pub use rule::{
-    Action, InvalidRule, Library, MatchText, RefKind, RewriteText, Rule, RuleText, TargetText,
+    Action, InvalidRule, LibraryPrefix, MatchText, RefKind, RewriteText, Rule, RuleText, TargetText,
 };
-pub use survey::Registries;
-pub use table::{Conflict, Table, Unmatched};
+pub use survey::KnownRegistries;
+pub use table::{RouteConflict, RouteTable, UnmatchedPolicy};
 
 /// What a request means.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Named {
+pub struct ImageName {
     /// The image's canonical home.
     pub repository: Repository,
     /// Further registries that hold the same content, from an alias or a virtual host bound to
@@ -44,7 +44,7 @@ pub struct Named {
     pub ns: Option<Registry>,
 }
 
-impl Named {
+impl ImageName {
     /// Every name that counts as this one, the canonical one first.
     pub fn repositories(&self) -> impl Iterator<Item = Repository> + use<'_> {
         let equal = self
@@ -55,7 +55,7 @@ impl Named {
     }
 }
 
-impl From<Repository> for Named {
+impl From<Repository> for ImageName {
     fn from(repository: Repository) -> Self {
         Self {
             repository,
@@ -75,12 +75,12 @@ pub struct Candidate {
     /// The tag to ask for instead of the client's.
     pub tag: Option<Tag>,
     /// What a 401 or 403 from here means; overrides the upstream's own setting.
-    pub refused: Option<Refused>,
+    pub refused: Option<RefusalPolicy>,
     /// The registry of the client's own name: what `source` stands for, and what `ns` says.
     pub registry: Registry,
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for ConfigLocation {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(&self.0)
     }
@@ -88,7 +88,7 @@ impl std::fmt::Display for Place {
 
 /// What a 401 or 403 after our own login means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Refused {
+pub enum RefusalPolicy {
     /// Hidden (try the next candidate) where we are anonymous and at registries that hide missing
     /// repositories so; else the end.
     #[default]
@@ -101,4 +101,4 @@ pub enum Refused {
 
 /// Where something in the configuration stands, for `explain` and error texts: `FILE:LINE`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place(pub Arc<str>);
+pub struct ConfigLocation(pub Arc<str>);

@@ -33,14 +33,14 @@ use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use crate::{tasks::Tasks, telemetry::Metrics};
 
 pub use drain::{Hangups, Signals, Stop};
-pub use listen::{Bound, ConnectionLimit, bind};
-pub use live_settings::Live;
-pub use stack::{Answers, BadRequest, Failures, RequestLimit, stack};
-pub use tls::{Door, Tls};
+pub use listen::{BoundListener, ConnectionLimit, bind};
+pub use live_settings::LiveSettings;
+pub use stack::{BadRequest, FailureResponses, HttpService, RequestLimit, stack};
+pub use tls::{ListenerTls, LiveTls};
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
+pub enum ListenAddress {
     /// `HOST:PORT`; port 0 lets the system choose.
     Tcp(SocketAddr),
     /// `unix:PATH`; made with mode 0600 and removed at the end.
@@ -73,9 +73,9 @@ pub struct Settings {
 
 /// What all listeners of one process share.
 #[derive(Clone, Debug)]
-pub struct Shared {
+pub struct ServerContext {
     /// Deadlines and limits; a connection keeps those that it began with.
-    pub settings: Live,
+    pub settings: LiveSettings,
     /// The places for connections, counted over all listeners.
     pub connections: ConnectionLimit,
     /// Says when to stop.
@@ -93,7 +93,7 @@ impl Settings {
     }
 }
 
-impl Address {
+impl ListenAddress {
     /// Whether binding both is refused, or leads to whichever was bound last.
     pub fn collides_with(&self, other: &Self) -> bool {
         match (self, other) {
@@ -109,7 +109,7 @@ impl Address {
     }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for ListenAddress {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(formatter),

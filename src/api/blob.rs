@@ -6,15 +6,15 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::{
-    Answer, ApiError, What,
+    Answer, ApiError, ContentKind,
     header::{DISTRIBUTION_VERSION, HEADERS_MAX, content},
     manifest::not_modified,
-    request::Want,
+    request::ReadMethod,
 };
 use crate::{
     oci::{ByteRange, Digest, RangeOutcome, RangeRequest},
     pull::{BlobBody, Puller},
-    route::Named,
+    route::ImageName,
     store::KeptBlob,
     wire::{Body, BodyPart},
 };
@@ -30,15 +30,15 @@ const MULTIPART: HeaderValue =
 /// as RFC 9110 (14.2) allows.
 pub(super) async fn answer(
     puller: &Puller,
-    (named, digest): (&Named, &Digest),
-    want: Want,
+    (named, digest): (&ImageName, &Digest),
+    want: ReadMethod,
     asked: &HeaderMap,
 ) -> Result<Answer, ApiError> {
     let found = match want {
-        Want::Get => puller.blob(named, digest).await,
-        Want::Head => puller.blob_size(named, digest).await,
+        ReadMethod::Get => puller.blob(named, digest).await,
+        ReadMethod::Head => puller.blob_size(named, digest).await,
     };
-    let found = found.map_err(|error| ApiError::Pull(error, What::Blob))?;
+    let found = found.map_err(|error| ApiError::Pull(error, ContentKind::Blob))?;
     let size = size(&found.body);
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
@@ -59,7 +59,7 @@ pub(super) async fn answer(
     }
     headers.insert(header::CONTENT_TYPE, OCTETS);
     // Ranges are for GET only (RFC 9110, 14.2).
-    let range = range(asked, headers).filter(|_| want == Want::Get);
+    let range = range(asked, headers).filter(|_| want == ReadMethod::Get);
     if let Some((range, size)) = range.zip(size) {
         match range.within(size) {
             RangeOutcome::Unsatisfiable => return Err(ApiError::RangeOutside { size }),
@@ -72,7 +72,7 @@ pub(super) async fn answer(
         let whole = slice(&found.body, 0, size);
         *response.body_mut() = Body::from_parts(whole.into_iter().collect());
     }
-    if want == Want::Head {
+    if want == ReadMethod::Head {
         *response.body_mut() = Body::empty();
     }
     Ok(answer(response))

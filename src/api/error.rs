@@ -80,12 +80,12 @@ pub enum ApiError {
     Circle(#[from] ForwardingLoop),
     /// The pull failed.
     #[error("{0}")]
-    Pull(PullError, What),
+    Pull(PullError, ContentKind),
 }
 
 /// What was asked for, which decides the code of "not found".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum ContentKind {
     /// A manifest.
     Manifest,
     /// A blob.
@@ -96,17 +96,17 @@ pub enum What {
 
 /// Everything that one kind of failure decides.
 #[derive(Clone, Copy, Debug)]
-struct Row {
+struct ErrorRow {
     status: StatusCode,
     code: ErrorCode,
     /// Whose doing it is: the metric's label and the log's `outcome`.
     outcome: &'static str,
-    extra: Extra,
+    extra: ErrorHeader,
 }
 
 /// What some failures say besides.
 #[derive(Clone, Copy, Debug)]
-enum Extra {
+enum ErrorHeader {
     Nothing,
     /// The methods that are allowed, and no more of this client: what it sends next may not be a
     /// request.
@@ -140,29 +140,29 @@ impl ApiError {
         );
         headers.insert(DISTRIBUTION_VERSION.0, DISTRIBUTION_VERSION.1);
         let extra = match row.extra {
-            Extra::Nothing | Extra::Close => None,
-            Extra::Allow => Some((header::ALLOW, HeaderValue::from_static("GET, HEAD"))),
-            Extra::Size(size) => HeaderValue::try_from(format!("bytes */{size}"))
+            ErrorHeader::Nothing | ErrorHeader::Close => None,
+            ErrorHeader::Allow => Some((header::ALLOW, HeaderValue::from_static("GET, HEAD"))),
+            ErrorHeader::Size(size) => HeaderValue::try_from(format!("bytes */{size}"))
                 .ok()
                 .map(|range| (header::CONTENT_RANGE, range)),
-            Extra::RetryAfter(wait) => {
+            ErrorHeader::RetryAfter(wait) => {
                 let seconds = wait.as_secs().clamp(1, RETRY_AFTER_SECONDS_MAX);
                 Some((header::RETRY_AFTER, HeaderValue::from(seconds)))
             }
         };
         headers.extend(extra);
-        if matches!(row.extra, Extra::Allow | Extra::Close) {
+        if matches!(row.extra, ErrorHeader::Allow | ErrorHeader::Close) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
 
-    fn row(&self) -> Row {
+    fn row(&self) -> ErrorRow {
         use ErrorCode as C;
-        let client = |status, code| Row::new(status, code, "client");
+        let client = |status, code| ErrorRow::new(status, code, "client");
         match self {
             Self::Method => {
-                client(StatusCode::METHOD_NOT_ALLOWED, C::Unsupported).with(Extra::Allow)
+                client(StatusCode::METHOD_NOT_ALLOWED, C::Unsupported).with(ErrorHeader::Allow)
             }
             Self::TargetTooLong => client(StatusCode::URI_TOO_LONG, C::NameInvalid),
             Self::BadPath
@@ -173,7 +173,9 @@ impl ApiError {
             Self::BadQuery(_) | Self::TooManyRanges => {
                 client(StatusCode::BAD_REQUEST, C::Unsupported)
             }
-            Self::Request(_) => client(StatusCode::BAD_REQUEST, C::Unsupported).with(Extra::Close),
+            Self::Request(_) => {
+                client(StatusCode::BAD_REQUEST, C::Unsupported).with(ErrorHeader::Close)
+            }
             Self::Digest(_) => client(StatusCode::BAD_REQUEST, C::DigestInvalid),
             Self::UnknownPath | Self::Ingress(IngressError::Unknown) => {
                 client(StatusCode::NOT_FOUND, C::NameUnknown)
@@ -181,35 +183,40 @@ impl ApiError {
             Self::NoCatalog => client(StatusCode::NOT_FOUND, C::Unsupported),
             Self::NoSuchTag => client(StatusCode::NOT_FOUND, C::ManifestUnknown),
             Self::RangeOutside { size } => {
-                client(StatusCode::RANGE_NOT_SATISFIABLE, C::SizeInvalid).with(Extra::Size(*size))
+                client(StatusCode::RANGE_NOT_SATISFIABLE, C::SizeInvalid)
+                    .with(ErrorHeader::Size(*size))
             }
-            Self::Shed => Row::new(StatusCode::SERVICE_UNAVAILABLE, C::TooManyRequests, "self")
-                .with(Extra::RetryAfter(Duration::from_secs(1))),
+            Self::Shed => {
+                ErrorRow::new(StatusCode::SERVICE_UNAVAILABLE, C::TooManyRequests, "self")
+                    .with(ErrorHeader::RetryAfter(Duration::from_secs(1)))
+            }
             // Whoever asked passes it on, so that all the way back nobody tries again.
             Self::Circle(ForwardingLoop) => {
-                Row::new(StatusCode::LOOP_DETECTED, C::Unsupported, "refused")
+                ErrorRow::new(StatusCode::LOOP_DETECTED, C::Unsupported, "refused")
             }
-            Self::Panicked => Row::new(StatusCode::INTERNAL_SERVER_ERROR, C::Unavailable, "self"),
-            Self::Pull(error, what) => Row::of_pull(error, *what),
+            Self::Panicked => {
+                ErrorRow::new(StatusCode::INTERNAL_SERVER_ERROR, C::Unavailable, "self")
+            }
+            Self::Pull(error, what) => ErrorRow::of_pull(error, *what),
         }
     }
 }
 
-impl Row {
+impl ErrorRow {
     fn new(status: StatusCode, code: ErrorCode, outcome: &'static str) -> Self {
         Self {
             status,
             code,
             outcome,
-            extra: Extra::Nothing,
+            extra: ErrorHeader::Nothing,
         }
     }
 
-    fn with(self, extra: Extra) -> Self {
+    fn with(self, extra: ErrorHeader) -> Self {
         Self { extra, ..self }
     }
 
-    fn of_pull(error: &PullError, what: What) -> Self {
+    fn of_pull(error: &PullError, what: ContentKind) -> Self {
         use ErrorCode as C;
         let upstream = |status| Self::new(status, C::Unavailable, "upstream");
         match error {
@@ -223,9 +230,9 @@ impl Row {
             PullError::NoReferrers => Self::new(StatusCode::NOT_FOUND, C::Unsupported, "absent"),
             // A 429 would make containerd ask six times without a pause.
             PullError::Throttled { retry_after, .. } => upstream(StatusCode::SERVICE_UNAVAILABLE)
-                .with(Extra::RetryAfter(retry_after.unwrap_or(RETRY_AFTER))),
+                .with(ErrorHeader::RetryAfter(retry_after.unwrap_or(RETRY_AFTER))),
             PullError::Unavailable(_) => {
-                upstream(StatusCode::SERVICE_UNAVAILABLE).with(Extra::RetryAfter(RETRY_AFTER))
+                upstream(StatusCode::SERVICE_UNAVAILABLE).with(ErrorHeader::RetryAfter(RETRY_AFTER))
             }
             PullError::TimedOut(_) => upstream(StatusCode::GATEWAY_TIMEOUT),
             PullError::Circle(_) => {
@@ -239,7 +246,7 @@ impl Row {
     }
 }
 
-impl What {
+impl ContentKind {
     /// The code for "not found".
     fn unknown(self) -> ErrorCode {
         match self {

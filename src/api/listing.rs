@@ -6,14 +6,14 @@ use oci_spec::distribution::TagListBuilder;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{
-    Answer, ApiError, What,
+    Answer, ApiError, ContentKind,
     header::{DISTRIBUTION_VERSION, FILTERS_APPLIED},
-    request::Want,
+    request::ReadMethod,
 };
 use crate::{
     oci::{Digest, MediaType},
-    pull::{Page, Puller, ReferrersPage},
-    route::Named,
+    pull::{Puller, ReferrersPage, TagListPage},
+    route::ImageName,
     wire::Body,
 };
 
@@ -32,14 +32,14 @@ const VALUE: &AsciiSet = &CONTROLS
 /// here by whatever address and prefix the client came.
 pub(super) async fn tags(
     puller: &Puller,
-    (named, page): (&Named, &Page),
-    want: Want,
+    (named, page): (&ImageName, &TagListPage),
+    want: ReadMethod,
     path: &str,
 ) -> Result<Answer, ApiError> {
     let list = puller
         .tags(named, page)
         .await
-        .map_err(|error| ApiError::Pull(error, What::Tags))?;
+        .map_err(|error| ApiError::Pull(error, ContentKind::Tags))?;
     let next = list
         .tags
         .last()
@@ -69,12 +69,12 @@ pub(super) async fn tags(
 /// Answers with what refers to a digest.
 pub(super) async fn referrers(
     puller: &Puller,
-    (named, digest, page): (&Named, &Digest, &ReferrersPage),
-    want: Want,
+    (named, digest, page): (&ImageName, &Digest, &ReferrersPage),
+    want: ReadMethod,
     path: &str,
 ) -> Result<Answer, ApiError> {
     let found = puller.referrers(named, digest, page).await;
-    let found = found.map_err(|error| ApiError::Pull(error, What::Manifest))?;
+    let found = found.map_err(|error| ApiError::Pull(error, ContentKind::Manifest))?;
     let mut response = json(found.bytes, MediaType::oci_index().as_str(), want);
     let headers = response.headers_mut();
     if found.filtered {
@@ -94,9 +94,9 @@ pub(super) async fn referrers(
     })
 }
 
-fn json(body: Bytes, media_type: &str, want: Want) -> Response<Body> {
+fn json(body: Bytes, media_type: &str, want: ReadMethod) -> Response<Body> {
     let length = body.len();
-    let body = if want == Want::Get {
+    let body = if want == ReadMethod::Get {
         Body::bytes(body)
     } else {
         Body::empty()
@@ -110,13 +110,13 @@ fn json(body: Bytes, media_type: &str, want: Want) -> Response<Body> {
     response
 }
 
-fn link(named: &Named, page: &Page, path: &str, last: &str) -> String {
+fn link(named: &ImageName, page: &TagListPage, path: &str, last: &str) -> String {
     let last = utf8_percent_encode(last, VALUE);
     let query = format!("n={}&last={last}", page.count);
     format!("<{path}?{}>; rel=\"next\"", with_ns(&query, named))
 }
 
-fn with_ns(query: &str, named: &Named) -> String {
+fn with_ns(query: &str, named: &ImageName) -> String {
     match &named.ns {
         Some(ns) => format!("{query}&ns={}", utf8_percent_encode(ns.as_str(), VALUE)),
         None => query.to_owned(),

@@ -3,14 +3,14 @@
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::{
-    Answer, ApiError, What,
+    Answer, ApiError, ContentKind,
     header::{DISTRIBUTION_VERSION, HEADERS_MAX, content},
-    request::Want,
+    request::ReadMethod,
 };
 use crate::{
     oci::Reference,
-    pull::{How, Puller},
-    route::Named,
+    pull::{CacheStatus, Puller},
+    route::ImageName,
     wire::Body,
 };
 
@@ -18,15 +18,15 @@ use crate::{
 /// of them is upstream's.
 pub(super) async fn answer(
     puller: &Puller,
-    (named, reference): (&Named, &Reference),
-    want: Want,
+    (named, reference): (&ImageName, &Reference),
+    want: ReadMethod,
     asked: &HeaderMap,
 ) -> Result<Answer, ApiError> {
     let found = puller.manifest(named, reference).await;
-    let found = found.map_err(|error| ApiError::Pull(error, What::Manifest))?;
+    let found = found.map_err(|error| ApiError::Pull(error, ContentKind::Manifest))?;
     let manifest = &found.manifest;
     let body = Body::bytes(manifest.bytes().clone());
-    let mut response = Response::new(if want == Want::Get {
+    let mut response = Response::new(if want == ReadMethod::Get {
         body
     } else {
         Body::empty()
@@ -43,7 +43,7 @@ pub(super) async fn answer(
     );
     let media_type = HeaderValue::try_from(manifest.media_type().as_str());
     headers.extend(media_type.ok().map(|value| (header::CONTENT_TYPE, value)));
-    if found.how == How::Stale {
+    if found.how == CacheStatus::Stale {
         let warning = HeaderValue::from_static("110 roadstead \"upstream failed; this is stale\"");
         headers.insert(header::WARNING, warning);
     }
@@ -56,7 +56,7 @@ pub(super) async fn answer(
     Ok(Answer {
         response,
         outcome: found.how.as_str(),
-        origin: Some(found.origin).filter(|_| found.how != How::Hit),
+        origin: Some(found.origin).filter(|_| found.how != CacheStatus::Hit),
     })
 }
 

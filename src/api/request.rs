@@ -8,8 +8,8 @@ use percent_encoding::percent_decode_str;
 use super::ApiError;
 use crate::{
     oci::{Digest, Reference, Tag},
-    pull::{PAGE_MAX, Page, ReferrersPage},
-    route::{Ingress, IngressError, Named},
+    pull::{PAGE_MAX, ReferrersPage, TagListPage},
+    route::{ImageName, Ingress, IngressError},
 };
 
 /// Longest request target, in bytes.
@@ -17,22 +17,22 @@ const TARGET_BYTES_MAX: usize = 8 * 1024;
 
 /// Everything a client may ask of a mirror.
 #[derive(Clone, Debug)]
-pub enum Route {
+pub enum ApiRequest {
     /// `GET /v2/`: is this a registry?
     Ping,
     /// A manifest by tag or digest.
-    Manifest(Named, Reference),
+    Manifest(ImageName, Reference),
     /// A blob by digest.
-    Blob(Named, Digest),
+    Blob(ImageName, Digest),
     /// A repository's tags.
-    Tags(Named, Page),
+    Tags(ImageName, TagListPage),
     /// What refers to a digest, perhaps of one type only.
-    Referrers(Named, Digest, ReferrersPage),
+    Referrers(ImageName, Digest, ReferrersPage),
 }
 
 /// Whether a client wants the body too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Want {
+pub enum ReadMethod {
     /// Headers only.
     Head,
     /// Headers and body.
@@ -41,7 +41,7 @@ pub enum Want {
 
 /// What of the query matters here. Repeated keys are a contradiction, not a list.
 #[derive(Debug, Default)]
-struct Query<'a> {
+struct QueryParameters<'a> {
     ns: Option<Cow<'a, str>>,
     n: Option<Cow<'a, str>>,
     last: Option<Cow<'a, str>>,
@@ -50,7 +50,7 @@ struct Query<'a> {
     next: Option<Cow<'a, str>>,
 }
 
-impl Want {
+impl ReadMethod {
     /// A mirror reads; every other method is refused.
     pub(super) fn of(method: &Method) -> Result<Self, ApiError> {
         match *method {
@@ -61,7 +61,7 @@ impl Want {
     }
 }
 
-impl Route {
+impl ApiRequest {
     /// Reads a request target; `host` is the `Host` header.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ impl Route {
             return Err(ApiError::TargetTooLong);
         }
         let path = path(uri.path())?;
-        let query = Query::of(uri.query().unwrap_or_default())?;
+        let query = QueryParameters::of(uri.query().unwrap_or_default())?;
         let ns = query.ns.as_deref();
         let authority = uri.authority().map(Authority::as_str);
         if authority.is_some_and(|other| !ingress.answers_for(other)) {
@@ -125,7 +125,7 @@ impl Route {
     }
 
     /// The name that is asked for.
-    pub fn named(&self) -> Option<&Named> {
+    pub fn named(&self) -> Option<&ImageName> {
         match self {
             Self::Ping => None,
             Self::Manifest(named, _)
@@ -188,7 +188,7 @@ fn parse_reference(text: &str) -> Result<Reference, ApiError> {
         .map_err(|_invalid| ApiError::NoSuchTag)
 }
 
-impl<'a> Query<'a> {
+impl<'a> QueryParameters<'a> {
     fn of(text: &'a str) -> Result<Self, ApiError> {
         let mut query = Self::default();
         for pair in text.split('&') {
@@ -210,7 +210,7 @@ impl<'a> Query<'a> {
         Ok(query)
     }
 
-    fn page(self) -> Result<Page, ApiError> {
+    fn page(self) -> Result<TagListPage, ApiError> {
         let count = match self.n.as_deref() {
             None => PAGE_MAX,
             Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
@@ -219,7 +219,7 @@ impl<'a> Query<'a> {
             }
             Some(_) => return Err(ApiError::BadQuery("`n` is a number of tags")),
         };
-        Ok(Page {
+        Ok(TagListPage {
             count,
             after: self.last.map(Cow::into_owned),
         })

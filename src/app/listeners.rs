@@ -18,42 +18,45 @@ use crate::{
     config,
     pull::Puller,
     route::Ingress,
-    server::{self, Address, BadRequest, Bound, Door, Failures, RequestLimit, Shared, Stop, Tls},
+    server::{
+        self, BadRequest, BoundListener, FailureResponses, ListenAddress, ListenerTls, LiveTls,
+        RequestLimit, ServerContext, Stop,
+    },
     wire::Body,
 };
 
 /// All listeners of the mirror.
 #[derive(Debug)]
 pub(super) struct Listeners {
-    doors: Shared,
+    doors: ServerContext,
     requests: RequestLimit,
     /// What every request looks at once, when it begins.
-    world: Arc<ArcSwap<World>>,
-    open: Vec<Listener>,
+    world: Arc<ArcSwap<LiveConfig>>,
+    open: Vec<OpenListener>,
     /// No longer configured; connections of theirs still end.
-    closing: Vec<Listener>,
+    closing: Vec<OpenListener>,
     /// How many there have ever been.
     count: usize,
 }
 
 /// Everything that a configuration decides about answers; it is swapped in one step.
 #[derive(Debug)]
-struct World {
+struct LiveConfig {
     puller: Puller,
     /// Who answers, by the listener's number.
     apis: BTreeMap<usize, Api>,
 }
 
 #[derive(Debug)]
-struct Listener {
+struct OpenListener {
     number: usize,
     /// As it is configured: as long as that stays, the socket does.
-    configured: Address,
+    configured: ListenAddress,
     /// With the port that the system chose.
-    address: Address,
+    address: ListenAddress,
     ingress: Ingress,
-    tls: Option<Tls>,
-    door: Door,
+    tls: Option<ListenerTls>,
+    door: LiveTls,
     stop: Stop,
     /// Ends when the address is free; none before it accepts.
     accepting: Option<JoinHandle<Option<()>>>,
@@ -63,18 +66,18 @@ struct Listener {
 
 /// Listeners that may be opened: their addresses are taken.
 #[derive(Debug)]
-pub(super) struct Prepared(Vec<(config::ListenerSettings, Place)>);
+pub(super) struct PreparedListeners(Vec<(config::ListenerSettings, ListenerSlot)>);
 
 #[derive(Debug)]
-enum Place {
+enum ListenerSlot {
     /// One that is open already, by its number.
     Kept(usize),
-    New(Bound),
+    New(BoundListener),
 }
 
 /// What became of the listeners.
 #[derive(Debug, Default)]
-pub(super) struct Turned {
+pub(super) struct ListenerChanges {
     pub(super) added: usize,
     /// Kept, but met with another certificate.
     pub(super) other_tls: usize,
@@ -84,12 +87,12 @@ pub(super) struct Turned {
 
 impl Listeners {
     /// None yet.
-    pub(super) fn new(doors: Shared, puller: Puller) -> Self {
+    pub(super) fn new(doors: ServerContext, puller: Puller) -> Self {
         let apis = BTreeMap::new();
         Self {
             requests: RequestLimit::new(doors.settings.now().requests_max),
             doors,
-            world: Arc::new(ArcSwap::from_pointee(World { puller, apis })),
+            world: Arc::new(ArcSwap::from_pointee(LiveConfig { puller, apis })),
             open: Vec::new(),
             closing: Vec::new(),
             count: 0,
@@ -97,7 +100,7 @@ impl Listeners {
     }
 
     /// Where they listen, in the configuration's order, with real ports.
-    pub(super) fn addresses(&self) -> Vec<Address> {
+    pub(super) fn addresses(&self) -> Vec<ListenAddress> {
         self.open.iter().map(|one| one.address.clone()).collect()
     }
 
@@ -110,18 +113,18 @@ impl Listeners {
     pub(super) fn prepare(
         &self,
         wanted: Vec<config::ListenerSettings>,
-    ) -> Result<Prepared, StartError> {
-        Prepared::new(&self.open, wanted)
+    ) -> Result<PreparedListeners, StartError> {
+        PreparedListeners::new(&self.open, wanted)
     }
 
     /// From now on these are open and no others, and `puller` pulls for all of them.
-    pub(super) fn turn(&mut self, prepared: Prepared, puller: &Puller) -> Turned {
-        let mut turned = Turned::default();
+    pub(super) fn turn(&mut self, prepared: PreparedListeners, puller: &Puller) -> ListenerChanges {
+        let mut turned = ListenerChanges::default();
         let mut before = mem::take(&mut self.open);
         let mut opening = Vec::new();
         for (wanted, place) in prepared.0 {
             match place {
-                Place::Kept(number) => {
+                ListenerSlot::Kept(number) => {
                     for mut kept in before.extract_if(.., |one| one.number == number) {
                         turned.other_tls += usize::from(kept.tls != wanted.tls);
                         kept.door.set(wanted.tls.as_ref());
@@ -129,10 +132,10 @@ impl Listeners {
                         self.open.push(kept);
                     }
                 }
-                Place::New(bound) => {
+                ListenerSlot::New(bound) => {
                     turned.added += 1;
                     self.count += 1;
-                    let listener = Listener::new(self.count, wanted, &bound, &self.doors);
+                    let listener = OpenListener::new(self.count, wanted, &bound, &self.doors);
                     self.open.push(listener);
                     opening.push((self.count, bound));
                 }
@@ -170,7 +173,7 @@ impl Listeners {
 
     /// Puts a new world in the old one's place.
     fn swap(&self, puller: &Puller) {
-        let api = |one: &Listener| {
+        let api = |one: &OpenListener| {
             let (ingress, address) = (one.ingress.clone(), one.address.to_string());
             let metrics = Arc::clone(&self.doors.metrics);
             (
@@ -180,28 +183,31 @@ impl Listeners {
         };
         // A connection that is about to close may have sent one more request.
         let apis = self.open.iter().chain(&self.closing).map(api).collect();
-        self.world.store(Arc::new(World {
+        self.world.store(Arc::new(LiveConfig {
             puller: puller.clone(),
             apis,
         }));
     }
 }
 
-impl Prepared {
+impl PreparedListeners {
     /// For a start, when nothing is open.
     pub(super) fn first(wanted: Vec<config::ListenerSettings>) -> Result<Self, StartError> {
         Self::new(&[], wanted)
     }
 
-    fn new(held: &[Listener], wanted: Vec<config::ListenerSettings>) -> Result<Self, StartError> {
+    fn new(
+        held: &[OpenListener],
+        wanted: Vec<config::ListenerSettings>,
+    ) -> Result<Self, StartError> {
         let mut open: Vec<_> = held.iter().collect();
         let place = |listener: config::ListenerSettings| {
             let known = open
                 .iter()
                 .position(|one| one.configured == listener.address);
             let place = match known {
-                Some(index) => Place::Kept(open.remove(index).number),
-                None => Place::New(bind_beside(held, &listener.address)?),
+                Some(index) => ListenerSlot::Kept(open.remove(index).number),
+                None => ListenerSlot::New(bind_beside(held, &listener.address)?),
             };
             Ok((listener, place))
         };
@@ -213,14 +219,19 @@ impl Prepared {
     }
 }
 
-impl Listener {
-    fn new(number: usize, wanted: config::ListenerSettings, bound: &Bound, doors: &Shared) -> Self {
+impl OpenListener {
+    fn new(
+        number: usize,
+        wanted: config::ListenerSettings,
+        bound: &BoundListener,
+        doors: &ServerContext,
+    ) -> Self {
         Self {
             number,
             configured: wanted.address,
             address: bound.address().clone(),
             ingress: wanted.ingress,
-            door: Door::new(wanted.tls.as_ref()),
+            door: LiveTls::new(wanted.tls.as_ref()),
             tls: wanted.tls,
             stop: doors.stop.of_part(),
             accepting: None,
@@ -231,9 +242,9 @@ impl Listener {
     /// Lets it accept; each request takes the world that it finds when it begins.
     fn accept(
         &mut self,
-        bound: Bound,
-        (doors, requests): (&Shared, &RequestLimit),
-        world: &Arc<ArcSwap<World>>,
+        bound: BoundListener,
+        (doors, requests): (&ServerContext, &RequestLimit),
+        world: &Arc<ArcSwap<LiveConfig>>,
     ) {
         tracing::info!(address = %self.address, "listening");
         let number = Arc::new(self.number);
@@ -243,7 +254,7 @@ impl Listener {
             Some(api) => Either::Left(api.clone().answer(parts)),
             None => Either::Right(future::ready(ApiError::Shed.response())),
         };
-        let doors = Shared {
+        let doors = ServerContext {
             stop: self.stop.clone(),
             ..doors.clone()
         };
@@ -252,13 +263,16 @@ impl Listener {
 }
 
 /// What the metric calls a listener.
-fn owner(listener: &Listener) -> String {
+fn owner(listener: &OpenListener) -> String {
     format!("listener {}", listener.configured)
 }
 
 /// Takes an address while others are ours. Says so if one of them is in the way: it is freed only
 /// after the new ones are taken, so that a reload that fails leaves nobody deaf.
-fn bind_beside(held: &[Listener], address: &Address) -> Result<Bound, StartError> {
+fn bind_beside(
+    held: &[OpenListener],
+    address: &ListenAddress,
+) -> Result<BoundListener, StartError> {
     bind(address).map_err(|error| match error {
         StartError::Listen { address, source } if source.kind() == io::ErrorKind::AddrInUse => {
             let ours = held.iter().find(|one| one.address.collides_with(&address));
@@ -279,7 +293,7 @@ fn bind_beside(held: &[Listener], address: &Address) -> Result<Bound, StartError
 }
 
 /// Takes an address.
-pub(super) fn bind(address: &Address) -> Result<Bound, StartError> {
+pub(super) fn bind(address: &ListenAddress) -> Result<BoundListener, StartError> {
     server::bind(address).map_err(|source| StartError::Listen {
         address: address.clone(),
         source,
@@ -288,9 +302,9 @@ pub(super) fn bind(address: &Address) -> Result<Bound, StartError> {
 
 /// Puts the stack around what answers, and lets it accept.
 pub(super) fn serve<A, F>(
-    bound: Bound,
-    door: Door,
-    (shared, requests): (&Shared, &RequestLimit),
+    bound: BoundListener,
+    door: LiveTls,
+    (shared, requests): (&ServerContext, &RequestLimit),
     answer: A,
 ) -> JoinHandle<Option<()>>
 where
@@ -305,8 +319,8 @@ where
 }
 
 /// The server's own failures are answered by the room that picks statuses.
-fn failures() -> Failures {
-    Failures {
+fn failures() -> FailureResponses {
+    FailureResponses {
         panicked: || ApiError::Panicked.response(),
         shed: || ApiError::Shed.response(),
         bad_request: |why| {

@@ -8,8 +8,8 @@ use tokio::time::timeout;
 use super::{StartError, listeners::Listeners};
 use crate::{
     config::Settings,
-    pull::Directory,
-    server::{Address, Shared},
+    pull::UpstreamDirectory,
+    server::{ListenAddress, ServerContext},
     store::Store,
     tasks::Tasks,
     telemetry::{Metrics, log},
@@ -20,28 +20,28 @@ const RELEASE_MAX: Duration = Duration::from_secs(1);
 
 /// Gives a running mirror new settings; clones are the same mirror's.
 #[derive(Clone, Debug)]
-pub struct Reloader(pub(super) Arc<House>);
+pub struct Reloader(pub(super) Arc<AppState>);
 
 /// What of a running mirror a reload may change, and what it needs for that.
 #[derive(Debug)]
-pub(super) struct House {
+pub(super) struct AppState {
     pub(super) listeners: Mutex<Listeners>,
     /// What the listeners share.
-    pub(super) doors: Shared,
+    pub(super) doors: ServerContext,
     pub(super) store: Store,
-    pub(super) fixed: Fixed,
+    pub(super) fixed: RestartOnly,
     /// What runs beside requests.
     pub(super) chores: Tasks,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) refused: Refused,
+    pub(super) refused: LastReloadError,
 }
 
 /// Why the configuration on disk is not the one in use, in one line; none: it is.
-pub(super) type Refused = Arc<Mutex<Option<Arc<str>>>>;
+pub(super) type LastReloadError = Arc<Mutex<Option<Arc<str>>>>;
 
 /// What a reload changed, in kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Change {
+pub struct ReloadSummary {
     /// Addresses that we did not listen on before.
     pub listeners_added: usize,
     /// Addresses that we no longer listen on.
@@ -62,9 +62,9 @@ pub struct Change {
 
 /// What only a start can change.
 #[derive(Debug)]
-pub(super) struct Fixed {
+pub(super) struct RestartOnly {
     store: PathBuf,
-    admin: Address,
+    admin: ListenAddress,
     format: log::LogFormat,
     connections_max: usize,
     requests_max: usize,
@@ -77,7 +77,7 @@ impl Reloader {
     ///
     /// # Errors
     /// See [`StartError`]; nothing has changed then.
-    pub async fn adopt(&self, settings: Settings) -> Result<Change, StartError> {
+    pub async fn adopt(&self, settings: Settings) -> Result<ReloadSummary, StartError> {
         let house = &*self.0;
         let (server, store, log) = (settings.server, settings.store.clone(), settings.log);
         let (change, removed) = house.turn(settings)?;
@@ -93,21 +93,21 @@ impl Reloader {
     }
 
     /// Where the mirror listens now, in the configuration's order, with real ports.
-    pub fn mirrors(&self) -> Vec<Address> {
+    pub fn mirrors(&self) -> Vec<ListenAddress> {
         self.0.listeners.lock().addresses()
     }
 }
 
-impl House {
+impl AppState {
     /// The swap itself. Whoever else comes with new settings meanwhile waits, which takes no longer
     /// than preparing clients and binding addresses does.
-    fn turn(&self, settings: Settings) -> Result<(Change, Removed), StartError> {
+    fn turn(&self, settings: Settings) -> Result<(ReloadSummary, ClosingListeners), StartError> {
         let later = self.fixed.differing(&settings);
         let routes = settings.table.routes();
         let mut listeners = self.listeners.lock();
         let old = listeners.puller();
         let prepared = listeners.prepare(settings.listeners)?;
-        let directory = Directory::new(
+        let directory = UpstreamDirectory::new(
             settings.upstreams,
             settings.upstream_defaults,
             Arc::clone(&self.metrics),
@@ -116,7 +116,7 @@ impl House {
         let (new, changed, gone) = directory.compared(old.directory());
         let puller = old.renewed(settings.pull, settings.table, directory);
         let turned = listeners.turn(prepared, &puller);
-        let change = Change {
+        let change = ReloadSummary {
             listeners_added: turned.added,
             listeners_removed: turned.removed.len(),
             listeners_changed: turned.other_tls,
@@ -131,9 +131,9 @@ impl House {
 }
 
 /// Listeners that are closing.
-type Removed = Vec<tokio::task::JoinHandle<Option<()>>>;
+type ClosingListeners = Vec<tokio::task::JoinHandle<Option<()>>>;
 
-impl Change {
+impl ReloadSummary {
     /// Whether anything is other than before, but the number of routes.
     pub(super) fn is_any(&self) -> bool {
         let same = Self {
@@ -159,7 +159,7 @@ impl Change {
     }
 }
 
-impl Fixed {
+impl RestartOnly {
     /// What this start decides.
     pub(super) fn of(settings: &Settings) -> Self {
         Self {

@@ -24,33 +24,33 @@ const SETTLED: Duration = Duration::from_millis(100);
 const SETTLE_TRIES_MAX: usize = 10;
 
 /// Every file that was read or looked for, as it was just before.
-pub type Seen = BTreeMap<PathBuf, Fingerprint>;
+pub type FileFingerprints = BTreeMap<PathBuf, Fingerprint>;
 
 /// Reads the configuration and all files that it names, and blocks meanwhile. Given a text, it
 /// reads that as the configuration's.
-pub type Source = Arc<dyn Fn(Option<&str>) -> Reading + Send + Sync>;
+pub type ConfigSource = Arc<dyn Fn(Option<&str>) -> LoadOutcome + Send + Sync>;
 
 /// What came of reading the configuration.
 #[derive(Debug)]
-pub struct Reading {
+pub struct LoadOutcome {
     /// What it says, if it holds.
-    pub loaded: Result<Loaded, Unfit>,
+    pub loaded: Result<Loaded, LoadError>,
     /// What is known besides.
-    pub traces: Traces,
+    pub traces: LoadRecord,
 }
 
 /// What a configuration that was read leaves behind, for comparison.
 #[derive(Debug, Default)]
-pub struct Traces {
+pub struct LoadRecord {
     /// Its text.
     pub text: Option<String>,
     /// The files; none where the built-in defaults hold.
-    pub seen: Seen,
+    pub seen: FileFingerprints,
 }
 
 /// Why a configuration cannot be used.
 #[derive(Debug, Error)]
-pub enum Unfit {
+pub enum LoadError {
     /// Its file cannot be read.
     #[error("cannot read the configuration {}: {source}", path.display())]
     Unreadable {
@@ -73,17 +73,17 @@ pub enum Unfit {
 
 /// Why the configuration is read anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Occasion {
+enum ReloadTrigger {
     Signal,
     Change,
 }
 
 #[derive(Debug)]
-struct Watcher {
+struct ConfigWatcher {
     reloader: Reloader,
     /// The last text that was taken.
     good: Option<String>,
-    seen: Seen,
+    seen: FileFingerprints,
     /// What has been said of the configuration already.
     notes: Vec<String>,
     complaints: Vec<String>,
@@ -92,8 +92,14 @@ struct Watcher {
 impl Reloader {
     /// Reads the configuration anew whenever a file of it changes or somebody hangs up, until the
     /// stop begins. `first` and `notes` are what the running one left.
-    pub fn watch(&self, source: Source, first: Traces, notes: Vec<String>, hangups: Hangups) {
-        let watcher = Watcher {
+    pub fn watch(
+        &self,
+        source: ConfigSource,
+        first: LoadRecord,
+        notes: Vec<String>,
+        hangups: Hangups,
+    ) {
+        let watcher = ConfigWatcher {
             reloader: self.clone(),
             good: first.text,
             seen: first.seen,
@@ -105,14 +111,14 @@ impl Reloader {
     }
 }
 
-impl Watcher {
-    async fn run(mut self, source: Source, mut hangups: Hangups) {
+impl ConfigWatcher {
+    async fn run(mut self, source: ConfigSource, mut hangups: Hangups) {
         let stop = self.reloader.0.doors.stop.clone();
         loop {
             let occasion = select! {
                 () = stop.begun() => return,
-                () = hangups.next() => Occasion::Signal,
-                () = changed(&self.seen) => Occasion::Change,
+                () = hangups.next() => ReloadTrigger::Signal,
+                () = changed(&self.seen) => ReloadTrigger::Change,
             };
             if self.seen.is_empty() {
                 tracing::info!("no configuration file was named, so there is nothing to read anew");
@@ -122,13 +128,15 @@ impl Watcher {
         }
     }
 
-    async fn reload(&mut self, source: &Source, occasion: Occasion) {
-        let Some(Reading { loaded, traces }) = read(source, None).await else {
+    async fn reload(&mut self, source: &ConfigSource, occasion: ReloadTrigger) {
+        let Some(LoadOutcome { loaded, traces }) = read(source, None).await else {
             return;
         };
         self.seen = traces.seen;
         let loaded = match loaded {
-            Ok(_) if is_emptied(self.good.as_deref(), traces.text.as_deref()) => Err(Unfit::Empty),
+            Ok(_) if is_emptied(self.good.as_deref(), traces.text.as_deref()) => {
+                Err(LoadError::Empty)
+            }
             loaded => loaded,
         };
         match self.take(loaded).await {
@@ -149,9 +157,9 @@ impl Watcher {
 
     /// Whatever is wrong with the new text, a certificate or a password may have been renewed: reads
     /// the last text that held, with its files as they are now. What is wrong with that, if anything.
-    async fn stay_current(&mut self, source: &Source) -> Option<Unfit> {
+    async fn stay_current(&mut self, source: &ConfigSource) -> Option<LoadError> {
         let good = self.good.clone()?;
-        let Reading { loaded, traces } = read(source, Some(good)).await?;
+        let LoadOutcome { loaded, traces } = read(source, Some(good)).await?;
         for (path, fingerprint) in traces.seen {
             self.seen.entry(path).or_insert(fingerprint);
         }
@@ -169,14 +177,18 @@ impl Watcher {
 
     async fn take(
         &self,
-        loaded: Result<Loaded, Unfit>,
-    ) -> Result<(super::Change, Vec<String>), Unfit> {
+        loaded: Result<Loaded, LoadError>,
+    ) -> Result<(super::ReloadSummary, Vec<String>), LoadError> {
         let Loaded { settings, notes } = loaded?;
-        let change = self.reloader.adopt(settings).await.map_err(Unfit::Start)?;
+        let change = self
+            .reloader
+            .adopt(settings)
+            .await
+            .map_err(LoadError::Start)?;
         Ok((change, notes))
     }
 
-    fn taken(&mut self, change: &super::Change, mut notes: Vec<String>) {
+    fn taken(&mut self, change: &super::ReloadSummary, mut notes: Vec<String>) {
         self.reloader.0.metrics.reloaded(Reload::Applied);
         *self.reloader.0.refused.lock() = None;
         change.tell("configuration reloaded");
@@ -189,8 +201,8 @@ impl Watcher {
         self.complaints.clear();
     }
 
-    fn refused(&mut self, complaints: Vec<String>, occasion: Occasion) {
-        if occasion == Occasion::Change && complaints == self.complaints {
+    fn refused(&mut self, complaints: Vec<String>, occasion: ReloadTrigger) {
+        if occasion == ReloadTrigger::Change && complaints == self.complaints {
             return;
         }
         self.reloader.0.metrics.reloaded(Reload::Failed);
@@ -212,7 +224,7 @@ impl Watcher {
     }
 }
 
-impl Unfit {
+impl LoadError {
     /// One line a problem.
     fn lines(&self) -> Vec<String> {
         match self {
@@ -232,7 +244,7 @@ fn is_emptied(before: Option<&str>, now: Option<&str>) -> bool {
 }
 
 /// Waits until a file is no longer what it was, and all of them rest.
-async fn changed(seen: &Seen) {
+async fn changed(seen: &FileFingerprints) {
     let paths: Arc<[PathBuf]> = seen.keys().cloned().collect();
     loop {
         sleep(LOOK_PAUSE).await;
@@ -251,7 +263,7 @@ async fn changed(seen: &Seen) {
     }
 }
 
-async fn look(paths: &Arc<[PathBuf]>) -> Seen {
+async fn look(paths: &Arc<[PathBuf]>) -> FileFingerprints {
     let paths = Arc::clone(paths);
     let looked = spawn_blocking(move || {
         let one = |path: &PathBuf| (path.clone(), disk::fingerprint(path));
@@ -261,7 +273,7 @@ async fn look(paths: &Arc<[PathBuf]>) -> Seen {
 }
 
 /// Reads on the blocking pool; a panic there is a bug that must not end the watching.
-async fn read(source: &Source, text: Option<String>) -> Option<Reading> {
+async fn read(source: &ConfigSource, text: Option<String>) -> Option<LoadOutcome> {
     let source = Arc::clone(source);
     let reading = spawn_blocking(move || source(text.as_deref())).await;
     reading

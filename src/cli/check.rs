@@ -62,9 +62,9 @@ fn fine(arguments: &Arguments, loaded: &Loaded) {
 
 fn ask(arguments: &Arguments, settings: Settings) -> Exit {
     let form = if arguments.json {
-        online::Form::Json
+        online::OutputFormat::Json
     } else {
-        online::Form::Text
+        online::OutputFormat::Text
     };
     match runtime() {
         Ok(runtime) => runtime.block_on(online::run(settings, form)),

@@ -17,11 +17,11 @@ use reqwest::Client;
 
 use super::{Exit, complain, runtime, say};
 use crate::{
-    app::{self, Running},
+    app::{self, RunningMirror},
     config::{self, Environment, LoadContext, Overrides},
     disk::RealDisk,
     oci::{ImageReference, Reference, Tag},
-    server::{self, Address},
+    server::{self, ListenAddress},
     telemetry::chain,
 };
 
@@ -157,7 +157,7 @@ async fn step(
 }
 
 /// The internal registry: an offline Roadstead that was filled by hand.
-async fn harbour(folder: &Path) -> Result<Running, String> {
+async fn harbour(folder: &Path) -> Result<RunningMirror, String> {
     let at = folder.display();
     let running = start(&format!(
         r#"
@@ -189,7 +189,7 @@ async fn harbour(folder: &Path) -> Result<Running, String> {
 }
 
 /// The mirror: what a site would run.
-async fn mirror(folder: &Path) -> Result<Running, String> {
+async fn mirror(folder: &Path) -> Result<RunningMirror, String> {
     let at = folder.display();
     start(&format!(
         r#"
@@ -215,7 +215,7 @@ async fn mirror(folder: &Path) -> Result<Running, String> {
     .await
 }
 
-async fn start(config: &str) -> Result<Running, String> {
+async fn start(config: &str) -> Result<RunningMirror, String> {
     let around = LoadContext {
         read_file: &|_path, _content| Err(std::io::ErrorKind::NotFound.into()),
         find_files: &|_path| Err(std::io::ErrorKind::NotFound.into()),
@@ -234,10 +234,10 @@ async fn start(config: &str) -> Result<Running, String> {
 }
 
 /// The usual port if it is free, else any.
-fn free(port: u16) -> Address {
+fn free(port: u16) -> ListenAddress {
     let usual = SocketAddr::from(([127, 0, 0, 1], port));
     let taken = TcpListener::bind(usual).is_err();
-    Address::Tcp(if taken {
+    ListenAddress::Tcp(if taken {
         SocketAddr::from(([127, 0, 0, 1], 0))
     } else {
         usual

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use clap::Args;
 use http::Uri;
 
-use super::{ConfigArguments, Exit, complain, runtime, say, store_view::Keeper};
+use super::{ConfigArguments, Exit, complain, runtime, say, store_view::StoreView};
 use crate::{
-    api::Route,
+    api::ApiRequest,
     config::{ListenerSettings, Overrides, Settings},
     oci::{ImageReference, Reference, Tag},
-    pull::{Directory, Explained, Outcome, places},
-    route::{Named, Table},
+    pull::{Explanation, RouteOutcome, UpstreamDirectory, places},
+    route::{ImageName, RouteTable},
     telemetry::{Metrics, chain},
 };
 
@@ -53,7 +53,7 @@ async fn explain(arguments: &Arguments, settings: Settings) -> Exit {
             }
         }
     }
-    let keeper = Keeper::of(settings.store).await;
+    let keeper = StoreView::of(settings.store).await;
     let metrics = match Metrics::new() {
         Ok(metrics) => Arc::new(metrics),
         Err(error) => {
@@ -62,7 +62,7 @@ async fn explain(arguments: &Arguments, settings: Settings) -> Exit {
         }
     };
     let defaults = settings.upstream_defaults;
-    let directory = match Directory::new(settings.upstreams, defaults, metrics, None) {
+    let directory = match UpstreamDirectory::new(settings.upstreams, defaults, metrics, None) {
         Ok(directory) => directory,
         Err(error) => {
             complain(chain(&error));
@@ -84,7 +84,7 @@ fn subject(
     arguments: &Arguments,
     text: &str,
     listener: Option<&ListenerSettings>,
-) -> Result<(Named, Reference), String> {
+) -> Result<(ImageName, Reference), String> {
     if !arguments.request {
         let image = text
             .parse::<ImageReference>()
@@ -93,36 +93,36 @@ fn subject(
     }
     let uri = text.parse::<Uri>().map_err(|error| error.to_string())?;
     let listener = listener.ok_or("there is no listener")?;
-    match Route::of(&uri, None, &listener.ingress).map_err(|error| error.to_string())? {
-        Route::Manifest(named, reference) => Ok((named, reference)),
-        Route::Blob(named, digest) | Route::Referrers(named, digest, _) => {
+    match ApiRequest::of(&uri, None, &listener.ingress).map_err(|error| error.to_string())? {
+        ApiRequest::Manifest(named, reference) => Ok((named, reference)),
+        ApiRequest::Blob(named, digest) | ApiRequest::Referrers(named, digest, _) => {
             Ok((named, Reference::Digest(digest)))
         }
-        Route::Tags(named, _) => Ok((named, Reference::Tag(Tag::any()))),
-        Route::Ping => Err("a ping is answered without any registry".into()),
+        ApiRequest::Tags(named, _) => Ok((named, Reference::Tag(Tag::any()))),
+        ApiRequest::Ping => Err("a ping is answered without any registry".into()),
     }
 }
 
 async fn one(
-    table: &Table,
-    directory: &Directory,
-    keeper: &Keeper,
-    (named, reference): (&Named, &Reference),
-) -> Explained {
-    let mut explained = Explained::of(table, directory, named, reference);
-    if explained.outcome != Outcome::Deny {
+    table: &RouteTable,
+    directory: &UpstreamDirectory,
+    keeper: &StoreView,
+    (named, reference): (&ImageName, &Reference),
+) -> Explanation {
+    let mut explained = Explanation::of(table, directory, named, reference);
+    if explained.outcome != RouteOutcome::Deny {
         explained.keep(keeper.stored(&places(table, named, reference)).await);
     }
     explained
 }
 
 /// Prints for people.
-fn print(explained: &Explained) {
+fn print(explained: &Explanation) {
     say(&explained.reference);
     let outcome = match explained.outcome {
-        Outcome::Route | Outcome::Source => "route",
-        Outcome::Deny => "denied",
-        Outcome::Unmatched => "no route",
+        RouteOutcome::Route | RouteOutcome::Source => "route",
+        RouteOutcome::Deny => "denied",
+        RouteOutcome::Unmatched => "no route",
     };
     match &explained.route {
         Some(route) => say(format_args!(

@@ -34,7 +34,7 @@ const STDIN: &str = "-";
 pub(super) struct Arguments {
     /// What the files are.
     #[arg(value_name = "FORMAT", value_parser = formats())]
-    format: Choice,
+    format: FormatChoice,
     /// Files, folders (all files below), globs such as 'certs.d/*/hosts.toml', or - for stdin.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -62,14 +62,14 @@ pub(super) struct Arguments {
 
 /// A format; none: whatever each file says it is.
 #[derive(Clone, Copy, Debug)]
-struct Choice(Option<ImportFormat>);
+struct FormatChoice(Option<ImportFormat>);
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let own = match arguments.config.load(&Overrides::default()) {
         Ok(loaded) => loaded.settings.self_addresses,
         Err(exit) => return exit,
     };
-    let mut files = Files::default();
+    let mut files = InputFiles::default();
     for path in &arguments.files {
         files.add(path);
     }
@@ -77,7 +77,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     if let Some(path) = &arguments.baseline {
         files.add(path);
     }
-    let inputs: Vec<_> = files.texts.iter().map(File::input).collect();
+    let inputs: Vec<_> = files.texts.iter().map(InputFile::input).collect();
     let (inputs, baseline) = inputs.split_at_checked(count).unwrap_or_default();
     let options = ImportOptions {
         baseline: baseline.first().copied(),
@@ -243,7 +243,7 @@ fn keep(folder: &Path, written: &WrittenConfig) -> Result<(), Exit> {
 
 /// How a file came to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
+enum InputOrigin {
     Named,
     /// In a folder, or by a glob.
     Found,
@@ -251,20 +251,20 @@ enum Origin {
 
 /// What was read, in order, within the bounds.
 #[derive(Default)]
-struct Files {
-    texts: Vec<File>,
+struct InputFiles {
+    texts: Vec<InputFile>,
     bytes: usize,
     remarks: Vec<Diagnostic>,
 }
 
 /// A file, which may hold secrets.
-struct File {
+struct InputFile {
     name: String,
     bytes: Vec<u8>,
     is_named: bool,
 }
 
-impl File {
+impl InputFile {
     fn input(&self) -> Input<'_> {
         Input {
             name: &self.name,
@@ -274,13 +274,13 @@ impl File {
     }
 }
 
-impl Files {
+impl InputFiles {
     fn add(&mut self, path: &Path) {
         if path == Path::new(STDIN) {
             let mut bytes = Vec::new();
             let most = u64::try_from(INPUT_BYTES_MAX + 1).unwrap_or(u64::MAX);
             let read = io::stdin().lock().take(most).read_to_end(&mut bytes);
-            self.take(path, Origin::Named, read.map(|_count| bytes));
+            self.take(path, InputOrigin::Named, read.map(|_count| bytes));
             return;
         }
         match disk::gather(path, &|_path| ()) {
@@ -288,18 +288,18 @@ impl Files {
                 for found in paths {
                     let read = disk::read_bytes(&found, |_mode| Ok(()));
                     let origin = if found == path {
-                        Origin::Named
+                        InputOrigin::Named
                     } else {
-                        Origin::Found
+                        InputOrigin::Found
                     };
                     self.take(&found, origin, read);
                 }
             }
-            Err(error) => self.take(path, Origin::Named, Err(error)),
+            Err(error) => self.take(path, InputOrigin::Named, Err(error)),
         }
     }
 
-    fn take(&mut self, path: &Path, origin: Origin, read: io::Result<Vec<u8>>) {
+    fn take(&mut self, path: &Path, origin: InputOrigin, read: io::Result<Vec<u8>>) {
         let name = path.display().to_string();
         let bytes = match read {
             Ok(bytes) => bytes,
@@ -313,10 +313,10 @@ impl Files {
             let message = format!("more than {FILES_MAX} files, or {BYTES_MAX} bytes together");
             self.refuse(&name, message);
         } else {
-            self.texts.push(File {
+            self.texts.push(InputFile {
                 name,
                 bytes,
-                is_named: origin == Origin::Named,
+                is_named: origin == InputOrigin::Named,
             });
         }
     }
@@ -333,12 +333,12 @@ impl Files {
     }
 }
 
-fn formats() -> impl TypedValueParser<Value = Choice> {
+fn formats() -> impl TypedValueParser<Value = FormatChoice> {
     let auto = PossibleValue::new("auto").help("Whatever each file says it is");
     let known =
         ImportFormat::ALL.map(|(name, format)| PossibleValue::new(name).help(about(format)));
     PossibleValuesParser::new([auto].into_iter().chain(known))
-        .map(|name: String| Choice(name.parse().ok()))
+        .map(|name: String| FormatChoice(name.parse().ok()))
 }
 
 fn fallbacks() -> impl TypedValueParser<Value = SourceFallback> {

@@ -8,21 +8,21 @@ use std::{
 
 use super::environment;
 use crate::{
-    app::{Reading, Seen, Source, Traces, Unfit},
+    app::{ConfigSource, FileFingerprints, LoadError, LoadOutcome, LoadRecord},
     config::{self, Environment, FileSensitivity, LoadContext, Overrides},
     disk,
 };
 
 /// Reads the same configuration each time, as it is then.
 #[derive(Clone, Debug)]
-pub(super) struct Loader {
+pub(super) struct ConfigLoader {
     /// None: the built-in defaults.
     file: Option<PathBuf>,
     overrides: Overrides,
     environment: Environment,
 }
 
-impl Loader {
+impl ConfigLoader {
     pub(super) fn new(file: Option<&PathBuf>, overrides: &Overrides) -> Self {
         Self {
             file: file.cloned(),
@@ -32,14 +32,14 @@ impl Loader {
     }
 
     /// For whoever reads it again.
-    pub(super) fn source(self) -> Source {
+    pub(super) fn source(self) -> ConfigSource {
         Arc::new(move |text| self.read(text))
     }
 
     /// Reads it now. Each file is looked at before it is read, so that what changes meanwhile is
     /// seen as changed later.
-    pub(super) fn read(&self, text: Option<&str>) -> Reading {
-        let seen = RefCell::new(Seen::new());
+    pub(super) fn read(&self, text: Option<&str>) -> LoadOutcome {
+        let seen = RefCell::new(FileFingerprints::new());
         let look = |path: &Path| {
             let fingerprint = disk::fingerprint(path);
             seen.borrow_mut()
@@ -47,9 +47,10 @@ impl Loader {
                 .or_insert(fingerprint);
         };
         let Some(path) = &self.file else {
-            return Reading {
-                loaded: config::defaults(&self.overrides, &self.environment).map_err(Unfit::from),
-                traces: Traces::default(),
+            return LoadOutcome {
+                loaded: config::defaults(&self.overrides, &self.environment)
+                    .map_err(LoadError::from),
+                traces: LoadRecord::default(),
             };
         };
         let text = text.map_or_else(
@@ -75,17 +76,17 @@ impl Loader {
             Ok(text) => {
                 let name = path.display().to_string();
                 let loaded = config::read(&text, &name, &self.overrides, &around);
-                (loaded.map_err(Unfit::from), Some(text))
+                (loaded.map_err(LoadError::from), Some(text))
             }
             Err(source) => {
                 let path = path.clone();
-                (Err(Unfit::Unreadable { path, source }), None)
+                (Err(LoadError::Unreadable { path, source }), None)
             }
         };
         let seen = seen.into_inner();
-        Reading {
+        LoadOutcome {
             loaded,
-            traces: Traces { text, seen },
+            traces: LoadRecord { text, seen },
         }
     }
 }

@@ -12,13 +12,13 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 
-use super::{ConfigArguments, Exit, complain, print, runtime, say, store_view::Keeper, tell};
+use super::{ConfigArguments, Exit, complain, print, runtime, say, store_view::StoreView, tell};
 use crate::{
     config::{Overrides, Settings},
     disk::{self, ExistingFile, ReadableBy},
     oci::Registry,
     platform::{self, DigestPin, Mirror, RenderFormat, RenderedFile},
-    server::Address,
+    server::ListenAddress,
 };
 
 #[expect(clippy::struct_excessive_bools, reason = "independent switches")]
@@ -51,7 +51,7 @@ pub(super) struct Arguments {
 }
 
 /// `http(s)://HOST[:PORT]`.
-struct Url {
+struct MirrorUrl {
     is_tls: bool,
     authority: Registry,
 }
@@ -103,7 +103,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 }
 
 /// Where the nodes reach the mirror.
-fn whereabouts(given: Option<&str>, settings: &Settings) -> Result<Url, Exit> {
+fn whereabouts(given: Option<&str>, settings: &Settings) -> Result<MirrorUrl, Exit> {
     let public = settings.public_url.as_deref();
     for (text, whose, exit) in [
         (given, "--mirror", Exit::Usage),
@@ -117,15 +117,15 @@ fn whereabouts(given: Option<&str>, settings: &Settings) -> Result<Url, Exit> {
         }
     }
     let local = settings.listeners.iter().find_map(|listener| {
-        let Address::Tcp(address) = &listener.address else {
+        let ListenAddress::Tcp(address) = &listener.address else {
             return None;
         };
         let is_local = address.ip().is_loopback() && address.port() != 0;
         let authority = is_local.then(|| address.to_string().parse().ok())??;
         let is_tls = listener.tls.is_some();
-        Some(Url { is_tls, authority })
+        Some(MirrorUrl { is_tls, authority })
     });
-    if let Some(Url { is_tls, authority }) = &local {
+    if let Some(MirrorUrl { is_tls, authority }) = &local {
         let scheme = if *is_tls { "https" } else { "http" };
         tell(format_args!(
             "note: each node is told to ask itself, at {scheme}://{authority}, where the mirror \
@@ -146,7 +146,8 @@ fn pins(target: RenderFormat, settings: &Settings) -> Result<Vec<DigestPin>, Exi
     if target != RenderFormat::Calico {
         return Ok(Vec::new());
     }
-    let kept = runtime()?.block_on(async { Keeper::of(settings.store.clone()).await.tags().await });
+    let kept =
+        runtime()?.block_on(async { StoreView::of(settings.store.clone()).await.tags().await });
     Ok(pins::calico(&settings.table, &kept))
 }
 
@@ -212,7 +213,7 @@ fn unwritable(path: &Path, error: &std::io::Error) -> Exit {
     Exit::Failed
 }
 
-fn url(text: &str) -> Result<Url, String> {
+fn url(text: &str) -> Result<MirrorUrl, String> {
     if text.contains('@') {
         return Err("an address carries no login".to_owned());
     }
@@ -229,7 +230,7 @@ fn url(text: &str) -> Result<Url, String> {
         return Err("only scheme, host and port: the mirror has no path of its own".to_owned());
     }
     let authority: Registry = rest.parse().map_err(|error| format!("{error}"))?;
-    Ok(Url { is_tls, authority })
+    Ok(MirrorUrl { is_tls, authority })
 }
 
 fn targets() -> impl TypedValueParser<Value = RenderFormat> {

@@ -4,9 +4,9 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 
-use super::{ConfigArguments, Exit, complain, load::Loader, runtime};
+use super::{ConfigArguments, Exit, complain, load::ConfigLoader, runtime};
 use crate::{
-    app::{self, Source, StartError, Traces},
+    app::{self, ConfigSource, LoadRecord, StartError},
     config::{Loaded, Overrides},
     disk::RealDisk,
     server::{Hangups, Signals},
@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         listen: arguments.listen.clone(),
         store: arguments.store.clone(),
     };
-    let loader = Loader::new(arguments.config.config.as_ref(), &overrides);
+    let loader = ConfigLoader::new(arguments.config.config.as_ref(), &overrides);
     let first = loader.read(None);
     let configured = match first.loaded {
         Ok(configured) => configured,
@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     }
 }
 
-async fn serve(source: Source, loaded: Loaded, traces: Traces) -> Exit {
+async fn serve(source: ConfigSource, loaded: Loaded, traces: LoadRecord) -> Exit {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "roadstead");
     for note in &loaded.notes {
         tracing::warn!("{note}");

@@ -9,7 +9,7 @@ use crate::{
     control::{self, KeptTag},
     disk::RealDisk,
     oci::{Origin, Reference},
-    pull::Stored,
+    pull::StoredImage,
     store::{self, Store, StoreError},
     tasks::Tasks,
     telemetry::{Metrics, chain},
@@ -17,13 +17,13 @@ use crate::{
 };
 
 /// Who can say what is kept: the store itself, or the server that holds it.
-pub(super) enum Keeper {
+pub(super) enum StoreView {
     Ours(Store),
     Server(reqwest::Client),
     Nobody,
 }
 
-impl Keeper {
+impl StoreView {
     /// Finds out.
     pub(super) async fn of(settings: store::Settings) -> Self {
         let folder = settings.path.clone();
@@ -62,16 +62,18 @@ impl Keeper {
     }
 
     /// What is kept of the first of these places that has something.
-    pub(super) async fn stored(&self, places: &[(Origin, Reference)]) -> Option<Stored> {
+    pub(super) async fn stored(&self, places: &[(Origin, Reference)]) -> Option<StoredImage> {
         match self {
             Self::Nobody => None,
-            Self::Ours(store) => Stored::of(store, places).await.unwrap_or_else(|error| {
-                complain(format_args!(
-                    "cannot look into the store: {}",
-                    chain(&error)
-                ));
-                None
-            }),
+            Self::Ours(store) => StoredImage::of(store, places)
+                .await
+                .unwrap_or_else(|error| {
+                    complain(format_args!(
+                        "cannot look into the store: {}",
+                        chain(&error)
+                    ));
+                    None
+                }),
             Self::Server(client) => {
                 let answer = ask(client, &control::stored_target(places)).await?;
                 serde_json::from_slice(&answer).ok()?

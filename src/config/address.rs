@@ -6,26 +6,26 @@ use std::{
 };
 
 use super::problem::ValueError;
-use crate::{oci::Registry, server::Address, upstream::EndpointAddress};
+use crate::{oci::Registry, server::ListenAddress, upstream::EndpointAddress};
 
 /// Longest path of a Unix socket, in bytes: the kernel's limit without the closing zero.
 const UNIX_PATH_BYTES_MAX: usize = 107;
 
 /// Reads `HOST:PORT` or `unix:PATH`. The host is an IP address or `localhost`: a name might mean
 /// another machine tomorrow.
-pub(super) fn parse_listen(text: &str) -> Result<Address, ValueError> {
+pub(super) fn parse_listen(text: &str) -> Result<ListenAddress, ValueError> {
     if let Some(path) = text.strip_prefix("unix:") {
-        return unix(path).map(Address::Unix);
+        return unix(path).map(ListenAddress::Unix);
     }
     if let Ok(address) = text.parse::<SocketAddr>() {
-        return Ok(Address::Tcp(address));
+        return Ok(ListenAddress::Tcp(address));
     }
     let complaint = ValueError::new("an address is IP:PORT or unix:PATH");
     let number = |port: &str| port.parse::<u16>().ok();
     match text.rsplit_once(':') {
         Some(("localhost", port)) if number(port).is_some() => {
             let address = (Ipv4Addr::LOCALHOST, number(port).unwrap_or_default());
-            Ok(Address::Tcp(address.into()))
+            Ok(ListenAddress::Tcp(address.into()))
         }
         Some(("" | "*", port)) if number(port).is_some() => Err(complaint.hint(format!(
             "did you mean \"0.0.0.0:{port}\" (everyone) or \"127.0.0.1:{port}\" (this machine)?"
@@ -109,10 +109,10 @@ pub(super) fn host_and_port(url: &str) -> Option<(String, u16)> {
 
 /// Whether a request to `endpoint` arrives at `address`, as far as that can be known without a
 /// name server.
-pub(super) fn leads_to(endpoint: &EndpointAddress, address: &Address) -> bool {
+pub(super) fn leads_to(endpoint: &EndpointAddress, address: &ListenAddress) -> bool {
     match (endpoint, address) {
-        (EndpointAddress::Unix(theirs), Address::Unix(ours)) => theirs == ours,
-        (EndpointAddress::Url(url), Address::Tcp(ours)) => {
+        (EndpointAddress::Unix(theirs), ListenAddress::Unix(ours)) => theirs == ours,
+        (EndpointAddress::Url(url), ListenAddress::Tcp(ours)) => {
             let Some((host, port)) = host_and_port(url) else {
                 return false;
             };
@@ -129,10 +129,10 @@ pub(super) fn leads_to(endpoint: &EndpointAddress, address: &Address) -> bool {
 }
 
 /// Whether only this machine reaches an address.
-pub(super) fn is_local(address: &Address) -> bool {
+pub(super) fn is_local(address: &ListenAddress) -> bool {
     match address {
-        Address::Tcp(address) => address.ip().is_loopback(),
-        Address::Unix(_) => true,
+        ListenAddress::Tcp(address) => address.ip().is_loopback(),
+        ListenAddress::Unix(_) => true,
     }
 }
 
@@ -155,17 +155,17 @@ mod tests {
         for text in ["127.0.0.1:5000", "[::1]:0", "0.0.0.0:80"] {
             assert_eq!(
                 parse_listen(text).unwrap(),
-                Address::Tcp(text.parse().unwrap()),
+                ListenAddress::Tcp(text.parse().unwrap()),
                 "{text}"
             );
         }
         assert_eq!(
             parse_listen("localhost:1").unwrap(),
-            Address::Tcp("127.0.0.1:1".parse().unwrap())
+            ListenAddress::Tcp("127.0.0.1:1".parse().unwrap())
         );
         assert_eq!(
             parse_listen("unix:a/b").unwrap(),
-            Address::Unix("a/b".into())
+            ListenAddress::Unix("a/b".into())
         );
         for (text, hint) in [
             (":5000", Some("did you mean \"0.0.0.0:5000\" (everyone)")),
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn sees_loops_and_collisions() {
-        let tcp = |text: &str| Address::Tcp(text.parse().unwrap());
+        let tcp = |text: &str| ListenAddress::Tcp(text.parse().unwrap());
         let url = |text: &str| EndpointAddress::Url(text.to_owned());
         for (theirs, ours, leads) in [
             ("http://127.0.0.1:5000", "127.0.0.1:5000", true),

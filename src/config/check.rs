@@ -13,7 +13,7 @@ use super::{
 use crate::{
     oci::{Registry, UpstreamName},
     platform::DiagnosticCode,
-    route::Unmatched,
+    route::UnmatchedPolicy,
     upstream::{Access, CredentialScope, EndpointAddress, Keyring, Settings, UpstreamDefaults},
 };
 
@@ -29,7 +29,7 @@ pub(super) struct ConfigCheck<'a, 't> {
     pub(super) upstream_defaults: &'a UpstreamDefaults,
     pub(super) credentials: &'a [Credential],
     pub(super) routes: &'a [RouteSummary],
-    pub(super) unmatched: Unmatched,
+    pub(super) unmatched: UnmatchedPolicy,
 }
 
 impl ConfigCheck<'_, '_> {
@@ -107,7 +107,7 @@ impl ConfigCheck<'_, '_> {
     }
 
     fn note_open_proxies(&self) {
-        if self.unmatched == Unmatched::Source {
+        if self.unmatched == UnmatchedPolicy::Source {
             self.report.note(
                 "unmatched = \"source\": images without a route are fetched from their own \
                  registries, if those are well known or named in a route",
@@ -171,7 +171,7 @@ impl ConfigCheck<'_, '_> {
     fn may_contact_any(&self) -> bool {
         let anything = |route: &RouteSummary| route.has_source() && route.may_match_any();
         // Without a route the built-in list leads to registries by their own names.
-        self.unmatched == Unmatched::Source
+        self.unmatched == UnmatchedPolicy::Source
             || self.routes.is_empty()
             || self.routes.iter().any(anything)
     }
@@ -179,7 +179,7 @@ impl ConfigCheck<'_, '_> {
     /// A table that no request can lead to is most likely misspelt.
     fn note_unused(&self) {
         // Without a route the built-in list leads to registries by their own names.
-        if self.unmatched == Unmatched::Source || self.routes.is_empty() {
+        if self.unmatched == UnmatchedPolicy::Source || self.routes.is_empty() {
             return;
         }
         for upstream in self.upstreams {

@@ -16,7 +16,7 @@ use crate::{
         self, ImportFormat, ImportOptions, Imported, ImportedCredentials, ImportedUpstream, Input,
         RegistryAlias, Severity, SourceFallback,
     },
-    route::{RuleText, Unmatched},
+    route::{RuleText, UnmatchedPolicy},
     upstream::CredentialSource,
 };
 
@@ -39,7 +39,7 @@ pub(super) struct Imports {
     pub(super) upstreams: Vec<Located<ImportedUpstream>>,
     pub(super) credentials: Vec<Located<ImportedCredentials>>,
     pub(super) aliases: Vec<Located<RegistryAlias>>,
-    unmatched: Option<Unmatched>,
+    unmatched: Option<UnmatchedPolicy>,
 }
 
 /// A file, which may hold secrets, and the key that led to it.
@@ -74,9 +74,9 @@ impl Imports {
     }
 
     /// What happens to names without a route. Logins alone change nothing.
-    pub(super) fn unmatched(&self, written: Unmatched) -> Unmatched {
+    pub(super) fn unmatched(&self, written: UnmatchedPolicy) -> UnmatchedPolicy {
         match written {
-            Unmatched::Auto => self.unmatched.unwrap_or_default(),
+            UnmatchedPolicy::Auto => self.unmatched.unwrap_or_default(),
             written => written,
         }
     }
@@ -146,7 +146,7 @@ impl Imports {
             self.aliases.push((one, spot));
         }
         // Of two that differ the stricter one holds.
-        if self.unmatched != Some(Unmatched::Deny) {
+        if self.unmatched != Some(UnmatchedPolicy::Deny) {
             self.unmatched = imported.unmatched.or(self.unmatched);
         }
     }

@@ -18,7 +18,7 @@ use crate::{
     oci::Registry,
     platform::RegistryAlias,
     route::{Ingress, IngressText, InvalidIngress},
-    server::{Address, Tls},
+    server::{ListenAddress, ListenerTls},
 };
 
 /// Where the mirror listens unless told otherwise: this machine alone.
@@ -40,14 +40,14 @@ pub(super) struct ListenPlan<'t> {
 #[derive(Debug)]
 pub(super) struct ListenSettings {
     pub(super) listeners: Vec<ListenerSettings>,
-    pub(super) admin: Address,
+    pub(super) admin: ListenAddress,
     /// Path prefixes and what they stand for, the same at every listener.
     pub(super) aliases: RegistryBindings,
     pub(super) self_addresses: SelfAddresses,
 }
 
 /// An address and where it was written.
-type LocatedAddress = (Address, KeyLocation);
+type LocatedAddress = (ListenAddress, KeyLocation);
 
 /// The registries behind alias prefixes and host names.
 pub(super) type RegistryBindings = Vec<(String, Vec<Registry>)>;
@@ -88,7 +88,7 @@ impl<'t> ListenPlan<'t> {
             server.override_addresses(text);
         } else if server.addresses.is_empty() && !server.section.has("listen") {
             let spot = KeyLocation::absent("server.listen");
-            server.addresses.push((Address::Tcp(LISTEN), spot));
+            server.addresses.push((ListenAddress::Tcp(LISTEN), spot));
         }
         let mut listening = vec![server];
         for section in root.sections("listener") {
@@ -192,8 +192,9 @@ impl<'t> ListenPlan<'t> {
 impl ListenSettings {
     /// Whom the listeners let in, for a sentence.
     pub(super) fn admitted_clients(&self) -> &'static str {
-        let asks =
-            |listener: &ListenerSettings| listener.tls.as_ref().is_some_and(Tls::asks_clients);
+        let asks = |listener: &ListenerSettings| {
+            listener.tls.as_ref().is_some_and(ListenerTls::asks_clients)
+        };
         if self.listeners.iter().all(asks) {
             "whoever shows a listener a certificate of its client_ca_file"
         } else {
@@ -302,7 +303,7 @@ fn read_admin(root: &mut Section<'_>) -> LocatedAddress {
     let text = admin.string("listen");
     let fallback = KeyLocation::absent("admin.listen");
     let written = text.and_then(|text| address_at(root.report, &text));
-    let (address, spot) = written.unwrap_or((Address::Tcp(ADMIN), fallback));
+    let (address, spot) = written.unwrap_or((ListenAddress::Tcp(ADMIN), fallback));
     if !address::is_local(&address) {
         root.report
             .note("admin.listen: metrics are open to everyone who reaches it; there is no login");
@@ -324,7 +325,7 @@ fn address_at(report: &ProblemReport<'_>, text: &ConfigText) -> Option<LocatedAd
 fn check_free(
     report: &ProblemReport<'_>,
     taken: &[LocatedAddress],
-    address: &Address,
+    address: &ListenAddress,
     spot: &KeyLocation,
 ) {
     let Some((_, other)) = taken.iter().find(|(other, _)| other.collides_with(address)) else {

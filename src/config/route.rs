@@ -14,8 +14,8 @@ use super::{
 use crate::{
     platform::DiagnosticCode,
     route::{
-        Action, Conflict, InvalidRule, Library, MatchText, Place, RefKind, RewriteText, Rule,
-        RuleText, Table, TargetText, Unmatched,
+        Action, ConfigLocation, InvalidRule, LibraryPrefix, MatchText, RefKind, RewriteText,
+        RouteConflict, RouteTable, Rule, RuleText, TargetText, UnmatchedPolicy,
     },
 };
 
@@ -33,7 +33,7 @@ pub(super) struct RouteSummary {
     pub(super) from: Option<Vec<String>>,
     pub(super) targets: Vec<LocatedTarget>,
     pub(super) location: KeyLocation,
-    rule_location: Place,
+    rule_location: ConfigLocation,
 }
 
 /// Every route.
@@ -49,11 +49,11 @@ const REF_KINDS: [(&str, RefKind); 3] = [
     ("digest", RefKind::Digest),
 ];
 const ACTIONS: [(&str, Action); 2] = [("route", Action::Route), ("deny", Action::Deny)];
-const LIBRARIES: [(&str, Library); 4] = [
-    ("auto", Library::Auto),
-    ("both", Library::Both),
-    ("keep", Library::Keep),
-    ("strip", Library::Strip),
+const LIBRARIES: [(&str, LibraryPrefix); 4] = [
+    ("auto", LibraryPrefix::Auto),
+    ("both", LibraryPrefix::Both),
+    ("keep", LibraryPrefix::Keep),
+    ("strip", LibraryPrefix::Strip),
 ];
 
 /// Highest band of a route.
@@ -66,7 +66,7 @@ impl Routes {
             let (line, _) = section
                 .report
                 .line_and_column(section.location.span.as_ref().map_or(0, |span| span.start));
-            let place = Place(Arc::from(format!("{file}:{line}")));
+            let place = ConfigLocation(Arc::from(format!("{file}:{line}")));
             if let Some(rule) = routes.one(&mut section, place) {
                 routes.rules.push(rule);
             }
@@ -101,8 +101,12 @@ impl Routes {
     }
 
     /// The table, if every route holds and no two contradict.
-    pub(super) fn table(self, report: &ProblemReport<'_>, unmatched: Unmatched) -> Option<Table> {
-        match Table::new(self.rules, unmatched) {
+    pub(super) fn table(
+        self,
+        report: &ProblemReport<'_>,
+        unmatched: UnmatchedPolicy,
+    ) -> Option<RouteTable> {
+        match RouteTable::new(self.rules, unmatched) {
             Ok((table, notes)) => {
                 for note in notes {
                     report.note(note);
@@ -118,7 +122,7 @@ impl Routes {
         }
     }
 
-    fn one(&mut self, section: &mut Section<'_>, place: Place) -> Option<Rule> {
+    fn one(&mut self, section: &mut Section<'_>, place: ConfigLocation) -> Option<Rule> {
         let matches = matches(section);
         let from = matches.as_ref().and_then(from);
         let (to, targets) = targets(section);
@@ -128,7 +132,7 @@ impl Routes {
         let action = section.choice("action", &ACTIONS).unwrap_or(Action::Route);
         let library = section
             .choice("library", &LIBRARIES)
-            .unwrap_or(Library::Auto);
+            .unwrap_or(LibraryPrefix::Auto);
         let digest = section.string_or_unset("digest").map(|text| text.text);
         let tag_fresh = section.duration_or_unset("tag_fresh", &FRESHNESS_MS);
         let tag_stale_max = section.duration_or_unset("tag_stale_max", &FRESHNESS_MS);
@@ -272,7 +276,7 @@ fn report_rule(section: &Section<'_>, invalid: &InvalidRule) -> String {
     spot.key
 }
 
-fn report_conflict(report: &ProblemReport<'_>, written: &[RouteSummary], conflict: &Conflict) {
+fn report_conflict(report: &ProblemReport<'_>, written: &[RouteSummary], conflict: &RouteConflict) {
     let complaint = ValueError::new(conflict.to_string()).code(DiagnosticCode::Duplicate);
     match written
         .iter()

@@ -1,13 +1,13 @@
 //! Knows the mirror by its addresses and names.
 
 use super::address;
-use crate::{oci::Registry, server::Address, upstream::EndpointAddress};
+use crate::{oci::Registry, server::ListenAddress, upstream::EndpointAddress};
 
 /// The addresses and names under which a registry would be the mirror itself.
 #[derive(Clone, Debug, Default)]
 pub struct SelfAddresses {
     /// Where it listens, its probes included.
-    pub(super) addresses: Vec<Address>,
+    pub(super) addresses: Vec<ListenAddress>,
     /// The host names of every listener.
     pub(super) names: Vec<Registry>,
     /// How nodes reach it, as a URL.
@@ -43,8 +43,8 @@ impl SelfAddresses {
         }
         let listens = |port: u16| {
             self.addresses.iter().any(|own| match own {
-                Address::Tcp(own) => own.port() == port,
-                Address::Unix(_) => false,
+                ListenAddress::Tcp(own) => own.port() == port,
+                ListenAddress::Unix(_) => false,
             })
         };
         self.names.iter().any(|own| {
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn the_mirror_is_known_by_its_addresses_names_and_public_url() {
         let own = SelfAddresses {
-            addresses: vec![Address::Tcp("0.0.0.0:5000".parse().unwrap())],
+            addresses: vec![ListenAddress::Tcp("0.0.0.0:5000".parse().unwrap())],
             names: vec!["mirror.corp".parse().unwrap()],
             public_url: Some("http://nodes.corp:30500".to_owned()),
         };

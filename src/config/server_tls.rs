@@ -3,7 +3,7 @@
 
 use super::{load_context::LoadContext, pem, problem::ValueError, reader::Section};
 use crate::{
-    server::Tls,
+    server::ListenerTls,
     tls::{Authorities, Identity},
 };
 
@@ -59,8 +59,8 @@ impl ServerTls {
     }
 
     /// What the server needs; nothing where nodes are met in plain text.
-    pub(super) fn tls(self, section: &Section<'_>) -> Option<Tls> {
-        let tls = Tls::new(self.identity?, self.client_authorities);
+    pub(super) fn tls(self, section: &Section<'_>) -> Option<ListenerTls> {
+        let tls = ListenerTls::new(self.identity?, self.client_authorities);
         tls.map_err(|why| {
             let spot = section.location_of("tls_cert_file", None);
             section.report.problem(&spot, ValueError::new(why));

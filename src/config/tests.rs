@@ -83,7 +83,7 @@ fn the_simple_case() {
     "#;
     let loaded = loaded(text);
     assert_eq!(loaded.notes, Vec::<String>::new());
-    let address = server::Address::Tcp("127.0.0.1:5000".parse().unwrap());
+    let address = server::ListenAddress::Tcp("127.0.0.1:5000".parse().unwrap());
     assert_eq!(loaded.settings.listeners[0].address, address);
     let defaults = loaded.settings.upstream_defaults;
     let docker_hub = defaults.for_host(&"docker.io".parse().unwrap());
@@ -265,7 +265,7 @@ fn the_command_line_beats_the_file() {
     };
     let text = "[server]\nlisten = \"0.0.0.0:1\"\n[store]\npath = \"other\"\n";
     let settings = read(text, "f", &overrides, &CONTEXT).unwrap().settings;
-    let address = server::Address::Tcp("127.0.0.1:0".parse().unwrap());
+    let address = server::ListenAddress::Tcp("127.0.0.1:0".parse().unwrap());
     assert_eq!(settings.listeners.len(), 1);
     assert_eq!(settings.listeners[0].address, address);
     assert_eq!(settings.store.path, Path::new("/s"));

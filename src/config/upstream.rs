@@ -18,7 +18,7 @@ use super::{
 use crate::{
     oci::{Registry, UpstreamName},
     platform::{self, CertificateAuthority, DiagnosticCode},
-    route::Refused,
+    route::RefusalPolicy,
     upstream::{Access, Keyring, Settings, UpstreamDefaults},
 };
 
@@ -29,7 +29,7 @@ const CONCURRENT: RangeInclusive<usize> = 1..=1_024;
 #[derive(Debug)]
 pub(super) struct ConfiguredUpstream {
     pub(super) settings: Settings,
-    pub(super) refused: Refused,
+    pub(super) refused: RefusalPolicy,
     pub(super) location: KeyLocation,
     /// Where each endpoint is written.
     pub(super) endpoint_locations: Vec<KeyLocation>,
@@ -184,7 +184,7 @@ fn from_import(
     settings.access = default_access(&settings);
     ConfiguredUpstream {
         settings,
-        refused: Refused::default(),
+        refused: RefusalPolicy::default(),
         location: spot.clone(),
         endpoint_locations: endpoint_spots,
     }
@@ -225,10 +225,10 @@ fn from_table(
 }
 
 /// The words of `refused`, here and in a route's targets.
-pub(super) const REFUSED: [(&str, Refused); 3] = [
-    ("auto", Refused::Auto),
-    ("next", Refused::Next),
-    ("stop", Refused::Stop),
+pub(super) const REFUSED: [(&str, RefusalPolicy); 3] = [
+    ("auto", RefusalPolicy::Auto),
+    ("next", RefusalPolicy::Next),
+    ("stop", RefusalPolicy::Stop),
 ];
 
 fn endpoints(section: &mut Section<'_>, settings: &mut Settings) -> Vec<KeyLocation> {

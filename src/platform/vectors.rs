@@ -2,7 +2,7 @@
 
 use crate::{
     oci::{ImageReference, Reference},
-    route::{Candidate, Decision, Named, Rule, RuleText, Table, Unmatched},
+    route::{Candidate, Decision, ImageName, RouteTable, Rule, RuleText, UnmatchedPolicy},
 };
 
 use super::*;
@@ -36,17 +36,17 @@ pub(super) fn read(
 }
 
 /// The table that an import makes; an error in it fails the test.
-pub(super) fn table(imported: &Imported) -> Table {
+pub(super) fn table(imported: &Imported) -> RouteTable {
     assert!(!imported.is_refused(), "{:#?}", lines(imported));
     let compile = |text: &RuleText| text.clone().compile().map(Rule::imported).unwrap();
     let rules = imported.routes.iter().map(compile).collect();
-    let unmatched = imported.unmatched.unwrap_or(Unmatched::Auto);
-    Table::new(rules, unmatched).unwrap().0
+    let unmatched = imported.unmatched.unwrap_or(UnmatchedPolicy::Auto);
+    RouteTable::new(rules, unmatched).unwrap().0
 }
 
 /// Where a name leads: `UPSTREAM/REPOSITORY` or with `:TAG` if the tag changes, in order; `deny`;
 /// `unmatched`. `@D` at the end of a name is some digest.
-pub(super) fn outcome(table: &Table, image: &str) -> Vec<String> {
+pub(super) fn outcome(table: &RouteTable, image: &str) -> Vec<String> {
     let (named, reference) = parse(image);
     match table.decide(&named, &reference) {
         Decision::Route { candidates, .. } => candidates.iter().map(shown).collect(),
@@ -100,7 +100,7 @@ pub(super) fn mirror() -> Mirror {
     }
 }
 
-pub(super) fn parse(image: &str) -> (Named, Reference) {
+pub(super) fn parse(image: &str) -> (ImageName, Reference) {
     let image: ImageReference = image.replace("@D", &format!("@{DIGEST}")).parse().unwrap();
     (image.repository.into(), image.reference)
 }

@@ -9,7 +9,8 @@ use self::toml::{TomlWriter, duration, list, string};
 use super::{CertificateAuthority, Imported, ImportedUpstream, RegistryAlias};
 use crate::{
     route::{
-        Action, Library, MatchText, RefKind, Refused, RewriteText, RuleText, TargetText, Unmatched,
+        Action, LibraryPrefix, MatchText, RefKind, RefusalPolicy, RewriteText, RuleText,
+        TargetText, UnmatchedPolicy,
     },
     secret::Secret,
 };
@@ -47,9 +48,9 @@ pub fn write(imported: &Imported, secrets_folder: Option<&str>) -> WrittenConfig
     };
     if let Some(unmatched) = imported.unmatched {
         let word = match unmatched {
-            Unmatched::Auto => "auto",
-            Unmatched::Deny => "deny",
-            Unmatched::Source => "source",
+            UnmatchedPolicy::Auto => "auto",
+            UnmatchedPolicy::Deny => "deny",
+            UnmatchedPolicy::Source => "source",
         };
         toml.entry("unmatched", &string(word));
     }
@@ -218,10 +219,10 @@ fn route(toml: &mut TomlWriter, route: &RuleText) {
         );
     }
     let library = match library {
-        Library::Auto => None,
-        Library::Both => Some("both"),
-        Library::Keep => Some("keep"),
-        Library::Strip => Some("strip"),
+        LibraryPrefix::Auto => None,
+        LibraryPrefix::Both => Some("both"),
+        LibraryPrefix::Keep => Some("keep"),
+        LibraryPrefix::Strip => Some("strip"),
     };
     let texts = [
         ("library", library.map(str::to_owned)),
@@ -246,9 +247,9 @@ fn target(text: &TargetText) -> String {
         refused,
     } = text;
     let refused = refused.map(|refused| match refused {
-        Refused::Auto => "auto",
-        Refused::Next => "next",
-        Refused::Stop => "stop",
+        RefusalPolicy::Auto => "auto",
+        RefusalPolicy::Next => "next",
+        RefusalPolicy::Stop => "stop",
     });
     let more = [("ref", ref_word(*ref_kind)), ("refused", refused)];
     let more: String = more
@@ -311,7 +312,7 @@ mod tests {
         );
         let odd = Location::start("odd\n[server]");
         let to = ["r.example:5000/a/{repository}", "source"];
-        imported.route(&odd, "docker.io", &to).library = Library::Keep;
+        imported.route(&odd, "docker.io", &to).library = LibraryPrefix::Keep;
         imported.route_matching(&at(7), MatchText::Regex(r"a\.b/(c)".to_owned()), &[]);
         imported
     }

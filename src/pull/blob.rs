@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
-    How, Item, PullError, Puller,
-    fill::{Arrival, Fill, Job},
-    resolve::{Lead, ask, origin},
+    CacheStatus, ContentKey, PullError, Puller,
+    fill::{Fill, FillJob, ReadableBlob},
+    resolve::{Resolution, ask, origin},
 };
 use crate::{
     oci::{Digest, Origin, Reference},
-    route::{Candidate, Named},
+    route::{Candidate, ImageName},
     store::KeptBlob,
     upstream::Upstream,
     wire::{GrowingFile, GrowthState},
@@ -27,7 +27,7 @@ pub struct BlobAnswer {
     /// Its bytes.
     pub body: BlobBody,
     /// How the store had it.
-    pub how: How,
+    pub how: CacheStatus,
     /// Who brought it, if it had to be brought.
     pub from: Option<Origin>,
 }
@@ -56,7 +56,7 @@ impl Puller {
     ///
     /// # Errors
     /// See [`PullError`].
-    pub async fn blob(&self, named: &Named, digest: &Digest) -> Result<BlobAnswer, PullError> {
+    pub async fn blob(&self, named: &ImageName, digest: &Digest) -> Result<BlobAnswer, PullError> {
         let lead = self.lead(named, &Reference::Digest(*digest))?;
         match self.kept_blob(named, digest, &lead).await {
             Some(kept) => Ok(kept),
@@ -67,12 +67,12 @@ impl Puller {
 
     async fn missing(
         &self,
-        named: &Named,
+        named: &ImageName,
         digest: &Digest,
-        lead: &Lead,
+        lead: &Resolution,
     ) -> Result<BlobAnswer, PullError> {
         let order = self
-            .reachable(named, digest, &Item::Blob(*digest), lead)
+            .reachable(named, digest, &ContentKey::Blob(*digest), lead)
             .await?;
         if self.0.store.holds(digest).await.unwrap_or(false) && !self.0.fills.has(digest) {
             // A fill may have landed since the first look.
@@ -92,7 +92,11 @@ impl Puller {
     ///
     /// # Errors
     /// See [`PullError`].
-    pub async fn blob_size(&self, named: &Named, digest: &Digest) -> Result<BlobAnswer, PullError> {
+    pub async fn blob_size(
+        &self,
+        named: &ImageName,
+        digest: &Digest,
+    ) -> Result<BlobAnswer, PullError> {
         let lead = self.lead(named, &Reference::Digest(*digest))?;
         match self.kept_blob(named, digest, &lead).await {
             Some(kept) => Ok(kept),
@@ -102,12 +106,12 @@ impl Puller {
 
     async fn missing_size(
         &self,
-        named: &Named,
+        named: &ImageName,
         digest: &Digest,
-        lead: &Lead,
+        lead: &Resolution,
     ) -> Result<BlobAnswer, PullError> {
         let order = self
-            .reachable(named, digest, &Item::Blob(*digest), lead)
+            .reachable(named, digest, &ContentKey::Blob(*digest), lead)
             .await?;
         if self.0.fills.has(digest) {
             let found = self.fetch(named, digest, order).await?;
@@ -116,7 +120,7 @@ impl Puller {
         if let Some(size) = self.confirm(&order, digest).await? {
             return Ok(BlobAnswer {
                 body: BlobBody::Elsewhere { size },
-                how: How::Miss,
+                how: CacheStatus::Miss,
                 from: None,
             });
         }
@@ -125,7 +129,12 @@ impl Puller {
     }
 
     /// A disk that cannot be read has nothing.
-    async fn kept_blob(&self, named: &Named, digest: &Digest, lead: &Lead) -> Option<BlobAnswer> {
+    async fn kept_blob(
+        &self,
+        named: &ImageName,
+        digest: &Digest,
+        lead: &Resolution,
+    ) -> Option<BlobAnswer> {
         let found = async {
             if self.may_see(self.origins_of(named, lead), digest).await? {
                 return Ok(self.0.store.blob(digest).await?);
@@ -138,7 +147,7 @@ impl Puller {
         });
         kept.map(|kept| BlobAnswer {
             body: BlobBody::Kept(kept),
-            how: How::Hit,
+            how: CacheStatus::Hit,
             from: None,
         })
     }
@@ -151,7 +160,7 @@ impl Puller {
         digest: &Digest,
     ) -> Result<Option<u64>, PullError> {
         let deadline = Instant::now() + self.0.settings.blob_head_max;
-        let blob = Item::Blob(*digest);
+        let blob = ContentKey::Blob(*digest);
         let asking = |upstream: Upstream, candidate| async move {
             let ask = ask(candidate, &self.1, deadline);
             upstream.blob_head(&ask, digest).await
@@ -169,7 +178,7 @@ impl Puller {
     /// Joins the fill that brings this digest, or starts one.
     async fn fetch(
         &self,
-        named: &Named,
+        named: &ImageName,
         digest: &Digest,
         order: Vec<Candidate>,
     ) -> Result<BlobAnswer, PullError> {
@@ -191,10 +200,10 @@ impl Puller {
     /// Hands out what a fill brings, if this name may see it.
     async fn arrived(
         &self,
-        named: &Named,
+        named: &ImageName,
         order: &[Candidate],
         fill: &Arc<Fill>,
-        arrival: Arrival,
+        arrival: ReadableBlob,
     ) -> Result<BlobAnswer, PullError> {
         let digest = fill.digest();
         let mine = order
@@ -205,18 +214,18 @@ impl Puller {
         }
         Ok(BlobAnswer {
             body: arrival.body,
-            how: How::Miss,
+            how: CacheStatus::Miss,
             from: Some(arrival.origin),
         })
     }
 
     /// What a fill needs to know.
-    fn job(&self, digest: Digest, order: &[Candidate]) -> Job {
+    fn job(&self, digest: Digest, order: &[Candidate]) -> FillJob {
         let sources = order.iter().filter_map(|candidate| {
             let asked = self.upstream(candidate).ok()?;
             Some((candidate.clone(), asked))
         });
-        Job {
+        FillJob {
             digest,
             sources: sources.collect(),
             via: self.1.clone(),

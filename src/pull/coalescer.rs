@@ -13,14 +13,14 @@ use crate::tasks::Tasks;
 
 /// Work under way, by what it is for. Whoever comes while it runs gets its answer; the work itself
 /// belongs to the house, so a client that leaves stops nothing. Clones share the work.
-pub(super) struct Flights<K, V> {
-    running: Arc<Mutex<HashMap<K, Outcome<V>>>>,
+pub(super) struct Coalescer<K, V> {
+    running: Arc<Mutex<HashMap<K, SharedResult<V>>>>,
     tasks: Tasks,
 }
 
-type Outcome<V> = Shared<BoxFuture<'static, Result<V, PullError>>>;
+type SharedResult<V> = Shared<BoxFuture<'static, Result<V, PullError>>>;
 
-impl<K, V> Clone for Flights<K, V> {
+impl<K, V> Clone for Coalescer<K, V> {
     fn clone(&self) -> Self {
         Self {
             running: Arc::clone(&self.running),
@@ -30,12 +30,12 @@ impl<K, V> Clone for Flights<K, V> {
 }
 
 /// Frees the key however the work ends, a panic included, so that the next one can try.
-struct Landing<K: Hash + Eq, V> {
+struct InFlightGuard<K: Hash + Eq, V> {
     key: K,
-    running: Arc<Mutex<HashMap<K, Outcome<V>>>>,
+    running: Arc<Mutex<HashMap<K, SharedResult<V>>>>,
 }
 
-impl<K, V> Flights<K, V>
+impl<K, V> Coalescer<K, V>
 where
     K: Clone + Hash + Eq + Send + 'static,
     V: Clone + Send + Sync + 'static,
@@ -58,7 +58,7 @@ where
             if let Some(outcome) = running.get(&key) {
                 outcome.clone()
             } else {
-                let landing = Landing {
+                let landing = InFlightGuard {
                     key: key.clone(),
                     running: Arc::clone(&self.running),
                 };
@@ -83,14 +83,14 @@ where
     }
 }
 
-impl<K: Hash + Eq, V> Drop for Landing<K, V> {
+impl<K: Hash + Eq, V> Drop for InFlightGuard<K, V> {
     fn drop(&mut self) {
         let gone = self.running.lock().remove(&self.key);
         drop(gone);
     }
 }
 
-impl<K, V> fmt::Debug for Flights<K, V> {
+impl<K, V> fmt::Debug for Coalescer<K, V> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Flights").finish_non_exhaustive()
     }
@@ -105,7 +105,8 @@ mod tests {
 
     #[tokio::test]
     async fn all_waiters_get_the_one_answer() {
-        let flights: Flights<u8, u32> = Flights::new(Tasks::new(Arc::new(Metrics::new().unwrap())));
+        let flights: Coalescer<u8, u32> =
+            Coalescer::new(Tasks::new(Arc::new(Metrics::new().unwrap())));
         let runs = Arc::new(AtomicUsize::new(0));
         let gate = Arc::new(tokio::sync::Semaphore::new(0));
         let work = || {
@@ -125,7 +126,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_frees_the_key() {
-        let flights: Flights<u8, u32> = Flights::new(Tasks::new(Arc::new(Metrics::new().unwrap())));
+        let flights: Coalescer<u8, u32> =
+            Coalescer::new(Tasks::new(Arc::new(Metrics::new().unwrap())));
         let broken = flights.run(1, || async { panic!("on purpose") }).await;
         assert!(matches!(broken, Err(PullError::Abandoned)));
         assert!(matches!(flights.run(1, || async { Ok(2) }).await, Ok(2)));

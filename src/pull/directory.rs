@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use crate::{
     oci::UpstreamName,
-    route::{Refused, Table},
+    route::{RefusalPolicy, RouteTable},
     telemetry::Metrics,
     upstream::{Access, BuildError, NamedBy, Settings, Transport, Upstream, UpstreamDefaults},
 };
@@ -19,58 +19,58 @@ const OTHERS_MAX: usize = 1000;
 const OTHER: &str = "other";
 
 /// All upstreams: those of the configuration, and those that routes name without more.
-pub struct Directory {
-    configured: HashMap<UpstreamName, Known>,
-    others: Mutex<Others>,
+pub struct UpstreamDirectory {
+    configured: HashMap<UpstreamName, KnownUpstream>,
+    others: Mutex<ImplicitUpstreams>,
     defaults: UpstreamDefaults,
     metrics: Arc<Metrics>,
 }
 
 /// The upstreams without a table.
 #[derive(Default)]
-struct Others {
+struct ImplicitUpstreams {
     /// Those that were asked for, as they are to be.
-    current: HashMap<UpstreamName, Known>,
+    current: HashMap<UpstreamName, KnownUpstream>,
     /// Those of the previous directory that nobody has asked for since.
-    earlier: HashMap<UpstreamName, Known>,
+    earlier: HashMap<UpstreamName, KnownUpstream>,
 }
 
 /// An upstream, and what its refusals mean unless a target says otherwise.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct KnownUpstream {
     /// The upstream.
     pub upstream: Upstream,
     /// What a 401 or 403 from it means.
-    pub refused: Refused,
+    pub refused: RefusalPolicy,
 }
 
-impl Directory {
+impl UpstreamDirectory {
     /// Builds the configured upstreams; the others come when they are first asked for. An upstream
     /// of `previous` whose settings are the same goes on, with its connections, logins and patience.
     ///
     /// # Errors
     /// An upstream whose client cannot be built.
     pub fn new(
-        configured: Vec<(Settings, Refused)>,
+        configured: Vec<(Settings, RefusalPolicy)>,
         defaults: UpstreamDefaults,
         metrics: Arc<Metrics>,
         previous: Option<&Self>,
     ) -> Result<Self, BuildError> {
-        let build = |(settings, refused): (Settings, Refused)| {
+        let build = |(settings, refused): (Settings, RefusalPolicy)| {
             let name = settings.name.clone();
             let kept = previous.and_then(|previous| previous.same(&settings));
             let upstream = match kept {
                 Some(upstream) => upstream,
                 None => Upstream::new(settings, Arc::clone(&metrics))?,
             };
-            Ok((name, Known { upstream, refused }))
+            Ok((name, KnownUpstream { upstream, refused }))
         };
         let configured: HashMap<_, _> = configured
             .into_iter()
             .map(build)
             .collect::<Result<_, _>>()?;
         let directory = Self {
-            others: Mutex::new(Others {
+            others: Mutex::new(ImplicitUpstreams {
                 current: HashMap::new(),
                 earlier: previous.map(Self::all).unwrap_or_default(),
             }),
@@ -86,7 +86,11 @@ impl Directory {
     ///
     /// # Errors
     /// Its client cannot be built.
-    pub fn find(&self, name: &UpstreamName, table: &Table) -> Result<Known, BuildError> {
+    pub fn find(
+        &self,
+        name: &UpstreamName,
+        table: &RouteTable,
+    ) -> Result<KnownUpstream, BuildError> {
         if let Some(known) = self.configured.get(name) {
             return Ok(known.clone());
         }
@@ -101,9 +105,9 @@ impl Directory {
         let earlier = self.others.lock().earlier.remove(name);
         let known = match earlier {
             Some(known) if *known.upstream.settings() == settings => known,
-            _ => Known {
+            _ => KnownUpstream {
                 upstream: Upstream::new(settings, Arc::clone(&self.metrics))?,
-                refused: Refused::Auto,
+                refused: RefusalPolicy::Auto,
             },
         };
         let mut others = self.others.lock();
@@ -131,7 +135,7 @@ impl Directory {
 
     /// How many of the configured upstreams are new, changed and gone since `other`.
     pub fn compared(&self, other: &Self) -> (usize, usize, usize) {
-        let before = |known: &Known| other.configured.get(known.upstream.name());
+        let before = |known: &KnownUpstream| other.configured.get(known.upstream.name());
         let pairs = self
             .configured
             .values()
@@ -147,7 +151,7 @@ impl Directory {
 
     /// The upstream with exactly these settings.
     fn same(&self, settings: &Settings) -> Option<Upstream> {
-        let same = |known: &Known| {
+        let same = |known: &KnownUpstream| {
             let upstream = &known.upstream;
             (upstream.settings() == settings).then(|| upstream.clone())
         };
@@ -164,7 +168,7 @@ impl Directory {
     }
 
     /// What the next directory may go on with, each as a host without a table.
-    fn all(&self) -> HashMap<UpstreamName, Known> {
+    fn all(&self) -> HashMap<UpstreamName, KnownUpstream> {
         let others = self.others.lock();
         // However many reloads there are, there are no more than these.
         let room = OTHERS_MAX.saturating_sub(others.current.len());
@@ -206,7 +210,7 @@ impl Directory {
     }
 }
 
-impl fmt::Debug for Directory {
+impl fmt::Debug for UpstreamDirectory {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Directory")
@@ -219,7 +223,7 @@ impl fmt::Debug for Directory {
 mod tests {
     use super::*;
     use crate::{
-        route::Unmatched,
+        route::UnmatchedPolicy,
         tls::Identity,
         upstream::{EndpointAddress, ProxySettings},
     };
@@ -228,8 +232,10 @@ mod tests {
         Arc::new(Metrics::new().unwrap())
     }
 
-    fn table() -> Table {
-        Table::new(Vec::new(), Unmatched::Auto).unwrap().0
+    fn table() -> RouteTable {
+        RouteTable::new(Vec::new(), UnmatchedPolicy::Auto)
+            .unwrap()
+            .0
     }
 
     fn name(text: &str) -> UpstreamName {
@@ -237,24 +243,25 @@ mod tests {
     }
 
     /// A configured upstream, changed.
-    fn one(text: &str, change: impl FnOnce(&mut Settings)) -> (Settings, Refused) {
+    fn one(text: &str, change: impl FnOnce(&mut Settings)) -> (Settings, RefusalPolicy) {
         let mut settings = UpstreamDefaults::default().for_host(&name(text));
         change(&mut settings);
-        (settings, Refused::Auto)
+        (settings, RefusalPolicy::Auto)
     }
 
     fn next(
-        configured: Vec<(Settings, Refused)>,
+        configured: Vec<(Settings, RefusalPolicy)>,
         defaults: UpstreamDefaults,
-        previous: &Directory,
-    ) -> Directory {
+        previous: &UpstreamDirectory,
+    ) -> UpstreamDirectory {
         let metrics = Arc::clone(&previous.metrics);
-        Directory::new(configured, defaults, metrics, Some(previous)).unwrap()
+        UpstreamDirectory::new(configured, defaults, metrics, Some(previous)).unwrap()
     }
 
     /// Whether both know the very same upstream of this name.
-    fn shares(one: &Directory, other: &Directory, host: &str) -> bool {
-        let find = |directory: &Directory| directory.find(&name(host), &table()).unwrap().upstream;
+    fn shares(one: &UpstreamDirectory, other: &UpstreamDirectory, host: &str) -> bool {
+        let find =
+            |directory: &UpstreamDirectory| directory.find(&name(host), &table()).unwrap().upstream;
         std::ptr::eq(find(one).settings(), find(other).settings())
     }
 
@@ -263,12 +270,13 @@ mod tests {
         let patient = |settings: &mut Settings| settings.concurrent_max = 3;
         let configured = vec![one("a.example", |_| {}), one("b.example", |_| {})];
         let first =
-            Directory::new(configured, UpstreamDefaults::default(), metrics(), None).unwrap();
+            UpstreamDirectory::new(configured, UpstreamDefaults::default(), metrics(), None)
+                .unwrap();
         for host in ["quay.io", "ghcr.io", "c.example"] {
             assert!(shares(&first, &first, host));
         }
         let configured = vec![
-            (one("a.example", |_| {}).0, Refused::Stop),
+            (one("a.example", |_| {}).0, RefusalPolicy::Stop),
             one("b.example", patient),
             one("quay.io", |_| {}),
             one("ghcr.io", patient),
@@ -286,13 +294,13 @@ mod tests {
         }
         assert_eq!(second.compared(&first), (2, 1, 0));
         assert!(!second.leads_like(&first) && first.leads_like(&first));
-        let refused = |directory: &Directory| {
+        let refused = |directory: &UpstreamDirectory| {
             let known = directory.find(&name("a.example"), &table());
             known.unwrap().refused
         };
         assert_eq!(
             (refused(&first), refused(&second)),
-            (Refused::Auto, Refused::Stop)
+            (RefusalPolicy::Auto, RefusalPolicy::Stop)
         );
         // What nobody asked for in between is not lost.
         let third = next(Vec::new(), UpstreamDefaults::default(), &first);
@@ -303,7 +311,8 @@ mod tests {
     #[test]
     fn other_defaults_make_other_upstreams() {
         let first =
-            Directory::new(Vec::new(), UpstreamDefaults::default(), metrics(), None).unwrap();
+            UpstreamDirectory::new(Vec::new(), UpstreamDefaults::default(), metrics(), None)
+                .unwrap();
         assert!(shares(&first, &first, "quay.io"));
         let proxied = UpstreamDefaults {
             proxy: ProxySettings {
@@ -314,7 +323,7 @@ mod tests {
         };
         let second = next(Vec::new(), proxied, &first);
         assert!(!shares(&first, &second, "quay.io"));
-        let find = |directory: &Directory, host| {
+        let find = |directory: &UpstreamDirectory, host| {
             let known = directory.find(&name(host), &table()).unwrap();
             known.upstream.settings().clone()
         };
@@ -340,7 +349,7 @@ mod tests {
         let plain = one("b.example", |_| {});
         let metrics = metrics();
         let configured = vec![weak, plain];
-        let first = Directory::new(
+        let first = UpstreamDirectory::new(
             configured,
             UpstreamDefaults::default(),
             Arc::clone(&metrics),

@@ -4,23 +4,23 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Directory, PullError,
+    PullError, UpstreamDirectory,
     resolve::{kind, origin},
 };
 use crate::{
     oci::{Digest, Origin, Reference, Tag},
-    route::{Candidate, Decision, Named, Table},
+    route::{Candidate, Decision, ImageName, RouteTable},
     store::Store,
     upstream::CredentialSource,
 };
 
 /// What a reference comes to; `explain --json` prints this.
 #[derive(Clone, Debug, Serialize)]
-pub struct Explained {
+pub struct Explanation {
     /// The reference in canonical form.
     pub reference: String,
     /// What the routes say.
-    pub outcome: Outcome,
+    pub outcome: RouteOutcome,
     /// Why, where that helps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -30,13 +30,13 @@ pub struct Explained {
     /// Whom a pull would ask, in order.
     pub candidates: Vec<CandidateLine>,
     /// What is kept, if the store could be asked.
-    pub stored: Option<Stored>,
+    pub stored: Option<StoredImage>,
 }
 
 /// What the routes say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum RouteOutcome {
     /// Some candidate is not the registry itself.
     Route,
     /// Only the registry itself is asked.
@@ -73,7 +73,7 @@ pub struct CandidateLine {
 
 /// What is kept of a reference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stored {
+pub struct StoredImage {
     /// The digest.
     pub digest: String,
     /// Whether everything it names is kept too.
@@ -82,9 +82,14 @@ pub struct Stored {
     pub checked: Option<Timestamp>,
 }
 
-impl Explained {
+impl Explanation {
     /// Asks the routes; the store is asked apart, for another process may hold it.
-    pub fn of(table: &Table, directory: &Directory, named: &Named, reference: &Reference) -> Self {
+    pub fn of(
+        table: &RouteTable,
+        directory: &UpstreamDirectory,
+        named: &ImageName,
+        reference: &Reference,
+    ) -> Self {
         let separator = if matches!(reference, Reference::Tag(_)) {
             ':'
         } else {
@@ -92,7 +97,7 @@ impl Explained {
         };
         let mut explained = Self {
             reference: format!("{}{separator}{reference}", named.repository),
-            outcome: Outcome::Unmatched,
+            outcome: RouteOutcome::Unmatched,
             reason: None,
             route: None,
             candidates: Vec::new(),
@@ -101,7 +106,7 @@ impl Explained {
         match table.decide(named, reference) {
             Decision::Unmatched { reason } => explained.reason = Some(reason),
             Decision::Deny { place, from } => {
-                explained.outcome = Outcome::Deny;
+                explained.outcome = RouteOutcome::Deny;
                 explained.route = Some(RouteLine {
                     from,
                     origin: place.to_string(),
@@ -117,9 +122,9 @@ impl Explained {
                 let own = |one: &Candidate| one.upstream.as_str() == one.registry.as_str();
                 let source = candidates.iter().all(own);
                 explained.outcome = if source && !candidates.is_empty() {
-                    Outcome::Source
+                    RouteOutcome::Source
                 } else {
-                    Outcome::Route
+                    RouteOutcome::Route
                 };
                 let origin = place.map_or_else(|| "built-in".to_owned(), |place| place.to_string());
                 explained.route = Some(RouteLine { from, origin });
@@ -139,15 +144,15 @@ impl Explained {
     }
 
     /// What is kept is served, though there is nobody to ask; else that is a refusal.
-    pub fn keep(&mut self, stored: Option<Stored>) {
-        if stored.is_none() && self.outcome == Outcome::Route && self.candidates.is_empty() {
-            self.outcome = Outcome::Deny;
+    pub fn keep(&mut self, stored: Option<StoredImage>) {
+        if stored.is_none() && self.outcome == RouteOutcome::Route && self.candidates.is_empty() {
+            self.outcome = RouteOutcome::Deny;
         }
         self.stored = stored;
     }
 }
 
-impl Stored {
+impl StoredImage {
     /// What the store has: the first of these places that has it.
     ///
     /// # Errors
@@ -177,7 +182,11 @@ impl Stored {
 }
 
 /// Where a store may keep what a name means: each origin with the reference there.
-pub fn places(table: &Table, named: &Named, reference: &Reference) -> Vec<(Origin, Reference)> {
+pub fn places(
+    table: &RouteTable,
+    named: &ImageName,
+    reference: &Reference,
+) -> Vec<(Origin, Reference)> {
     let local = named
         .repositories()
         .map(|one| (Origin::Local(one), reference.clone()));
@@ -220,7 +229,7 @@ async fn complete(
 fn line(
     candidate: &Candidate,
     reference: &Reference,
-    (table, directory): (&Table, &Directory),
+    (table, directory): (&RouteTable, &UpstreamDirectory),
 ) -> Option<CandidateLine> {
     let known = directory.find(&candidate.upstream, table).ok()?;
     let reference = match (&candidate.tag, reference) {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::PullError;
 use crate::{
-    route::Refused,
+    route::RefusalPolicy,
     upstream::{ProtocolViolation, UpstreamError},
 };
 
@@ -13,7 +13,7 @@ const HIDES_MISSING: [&str; 4] = ["docker.io", "registry-1.docker.io", "ghcr.io"
 
 /// What has been heard so far while walking a name's candidates.
 #[derive(Debug, Default)]
-pub(super) struct Walk {
+pub(super) struct FailureTally {
     hidden: Option<Arc<UpstreamError>>,
     breach: Option<Arc<UpstreamError>>,
     circle: Option<Arc<UpstreamError>>,
@@ -23,7 +23,7 @@ pub(super) struct Walk {
 
 /// What one candidate's failure means for the walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(super) enum FailureKind {
     /// It is not there.
     Absent,
     /// It may be there, but we are not shown it, as a registry does that hides what is missing.
@@ -40,7 +40,7 @@ pub(super) enum Heard {
 
 /// How a 401 or 403 of an upstream is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum RefusalMeaning {
     /// It may only mean that there is no such thing: try the next candidate.
     Hidden,
     /// It is the answer if it is one to our login; said to nobody in particular, it may only mean
@@ -50,28 +50,28 @@ pub(super) enum Refusal {
     Final,
 }
 
-impl Refusal {
+impl RefusalMeaning {
     /// Reads it as the configuration says; `names` are the upstream's and its host's.
-    pub(super) fn of(policy: Refused, names: [&str; 2]) -> Self {
+    pub(super) fn of(policy: RefusalPolicy, names: [&str; 2]) -> Self {
         let hides = || names.iter().any(|name| HIDES_MISSING.contains(name));
         match policy {
-            Refused::Next => Self::Hidden,
-            Refused::Auto if hides() => Self::Hidden,
-            Refused::Auto => Self::FinalToUs,
-            Refused::Stop => Self::Final,
+            RefusalPolicy::Next => Self::Hidden,
+            RefusalPolicy::Auto if hides() => Self::Hidden,
+            RefusalPolicy::Auto => Self::FinalToUs,
+            RefusalPolicy::Stop => Self::Final,
         }
     }
 }
 
-impl Heard {
+impl FailureKind {
     /// Sorts a failure.
-    pub(super) fn of(error: &UpstreamError, refusal: Refusal) -> Self {
+    pub(super) fn of(error: &UpstreamError, refusal: RefusalMeaning) -> Self {
         match error {
             UpstreamError::Absent { .. } => Self::Absent,
             UpstreamError::Refused { .. } => match refusal {
-                Refusal::Hidden => Self::Hidden,
-                Refusal::FinalToUs if !error.is_refused_credentials() => Self::Hidden,
-                Refusal::FinalToUs | Refusal::Final => Self::Refused,
+                RefusalMeaning::Hidden => Self::Hidden,
+                RefusalMeaning::FinalToUs if !error.is_refused_credentials() => Self::Hidden,
+                RefusalMeaning::FinalToUs | RefusalMeaning::Final => Self::Refused,
             },
             UpstreamError::ProtocolViolation { .. } => Self::Breach,
             UpstreamError::Loop { .. } => Self::Circle,
@@ -80,15 +80,15 @@ impl Heard {
     }
 }
 
-impl Walk {
+impl FailureTally {
     /// Remembers what a candidate said; the first of each kind speaks in the end.
-    pub(super) fn note(&mut self, heard: Heard, error: &Arc<UpstreamError>) {
+    pub(super) fn note(&mut self, heard: FailureKind, error: &Arc<UpstreamError>) {
         let slot = match heard {
-            Heard::Absent => return,
-            Heard::Hidden | Heard::Refused => &mut self.hidden,
-            Heard::Breach => &mut self.breach,
-            Heard::Circle => &mut self.circle,
-            Heard::Transient => &mut self.transient,
+            FailureKind::Absent => return,
+            FailureKind::Hidden | FailureKind::Refused => &mut self.hidden,
+            FailureKind::Breach => &mut self.breach,
+            FailureKind::Circle => &mut self.circle,
+            FailureKind::Transient => &mut self.transient,
         };
         if let UpstreamError::Throttled {
             retry_after: Some(wait),
@@ -144,14 +144,34 @@ mod tests {
                 with_credentials,
                 detail: "it forbids this",
             };
-            let refusal = Refusal::of(policy, ["mine", host]);
-            assert_eq!(Heard::of(&error, refusal), want, "{policy:?} {host}");
+            let refusal = RefusalMeaning::of(policy, ["mine", host]);
+            assert_eq!(FailureKind::of(&error, refusal), want, "{policy:?} {host}");
         };
         for (policy, host, anonymous, ours) in [
-            (Refused::Auto, "r.example", Heard::Hidden, Heard::Refused),
-            (Refused::Auto, "ghcr.io", Heard::Hidden, Heard::Hidden),
-            (Refused::Next, "r.example", Heard::Hidden, Heard::Hidden),
-            (Refused::Stop, "ghcr.io", Heard::Refused, Heard::Refused),
+            (
+                RefusalPolicy::Auto,
+                "r.example",
+                FailureKind::Hidden,
+                FailureKind::Refused,
+            ),
+            (
+                RefusalPolicy::Auto,
+                "ghcr.io",
+                FailureKind::Hidden,
+                FailureKind::Hidden,
+            ),
+            (
+                RefusalPolicy::Next,
+                "r.example",
+                FailureKind::Hidden,
+                FailureKind::Hidden,
+            ),
+            (
+                RefusalPolicy::Stop,
+                "ghcr.io",
+                FailureKind::Refused,
+                FailureKind::Refused,
+            ),
         ] {
             check(policy, host, false, anonymous);
             check(policy, host, true, ours);

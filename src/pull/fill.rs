@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::{
-    Absences, BlobBody, Generation, PullError, failure_tally::Walk, manifest::Asked,
-    resolve::origin,
+    BlobBody, ConfigGeneration, NegativeCache, PullError, failure_tally::FailureTally,
+    manifest::FetchSource, resolve::origin,
 };
 use crate::{
     oci::{Digest, Origin, Via},
@@ -23,8 +23,8 @@ use crate::{
     telemetry::Metrics,
     wire::GrowthState,
 };
-use passthrough::Disk;
-use worker::Work;
+use passthrough::FillDisk;
+use worker::FillWorker;
 
 /// Blobs up to this size are verified before their first byte leaves, in bytes.
 const VERIFIED_FIRST_MAX: u64 = 4 * 1024 * 1024;
@@ -34,7 +34,7 @@ const VERIFIED_FIRST_MAX: u64 = 4 * 1024 * 1024;
 pub(super) struct Fills {
     running: Arc<Mutex<HashMap<Digest, Arc<Fill>>>>,
     store: Store,
-    absent: Absences,
+    absent: NegativeCache,
     tasks: Tasks,
     metrics: Arc<Metrics>,
 }
@@ -44,13 +44,13 @@ pub(super) struct Fills {
 pub(super) struct Fill {
     digest: Digest,
     origins: Vec<Origin>,
-    generation: Generation,
-    outcome: watch::Receiver<Option<Result<Arrival, PullError>>>,
+    generation: ConfigGeneration,
+    outcome: watch::Receiver<Option<Result<ReadableBlob, PullError>>>,
 }
 
 /// Bytes that may be read, or soon may.
 #[derive(Clone, Debug)]
-pub(super) struct Arrival {
+pub(super) struct ReadableBlob {
     pub(super) body: BlobBody,
     /// The origin they come from.
     pub(super) origin: Origin,
@@ -58,19 +58,24 @@ pub(super) struct Arrival {
 
 /// What a fill is to bring, and from whom.
 #[derive(Clone, Debug)]
-pub(super) struct Job {
+pub(super) struct FillJob {
     pub(super) digest: Digest,
-    pub(super) sources: Vec<(Candidate, Asked)>,
+    pub(super) sources: Vec<(Candidate, FetchSource)>,
     /// Where the request has been that started it.
     pub(super) via: Via,
     /// Longest wait for the head of one answer.
     pub(super) head_max: Duration,
     /// Under which configuration its sources were found.
-    pub(super) generation: Generation,
+    pub(super) generation: ConfigGeneration,
 }
 
 impl Fills {
-    pub(super) fn new(store: Store, absent: Absences, tasks: Tasks, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        store: Store,
+        absent: NegativeCache,
+        tasks: Tasks,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             running: Arc::default(),
             store,
@@ -81,7 +86,7 @@ impl Fills {
     }
 
     /// The same fills, for a new configuration: those that start from now on note absences here.
-    pub(super) fn renewed(&self, absent: Absences) -> Self {
+    pub(super) fn renewed(&self, absent: NegativeCache) -> Self {
         Self {
             running: Arc::clone(&self.running),
             store: self.store.clone(),
@@ -98,7 +103,7 @@ impl Fills {
 
     /// The fill of this digest that is under way, or a new one. One that has failed and is about to
     /// end is not joined: who comes now asks anew.
-    pub(super) fn join(&self, digest: Digest, job: impl FnOnce() -> Job) -> Arc<Fill> {
+    pub(super) fn join(&self, digest: Digest, job: impl FnOnce() -> FillJob) -> Arc<Fill> {
         let mut running = self.running.lock();
         if let Some(fill) = running.get(&digest).filter(|fill| !fill.has_failed()) {
             return Arc::clone(fill);
@@ -118,18 +123,18 @@ impl Fills {
         });
         running.insert(digest, Arc::clone(&fill));
         drop(running);
-        let landing = Landing {
+        let landing = FillGuard {
             fill: Arc::clone(&fill),
             running: Arc::clone(&self.running),
         };
-        let work = Work {
+        let work = FillWorker {
             store: self.store.clone(),
             metrics: Arc::clone(&self.metrics),
-            walk: Walk::default(),
+            walk: FailureTally::default(),
             absent: self.absent.clone(),
             say,
             distrusts_ranges: false,
-            disk: Disk::new(&job, (self.tasks.clone(), Arc::clone(&self.metrics))),
+            disk: FillDisk::new(&job, (self.tasks.clone(), Arc::clone(&self.metrics))),
             job,
         };
         drop(self.tasks.spawn("fill", async move {
@@ -150,7 +155,7 @@ impl Fill {
     }
 
     /// Waits until bytes may be read, or the fill failed.
-    pub(super) async fn arrival(&self) -> Result<Arrival, PullError> {
+    pub(super) async fn arrival(&self) -> Result<ReadableBlob, PullError> {
         let mut outcome = self.outcome.clone();
         let said = outcome.wait_for(Option::is_some).await;
         let said = said.ok().and_then(|said| said.clone());
@@ -166,7 +171,7 @@ impl Fill {
 
     /// Whether its failure is also the answer for these candidates: it asked all of them, as they
     /// are configured now.
-    pub(super) fn serves(&self, candidates: &[Candidate], generation: Generation) -> bool {
+    pub(super) fn serves(&self, candidates: &[Candidate], generation: ConfigGeneration) -> bool {
         self.generation == generation
             && candidates
                 .iter()
@@ -175,12 +180,12 @@ impl Fill {
 }
 
 /// Frees the digest however the fill ends, unless the next fill has it already.
-struct Landing {
+struct FillGuard {
     fill: Arc<Fill>,
     running: Arc<Mutex<HashMap<Digest, Arc<Fill>>>>,
 }
 
-impl Drop for Landing {
+impl Drop for FillGuard {
     fn drop(&mut self) {
         let mut running = self.running.lock();
         let digest = self.fill.digest;

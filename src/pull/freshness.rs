@@ -9,7 +9,7 @@ use crate::{oci::Digest, store::TagRecord};
 
 /// How long a tag's record counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Policy {
+pub(super) struct FreshnessPolicy {
     /// Believed without asking.
     pub(super) fresh: Duration,
     /// Served when upstream fails.
@@ -18,7 +18,7 @@ pub(super) struct Policy {
 
 /// What to do about a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum TagDecision {
     /// The record answers.
     Serve(Digest),
     /// Ask upstream; nothing, or this digest, is known.
@@ -31,19 +31,19 @@ pub(super) fn next_step(
     record: Option<TagRecord>,
     confirmed: Option<Instant>,
     now: Instant,
-    policy: Policy,
-) -> Step {
+    policy: FreshnessPolicy,
+) -> TagDecision {
     match (record, confirmed) {
         (Some(record), Some(at)) if now.saturating_duration_since(at) < policy.fresh => {
-            Step::Serve(record.digest)
+            TagDecision::Serve(record.digest)
         }
-        _ => Step::Ask,
+        _ => TagDecision::Ask,
     }
 }
 
 /// Whether a record may stand in for an upstream that fails. A record from the future (a clock
 /// that was set back) counts as new.
-pub(super) fn may_be_stale(record: TagRecord, now: Timestamp, policy: Policy) -> bool {
+pub(super) fn may_be_stale(record: TagRecord, now: Timestamp, policy: FreshnessPolicy) -> bool {
     let age = now.duration_since(record.checked);
     Duration::try_from(age).is_ok_and(|age| age <= policy.stale_max) || age.is_negative()
 }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
     use crate::oci::Algorithm;
 
-    const POLICY: Policy = Policy {
+    const POLICY: FreshnessPolicy = FreshnessPolicy {
         fresh: Duration::from_secs(5),
         stale_max: Duration::from_secs(100),
     };
@@ -74,11 +74,14 @@ mod tests {
         let known = record(0);
         assert_eq!(
             step(Some(known), Some(confirmed), after(4)),
-            Step::Serve(known.digest)
+            TagDecision::Serve(known.digest)
         );
-        assert_eq!(step(Some(known), Some(confirmed), after(5)), Step::Ask);
-        assert_eq!(step(Some(known), None, after(0)), Step::Ask);
-        assert_eq!(step(None, Some(confirmed), after(0)), Step::Ask);
+        assert_eq!(
+            step(Some(known), Some(confirmed), after(5)),
+            TagDecision::Ask
+        );
+        assert_eq!(step(Some(known), None, after(0)), TagDecision::Ask);
+        assert_eq!(step(None, Some(confirmed), after(0)), TagDecision::Ask);
     }
 
     #[test]

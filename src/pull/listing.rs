@@ -9,11 +9,11 @@ use tokio::time::Instant;
 
 use super::{
     PullError, Puller,
-    resolve::{Lead, ask},
+    resolve::{Resolution, ask},
 };
 use crate::{
     oci::{Digest, Manifest, Origin, Reference, Tag},
-    route::Named,
+    route::ImageName,
     upstream::{Referrers, TagPageRequest, Upstream},
 };
 
@@ -24,7 +24,7 @@ const REFERRERS_MAX: usize = 10_000;
 
 /// Which stretch of a tag list is wanted (distribution-spec, "Listing Tags").
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct TagListPage {
     /// At most so many tags, up to [`PAGE_MAX`].
     pub count: u64,
     /// Only tags after this one.
@@ -55,7 +55,7 @@ impl Puller {
     ///
     /// # Errors
     /// See [`PullError`]; an upstream that fails is never an empty list.
-    pub async fn tags(&self, named: &Named, page: &Page) -> Result<TagList, PullError> {
+    pub async fn tags(&self, named: &ImageName, page: &TagListPage) -> Result<TagList, PullError> {
         let lead = self.lead(named, &Reference::Tag(Tag::any()))?;
         if page.count == 0 {
             return Ok(TagList {
@@ -88,9 +88,9 @@ impl Puller {
     /// What is kept: all origins' tags offline, a loaded bundle's online.
     async fn kept_tags(
         &self,
-        named: &Named,
-        page: &Page,
-        lead: &Lead,
+        named: &ImageName,
+        page: &TagListPage,
+        lead: &Resolution,
     ) -> Result<TagList, PullError> {
         let mut found = BTreeSet::new();
         for origin in self.kept_origins(named) {
@@ -115,7 +115,7 @@ impl Puller {
     /// [`PullError::NoReferrers`] if none does, so that clients look for tags instead.
     pub async fn referrers(
         &self,
-        named: &Named,
+        named: &ImageName,
         digest: &Digest,
         page: &ReferrersPage,
     ) -> Result<Referrers, PullError> {
@@ -151,7 +151,7 @@ impl Puller {
     /// subject itself may say that it has none.
     async fn kept_referrers(
         &self,
-        named: &Named,
+        named: &ImageName,
         digest: &Digest,
         artifact_type: Option<&str>,
     ) -> Result<Referrers, PullError> {
@@ -183,7 +183,7 @@ impl Puller {
         })
     }
 
-    fn kept_origins(&self, named: &Named) -> Vec<Origin> {
+    fn kept_origins(&self, named: &ImageName) -> Vec<Origin> {
         let mut origins = self.origins(named);
         if !self.0.settings.offline {
             origins.retain(|origin| matches!(origin, Origin::Local(_)));
@@ -194,21 +194,21 @@ impl Puller {
 
 /// What of a manifest makes it a referrer.
 #[derive(Deserialize)]
-struct Referring {
-    subject: Option<Subject>,
+struct ReferrerManifest {
+    subject: Option<SubjectDescriptor>,
     #[serde(rename = "artifactType")]
     artifact_type: Option<String>,
-    config: Option<ConfigType>,
+    config: Option<ConfigDescriptor>,
     annotations: Option<std::collections::HashMap<String, String>>,
 }
 
 #[derive(Deserialize)]
-struct Subject {
+struct SubjectDescriptor {
     digest: String,
 }
 
 #[derive(Deserialize)]
-struct ConfigType {
+struct ConfigDescriptor {
     #[serde(rename = "mediaType")]
     media_type: String,
 }
@@ -219,7 +219,7 @@ fn descriptor(
     subject: &Digest,
     artifact_type: Option<&str>,
 ) -> Option<Descriptor> {
-    let referring: Referring = serde_json::from_slice(manifest.bytes()).ok()?;
+    let referring: ReferrerManifest = serde_json::from_slice(manifest.bytes()).ok()?;
     if referring.subject?.digest != subject.to_string() {
         return None;
     }

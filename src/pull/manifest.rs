@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    How, Item, ManifestAnswer, PullError, Puller,
-    failure_tally::{Heard, Refusal, Walk},
-    resolve::{Lead, ask, origin},
+    CacheStatus, ContentKey, ManifestAnswer, PullError, Puller,
+    failure_tally::{FailureKind, FailureTally, RefusalMeaning},
+    resolve::{Resolution, ask, origin},
 };
 use crate::{
     oci::{Digest, Manifest, Origin, Reference},
-    route::{Candidate, Named},
+    route::{Candidate, ImageName},
     upstream::{Upstream, UpstreamError},
 };
 
@@ -21,7 +21,7 @@ const UNSAID: Duration = Duration::from_millis(50);
 impl Puller {
     pub(super) async fn by_digest(
         &self,
-        named: &Named,
+        named: &ImageName,
         digest: &Digest,
     ) -> Result<ManifestAnswer, PullError> {
         let reference = Reference::Digest(*digest);
@@ -32,9 +32,9 @@ impl Puller {
     /// As [`Puller::by_digest`], for a lead that is known already.
     pub(super) async fn digest_of(
         &self,
-        named: &Named,
+        named: &ImageName,
         digest: &Digest,
-        lead: &Lead,
+        lead: &Resolution,
     ) -> Result<ManifestAnswer, PullError> {
         let origins = self.origins_of(named, lead);
         match self.kept_manifest(origins, digest).await? {
@@ -46,12 +46,12 @@ impl Puller {
 
     async fn missing_manifest(
         &self,
-        named: &Named,
+        named: &ImageName,
         digest: &Digest,
-        lead: &Lead,
+        lead: &Resolution,
     ) -> Result<ManifestAnswer, PullError> {
         let origins = self.origins_of(named, lead).to_vec();
-        let item = Item::Manifest(Reference::Digest(*digest));
+        let item = ContentKey::Manifest(Reference::Digest(*digest));
         let order = self.reachable(named, digest, &item, lead).await?;
         let (puller, digest) = (self.clone(), *digest);
         let key = (self.key(named), Reference::Digest(digest));
@@ -75,7 +75,7 @@ impl Puller {
         deadline: Instant,
     ) -> Result<ManifestAnswer, PullError> {
         let reference = &Reference::Digest(digest);
-        let item = Item::Manifest(reference.clone());
+        let item = ContentKey::Manifest(reference.clone());
         let asking = |upstream: Upstream, candidate| async move {
             let ask = ask(candidate, &self.1, deadline);
             upstream.manifest(&ask, reference).await
@@ -89,19 +89,19 @@ impl Puller {
     pub(super) async fn first<'o, T, F>(
         &self,
         order: &'o [Candidate],
-        item: Option<&Item>,
+        item: Option<&ContentKey>,
         asking: impl Fn(Upstream, &'o Candidate) -> F,
     ) -> Result<(T, Origin), PullError>
     where
         F: Future<Output = Result<T, UpstreamError>>,
     {
-        let mut walk = Walk::default();
+        let mut walk = FailureTally::default();
         for candidate in order {
             let asked = self.upstream(candidate)?;
             match asking(asked.upstream.clone(), candidate).await {
                 Ok(answer) => return Ok((answer, asked.origin)),
                 Err(error) => {
-                    if self.heard(&asked, error, item, &mut walk) == Heard::Refused {
+                    if self.heard(&asked, error, item, &mut walk) == FailureKind::Refused {
                         break;
                     }
                 }
@@ -123,7 +123,7 @@ impl Puller {
         }
         Ok(ManifestAnswer {
             manifest,
-            how: How::Miss,
+            how: CacheStatus::Miss,
             origin,
         })
     }
@@ -131,14 +131,14 @@ impl Puller {
     /// Sorts a candidate's failure, remembers an absence, and notes the rest for the verdict.
     pub(super) fn heard(
         &self,
-        asked: &Asked,
+        asked: &FetchSource,
         error: UpstreamError,
-        item: Option<&Item>,
-        walk: &mut Walk,
-    ) -> Heard {
+        item: Option<&ContentKey>,
+        walk: &mut FailureTally,
+    ) -> FailureKind {
         let error = Arc::new(error);
-        let heard = Heard::of(&error, asked.refusal);
-        if heard != Heard::Absent {
+        let heard = FailureKind::of(&error, asked.refusal);
+        if heard != FailureKind::Absent {
             tracing::debug!(origin = %asked.origin, %error, "asked in vain");
         } else if let Some(item) = item {
             let absent = (asked.origin.clone(), item.clone());
@@ -149,7 +149,7 @@ impl Puller {
     }
 
     /// The upstream behind a candidate.
-    pub(super) fn upstream(&self, candidate: &Candidate) -> Result<Asked, PullError> {
+    pub(super) fn upstream(&self, candidate: &Candidate) -> Result<FetchSource, PullError> {
         let known = self.0.directory.find(&candidate.upstream, &self.0.table).map_err(|error| {
             tracing::error!(upstream = %candidate.upstream, %error, "no client for an upstream");
             PullError::Abandoned
@@ -157,8 +157,8 @@ impl Puller {
         let upstream = known.upstream;
         let policy = candidate.refused.unwrap_or(known.refused);
         let names = [upstream.name().as_str(), &upstream.authority()];
-        let refusal = Refusal::of(policy, names);
-        Ok(Asked {
+        let refusal = RefusalMeaning::of(policy, names);
+        Ok(FetchSource {
             origin: origin(candidate),
             upstream,
             refusal,
@@ -190,10 +190,10 @@ where
 
 /// An upstream that is being asked.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct FetchSource {
     /// What comes from it belongs to this.
     pub(super) origin: Origin,
     pub(super) upstream: Upstream,
     /// How its refusals read.
-    pub(super) refusal: Refusal,
+    pub(super) refusal: RefusalMeaning,
 }

@@ -7,20 +7,20 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Item, PullError, Puller, freshness::Policy, memo::Memo};
+use super::{ContentKey, PullError, Puller, freshness::FreshnessPolicy, memo::Memo};
 use crate::{
     oci::{Digest, Origin, Reference, Tag, Via},
-    route::{Candidate, Decision, Named},
+    route::{Candidate, Decision, ImageName},
     store::Provenance,
     upstream::RequestContext,
 };
 
 /// What the routes decided of a name's tags, and of its digests, which all go one way.
-pub(super) type Leads = Memo<(Named, Option<Tag>), Arc<Lead>>;
+pub(super) type ResolutionCache = Memo<(ImageName, Option<Tag>), Arc<Resolution>>;
 
 /// A route's decision, ready to walk.
 #[derive(Debug)]
-pub(super) struct Lead {
+pub(super) struct Resolution {
     /// Whom to ask, in order.
     pub(super) candidates: Vec<Candidate>,
     /// What the tag is remembered by for each of them, in their order; empty for a digest.
@@ -30,7 +30,7 @@ pub(super) struct Lead {
     /// What answers the tag whatever upstream says.
     pub(super) pin: Option<Digest>,
     /// How long a tag's record counts.
-    pub(super) policy: Policy,
+    pub(super) policy: FreshnessPolicy,
     /// What to say if there is nobody to ask.
     nobody: PullError,
 }
@@ -41,7 +41,7 @@ pub(super) struct TagKeys {
     /// In what is kept and confirmed.
     pub(super) kept: (Origin, Tag),
     /// In what is lately absent.
-    pub(super) absent: (Origin, Item),
+    pub(super) absent: (Origin, ContentKey),
 }
 
 /// What a route without a candidate has no target for.
@@ -55,7 +55,7 @@ pub(super) fn kind(reference: &Reference) -> &'static str {
 impl TagKeys {
     fn new(candidate: &Candidate, tag: &Tag) -> Self {
         let (origin, tag) = (origin(candidate), there(candidate, tag).clone());
-        let item = Item::Manifest(Reference::Tag(tag.clone()));
+        let item = ContentKey::Manifest(Reference::Tag(tag.clone()));
         Self {
             kept: (origin.clone(), tag),
             absent: (origin, item),
@@ -63,11 +63,11 @@ impl TagKeys {
     }
 }
 
-impl Lead {
+impl Resolution {
     fn new(
         candidates: Vec<Candidate>,
         tag: Option<&Tag>,
-        (pin, policy): (Option<Digest>, Policy),
+        (pin, policy): (Option<Digest>, FreshnessPolicy),
         nobody: PullError,
     ) -> Self {
         let tags = tag.map(|tag| {
@@ -96,9 +96,9 @@ impl Puller {
     /// Asks the routes; a rule that denies ends it here, for kept content too.
     pub(super) fn lead(
         &self,
-        named: &Named,
+        named: &ImageName,
         reference: &Reference,
-    ) -> Result<Arc<Lead>, PullError> {
+    ) -> Result<Arc<Resolution>, PullError> {
         let tag = match reference {
             Reference::Tag(tag) => Some(tag.clone()),
             Reference::Digest(_) => None,
@@ -112,12 +112,12 @@ impl Puller {
 
     fn decide(
         &self,
-        named: &Named,
+        named: &ImageName,
         reference: &Reference,
         tag: Option<&Tag>,
-    ) -> Result<Lead, PullError> {
+    ) -> Result<Resolution, PullError> {
         let settings = &self.0.settings;
-        let policy = |fresh: Option<Duration>, stale_max: Option<Duration>| Policy {
+        let policy = |fresh: Option<Duration>, stale_max: Option<Duration>| FreshnessPolicy {
             fresh: fresh.unwrap_or(settings.tag_fresh),
             stale_max: stale_max.unwrap_or(settings.tag_stale_max),
         };
@@ -127,7 +127,7 @@ impl Puller {
             }),
             Decision::Unmatched { reason } => {
                 let nobody = PullError::Unmatched { reason };
-                Ok(Lead::new(
+                Ok(Resolution::new(
                     Vec::new(),
                     tag,
                     (None, policy(None, None)),
@@ -146,14 +146,14 @@ impl Puller {
                 let rule = format!("the route from {from:?}, which has no target for {kind}");
                 let policy = policy(tag_fresh, tag_stale_max);
                 let nobody = PullError::Denied { rule };
-                Ok(Lead::new(candidates, tag, (pin, policy), nobody))
+                Ok(Resolution::new(candidates, tag, (pin, policy), nobody))
             }
         }
     }
 
     /// Every origin that may answer for a name. Loaded bundles come last: most names are in none,
     /// and looking there costs a question to the disk.
-    pub(super) fn origins(&self, named: &Named) -> Vec<Origin> {
+    pub(super) fn origins(&self, named: &ImageName) -> Vec<Origin> {
         let table = self.0.table.origins(named);
         let upstream = table.iter().map(origin);
         upstream
@@ -162,7 +162,7 @@ impl Puller {
     }
 
     /// As [`Puller::origins`], found once.
-    pub(super) fn origins_of<'l>(&self, named: &Named, lead: &'l Lead) -> &'l [Origin] {
+    pub(super) fn origins_of<'l>(&self, named: &ImageName, lead: &'l Resolution) -> &'l [Origin] {
         lead.origins.get_or_init(|| self.origins(named))
     }
 
@@ -170,10 +170,10 @@ impl Puller {
     /// not have it is not asked for again, unless one of its manifests has come to name it.
     pub(super) async fn reachable(
         &self,
-        named: &Named,
+        named: &ImageName,
         digest: &Digest,
-        item: &Item,
-        lead: &Lead,
+        item: &ContentKey,
+        lead: &Resolution,
     ) -> Result<Vec<Candidate>, PullError> {
         let order = self.order(named, digest, lead).await?;
         if order.is_empty() {
@@ -197,9 +197,9 @@ impl Puller {
     /// that produced it, then the route's candidates.
     pub(super) async fn order(
         &self,
-        named: &Named,
+        named: &ImageName,
         digest: &Digest,
-        lead: &Lead,
+        lead: &Resolution,
     ) -> Result<Vec<Candidate>, PullError> {
         let mut order: Vec<Candidate> = Vec::new();
         for candidate in self.0.table.origins(named) {

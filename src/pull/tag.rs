@@ -6,15 +6,15 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
-    How, Item, ManifestAnswer, PullError, Puller,
-    failure_tally::{Heard, Walk},
-    freshness::{Step, may_be_stale, next_step},
-    manifest::{Asked, absorb},
-    resolve::{Lead, TagKeys, ask, origin, there},
+    CacheStatus, ContentKey, ManifestAnswer, PullError, Puller,
+    failure_tally::{FailureKind, FailureTally},
+    freshness::{TagDecision, may_be_stale, next_step},
+    manifest::{FetchSource, absorb},
+    resolve::{Resolution, TagKeys, ask, origin, there},
 };
 use crate::{
     oci::{Digest, Manifest, Origin, Reference, Tag},
-    route::{Candidate, Named},
+    route::{Candidate, ImageName},
     store::{StoreError, TagRecord},
     upstream::UpstreamError,
 };
@@ -22,7 +22,7 @@ use crate::{
 impl Puller {
     pub(super) async fn by_tag(
         &self,
-        named: &Named,
+        named: &ImageName,
         tag: &Tag,
     ) -> Result<ManifestAnswer, PullError> {
         let lead = self.lead(named, &Reference::Tag(tag.clone()))?;
@@ -40,9 +40,9 @@ impl Puller {
 
     async fn not_fresh(
         &self,
-        named: &Named,
+        named: &ImageName,
         tag: &Tag,
-        lead: Arc<Lead>,
+        lead: Arc<Resolution>,
     ) -> Result<ManifestAnswer, PullError> {
         if self.0.settings.offline {
             return self.offline(named, tag, &lead).await;
@@ -66,7 +66,7 @@ impl Puller {
 
     /// The answer that needs no upstream: the first candidate that is not lately absent, if its
     /// record is fresh.
-    async fn fresh(&self, lead: &Lead) -> Result<Option<ManifestAnswer>, PullError> {
+    async fn fresh(&self, lead: &Resolution) -> Result<Option<ManifestAnswer>, PullError> {
         for TagKeys { kept, absent } in &lead.tags {
             if self.0.absent.contains_key(absent) {
                 continue;
@@ -75,8 +75,10 @@ impl Puller {
             let record = self.0.store.tag(&kept.0, &kept.1).await.unwrap_or_default();
             let confirmed = self.0.confirmed.get(kept);
             return match next_step(record, confirmed, Instant::now(), lead.policy) {
-                Step::Serve(digest) => self.kept_manifest(slice::from_ref(&kept.0), &digest).await,
-                Step::Ask => Ok(None),
+                TagDecision::Serve(digest) => {
+                    self.kept_manifest(slice::from_ref(&kept.0), &digest).await
+                }
+                TagDecision::Ask => Ok(None),
             };
         }
         Ok(None)
@@ -85,15 +87,15 @@ impl Puller {
     /// Walks the candidates over their own records; a loaded bundle comes last.
     async fn ask_all(
         &self,
-        named: &Named,
+        named: &ImageName,
         tag: &Tag,
-        lead: &Lead,
+        lead: &Resolution,
         deadline: Instant,
     ) -> Result<ManifestAnswer, PullError> {
-        let mut walk = Walk::default();
+        let mut walk = FailureTally::default();
         for candidate in &lead.candidates {
             let there = there(candidate, tag);
-            let item = Item::Manifest(Reference::Tag(there.clone()));
+            let item = ContentKey::Manifest(Reference::Tag(there.clone()));
             let origin = origin(candidate);
             if self.0.absent.contains_key(&(origin.clone(), item.clone())) {
                 continue;
@@ -101,14 +103,14 @@ impl Puller {
             let asked = self.upstream(candidate)?;
             let error = match self.ask_one(&asked, candidate, there, deadline).await {
                 Ok(answer) => return Ok(answer),
-                Err(Trouble::Upstream(error)) => error,
-                Err(Trouble::Pull(error)) => return Err(error),
+                Err(CandidateFailure::Upstream(error)) => error,
+                Err(CandidateFailure::Pull(error)) => return Err(error),
             };
             let is_upstreams_word = is_upstreams_word(&error);
             let is_refused_login = error.is_refused_credentials();
             let text = error.to_string();
             let heard = self.heard(&asked, error, Some(&item), &mut walk);
-            if heard == Heard::Absent
+            if heard == FailureKind::Absent
                 && let Err(error) = self.0.store.forget_tag(&origin, there).await
             {
                 tracing::error!(%origin, tag = %there, %error, "a tag was not forgotten");
@@ -123,7 +125,7 @@ impl Puller {
                 }
                 return Ok(stale);
             }
-            if heard == Heard::Refused {
+            if heard == FailureKind::Refused {
                 return Err(walk.verdict());
             }
         }
@@ -133,11 +135,11 @@ impl Puller {
     /// Asks one candidate what a tag means now, and makes sure that we have it.
     async fn ask_one(
         &self,
-        asked: &Asked,
+        asked: &FetchSource,
         candidate: &Candidate,
         tag: &Tag,
         deadline: Instant,
-    ) -> Result<ManifestAnswer, Trouble> {
+    ) -> Result<ManifestAnswer, CandidateFailure> {
         let reference = Reference::Tag(tag.clone());
         let ask = ask(candidate, &self.1, deadline);
         let origin = origin(candidate);
@@ -147,7 +149,7 @@ impl Puller {
                 self.record(&origin, tag, digest).await?;
                 return Ok(ManifestAnswer {
                     manifest,
-                    how: How::Revalidated,
+                    how: CacheStatus::Revalidated,
                     origin,
                 });
             }
@@ -171,7 +173,7 @@ impl Puller {
         manifest: Manifest,
         origin: Origin,
         tag: &Tag,
-    ) -> Result<ManifestAnswer, Trouble> {
+    ) -> Result<ManifestAnswer, CandidateFailure> {
         let answer = self.keep(manifest, origin).await?;
         self.record(&answer.origin, tag, answer.manifest.digest())
             .await?;
@@ -198,7 +200,7 @@ impl Puller {
         &self,
         origin: &Origin,
         tag: &Tag,
-        lead: &Lead,
+        lead: &Resolution,
         why: &str,
     ) -> Result<Option<ManifestAnswer>, PullError> {
         let Some(record) = self.0.store.tag(origin, tag).await? else {
@@ -213,7 +215,7 @@ impl Puller {
         tracing::warn!(%origin, %tag, digest = %record.digest, why, "serving a stale tag");
         Ok(Some(ManifestAnswer {
             manifest,
-            how: How::Stale,
+            how: CacheStatus::Stale,
             origin: origin.clone(),
         }))
     }
@@ -222,9 +224,9 @@ impl Puller {
     /// long ago.
     async fn offline(
         &self,
-        named: &Named,
+        named: &ImageName,
         tag: &Tag,
-        lead: &Lead,
+        lead: &Resolution,
     ) -> Result<ManifestAnswer, PullError> {
         if let Some(answer) = self.local(named, tag).await? {
             return Ok(answer);
@@ -241,7 +243,11 @@ impl Puller {
     }
 
     /// What a loaded bundle says.
-    async fn local(&self, named: &Named, tag: &Tag) -> Result<Option<ManifestAnswer>, PullError> {
+    async fn local(
+        &self,
+        named: &ImageName,
+        tag: &Tag,
+    ) -> Result<Option<ManifestAnswer>, PullError> {
         for repository in named.repositories() {
             if let Some(answer) = self.recorded(Origin::Local(repository), tag).await? {
                 return Ok(Some(answer));
@@ -263,24 +269,24 @@ impl Puller {
 }
 
 /// Why one candidate gave no answer: its own doing, or ours.
-enum Trouble {
+enum CandidateFailure {
     Upstream(UpstreamError),
     Pull(PullError),
 }
 
-impl From<UpstreamError> for Trouble {
+impl From<UpstreamError> for CandidateFailure {
     fn from(error: UpstreamError) -> Self {
         Self::Upstream(error)
     }
 }
 
-impl From<PullError> for Trouble {
+impl From<PullError> for CandidateFailure {
     fn from(error: PullError) -> Self {
         Self::Pull(error)
     }
 }
 
-impl From<StoreError> for Trouble {
+impl From<StoreError> for CandidateFailure {
     fn from(error: StoreError) -> Self {
         Self::Pull(error.into())
     }

@@ -5,13 +5,13 @@ use std::time::Duration;
 use crate::oci::{Digest, Reference, Registry, Repository, RepositoryName, Tag};
 
 use super::{
-    Candidate, Named, Place, Table, Unmatched,
-    index::Entry,
-    pattern::{Asked, Bound, Subject, official},
+    Candidate, ConfigLocation, ImageName, RouteTable, UnmatchedPolicy,
+    index::RouteEntry,
+    pattern::{MatchCaptures, MatchSubject, RequestedReference, official},
     public,
     rewrite::Rewrite,
-    rule::{Action, Library},
-    target::{Target, To, Values},
+    rule::{Action, LibraryPrefix},
+    target::{Destination, RouteTarget, TemplateValues},
 };
 
 /// What is to be done with a request.
@@ -20,11 +20,11 @@ pub enum Decision {
     /// Ask these, in this order.
     Route {
         /// The route that decided; none if it is built in.
-        place: Option<Place>,
+        place: Option<ConfigLocation>,
         /// What matched, as it is written.
         from: String,
         /// Whom to ask. Empty if the route has no target for this kind of reference: what one of
-        /// [`Table::origins`] has is served all the same, anything else is denied.
+        /// [`RouteTable::origins`] has is served all the same, anything else is denied.
         candidates: Vec<Candidate>,
         /// The digest that answers the tag, whatever upstream says.
         pin: Option<Digest>,
@@ -36,7 +36,7 @@ pub enum Decision {
     /// Refuse, kept content too.
     Deny {
         /// The route that decided.
-        place: Place,
+        place: ConfigLocation,
         /// What matched, as it is written.
         from: String,
     },
@@ -47,24 +47,24 @@ pub enum Decision {
     },
 }
 
-impl Table {
+impl RouteTable {
     /// Decides one request. Of the equal registries the first that some route matches decides.
     ///
     /// A digest may be what a tag's own route led to, so after its candidates the targets of routes
     /// for single tags are asked too, and such a route, or one for all tags, keeps the name's
     /// digests from being denied or unknown.
-    pub fn decide(&self, named: &Named, reference: &Reference) -> Decision {
+    pub fn decide(&self, named: &ImageName, reference: &Reference) -> Decision {
         match reference {
-            Reference::Tag(tag) => self.by_tag(named, Asked::Tag(tag), Some(tag)),
+            Reference::Tag(tag) => self.by_tag(named, RequestedReference::Tag(tag), Some(tag)),
             Reference::Digest(_) => self.by_digest(named),
         }
     }
 
     /// Every place that bytes under this name may have come from: the candidates for digests, those
     /// for tags, and those of the routes for single tags. What is kept locally is not among them.
-    pub fn origins(&self, named: &Named) -> Vec<Candidate> {
+    pub fn origins(&self, named: &ImageName) -> Vec<Candidate> {
         let by_digest = self.by_digest(named);
-        let by_tag = self.by_tag(named, Asked::AnyTag, None);
+        let by_tag = self.by_tag(named, RequestedReference::AnyTag, None);
         let mut origins = by_digest.into_candidates();
         origins.extend(by_tag.into_candidates());
         origins.extend(
@@ -78,17 +78,22 @@ impl Table {
         distinct(without_tags(origins), same)
     }
 
-    fn by_tag(&self, named: &Named, asked: Asked<'_>, tag: Option<&Tag>) -> Decision {
+    fn by_tag(
+        &self,
+        named: &ImageName,
+        asked: RequestedReference<'_>,
+        tag: Option<&Tag>,
+    ) -> Decision {
         let decided = self.best(named, asked, |entry, subject| {
-            decided(entry, &Request::new(subject, named, asked, tag))
+            decided(entry, &RouteQuery::new(subject, named, asked, tag))
         });
         decided.unwrap_or_else(|| self.unmatched(named))
     }
 
-    fn by_digest(&self, named: &Named) -> Decision {
-        let mut decision = self.by_tag(named, Asked::Digest, None);
+    fn by_digest(&self, named: &ImageName) -> Decision {
+        let mut decision = self.by_tag(named, RequestedReference::Digest, None);
         if let Decision::Unmatched { .. } = decision {
-            let by_tag = self.best(named, Asked::AnyTag, |entry, _| entry.clone());
+            let by_tag = self.best(named, RequestedReference::AnyTag, |entry, _| entry.clone());
             if let Some(entry) = by_tag.filter(|entry| entry.rule.text.action == Action::Route) {
                 decision = routed(&entry, Vec::new(), None);
             }
@@ -112,18 +117,18 @@ impl Table {
 
     /// The routes that decide single tags of this name, and where they lead when asked by digest.
     /// A route that another for every tag overrules decides none.
-    fn single_tags(&self, named: &Named) -> Vec<(&Entry, Vec<Candidate>)> {
+    fn single_tags(&self, named: &ImageName) -> Vec<(&RouteEntry, Vec<Candidate>)> {
         let mut found = Vec::new();
         for repository in spellings(named) {
             let subject = self.index.subject(&repository);
-            let other = self.index.best(&subject, Asked::AnyTag);
+            let other = self.index.best(&subject, RequestedReference::AnyTag);
             let single = self.index.single_tags(&subject).into_iter();
             let single = single
                 .filter(|entry| entry.rule.text.action == Action::Route)
                 .filter(|entry| other.is_none_or(|other| other.rank < entry.rank));
             found.extend(single.map(|entry| {
                 let tag = entry.pattern.exact_tag();
-                let request = Request::new(&subject, named, Asked::AnyTag, tag);
+                let request = RouteQuery::new(&subject, named, RequestedReference::AnyTag, tag);
                 (entry, without_tags(candidates(entry, &request)))
             }));
             if other.is_some() {
@@ -135,9 +140,9 @@ impl Table {
 
     fn best<T>(
         &self,
-        named: &Named,
-        asked: Asked<'_>,
-        then: impl Fn(&Entry, &Subject<'_>) -> T,
+        named: &ImageName,
+        asked: RequestedReference<'_>,
+        then: impl Fn(&RouteEntry, &MatchSubject<'_>) -> T,
     ) -> Option<T> {
         spellings(named).find_map(|repository| {
             let subject = self.index.subject(&repository);
@@ -146,12 +151,12 @@ impl Table {
         })
     }
 
-    fn unmatched(&self, named: &Named) -> Decision {
+    fn unmatched(&self, named: &ImageName) -> Decision {
         let Repository { registry, .. } = &named.repository;
         let source = match self.unmatched {
-            Unmatched::Auto => self.routes() == 0 && public::is_public(registry),
-            Unmatched::Source => public::is_public(registry) || self.index.names(registry),
-            Unmatched::Deny => false,
+            UnmatchedPolicy::Auto => self.routes() == 0 && public::is_public(registry),
+            UnmatchedPolicy::Source => public::is_public(registry) || self.index.names(registry),
+            UnmatchedPolicy::Deny => false,
         };
         if source {
             return Decision::Route {
@@ -166,11 +171,11 @@ impl Table {
         let name = &named.repository;
         let list = public::NAME;
         let reason = match self.unmatched {
-            Unmatched::Deny | Unmatched::Auto if self.routes() != 0 => {
+            UnmatchedPolicy::Deny | UnmatchedPolicy::Auto if self.routes() != 0 => {
                 format!("no route matches {name}")
             }
-            Unmatched::Deny => format!("no route matches {name}, and unmatched = \"deny\""),
-            Unmatched::Auto | Unmatched::Source => {
+            UnmatchedPolicy::Deny => format!("no route matches {name}, and unmatched = \"deny\""),
+            UnmatchedPolicy::Auto | UnmatchedPolicy::Source => {
                 format!("{registry} is not on {list}, and no route names it")
             }
         };
@@ -189,18 +194,18 @@ impl Decision {
 
 /// One name being led to its candidates.
 #[derive(Clone, Copy, Debug)]
-struct Request<'a> {
-    subject: &'a Subject<'a>,
-    named: &'a Named,
-    asked: Asked<'a>,
+struct RouteQuery<'a> {
+    subject: &'a MatchSubject<'a>,
+    named: &'a ImageName,
+    asked: RequestedReference<'a>,
     tag: Option<&'a Tag>,
 }
 
-impl<'a> Request<'a> {
+impl<'a> RouteQuery<'a> {
     fn new(
-        subject: &'a Subject<'a>,
-        named: &'a Named,
-        asked: Asked<'a>,
+        subject: &'a MatchSubject<'a>,
+        named: &'a ImageName,
+        asked: RequestedReference<'a>,
         tag: Option<&'a Tag>,
     ) -> Self {
         Self {
@@ -213,7 +218,7 @@ impl<'a> Request<'a> {
 }
 
 /// The name in its own registry and then in each equal one.
-fn spellings(named: &Named) -> impl Iterator<Item = Repository> {
+fn spellings(named: &ImageName) -> impl Iterator<Item = Repository> {
     let equal = named.equal.iter();
     let equal = equal.map(|registry| in_registry(&named.repository, registry));
     std::iter::once(named.repository.clone()).chain(equal)
@@ -223,7 +228,7 @@ fn in_registry(repository: &Repository, registry: &Registry) -> Repository {
     Repository::canonical(registry.clone(), repository.name.clone())
 }
 
-fn decided(entry: &Entry, request: &Request<'_>) -> Decision {
+fn decided(entry: &RouteEntry, request: &RouteQuery<'_>) -> Decision {
     match entry.rule.text.action {
         Action::Deny => Decision::Deny {
             place: entry.rule.place().clone(),
@@ -236,7 +241,7 @@ fn decided(entry: &Entry, request: &Request<'_>) -> Decision {
     }
 }
 
-fn routed(entry: &Entry, candidates: Vec<Candidate>, pin: Option<Digest>) -> Decision {
+fn routed(entry: &RouteEntry, candidates: Vec<Candidate>, pin: Option<Digest>) -> Decision {
     Decision::Route {
         place: Some(entry.rule.place().clone()),
         from: entry.pattern.written.clone(),
@@ -248,7 +253,7 @@ fn routed(entry: &Entry, candidates: Vec<Candidate>, pin: Option<Digest>) -> Dec
 }
 
 /// Targets in order, each in the spellings that the rule's library policy gives.
-fn candidates(entry: &Entry, request: &Request<'_>) -> Vec<Candidate> {
+fn candidates(entry: &RouteEntry, request: &RouteQuery<'_>) -> Vec<Candidate> {
     let bound = entry.pattern.bind(request.subject);
     let mut found = Vec::new();
     for target in &entry.rule.targets {
@@ -256,8 +261,8 @@ fn candidates(entry: &Entry, request: &Request<'_>) -> Vec<Candidate> {
             continue;
         }
         match &target.to {
-            To::Source => found.extend(sources(request, target)),
-            To::Upstream { .. } => {
+            Destination::Source => found.extend(sources(request, target)),
+            Destination::Upstream { .. } => {
                 let names = library(entry.rule.text.library, request.subject.repository);
                 let filled = names.map(|name| fill(target, name, entry, (request, &bound)));
                 found.extend(filled.flatten());
@@ -268,7 +273,7 @@ fn candidates(entry: &Entry, request: &Request<'_>) -> Vec<Candidate> {
 }
 
 /// The registry of the name itself, then those that count as equal to it.
-fn sources(request: &Request<'_>, target: &Target) -> Vec<Candidate> {
+fn sources(request: &RouteQuery<'_>, target: &RouteTarget) -> Vec<Candidate> {
     let own = request.subject.repository;
     let others = spellings(request.named).filter(|repository| repository != own);
     let all = std::iter::once(own.clone()).chain(others);
@@ -291,12 +296,12 @@ fn source(repository: Repository) -> Option<Candidate> {
 
 /// One target for one spelling of the name; none if that makes no well-formed name or tag.
 fn fill(
-    target: &Target,
+    target: &RouteTarget,
     spelled: &str,
-    entry: &Entry,
-    (request, bound): (&Request<'_>, &Bound),
+    entry: &RouteEntry,
+    (request, bound): (&RouteQuery<'_>, &MatchCaptures),
 ) -> Option<Candidate> {
-    let To::Upstream {
+    let Destination::Upstream {
         upstream,
         path,
         tag,
@@ -312,7 +317,7 @@ fn fill(
         _ if bound.prefix.is_empty() => spelled,
         _ => name.strip_prefix(&bound.prefix)?,
     };
-    let values = Values {
+    let values = TemplateValues {
         repository: rewritten.as_deref().unwrap_or(spelled),
         rest,
         first: name.elements().next()?,
@@ -339,14 +344,14 @@ fn fill(
 }
 
 /// The spellings under which a target may hold an official image of Docker Hub.
-fn library(policy: Library, repository: &Repository) -> impl Iterator<Item = &str> {
+fn library(policy: LibraryPrefix, repository: &Repository) -> impl Iterator<Item = &str> {
     let name = &repository.name;
     let short = official(name);
     let (long, short) = match policy {
-        Library::Auto if repository.registry.is_docker_hub() => (Some(name.as_str()), short),
-        Library::Both => (Some(name.as_str()), short),
-        Library::Auto | Library::Keep => (Some(name.as_str()), None),
-        Library::Strip => (None, Some(short.unwrap_or(name.as_str()))),
+        LibraryPrefix::Auto if repository.registry.is_docker_hub() => (Some(name.as_str()), short),
+        LibraryPrefix::Both => (Some(name.as_str()), short),
+        LibraryPrefix::Auto | LibraryPrefix::Keep => (Some(name.as_str()), None),
+        LibraryPrefix::Strip => (None, Some(short.unwrap_or(name.as_str()))),
     };
     long.into_iter().chain(short)
 }

@@ -4,11 +4,11 @@ use std::fmt;
 
 use crate::oci::{Registry, Repository, RepositoryName, Tag};
 
-use super::rule::Flaw;
+use super::rule::RuleError;
 
 /// The registry half of a `from`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Hosts {
+pub(super) enum HostMatch {
     /// Exactly this host and port; no port means no port.
     Exact(Registry),
     /// This host with or without any port.
@@ -21,7 +21,7 @@ pub(super) enum Hosts {
 
 /// The repository half of a `from`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Paths {
+pub(super) enum PathMatch {
     /// Names at or below this one, by whole elements; empty for all.
     Below(String),
     /// This name only; with a tag, this tag of it only.
@@ -29,22 +29,22 @@ pub(super) enum Paths {
 }
 
 /// Reads both halves.
-pub(super) fn parse(text: &str) -> Result<(Hosts, Paths), Flaw> {
+pub(super) fn parse(text: &str) -> Result<(HostMatch, PathMatch), RuleError> {
     if let Some((_, bare)) = text.split_once("://") {
-        return Err(Flaw::new("a registry is written without a scheme").hint(bare));
+        return Err(RuleError::new("a registry is written without a scheme").hint(bare));
     }
     if text.contains('@') {
         let reason = "a digest cannot be matched; `digest` pins a tag to one";
-        return Err(Flaw::new(reason));
+        return Err(RuleError::new(reason));
     }
     let (hosts, paths) = match text.split_once('/') {
         Some((hosts, paths)) => (hosts, Some(paths)),
         None => (text, None),
     };
-    let hosts = Hosts::parse(hosts, text)?;
+    let hosts = HostMatch::parse(hosts, text)?;
     let paths = match paths {
-        None => Paths::Below(String::new()),
-        Some(paths) => Paths::parse(&hosts, paths).map_err(|flaw| {
+        None => PathMatch::Below(String::new()),
+        Some(paths) => PathMatch::parse(&hosts, paths).map_err(|flaw| {
             let bare = text.trim_end_matches('/');
             if bare == text { flaw } else { flaw.hint(bare) }
         })?,
@@ -52,26 +52,26 @@ pub(super) fn parse(text: &str) -> Result<(Hosts, Paths), Flaw> {
     Ok((hosts, paths))
 }
 
-impl Hosts {
-    fn parse(text: &str, whole: &str) -> Result<Self, Flaw> {
+impl HostMatch {
+    fn parse(text: &str, whole: &str) -> Result<Self, RuleError> {
         if text == "*" {
             return Ok(Self::Any);
         }
         if let Some(suffix) = text.strip_prefix("*.") {
-            let registry: Registry = suffix.parse().map_err(Flaw::new)?;
+            let registry: Registry = suffix.parse().map_err(RuleError::new)?;
             return match registry.port() {
                 None => Ok(Self::Suffix(format!(".{registry}"))),
-                Some(_) => Err(Flaw::new("*.SUFFIX matches every port; write none")),
+                Some(_) => Err(RuleError::new("*.SUFFIX matches every port; write none")),
             };
         }
         if let Some(host) = text.strip_suffix(":*") {
-            let registry: Registry = host.parse().map_err(Flaw::new)?;
+            let registry: Registry = host.parse().map_err(RuleError::new)?;
             return match registry.port() {
                 None => Ok(Self::AnyPort(registry.host().to_owned())),
-                Some(_) => Err(Flaw::new("a registry is written R, R:PORT or R:*")),
+                Some(_) => Err(RuleError::new("a registry is written R, R:PORT or R:*")),
             };
         }
-        let familiar = || Flaw::new(NO_HOST).hint(familiar_hint(whole));
+        let familiar = || RuleError::new(NO_HOST).hint(familiar_hint(whole));
         if !(text == "localhost" || text.contains(['.', ':'])) {
             return Err(familiar());
         }
@@ -79,7 +79,11 @@ impl Hosts {
             let tagged = text
                 .split_once(':')
                 .is_some_and(|(host, _)| !host.contains('.'));
-            if tagged { familiar() } else { Flaw::new(flaw) }
+            if tagged {
+                familiar()
+            } else {
+                RuleError::new(flaw)
+            }
         })
     }
 
@@ -104,25 +108,25 @@ impl Hosts {
     }
 }
 
-impl Paths {
-    fn parse(hosts: &Hosts, text: &str) -> Result<Self, Flaw> {
+impl PathMatch {
+    fn parse(hosts: &HostMatch, text: &str) -> Result<Self, RuleError> {
         let Some((name, tag)) = text.rsplit_once(':') else {
-            let name: RepositoryName = text.parse().map_err(Flaw::new)?;
+            let name: RepositoryName = text.parse().map_err(RuleError::new)?;
             return Ok(Self::Below(name.to_string()));
         };
-        let mut name: RepositoryName = name.parse().map_err(Flaw::new)?;
+        let mut name: RepositoryName = name.parse().map_err(RuleError::new)?;
         if hosts.is_docker_hub() {
             name = Repository::canonical(Registry::docker_hub(), name).name;
         }
         let tag = match tag {
             "*" => None,
-            tag => Some(tag.parse().map_err(Flaw::new)?),
+            tag => Some(tag.parse().map_err(RuleError::new)?),
         };
         Ok(Self::Exactly(name, tag))
     }
 }
 
-impl fmt::Display for Hosts {
+impl fmt::Display for HostMatch {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exact(registry) => registry.fmt(formatter),
@@ -133,7 +137,7 @@ impl fmt::Display for Hosts {
     }
 }
 
-impl fmt::Display for Paths {
+impl fmt::Display for PathMatch {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Below(path) if path.is_empty() => Ok(()),

@@ -1,13 +1,13 @@
 //! Shell patterns over a whole text: `*` any run (slashes too), `?` one byte, `[a-z]`, `[!a-z]`.
 
-use super::rule::Flaw;
+use super::rule::RuleError;
 
 /// One compiled pattern.
 #[derive(Clone, Debug)]
-pub(super) struct Glob(Vec<Token>);
+pub(super) struct Glob(Vec<GlobToken>);
 
 #[derive(Clone, Debug)]
-enum Token {
+enum GlobToken {
     Byte(u8),
     One,
     Run,
@@ -18,16 +18,16 @@ enum Token {
 }
 
 impl Glob {
-    pub(super) fn parse(text: &str) -> Result<Self, Flaw> {
+    pub(super) fn parse(text: &str) -> Result<Self, RuleError> {
         let mut tokens = Vec::new();
         let mut rest = text.bytes();
         while let Some(byte) = rest.next() {
             tokens.push(match byte {
-                b'*' if matches!(tokens.last(), Some(Token::Run)) => continue,
-                b'*' => Token::Run,
-                b'?' => Token::One,
+                b'*' if matches!(tokens.last(), Some(GlobToken::Run)) => continue,
+                b'*' => GlobToken::Run,
+                b'?' => GlobToken::One,
                 b'[' => class(&mut rest)?,
-                byte => Token::Byte(byte),
+                byte => GlobToken::Byte(byte),
             });
         }
         Ok(Self(tokens))
@@ -35,7 +35,7 @@ impl Glob {
 
     /// How many bytes stand for themselves: the longer, the more the pattern says.
     pub(super) fn literal_len(&self) -> usize {
-        let literal = |token: &&Token| matches!(token, Token::Byte(_));
+        let literal = |token: &&GlobToken| matches!(token, GlobToken::Byte(_));
         self.0.iter().filter(literal).count()
     }
 
@@ -48,7 +48,7 @@ impl Glob {
         loop {
             match (self.0.get(token), text.get(at)) {
                 (None, None) => return true,
-                (Some(Token::Run), _) => {
+                (Some(GlobToken::Run), _) => {
                     retry = Some((at, token));
                     token += 1;
                     continue;
@@ -72,7 +72,7 @@ impl Glob {
     }
 }
 
-impl Token {
+impl GlobToken {
     fn takes(&self, byte: u8) -> bool {
         match self {
             Self::Byte(want) => *want == byte,
@@ -87,8 +87,8 @@ impl Token {
 }
 
 /// Reads what stands between `[` and `]`; a `]` directly after the opening is itself meant.
-fn class(rest: &mut std::str::Bytes<'_>) -> Result<Token, Flaw> {
-    let unclosed = || Flaw::new("a [ has no closing ]");
+fn class(rest: &mut std::str::Bytes<'_>) -> Result<GlobToken, RuleError> {
+    let unclosed = || RuleError::new("a [ has no closing ]");
     let mut byte = rest.next().ok_or_else(unclosed)?;
     let negated = matches!(byte, b'!' | b'^');
     if negated {
@@ -112,7 +112,7 @@ fn class(rest: &mut std::str::Bytes<'_>) -> Result<Token, Flaw> {
         }
         ranges.push((byte, to));
         if next == b']' {
-            return Ok(Token::Class { negated, ranges });
+            return Ok(GlobToken::Class { negated, ranges });
         }
         byte = next;
     }

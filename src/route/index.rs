@@ -6,50 +6,50 @@ use std::{collections::HashMap, sync::Arc};
 use crate::oci::{Registry, Repository};
 
 use super::{
-    from::{Hosts, Paths},
-    pattern::{Asked, Kind, Loose, Pattern, Rank, Subject},
+    from::{HostMatch, PathMatch},
+    pattern::{LoosePatterns, MatchRank, MatchSubject, Pattern, PatternKind, RequestedReference},
     rule::Rule,
 };
 
 /// One pattern of one rule, and how well it fits what it matches.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) rank: Rank,
+pub(super) struct RouteEntry {
+    pub(super) rank: MatchRank,
     pub(super) rule: Arc<Rule>,
     pub(super) pattern: Pattern,
 }
 
 /// The entries by what a name must have for them to match.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Index {
-    exact: HashMap<Registry, ByPath>,
-    any_port: HashMap<String, ByPath>,
-    suffix: HashMap<String, ByPath>,
-    any: ByPath,
+pub(super) struct RouteIndex {
+    exact: HashMap<Registry, EntriesByPath>,
+    any_port: HashMap<String, EntriesByPath>,
+    suffix: HashMap<String, EntriesByPath>,
+    any: EntriesByPath,
     /// Globs, regexes and substrings, the best first: the first that matches is the best of them.
-    loose: Vec<Entry>,
+    loose: Vec<RouteEntry>,
 }
 
 /// Entries by the path they speak of, exact ones and prefixes together.
-type ByPath = HashMap<String, Vec<Entry>>;
+type EntriesByPath = HashMap<String, Vec<RouteEntry>>;
 
-impl Index {
-    pub(super) fn new(entries: Vec<Entry>) -> Self {
+impl RouteIndex {
+    pub(super) fn new(entries: Vec<RouteEntry>) -> Self {
         let mut index = Self::default();
         for entry in entries {
-            let Kind::Place(hosts, paths) = &entry.pattern.kind else {
+            let PatternKind::Place(hosts, paths) = &entry.pattern.kind else {
                 index.loose.push(entry);
                 continue;
             };
             let by_path = match hosts {
-                Hosts::Exact(registry) => index.exact.entry(registry.clone()).or_default(),
-                Hosts::AnyPort(host) => index.any_port.entry(host.clone()).or_default(),
-                Hosts::Suffix(suffix) => index.suffix.entry(suffix.clone()).or_default(),
-                Hosts::Any => &mut index.any,
+                HostMatch::Exact(registry) => index.exact.entry(registry.clone()).or_default(),
+                HostMatch::AnyPort(host) => index.any_port.entry(host.clone()).or_default(),
+                HostMatch::Suffix(suffix) => index.suffix.entry(suffix.clone()).or_default(),
+                HostMatch::Any => &mut index.any,
             };
             let path = match paths {
-                Paths::Below(path) => path.clone(),
-                Paths::Exactly(name, _) => name.to_string(),
+                PathMatch::Below(path) => path.clone(),
+                PathMatch::Exactly(name, _) => name.to_string(),
             };
             by_path.entry(path).or_default().push(entry);
         }
@@ -59,18 +59,22 @@ impl Index {
         index
     }
 
-    pub(super) fn subject<'a>(&self, repository: &'a Repository) -> Subject<'a> {
+    pub(super) fn subject<'a>(&self, repository: &'a Repository) -> MatchSubject<'a> {
         let loose = if self.loose.is_empty() {
-            Loose::None
+            LoosePatterns::None
         } else {
-            Loose::Some
+            LoosePatterns::Some
         };
-        Subject::new(repository, loose)
+        MatchSubject::new(repository, loose)
     }
 
     /// The entry that decides.
-    pub(super) fn best(&self, subject: &Subject<'_>, asked: Asked<'_>) -> Option<&Entry> {
-        let fits = |entry: &&Entry| {
+    pub(super) fn best(
+        &self,
+        subject: &MatchSubject<'_>,
+        asked: RequestedReference<'_>,
+    ) -> Option<&RouteEntry> {
+        let fits = |entry: &&RouteEntry| {
             entry.rule.text.ref_kind.takes(asked) && entry.pattern.matches(subject, asked)
         };
         let placed = self.placed(subject.repository).filter(fits);
@@ -83,8 +87,8 @@ impl Index {
     }
 
     /// The entries that decide single tags of this repository, the best first.
-    pub(super) fn single_tags(&self, subject: &Subject<'_>) -> Vec<&Entry> {
-        let fits = |entry: &&Entry| entry.pattern.minds_tag() && entry.pattern.covers(subject);
+    pub(super) fn single_tags(&self, subject: &MatchSubject<'_>) -> Vec<&RouteEntry> {
+        let fits = |entry: &&RouteEntry| entry.pattern.minds_tag() && entry.pattern.covers(subject);
         let all = self.placed(subject.repository).chain(&self.loose);
         let mut found: Vec<_> = all.filter(fits).collect();
         found.sort_by_key(|entry| std::cmp::Reverse(entry.rank));
@@ -92,7 +96,7 @@ impl Index {
     }
 
     /// Every entry, in no order.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Entry> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &RouteEntry> {
         let placed = self.exact.values().chain(self.any_port.values());
         let placed = placed.chain(self.suffix.values()).chain([&self.any]);
         let placed = placed.flat_map(HashMap::values).flatten();
@@ -106,7 +110,7 @@ impl Index {
 
     /// The `from` entries that may match: those of every prefix of the name, at every way of
     /// naming its registry.
-    fn placed(&self, repository: &Repository) -> impl Iterator<Item = &Entry> {
+    fn placed(&self, repository: &Repository) -> impl Iterator<Item = &RouteEntry> {
         let Repository { registry, name } = repository;
         let host = registry.host();
         let suffixes = host
@@ -130,12 +134,12 @@ mod tests {
 
     use super::{super::vectors::route, *};
 
-    fn entries(froms: &[String]) -> Vec<Entry> {
+    fn entries(froms: &[String]) -> Vec<RouteEntry> {
         let compiled = froms.iter().enumerate().filter_map(|(order, from)| {
             let rule = Arc::new(route(from, &["source"]).compile().ok()?);
             let pattern = rule.patterns.first()?.clone();
             let rank = pattern.rank(None, rule.text.ref_kind, order);
-            Some(Entry {
+            Some(RouteEntry {
                 rank,
                 rule,
                 pattern,
@@ -156,10 +160,10 @@ mod tests {
             let image: crate::oci::ImageReference = asked.parse().unwrap();
             let entries = entries(&froms);
             let tag = "1".parse().unwrap();
-            let index = Index::new(entries.clone());
+            let index = RouteIndex::new(entries.clone());
             let subject = index.subject(&image.repository);
-            for asked in [Asked::Tag(&tag), Asked::AnyTag, Asked::Digest] {
-                let fits = |entry: &&Entry| entry.pattern.matches(&subject, asked);
+            for asked in [RequestedReference::Tag(&tag), RequestedReference::AnyTag, RequestedReference::Digest] {
+                let fits = |entry: &&RouteEntry| entry.pattern.matches(&subject, asked);
                 let walked = entries.iter().filter(fits).map(|entry| entry.rank).max();
                 let found = index.best(&subject, asked).map(|entry| entry.rank);
                 prop_assert_eq!(found, walked);

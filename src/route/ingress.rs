@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::oci::{InvalidName, Registry, Repository, RepositoryName};
 
-use super::Named;
+use super::ImageName;
 
 /// One listener's naming, as the configuration gives it.
 #[derive(Clone, Debug, Default)]
@@ -31,10 +31,10 @@ pub struct IngressText {
 pub struct Ingress {
     default_registry: Option<Registry>,
     names: HashSet<Registry>,
-    aliases: HashMap<String, Group>,
+    aliases: HashMap<String, RegistryGroup>,
     /// The longest alias: longer prefixes of a path need no look.
     alias_bytes_max: usize,
-    hosts: HashMap<Registry, Group>,
+    hosts: HashMap<Registry, RegistryGroup>,
 }
 
 /// Why a request names no repository.
@@ -70,7 +70,7 @@ pub struct InvalidIngress {
 
 /// Registries that count as equal; the first gives the canonical name.
 #[derive(Clone, Debug)]
-struct Group {
+struct RegistryGroup {
     first: Registry,
     rest: Arc<[Registry]>,
 }
@@ -101,11 +101,11 @@ impl Ingress {
         path: &str,
         ns: Option<&str>,
         host: Option<&str>,
-    ) -> Result<Named, IngressError> {
+    ) -> Result<ImageName, IngressError> {
         let path = path.strip_prefix('/').unwrap_or(path);
         let (version, path) = match path.strip_prefix("v2/") {
-            Some(below) => (Version::Written, below),
-            None => (Version::Absent, path),
+            Some(below) => (VersionPrefix::Written, below),
+            None => (VersionPrefix::Absent, path),
         };
         match ns {
             Some("") if self.default_registry.is_none() => {
@@ -132,7 +132,7 @@ impl Ingress {
     }
 
     /// `ns` decides; the path's own prefix goes only if it says the same.
-    fn by_ns(&self, registry: Registry, path: &str) -> Result<Named, IngressError> {
+    fn by_ns(&self, registry: Registry, path: &str) -> Result<ImageName, IngressError> {
         let bound = self.alias(path, |group| group.has(&registry));
         let (equal, name) = match bound {
             Some((group, below)) => (group.all_but(&registry), without_version(below)),
@@ -143,10 +143,10 @@ impl Ingress {
 
     fn by_path(
         &self,
-        version: Version,
+        version: VersionPrefix,
         path: &str,
         host: Option<&str>,
-    ) -> Result<Named, IngressError> {
+    ) -> Result<ImageName, IngressError> {
         if let Some((group, below)) = self.alias(path, |_| true) {
             return group.named(without_version(below));
         }
@@ -154,7 +154,7 @@ impl Ingress {
             let registry = first.parse().map_err(IngressError::InvalidName)?;
             return named(registry, Arc::default(), without_version(below), None);
         }
-        if version == Version::Absent {
+        if version == VersionPrefix::Absent {
             return Err(unknown(path));
         }
         if let Some(group) = host.and_then(|host| self.virtual_host(host)) {
@@ -167,7 +167,11 @@ impl Ingress {
     }
 
     /// The longest alias before `path` that `fits`, and what is left below it; never nothing.
-    fn alias<'a>(&self, path: &'a str, fits: impl Fn(&Group) -> bool) -> Option<(&Group, &'a str)> {
+    fn alias<'a>(
+        &self,
+        path: &'a str,
+        fits: impl Fn(&RegistryGroup) -> bool,
+    ) -> Option<(&RegistryGroup, &'a str)> {
         let ends = path.rmatch_indices('/').map(|(end, _)| end);
         let ends = ends.skip_while(|end| *end > self.alias_bytes_max);
         let mut halves = ends.filter_map(|end| path.split_at_checked(end));
@@ -178,7 +182,7 @@ impl Ingress {
         })
     }
 
-    fn virtual_host(&self, host: &str) -> Option<&Group> {
+    fn virtual_host(&self, host: &str) -> Option<&RegistryGroup> {
         let host: Registry = host.parse().ok()?;
         if self.is_own(&host) {
             return None;
@@ -199,12 +203,12 @@ impl Ingress {
 /// Whether the path starts with `v2`. Without it only a prefix or `ns` shows that a registry is
 /// meant at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
+enum VersionPrefix {
     Written,
     Absent,
 }
 
-impl Group {
+impl RegistryGroup {
     fn new(registries: Vec<Registry>) -> Option<Self> {
         let mut registries = registries.into_iter();
         let first = registries.next()?;
@@ -230,7 +234,7 @@ impl Group {
         all.filter(|other| *other != registry).cloned().collect()
     }
 
-    fn named(&self, name: &str) -> Result<Named, IngressError> {
+    fn named(&self, name: &str) -> Result<ImageName, IngressError> {
         named(self.first.clone(), Arc::clone(&self.rest), name, None)
     }
 }
@@ -240,9 +244,9 @@ fn named(
     equal: Arc<[Registry]>,
     name: &str,
     ns: Option<Registry>,
-) -> Result<Named, IngressError> {
+) -> Result<ImageName, IngressError> {
     let name = name.parse().map_err(IngressError::InvalidName)?;
-    Ok(Named {
+    Ok(ImageName {
         repository: Repository::canonical(registry, name),
         equal,
         ns,
@@ -294,7 +298,7 @@ fn own_names(names: &[String], problems: &mut Vec<InvalidIngress>) -> HashSet<Re
 fn aliases(
     written: Vec<(String, Vec<Registry>)>,
     problems: &mut Vec<InvalidIngress>,
-) -> HashMap<String, Group> {
+) -> HashMap<String, RegistryGroup> {
     let mut aliases = HashMap::new();
     for (prefix, registries) in written {
         match alias_problem(&prefix) {
@@ -330,7 +334,7 @@ fn hosts(
     written: Vec<(String, Vec<Registry>)>,
     names: &HashSet<Registry>,
     problems: &mut Vec<InvalidIngress>,
-) -> HashMap<Registry, Group> {
+) -> HashMap<Registry, RegistryGroup> {
     let mut hosts = HashMap::new();
     for (host, registries) in written {
         match host.parse::<Registry>() {
@@ -351,9 +355,9 @@ fn insert<K: Eq + std::hash::Hash>(
     key: &'static str,
     written: &str,
     (name, registries): (K, Vec<Registry>),
-    held: &mut HashMap<K, Group>,
+    held: &mut HashMap<K, RegistryGroup>,
 ) -> Result<(), InvalidIngress> {
-    let group = Group::new(registries);
+    let group = RegistryGroup::new(registries);
     let group = group.ok_or_else(|| problem(key, written, &"names no registry"))?;
     match held.entry(name) {
         Entry::Vacant(free) => {

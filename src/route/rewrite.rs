@@ -2,7 +2,7 @@
 
 use regex::{Regex, RegexBuilder};
 
-use super::rule::{Flaw, RewriteText};
+use super::rule::{RewriteText, RuleError};
 
 /// One compiled `rewrite`.
 #[derive(Clone, Debug)]
@@ -12,7 +12,7 @@ pub(super) struct Rewrite {
 }
 
 impl Rewrite {
-    pub(super) fn compile(text: &RewriteText) -> Result<Self, Flaw> {
+    pub(super) fn compile(text: &RewriteText) -> Result<Self, RuleError> {
         let regex = compile(&text.regex)?;
         for group in groups(&text.with) {
             let known = match group.parse::<usize>() {
@@ -21,7 +21,7 @@ impl Rewrite {
             };
             if !known {
                 let digits = group.bytes().take_while(u8::is_ascii_digit).count();
-                let flaw = Flaw::new(format!("{:?} has no group {group:?}", text.regex));
+                let flaw = RuleError::new(format!("{:?} has no group {group:?}", text.regex));
                 return Err(match group.split_at_checked(digits) {
                     Some((number, rest)) if digits > 0 && !rest.is_empty() => {
                         flaw.hint(format!("${{{number}}}{rest}"))
@@ -47,7 +47,7 @@ impl Rewrite {
 }
 
 /// Compiles a regex within a size that no honest one reaches.
-pub(super) fn compile(text: &str) -> Result<Regex, Flaw> {
+pub(super) fn compile(text: &str) -> Result<Regex, RuleError> {
     let built = RegexBuilder::new(text)
         .size_limit(COMPILED_BYTES_MAX)
         .build();
@@ -55,7 +55,7 @@ pub(super) fn compile(text: &str) -> Result<Regex, Flaw> {
         let text = error.to_string();
         // The library draws the pattern over several lines; its last one says what is wrong.
         let last = text.lines().last().unwrap_or_default();
-        Flaw::new(last.trim_start_matches("error: "))
+        RuleError::new(last.trim_start_matches("error: "))
             .hint("write \\ before a sign that stands for itself: \\( \\[ \\{ \\* \\+ \\? \\. \\|")
     })
 }
@@ -81,7 +81,7 @@ const COMPILED_BYTES_MAX: usize = 1 << 20;
 mod tests {
     use super::*;
 
-    fn rewrite(regex: &str, with: &str) -> Result<Rewrite, Flaw> {
+    fn rewrite(regex: &str, with: &str) -> Result<Rewrite, RuleError> {
         Rewrite::compile(&RewriteText {
             regex: regex.to_owned(),
             with: with.to_owned(),

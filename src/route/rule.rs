@@ -7,10 +7,10 @@ use thiserror::Error;
 use crate::oci::{Digest, UpstreamName};
 
 use super::{
-    Place, Refused,
-    pattern::{Asked, Pattern},
+    ConfigLocation, RefusalPolicy,
+    pattern::{Pattern, RequestedReference},
     rewrite::Rewrite,
-    target::{Allowed, Target, To},
+    target::{Destination, RouteTarget, TemplateScope},
 };
 
 /// A route as it is written down.
@@ -27,7 +27,7 @@ pub struct RuleText {
     /// Renamings on the way there; the first that matches is applied.
     pub rewrite: Vec<RewriteText>,
     /// How Docker Hub's `library/` is written there.
-    pub library: Library,
+    pub library: LibraryPrefix,
     /// What an exact tag is answered with.
     pub digest: Option<String>,
     /// The band, 0 to 500; none for the usual one of the kind of match.
@@ -37,7 +37,7 @@ pub struct RuleText {
     /// How long a tag is served without its upstream; none for the general setting.
     pub tag_stale_max: Option<Duration>,
     /// Where it stands.
-    pub place: Place,
+    pub place: ConfigLocation,
 }
 
 /// The four ways of saying which names a route is about.
@@ -61,7 +61,7 @@ pub struct TargetText {
     /// Which requests it takes.
     pub ref_kind: RefKind,
     /// What a 401 or 403 from there means.
-    pub refused: Option<Refused>,
+    pub refused: Option<RefusalPolicy>,
 }
 
 impl From<&str> for TargetText {
@@ -107,7 +107,7 @@ pub enum Action {
 
 /// How names in Docker Hub's `library/` are written at a target; `source` always keeps them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Library {
+pub enum LibraryPrefix {
     /// Both spellings for names on Docker Hub, others as they are.
     #[default]
     Auto,
@@ -140,7 +140,7 @@ pub struct InvalidRule {
 pub struct Rule {
     pub(super) text: RuleText,
     pub(super) patterns: Vec<Pattern>,
-    pub(super) targets: Vec<Target>,
+    pub(super) targets: Vec<RouteTarget>,
     pub(super) rewrites: Vec<Rewrite>,
     pub(super) pin: Option<Digest>,
     pub(super) imported: bool,
@@ -148,21 +148,21 @@ pub struct Rule {
 
 /// What is wrong with one value, before it is known where that stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Flaw {
+pub(super) struct RuleError {
     pub(super) reason: String,
     pub(super) hint: Option<String>,
 }
 
 impl RuleText {
     /// A route that leads to these targets, with every other key at its default.
-    pub fn new(matches: MatchText, to: Vec<TargetText>, place: Place) -> Self {
+    pub fn new(matches: MatchText, to: Vec<TargetText>, place: ConfigLocation) -> Self {
         Self {
             matches,
             ref_kind: RefKind::Any,
             action: Action::Route,
             to,
             rewrite: Vec::new(),
-            library: Library::Auto,
+            library: LibraryPrefix::Auto,
             digest: None,
             band: None,
             tag_fresh: None,
@@ -173,13 +173,13 @@ impl RuleText {
 
     /// Checks every value and reports all that are wrong.
     pub fn compile(self) -> Result<Rule, Vec<InvalidRule>> {
-        let mut problems = Problems::default();
+        let mut problems = RuleErrors::default();
         let patterns = self.patterns(&mut problems);
-        let allowed = Allowed {
+        let allowed = TemplateScope {
             groups: patterns.iter().map(Pattern::groups).min().unwrap_or(0),
             exact: patterns.iter().any(Pattern::is_exact),
         };
-        let parse = |target: &TargetText| Target::parse(target, allowed);
+        let parse = |target: &TargetText| RouteTarget::parse(target, allowed);
         let written = |target: &TargetText| target.target.clone();
         let targets = problems.each("to", &self.to, written, parse);
         let written = |rewrite: &RewriteText| rewrite.regex.clone();
@@ -200,14 +200,15 @@ impl RuleText {
         }
     }
 
-    fn patterns(&self, problems: &mut Problems) -> Vec<Pattern> {
-        let one = |key, text: &String, parsed: Result<Pattern, Flaw>, problems: &mut Problems| {
-            problems.take(key, None, text, parsed).into_iter().collect()
-        };
+    fn patterns(&self, problems: &mut RuleErrors) -> Vec<Pattern> {
+        let one =
+            |key, text: &String, parsed: Result<Pattern, RuleError>, problems: &mut RuleErrors| {
+                problems.take(key, None, text, parsed).into_iter().collect()
+            };
         match &self.matches {
             MatchText::From(texts) => {
                 if texts.is_empty() {
-                    problems.add("from", None, "", Flaw::new("names no registry"));
+                    problems.add("from", None, "", RuleError::new("names no registry"));
                 }
                 let parsed =
                     problems.each("from", texts, String::clone, |text| Pattern::from(text));
@@ -226,38 +227,38 @@ impl RuleText {
         }
     }
 
-    fn pin(&self, patterns: &[Pattern], problems: &mut Problems) -> Option<Digest> {
+    fn pin(&self, patterns: &[Pattern], problems: &mut RuleErrors) -> Option<Digest> {
         let text = self.digest.as_ref()?;
         if !patterns.iter().all(|pattern| pattern.exact_tag().is_some()) {
             let reason = "only one tag can be pinned: `from` must name it, as R/REPOSITORY:TAG";
-            problems.add("digest", None, text, Flaw::new(reason));
+            problems.add("digest", None, text, RuleError::new(reason));
         }
-        problems.take("digest", None, text, text.parse().map_err(Flaw::new))
+        problems.take("digest", None, text, text.parse().map_err(RuleError::new))
     }
 
-    fn check_whole(&self, patterns: &[Pattern], problems: &mut Problems) {
+    fn check_whole(&self, patterns: &[Pattern], problems: &mut RuleErrors) {
         match self.action {
             Action::Route if self.to.is_empty() => {
                 let reason = "leads nowhere";
-                let flaw = Flaw::new(reason).hint("to = [\"source\"], or action = \"deny\"");
+                let flaw = RuleError::new(reason).hint("to = [\"source\"], or action = \"deny\"");
                 problems.add("to", None, "", flaw);
             }
             Action::Deny if !self.to.is_empty() => {
-                let flaw = Flaw::new("action = \"deny\" leads nowhere");
+                let flaw = RuleError::new("action = \"deny\" leads nowhere");
                 problems.add("to", None, "", flaw);
             }
             Action::Deny if self.digest.is_some() => {
-                let flaw = Flaw::new("action = \"deny\" has no answer to pin");
+                let flaw = RuleError::new("action = \"deny\" has no answer to pin");
                 problems.add("digest", None, "", flaw);
             }
             Action::Route | Action::Deny => {}
         }
         if let Some(band) = self.band.filter(|band| *band > BAND_MAX) {
-            let flaw = Flaw::new(format!("a band is a number from 0 to {BAND_MAX}"));
+            let flaw = RuleError::new(format!("a band is a number from 0 to {BAND_MAX}"));
             problems.add("band", None, &band.to_string(), flaw);
         }
         if self.ref_kind == RefKind::Digest && patterns.iter().any(Pattern::minds_tag) {
-            let flaw = Flaw::new("a request by digest has no tag for this route to match");
+            let flaw = RuleError::new("a request by digest has no tag for this route to match");
             problems.add("ref", None, "digest", flaw);
         }
     }
@@ -272,21 +273,21 @@ impl Rule {
     }
 
     /// Where it stands.
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> &ConfigLocation {
         &self.text.place
     }
 
     /// The upstreams it names, for `check` and the loop guard; `source` is not among them.
     pub fn targets(&self) -> impl Iterator<Item = &UpstreamName> {
         self.targets.iter().filter_map(|target| match &target.to {
-            To::Source => None,
-            To::Upstream { upstream, .. } => Some(upstream),
+            Destination::Source => None,
+            Destination::Upstream { upstream, .. } => Some(upstream),
         })
     }
 
     /// Whether it can lead to the registry of the name itself.
     pub(super) fn leads_to_source(&self) -> bool {
-        let source = |target: &Target| matches!(target.to, To::Source);
+        let source = |target: &RouteTarget| matches!(target.to, Destination::Source);
         self.targets.iter().any(source)
     }
 
@@ -309,16 +310,16 @@ impl Rule {
 }
 
 impl RefKind {
-    pub(super) fn takes(self, asked: Asked<'_>) -> bool {
+    pub(super) fn takes(self, asked: RequestedReference<'_>) -> bool {
         match self {
             Self::Any => true,
-            Self::Tag => !matches!(asked, Asked::Digest),
-            Self::Digest => matches!(asked, Asked::Digest),
+            Self::Tag => !matches!(asked, RequestedReference::Digest),
+            Self::Digest => matches!(asked, RequestedReference::Digest),
         }
     }
 }
 
-impl Flaw {
+impl RuleError {
     pub(super) fn new(reason: impl fmt::Display) -> Self {
         Self {
             reason: reason.to_string(),
@@ -334,10 +335,10 @@ impl Flaw {
 
 /// All that is wrong with one rule.
 #[derive(Debug, Default)]
-struct Problems(Vec<InvalidRule>);
+struct RuleErrors(Vec<InvalidRule>);
 
-impl Problems {
-    fn add(&mut self, key: &'static str, index: Option<usize>, value: &str, flaw: Flaw) {
+impl RuleErrors {
+    fn add(&mut self, key: &'static str, index: Option<usize>, value: &str, flaw: RuleError) {
         self.0.push(InvalidRule {
             key,
             index,
@@ -352,7 +353,7 @@ impl Problems {
         key: &'static str,
         index: Option<usize>,
         value: &str,
-        parsed: Result<T, Flaw>,
+        parsed: Result<T, RuleError>,
     ) -> Option<T> {
         parsed
             .map_err(|flaw| self.add(key, index, value, flaw))
@@ -364,7 +365,7 @@ impl Problems {
         key: &'static str,
         texts: &[S],
         written: impl Fn(&S) -> String,
-        parse: impl Fn(&S) -> Result<T, Flaw>,
+        parse: impl Fn(&S) -> Result<T, RuleError>,
     ) -> Vec<T> {
         let texts = texts.iter().enumerate();
         texts

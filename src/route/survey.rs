@@ -3,46 +3,46 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Table, Unmatched,
-    from::{Hosts, Paths},
-    index::Entry,
-    pattern::Kind,
+    RouteTable, UnmatchedPolicy,
+    from::{HostMatch, PathMatch},
+    index::RouteEntry,
+    pattern::PatternKind,
     public,
 };
 use crate::oci::{Digest, Registry, Repository, Tag, UpstreamName};
 
 /// Which registries a table knows what to do with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Registries {
+pub struct KnownRegistries {
     /// Those that can be listed.
     pub named: BTreeSet<Registry>,
     /// What may match further ones, as it is written.
     pub patterns: BTreeSet<String>,
 }
 
-impl Table {
+impl RouteTable {
     /// The registries that it may be asked for with any sense, refused ones included.
-    pub fn registries(&self) -> Registries {
-        let mut found = Registries::default();
+    pub fn registries(&self) -> KnownRegistries {
+        let mut found = KnownRegistries::default();
         let is_public = match self.unmatched {
-            Unmatched::Auto => self.routes() == 0,
-            Unmatched::Deny => false,
-            Unmatched::Source => true,
+            UnmatchedPolicy::Auto => self.routes() == 0,
+            UnmatchedPolicy::Deny => false,
+            UnmatchedPolicy::Source => true,
         };
         if is_public {
             found.named.extend(public::listed());
         }
         for entry in self.index.all() {
-            let Kind::Place(hosts, _) = &entry.pattern.kind else {
+            let PatternKind::Place(hosts, _) = &entry.pattern.kind else {
                 found.patterns.insert(entry.pattern.written.clone());
                 continue;
             };
             let exact = match hosts {
-                Hosts::Exact(registry) => Some(registry.clone()),
-                Hosts::AnyPort(host) => host.parse().ok(),
-                Hosts::Suffix(_) | Hosts::Any => None,
+                HostMatch::Exact(registry) => Some(registry.clone()),
+                HostMatch::AnyPort(host) => host.parse().ok(),
+                HostMatch::Suffix(_) | HostMatch::Any => None,
             };
-            if !matches!(hosts, Hosts::Exact(_)) {
+            if !matches!(hosts, HostMatch::Exact(_)) {
                 found.patterns.insert(entry.pattern.written.clone());
             }
             found.named.extend(exact);
@@ -52,8 +52,8 @@ impl Table {
 
     /// The upstreams that routes name: in a target, or as a registry that is asked itself.
     pub fn upstreams(&self) -> BTreeSet<UpstreamName> {
-        let itself = |entry: &Entry| match &entry.pattern.kind {
-            Kind::Place(Hosts::Exact(registry), _) if entry.rule.leads_to_source() => {
+        let itself = |entry: &RouteEntry| match &entry.pattern.kind {
+            PatternKind::Place(HostMatch::Exact(registry), _) if entry.rule.leads_to_source() => {
                 registry.as_str().parse().ok()
             }
             _ => None,
@@ -65,14 +65,16 @@ impl Table {
 
     /// The tags that routes answer with a digest of their own.
     pub fn pins(&self) -> BTreeMap<(Repository, Tag), Digest> {
-        let pin = |entry: &Entry| {
-            let Kind::Place(hosts, Paths::Exactly(name, Some(tag))) = &entry.pattern.kind else {
+        let pin = |entry: &RouteEntry| {
+            let PatternKind::Place(hosts, PathMatch::Exactly(name, Some(tag))) =
+                &entry.pattern.kind
+            else {
                 return None;
             };
             let registry: Registry = match hosts {
-                Hosts::Exact(registry) => registry.clone(),
-                Hosts::AnyPort(host) => host.parse().ok()?,
-                Hosts::Suffix(_) | Hosts::Any => return None,
+                HostMatch::Exact(registry) => registry.clone(),
+                HostMatch::AnyPort(host) => host.parse().ok()?,
+                HostMatch::Suffix(_) | HostMatch::Any => return None,
             };
             let name = name.clone();
             Some((
@@ -94,9 +96,11 @@ mod tests {
         *,
     };
 
-    fn table(texts: Vec<RuleText>) -> Table {
+    fn table(texts: Vec<RuleText>) -> RouteTable {
         let rules = texts.into_iter().map(|text| text.compile().unwrap());
-        Table::new(rules.collect(), Unmatched::Auto).unwrap().0
+        RouteTable::new(rules.collect(), UnmatchedPolicy::Auto)
+            .unwrap()
+            .0
     }
 
     #[test]
@@ -122,7 +126,7 @@ mod tests {
             route("*.corp", &["h"]),
             glob,
         ];
-        let Registries { named, patterns } = table(texts).registries();
+        let KnownRegistries { named, patterns } = table(texts).registries();
         let named: Vec<_> = named.iter().map(Registry::as_str).collect();
         assert_eq!(named, ["docker.io", "r.example"]);
         let patterns: Vec<_> = patterns.iter().map(String::as_str).collect();

@@ -8,8 +8,8 @@ use std::{
 use thiserror::Error;
 
 use super::{
-    Place,
-    index::{Entry, Index},
+    ConfigLocation,
+    index::{RouteEntry, RouteIndex},
     pattern::Pattern,
     public,
     rule::{RefKind, Rule},
@@ -18,7 +18,7 @@ use crate::oci::{Registry, UpstreamName};
 
 /// What happens to a name that no route matches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Unmatched {
+pub enum UnmatchedPolicy {
     /// The built-in list of public registries, as long as there is no route at all.
     #[default]
     Auto,
@@ -31,35 +31,36 @@ pub enum Unmatched {
 /// Two routes match equally and say different things.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{from:?} leads to different places in {} and {}", .first.0, .second.0)]
-pub struct Conflict {
+pub struct RouteConflict {
     /// What both match, as the first writes it.
     pub from: String,
     /// Where the first stands.
-    pub first: Place,
+    pub first: ConfigLocation,
     /// Where the second stands.
-    pub second: Place,
+    pub second: ConfigLocation,
 }
 
 /// Every route, ready to decide.
 #[derive(Clone, Debug)]
-pub struct Table {
-    pub(super) index: Index,
-    pub(super) unmatched: Unmatched,
+pub struct RouteTable {
+    pub(super) index: RouteIndex,
+    pub(super) unmatched: UnmatchedPolicy,
     /// How many routes there are.
     routes: usize,
     /// The upstreams that targets name.
     targets: HashSet<UpstreamName>,
 }
 
-impl Table {
+impl RouteTable {
     /// Compares every route with every other; the notes say what merged or may surprise.
     pub fn new(
         rules: Vec<Rule>,
-        unmatched: Unmatched,
-    ) -> Result<(Self, Vec<String>), Vec<Conflict>> {
+        unmatched: UnmatchedPolicy,
+    ) -> Result<(Self, Vec<String>), Vec<RouteConflict>> {
         let routes = rules.len();
         let targets = rules.iter().flat_map(Rule::targets).cloned().collect();
-        let (mut entries, mut notes, mut conflicts) = (Entries::new(), Vec::new(), Vec::new());
+        let (mut entries, mut notes, mut conflicts) =
+            (EntriesByMatch::new(), Vec::new(), Vec::new());
         for entry in rules.into_iter().enumerate().flat_map(self::entries) {
             match add(&mut entries, entry) {
                 Ok(note) => notes.extend(note),
@@ -69,10 +70,10 @@ impl Table {
         if !conflicts.is_empty() {
             return Err(conflicts);
         }
-        let entries: Vec<Entry> = entries.into_values().collect();
+        let entries: Vec<RouteEntry> = entries.into_values().collect();
         notes.extend(collisions(&entries));
         let table = Self {
-            index: Index::new(entries),
+            index: RouteIndex::new(entries),
             unmatched,
             routes,
             targets,
@@ -81,7 +82,7 @@ impl Table {
     }
 }
 
-impl Table {
+impl RouteTable {
     /// How many routes there are; none: the built-in list holds, or nothing.
     pub fn routes(&self) -> usize {
         self.routes
@@ -99,13 +100,13 @@ impl Table {
 }
 
 /// Entries by what they match; equal keys match equally.
-type Entries = BTreeMap<(u16, String, RefKind), Entry>;
+type EntriesByMatch = BTreeMap<(u16, String, RefKind), RouteEntry>;
 
 /// One rule's patterns, in the order of the file.
-fn entries((order, mut rule): (usize, Rule)) -> Vec<Entry> {
+fn entries((order, mut rule): (usize, Rule)) -> Vec<RouteEntry> {
     let patterns = std::mem::take(&mut rule.patterns);
     let rule = Arc::new(rule);
-    let entry = |pattern: Pattern| Entry {
+    let entry = |pattern: Pattern| RouteEntry {
         rank: pattern.rank(rule.text.band, rule.text.ref_kind, order),
         rule: Arc::clone(&rule),
         pattern,
@@ -113,13 +114,13 @@ fn entries((order, mut rule): (usize, Rule)) -> Vec<Entry> {
     patterns.into_iter().map(entry).collect()
 }
 
-fn key(entry: &Entry) -> (u16, String, RefKind) {
+fn key(entry: &RouteEntry) -> (u16, String, RefKind) {
     let kind = entry.rule.text.ref_kind;
     (entry.rank.band(), entry.pattern.key(), kind)
 }
 
 /// Adds an entry, or settles it with the one that matches equally; a note says how.
-fn add(entries: &mut Entries, new: Entry) -> Result<Option<String>, Conflict> {
+fn add(entries: &mut EntriesByMatch, new: RouteEntry) -> Result<Option<String>, RouteConflict> {
     let mut held = match entries.entry(key(&new)) {
         btree_map::Entry::Vacant(free) => {
             free.insert(new);
@@ -130,7 +131,7 @@ fn add(entries: &mut Entries, new: Entry) -> Result<Option<String>, Conflict> {
     let old = held.get();
     let from = old.pattern.written.clone();
     let (first, second) = (old.rule.place().clone(), new.rule.place().clone());
-    let (Place(old_place), Place(new_place)) = (&first, &second);
+    let (ConfigLocation(old_place), ConfigLocation(new_place)) = (&first, &second);
     if old.rule.does_as(&new.rule) {
         let note = format!("{new_place}: {from:?} says the same as {old_place}");
         return Ok(Some(note));
@@ -145,7 +146,7 @@ fn add(entries: &mut Entries, new: Entry) -> Result<Option<String>, Conflict> {
             Ok(Some(note))
         }
         (false, true) => Ok(Some(beats(old_place, new_place))),
-        _ => Err(Conflict {
+        _ => Err(RouteConflict {
             from,
             first,
             second,
@@ -154,8 +155,8 @@ fn add(entries: &mut Entries, new: Entry) -> Result<Option<String>, Conflict> {
 }
 
 /// `W-COLLIDE`: targets where names from different places become one.
-fn collisions(entries: &[Entry]) -> Vec<String> {
-    let mut by_target: BTreeMap<&str, BTreeMap<&Place, &str>> = BTreeMap::new();
+fn collisions(entries: &[RouteEntry]) -> Vec<String> {
+    let mut by_target: BTreeMap<&str, BTreeMap<&ConfigLocation, &str>> = BTreeMap::new();
     for entry in entries.iter().filter(|entry| !entry.pattern.is_exact()) {
         let texts = entry.rule.text.to.iter().zip(&entry.rule.targets);
         for (text, _) in texts.filter(|(_, target)| target.drops_registry()) {
@@ -168,7 +169,7 @@ fn collisions(entries: &[Entry]) -> Vec<String> {
         .map(|(target, places)| {
             let places: Vec<_> = places
                 .into_iter()
-                .map(|(Place(place), from)| format!("{from} ({place})"))
+                .map(|(ConfigLocation(place), from)| format!("{from} ({place})"))
                 .collect();
             let places = places.join(", ");
             format!("W-COLLIDE: different images may become one at {target:?}: {places}")
@@ -187,12 +188,12 @@ mod tests {
     };
 
     fn at(mut text: RuleText, place: &str) -> Rule {
-        text.place = Place(place.into());
+        text.place = ConfigLocation(place.into());
         text.compile().unwrap()
     }
 
-    fn new(rules: Vec<Rule>) -> Result<Vec<String>, Vec<Conflict>> {
-        Table::new(rules, Unmatched::Auto).map(|(_, notes)| notes)
+    fn new(rules: Vec<Rule>) -> Result<Vec<String>, Vec<RouteConflict>> {
+        RouteTable::new(rules, UnmatchedPolicy::Auto).map(|(_, notes)| notes)
     }
 
     #[test]

@@ -3,20 +3,20 @@
 use crate::oci::{RepositoryName, Tag, UpstreamName};
 
 use super::{
-    Refused,
-    rule::{Flaw, RefKind, TargetText},
+    RefusalPolicy,
+    rule::{RefKind, RuleError, TargetText},
 };
 
 /// One entry of `to`.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
+pub(super) struct RouteTarget {
     pub(super) ref_kind: RefKind,
-    pub(super) refused: Option<Refused>,
-    pub(super) to: To,
+    pub(super) refused: Option<RefusalPolicy>,
+    pub(super) to: Destination,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum To {
+pub(super) enum Destination {
     /// The registry of the name itself.
     Source,
     /// A registry, and templates for what to ask it for.
@@ -29,16 +29,16 @@ pub(super) enum To {
 
 /// Text with `{variables}`.
 #[derive(Clone, Debug)]
-pub(super) struct Template(Vec<Piece>);
+pub(super) struct Template(Vec<TemplatePart>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
+enum TemplatePart {
     Text(String),
-    Var(Var),
+    Var(TemplateVariable),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Var {
+enum TemplateVariable {
     Repository,
     Rest,
     First,
@@ -52,7 +52,7 @@ enum Var {
 
 /// What the variables stand for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Values<'a> {
+pub(super) struct TemplateValues<'a> {
     /// The name in the spelling being tried, rewritten.
     pub(super) repository: &'a str,
     /// What is left of it below the matched prefix; empty if exactly one repository is meant.
@@ -66,15 +66,15 @@ pub(super) struct Values<'a> {
 
 /// What the rule's patterns allow a template to say.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Allowed {
+pub(super) struct TemplateScope {
     /// How many regex groups every pattern has.
     pub(super) groups: usize,
     /// Whether some pattern means exactly one repository, to which nothing is appended.
     pub(super) exact: bool,
 }
 
-impl Target {
-    pub(super) fn parse(text: &TargetText, allowed: Allowed) -> Result<Self, Flaw> {
+impl RouteTarget {
+    pub(super) fn parse(text: &TargetText, allowed: TemplateScope) -> Result<Self, RuleError> {
         let TargetText {
             target,
             ref_kind,
@@ -84,7 +84,7 @@ impl Target {
             ref_kind: *ref_kind,
             refused: *refused,
             to: match target.as_str() {
-                "source" => To::Source,
+                "source" => Destination::Source,
                 target => upstream(target, allowed)?,
             },
         })
@@ -93,43 +93,47 @@ impl Target {
     /// Whether different names may become one here: the registry is left out.
     pub(super) fn drops_registry(&self) -> bool {
         match &self.to {
-            To::Source => false,
-            To::Upstream { path, .. } => !path.has(Var::Registry) && !path.has_group(),
+            Destination::Source => false,
+            Destination::Upstream { path, .. } => {
+                !path.has(TemplateVariable::Registry) && !path.has_group()
+            }
         }
     }
 }
 
-fn upstream(target: &str, allowed: Allowed) -> Result<To, Flaw> {
+fn upstream(target: &str, allowed: TemplateScope) -> Result<Destination, RuleError> {
     if let Some((_, bare)) = target.split_once("://") {
         let reason = "a target has no scheme; an address is the `url` of an [upstream] table";
-        return Err(Flaw::new(reason).hint(bare));
+        return Err(RuleError::new(reason).hint(bare));
     }
     if target.contains('@') {
-        return Err(Flaw::new("a target has no digest; `digest` pins a tag"));
+        return Err(RuleError::new(
+            "a target has no digest; `digest` pins a tag",
+        ));
     }
     let (host, path) = match target.split_once('/') {
         Some((_, "")) => {
             let bare = target.trim_end_matches('/');
-            return Err(Flaw::new("ends in a slash").hint(bare));
+            return Err(RuleError::new("ends in a slash").hint(bare));
         }
         Some((host, path)) => (host, path),
         None => (target, ""),
     };
-    let upstream: UpstreamName = host.parse().map_err(Flaw::new)?;
+    let upstream: UpstreamName = host.parse().map_err(RuleError::new)?;
     let (path, tag) = match path.rsplit_once(':') {
         Some((path, tag)) if !tag.contains('/') => (path, Some(Template::parse(tag, allowed)?)),
         _ => (path, None),
     };
     if path.is_empty() && (allowed.exact || tag.is_some()) {
         let reason = "an exact `from` has nothing to append: name the repository, or {repository}";
-        return Err(Flaw::new(reason).hint(format!("{host}/{{repository}}")));
+        return Err(RuleError::new(reason).hint(format!("{host}/{{repository}}")));
     }
     let path = Template::parse(path, allowed)?;
     if !path.0.is_empty() {
         let example: Result<RepositoryName, _> = path.example().parse();
         example.map_err(|flaw| {
             let bare = target.trim_end_matches('/');
-            let flaw = Flaw::new(flaw);
+            let flaw = RuleError::new(flaw);
             if bare == target {
                 flaw
             } else {
@@ -139,9 +143,9 @@ fn upstream(target: &str, allowed: Allowed) -> Result<To, Flaw> {
     }
     if let Some(tag) = &tag {
         let example: Result<Tag, _> = tag.example().parse();
-        example.map_err(Flaw::new)?;
+        example.map_err(RuleError::new)?;
     }
-    Ok(To::Upstream {
+    Ok(Destination::Upstream {
         upstream,
         path,
         tag,
@@ -149,36 +153,37 @@ fn upstream(target: &str, allowed: Allowed) -> Result<To, Flaw> {
 }
 
 impl Template {
-    fn parse(text: &str, allowed: Allowed) -> Result<Self, Flaw> {
+    fn parse(text: &str, allowed: TemplateScope) -> Result<Self, RuleError> {
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some((plain, after)) = rest.split_once('{') {
             let (name, after) = after
                 .split_once('}')
-                .ok_or_else(|| Flaw::new("a { has no closing }"))?;
+                .ok_or_else(|| RuleError::new("a { has no closing }"))?;
             if !plain.is_empty() {
-                pieces.push(Piece::Text(plain.to_owned()));
+                pieces.push(TemplatePart::Text(plain.to_owned()));
             }
-            pieces.push(Piece::Var(Var::parse(name, allowed)?));
+            pieces.push(TemplatePart::Var(TemplateVariable::parse(name, allowed)?));
             rest = after;
         }
         if !rest.is_empty() {
-            pieces.push(Piece::Text(rest.to_owned()));
+            pieces.push(TemplatePart::Text(rest.to_owned()));
         }
-        let open = |piece: &Piece| matches!(piece, Piece::Text(text) if text.contains('}'));
+        let open =
+            |piece: &TemplatePart| matches!(piece, TemplatePart::Text(text) if text.contains('}'));
         if pieces.iter().any(open) {
-            return Err(Flaw::new("a } has no opening {"));
+            return Err(RuleError::new("a } has no opening {"));
         }
         Ok(Self(pieces))
     }
 
     /// The text for these values; none if a variable has none.
-    pub(super) fn fill(&self, values: &Values<'_>) -> Option<String> {
+    pub(super) fn fill(&self, values: &TemplateValues<'_>) -> Option<String> {
         let mut text = String::new();
         for piece in &self.0 {
             match piece {
-                Piece::Text(plain) => text.push_str(plain),
-                Piece::Var(var) => text.push_str(values.get(*var)?),
+                TemplatePart::Text(plain) => text.push_str(plain),
+                TemplatePart::Var(var) => text.push_str(values.get(*var)?),
             }
         }
         Some(text)
@@ -186,7 +191,7 @@ impl Template {
 
     /// The repository for these values. Without a variable the rest is appended; an empty
     /// `{rest}`, `{tail}` or `{dir}` takes its slash along.
-    pub(super) fn fill_path(&self, values: &Values<'_>) -> Option<RepositoryName> {
+    pub(super) fn fill_path(&self, values: &TemplateValues<'_>) -> Option<RepositoryName> {
         let mut text = self.fill(values)?;
         if self.is_plain() {
             text.push('/');
@@ -200,30 +205,34 @@ impl Template {
     }
 
     fn is_plain(&self) -> bool {
-        !self.0.iter().any(|piece| matches!(piece, Piece::Var(_)))
+        !self
+            .0
+            .iter()
+            .any(|piece| matches!(piece, TemplatePart::Var(_)))
     }
 
-    fn has(&self, var: Var) -> bool {
-        self.0.contains(&Piece::Var(var))
+    fn has(&self, var: TemplateVariable) -> bool {
+        self.0.contains(&TemplatePart::Var(var))
     }
 
     fn has_group(&self) -> bool {
-        let group = |piece: &Piece| matches!(piece, Piece::Var(Var::Group(_)));
+        let group =
+            |piece: &TemplatePart| matches!(piece, TemplatePart::Var(TemplateVariable::Group(_)));
         self.0.iter().any(group)
     }
 
     /// What it looks like, for checking the parts that are written out.
     fn example(&self) -> String {
-        let text = |piece: &Piece| match piece {
-            Piece::Text(plain) => plain.clone(),
-            Piece::Var(_) => "a".to_owned(),
+        let text = |piece: &TemplatePart| match piece {
+            TemplatePart::Text(plain) => plain.clone(),
+            TemplatePart::Var(_) => "a".to_owned(),
         };
         self.0.iter().map(text).collect()
     }
 }
 
-impl Var {
-    fn parse(name: &str, allowed: Allowed) -> Result<Self, Flaw> {
+impl TemplateVariable {
+    fn parse(name: &str, allowed: TemplateScope) -> Result<Self, RuleError> {
         Ok(match name {
             "repository" => Self::Repository,
             "rest" => Self::Rest,
@@ -238,34 +247,34 @@ impl Var {
                 Ok(group) => {
                     let have = allowed.groups;
                     let reason = format!("there is no group {group}: `from_regex` has {have}");
-                    return Err(Flaw::new(reason));
+                    return Err(RuleError::new(reason));
                 }
                 Err(_) => {
                     let reason = format!("there is no variable {{{other}}}; there are {VARIABLES}");
-                    return Err(Flaw::new(reason));
+                    return Err(RuleError::new(reason));
                 }
             },
         })
     }
 }
 
-impl<'a> Values<'a> {
-    fn get(&self, var: Var) -> Option<&'a str> {
+impl<'a> TemplateValues<'a> {
+    fn get(&self, var: TemplateVariable) -> Option<&'a str> {
         let Self { repository, .. } = self;
         match var {
-            Var::Repository => Some(repository),
-            Var::Rest => Some(self.rest),
-            Var::First => Some(self.first),
-            Var::Tail => Some(repository.split_once('/').map_or("", |(_, tail)| tail)),
-            Var::Dir => Some(repository.rsplit_once('/').map_or("", |(dir, _)| dir)),
-            Var::Name => Some(
+            TemplateVariable::Repository => Some(repository),
+            TemplateVariable::Rest => Some(self.rest),
+            TemplateVariable::First => Some(self.first),
+            TemplateVariable::Tail => Some(repository.split_once('/').map_or("", |(_, tail)| tail)),
+            TemplateVariable::Dir => Some(repository.rsplit_once('/').map_or("", |(dir, _)| dir)),
+            TemplateVariable::Name => Some(
                 repository
                     .rsplit_once('/')
                     .map_or(repository, |(_, name)| name),
             ),
-            Var::Registry => Some(self.registry),
-            Var::Tag => self.tag,
-            Var::Group(group) => self.groups.get(group.checked_sub(1)?)?.as_deref(),
+            TemplateVariable::Registry => Some(self.registry),
+            TemplateVariable::Tag => self.tag,
+            TemplateVariable::Group(group) => self.groups.get(group.checked_sub(1)?)?.as_deref(),
         }
     }
 }
@@ -276,24 +285,24 @@ const VARIABLES: &str = "{repository} {rest} {first} {tail} {dir} {name} {regist
 mod tests {
     use super::*;
 
-    const ALLOWED: Allowed = Allowed {
+    const ALLOWED: TemplateScope = TemplateScope {
         groups: 2,
         exact: false,
     };
 
-    fn target(text: &str, allowed: Allowed) -> Result<To, Flaw> {
+    fn target(text: &str, allowed: TemplateScope) -> Result<Destination, RuleError> {
         let text = TargetText {
             target: text.to_owned(),
             ref_kind: RefKind::Any,
             refused: None,
         };
-        Ok(Target::parse(&text, allowed)?.to)
+        Ok(RouteTarget::parse(&text, allowed)?.to)
     }
 
     #[test]
     fn templates_are_filled() {
         let groups = [Some("one".to_owned()), None];
-        let values = Values {
+        let values = TemplateValues {
             repository: "a/b/c",
             rest: "b/c",
             first: "a",
@@ -302,7 +311,7 @@ mod tests {
             groups: &groups,
         };
         let check = |text: &str, want: Option<&str>| {
-            let To::Upstream { path, .. } = target(text, ALLOWED).unwrap() else {
+            let Destination::Upstream { path, .. } = target(text, ALLOWED).unwrap() else {
                 panic!("{text}");
             };
             let name = path.fill_path(&values);
@@ -323,7 +332,7 @@ mod tests {
 
     #[test]
     fn empty_variables_leave_no_empty_element() {
-        let values = Values {
+        let values = TemplateValues {
             repository: "c",
             rest: "",
             first: "c",
@@ -332,7 +341,7 @@ mod tests {
             groups: &[],
         };
         let check = |text: &str, want: Option<&str>| {
-            let To::Upstream { path, .. } = target(text, ALLOWED).unwrap() else {
+            let Destination::Upstream { path, .. } = target(text, ALLOWED).unwrap() else {
                 panic!("{text}");
             };
             let name = path.fill_path(&values);
@@ -347,11 +356,11 @@ mod tests {
 
     #[test]
     fn bad_targets_say_why() {
-        let exact = Allowed {
+        let exact = TemplateScope {
             groups: 0,
             exact: true,
         };
-        let check = |text: &str, allowed: Allowed, hint: Option<&str>| {
+        let check = |text: &str, allowed: TemplateScope, hint: Option<&str>| {
             let flaw = target(text, allowed).unwrap_err();
             assert_eq!(flaw.hint.as_deref(), hint, "{text}: {}", flaw.reason);
         };

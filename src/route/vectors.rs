@@ -9,26 +9,26 @@ use crate::oci::{ImageReference, Reference};
 use super::*;
 
 /// An id, the name a node asks for, and the candidates in order (`H` as the reference has it).
-type Row = (&'static str, &'static str, &'static [&'static str]);
+type RouteRow = (&'static str, &'static str, &'static [&'static str]);
 
 /// A hand-written route with every other key at its default.
 pub(super) fn route(from: &str, to: &[&str]) -> RuleText {
     let matches = MatchText::From(vec![from.to_owned()]);
     let to = to.iter().map(|to| TargetText::from(*to)).collect();
-    RuleText::new(matches, to, Place(from.into()))
+    RuleText::new(matches, to, ConfigLocation(from.into()))
 }
 
-fn table(texts: Vec<RuleText>) -> Table {
-    table_with(texts, Unmatched::Auto)
+fn table(texts: Vec<RuleText>) -> RouteTable {
+    table_with(texts, UnmatchedPolicy::Auto)
 }
 
-fn table_with(texts: Vec<RuleText>, unmatched: Unmatched) -> Table {
+fn table_with(texts: Vec<RuleText>, unmatched: UnmatchedPolicy) -> RouteTable {
     let compile = |text: RuleText| text.compile().unwrap();
     let rules = texts.into_iter().map(compile).collect();
-    Table::new(rules, unmatched).unwrap().0
+    RouteTable::new(rules, unmatched).unwrap().0
 }
 
-fn routes(routes: &[(&str, &[&str])]) -> Table {
+fn routes(routes: &[(&str, &[&str])]) -> RouteTable {
     table(routes.iter().map(|(from, to)| route(from, to)).collect())
 }
 
@@ -55,7 +55,7 @@ fn banded(mut text: RuleText, band: u16) -> RuleText {
     text
 }
 
-fn image(text: &str) -> (Named, Reference) {
+fn image(text: &str) -> (ImageName, Reference) {
     let image: ImageReference = text.replace("@D", &format!("@{DIGEST}")).parse().unwrap();
     (image.repository.into(), image.reference)
 }
@@ -76,7 +76,7 @@ fn shown(candidates: &[Candidate]) -> Vec<String> {
     candidates.iter().map(show).collect()
 }
 
-fn outcome(table: &Table, text: &str) -> Vec<String> {
+fn outcome(table: &RouteTable, text: &str) -> Vec<String> {
     let (named, reference) = image(text);
     match table.decide(&named, &reference) {
         Decision::Route { candidates, .. } => shown(&candidates),
@@ -86,14 +86,14 @@ fn outcome(table: &Table, text: &str) -> Vec<String> {
 }
 
 #[track_caller]
-fn check(table: &Table, rows: &[Row]) {
+fn check(table: &RouteTable, rows: &[RouteRow]) {
     for (id, asked, want) in rows {
         let want: Vec<String> = want.iter().map(|to| to.replace("H/", HARBOR)).collect();
         assert_eq!(outcome(table, asked), want, "{id}: {asked}");
     }
 }
 
-fn origins(table: &Table, text: &str) -> Vec<String> {
+fn origins(table: &RouteTable, text: &str) -> Vec<String> {
     shown(&table.origins(&image(text).0))
 }
 

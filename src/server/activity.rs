@@ -5,20 +5,20 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{Settings, client_stream::Stream};
+use super::{Settings, client_stream::ClientStream};
 
 /// What the line and the answers of one connection tell its watcher. All of them run on one task,
 /// so the lock is never waited for.
 #[derive(Debug, Default)]
-pub(super) struct Pulse {
-    beat: Mutex<Beat>,
+pub(super) struct Activity {
+    beat: Mutex<ActivityState>,
     /// The stream, when the HTTP library has let go of it.
-    pub(super) returned: Mutex<Option<Stream>>,
+    pub(super) returned: Mutex<Option<ClientStream>>,
 }
 
 /// The state of a connection at one moment.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Beat {
+pub(super) struct ActivityState {
     /// Requests whose answer has not left yet.
     pub(super) answers: usize,
     /// Those of them that have a piece at hand which the client does not want yet: in HTTP/2 it
@@ -29,12 +29,12 @@ pub(super) struct Beat {
     /// Whether a head has begun and not ended.
     pub(super) within_head: bool,
     /// How the two directions are.
-    pub(super) way: Way,
+    pub(super) way: TransportState,
 }
 
 /// How the two directions of a connection are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum TransportState {
     /// Both are free.
     #[default]
     Free,
@@ -48,7 +48,7 @@ pub(super) enum Way {
 
 /// What a connection is waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum ConnectionPhase {
     /// For the client's next request.
     Idle,
     /// For the rest of a head.
@@ -61,29 +61,29 @@ pub(super) enum Phase {
 
 /// Since when a connection has been in its phase without progress.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stillness {
-    phase: Phase,
+pub(super) struct PhaseTimer {
+    phase: ConnectionPhase,
     progress: u64,
     since: Instant,
 }
 
-impl Pulse {
+impl Activity {
     /// Changes the state.
-    pub(super) fn note(&self, change: impl FnOnce(&mut Beat)) {
+    pub(super) fn note(&self, change: impl FnOnce(&mut ActivityState)) {
         change(&mut self.beat.lock());
     }
 
     /// The state now.
-    pub(super) fn beat(&self) -> Beat {
+    pub(super) fn beat(&self) -> ActivityState {
         *self.beat.lock()
     }
 }
 
-impl Stillness {
+impl PhaseTimer {
     /// A new connection is idle.
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            phase: Phase::Idle,
+            phase: ConnectionPhase::Idle,
             progress: 0,
             since: now,
         }
@@ -92,11 +92,11 @@ impl Stillness {
     /// Takes the state at `now` in; when this connection's patience ends, unless something moves.
     pub(super) fn settle(
         &mut self,
-        beat: Beat,
+        beat: ActivityState,
         now: Instant,
         settings: &Settings,
     ) -> Option<Instant> {
-        let phase = Phase::of(beat);
+        let phase = ConnectionPhase::of(beat);
         if (phase, beat.progress) != (self.phase, self.progress) {
             *self = Self {
                 phase,
@@ -107,15 +107,15 @@ impl Stillness {
         Some(self.since + phase.patience(settings)?)
     }
 
-    pub(super) fn phase(&self) -> Phase {
+    pub(super) fn phase(&self) -> ConnectionPhase {
         self.phase
     }
 }
 
-impl Phase {
-    fn of(beat: Beat) -> Self {
+impl ConnectionPhase {
+    fn of(beat: ActivityState) -> Self {
         let waits_for_client = beat.answers > 0 && beat.offered == beat.answers;
-        if beat.way == Way::Blocked || waits_for_client {
+        if beat.way == TransportState::Blocked || waits_for_client {
             Self::Blocked
         } else if beat.answers > 0 {
             Self::Answering
@@ -144,8 +144,10 @@ mod tests {
     const HEAD: bool = true;
     const NO_HEAD: bool = false;
 
-    fn beat((answers, within_head, way, progress): (usize, bool, Way, u64)) -> Beat {
-        Beat {
+    fn beat(
+        (answers, within_head, way, progress): (usize, bool, TransportState, u64),
+    ) -> ActivityState {
+        ActivityState {
             answers,
             offered: 0,
             progress,
@@ -163,26 +165,26 @@ mod tests {
             ..settings()
         };
         let start = Instant::now();
-        let mut stillness = Stillness::new(start);
-        let idle = |progress| beat((0, NO_HEAD, Way::Free, progress));
+        let mut stillness = PhaseTimer::new(start);
+        let idle = |progress| beat((0, NO_HEAD, TransportState::Free, progress));
         // (second, state, the second its patience ends)
         let rows = [
             (0, idle(0), Some(60)),
             (5, idle(0), Some(60)),
-            (7, beat((0, HEAD, Way::Free, 0)), Some(17)),
-            (9, beat((0, HEAD, Way::Free, 0)), Some(17)),
-            (10, beat((1, NO_HEAD, Way::Free, 0)), None),
-            (11, beat((1, NO_HEAD, Way::Blocked, 0)), Some(41)),
-            (12, beat((1, NO_HEAD, Way::Blocked, 0)), Some(41)),
-            (13, beat((1, NO_HEAD, Way::Blocked, 1)), Some(43)),
+            (7, beat((0, HEAD, TransportState::Free, 0)), Some(17)),
+            (9, beat((0, HEAD, TransportState::Free, 0)), Some(17)),
+            (10, beat((1, NO_HEAD, TransportState::Free, 0)), None),
+            (11, beat((1, NO_HEAD, TransportState::Blocked, 0)), Some(41)),
+            (12, beat((1, NO_HEAD, TransportState::Blocked, 0)), Some(41)),
+            (13, beat((1, NO_HEAD, TransportState::Blocked, 1)), Some(43)),
             // A head that began during an answer has its time from the answer's end on.
-            (14, beat((1, HEAD, Way::Free, 1)), None),
-            (15, beat((0, HEAD, Way::Free, 2)), Some(25)),
+            (14, beat((1, HEAD, TransportState::Free, 1)), None),
+            (15, beat((0, HEAD, TransportState::Free, 2)), Some(25)),
             (16, idle(2), Some(76)),
             // A whole request between two looks.
             (20, idle(4), Some(80)),
             // The last bytes of an answer are not taken.
-            (21, beat((0, NO_HEAD, Way::Blocked, 5)), Some(51)),
+            (21, beat((0, NO_HEAD, TransportState::Blocked, 5)), Some(51)),
         ];
         for (second, beat, due) in rows {
             let at = |second| start + Duration::from_secs(second);

@@ -18,14 +18,14 @@ use crate::wire::{SendfileQueue, is_placeholder, unexpected_placeholder};
 
 /// An accepted connection.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(super) enum ClientStream {
     Tcp(TcpStream),
     Unix(UnixStream),
     /// Either of them, once its client was met.
     Tls(Box<TlsStream<Self>>),
 }
 
-impl Stream {
+impl ClientStream {
     /// A new lane, where the kernel can send files: on a TCP connection in plain text.
     pub(super) fn lane(&self) -> Option<SendfileQueue> {
         match self {
@@ -71,15 +71,15 @@ fn poll_lane(
 macro_rules! each {
     ($stream:expr, $inner:ident => $call:expr) => {
         match $stream.get_mut() {
-            Stream::Tcp(stream) => {
+            ClientStream::Tcp(stream) => {
                 let $inner = Pin::new(stream);
                 $call
             }
-            Stream::Unix(stream) => {
+            ClientStream::Unix(stream) => {
                 let $inner = Pin::new(stream);
                 $call
             }
-            Stream::Tls(stream) => {
+            ClientStream::Tls(stream) => {
                 let $inner = Pin::new(stream);
                 $call
             }
@@ -87,7 +87,7 @@ macro_rules! each {
     };
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for ClientStream {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -97,7 +97,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for ClientStream {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -10,12 +10,12 @@ use tokio::{
 };
 
 use super::{
-    Answers, Shared,
-    activity::{Phase, Pulse, Way},
-    client_stream::Stream,
-    handshake::{Spoken, meet},
+    HttpService, ServerContext,
+    activity::{Activity, ConnectionPhase, TransportState},
+    client_stream::ClientStream,
+    handshake::{HttpProtocol, meet},
     http1, http2,
-    watchdog::End,
+    watchdog::ConnectionEnd,
 };
 use crate::telemetry::{Metrics, log::Remote};
 
@@ -27,17 +27,17 @@ const LINGER_BYTES_MAX: usize = 64 * 1024;
 /// Meets a client, and serves the requests of its connection, which has its place as long. With
 /// `tls`, nothing is said in plain.
 pub(super) async fn run(
-    (_place, stream, remote): (OwnedSemaphorePermit, Stream, Remote),
+    (_place, stream, remote): (OwnedSemaphorePermit, ClientStream, Remote),
     tls: Option<Arc<ServerConfig>>,
-    shared: Shared,
-    service: impl Answers,
+    shared: ServerContext,
+    service: impl HttpService,
 ) {
-    let _open = Open::new(Arc::clone(&shared.metrics));
+    let _open = ConnectionGuard::new(Arc::clone(&shared.metrics));
     let Some(met) = meet(stream, remote, tls, &shared).await else {
         return;
     };
-    let pulse = Arc::new(Pulse::default());
-    let end = if met.spoken == Spoken::Http2 {
+    let pulse = Arc::new(Activity::default());
+    let end = if met.spoken == HttpProtocol::Http2 {
         Box::pin(http2::serve(met.stream, remote, &shared, &pulse, service)).await
     } else {
         http1::serve(met.stream, remote, &shared, &pulse, service).await
@@ -48,28 +48,40 @@ pub(super) async fn run(
         tracing::debug!(%remote, why, "connection refused");
     }
     let stream = pulse.returned.lock().take();
-    if let (Some(stream), false) = (stream, way == Way::Ended || matches!(end, End::Over)) {
+    if let (Some(stream), false) = (
+        stream,
+        way == TransportState::Ended || matches!(end, ConnectionEnd::Over),
+    ) {
         linger(stream).await;
     }
 }
 
 /// Why a connection counts as refused.
-fn reason(end: &End, way: Way, spoken: Spoken) -> Option<&'static str> {
+fn reason(end: &ConnectionEnd, way: TransportState, spoken: HttpProtocol) -> Option<&'static str> {
     match end {
-        _ if way == Way::Refused => Some("a line of the head ended in a bare line feed"),
-        End::Late(Phase::Head) => Some("the head took too long"),
-        End::Late(Phase::Blocked) => Some("the client took no byte for too long"),
-        End::Done(Err(error)) if error.is_parse() => Some("the head is not HTTP, or too large"),
+        _ if way == TransportState::Refused => Some("a line of the head ended in a bare line feed"),
+        ConnectionEnd::Late(ConnectionPhase::Head) => Some("the head took too long"),
+        ConnectionEnd::Late(ConnectionPhase::Blocked) => {
+            Some("the client took no byte for too long")
+        }
+        ConnectionEnd::Done(Err(error)) if error.is_parse() => {
+            Some("the head is not HTTP, or too large")
+        }
         // In HTTP/2 it is none of ours that fails a connection.
-        End::Done(Err(_)) if spoken == Spoken::Http2 && way != Way::Ended => {
+        ConnectionEnd::Done(Err(_))
+            if spoken == HttpProtocol::Http2 && way != TransportState::Ended =>
+        {
             Some("it broke HTTP/2's rules")
         }
-        End::Done(_) | End::Late(_) | End::Drained | End::Over => None,
+        ConnectionEnd::Done(_)
+        | ConnectionEnd::Late(_)
+        | ConnectionEnd::Drained
+        | ConnectionEnd::Over => None,
     }
 }
 
 /// Ends with FIN, so that a client which has taken a part asks for the rest instead of giving up.
-pub(super) async fn linger(mut stream: Stream) {
+pub(super) async fn linger(mut stream: ClientStream) {
     let reading = async {
         if stream.shutdown().await.is_err() {
             return;
@@ -88,16 +100,16 @@ pub(super) async fn linger(mut stream: Stream) {
 }
 
 /// Counts a connection while it lives.
-struct Open(Arc<Metrics>);
+struct ConnectionGuard(Arc<Metrics>);
 
-impl Open {
+impl ConnectionGuard {
     fn new(metrics: Arc<Metrics>) -> Self {
         metrics.connected();
         Self(metrics)
     }
 }
 
-impl Drop for Open {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.0.disconnected();
     }

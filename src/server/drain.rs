@@ -16,16 +16,16 @@ use tokio::{
 /// can leave. Then listeners close, idle connections close and running answers finish.
 #[derive(Clone, Debug)]
 pub struct Stop {
-    own: Stages,
+    own: StopState,
     /// The whole's, for a part that may also stop alone.
-    whole: Option<Stages>,
+    whole: Option<StopState>,
 }
 
 #[derive(Clone, Debug)]
-struct Stages(Arc<watch::Sender<Stage>>);
+struct StopState(Arc<watch::Sender<StopStage>>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum StopStage {
     Serving { grace: Duration },
     Stopping { graced: Instant },
     Over,
@@ -35,7 +35,7 @@ impl Stop {
     /// Not begun.
     pub fn new(grace: Duration) -> Self {
         Self {
-            own: Stages::new(grace),
+            own: StopState::new(grace),
             whole: None,
         }
     }
@@ -45,7 +45,7 @@ impl Stop {
     #[must_use]
     pub fn of_part(&self) -> Self {
         Self {
-            own: Stages::new(Duration::ZERO),
+            own: StopState::new(Duration::ZERO),
             whole: Some(self.own.clone()),
         }
     }
@@ -53,7 +53,7 @@ impl Stop {
     /// Changes the grace, unless the stop has begun.
     pub fn set_grace(&self, grace: Duration) {
         self.own.0.send_if_modified(|stage| {
-            if let Stage::Serving { grace: old } = stage {
+            if let StopStage::Serving { grace: old } = stage {
                 *old = grace;
             }
             false
@@ -63,52 +63,52 @@ impl Stop {
     /// Begins the stop; again changes nothing.
     pub fn begin(&self) {
         self.own.0.send_if_modified(|stage| match *stage {
-            Stage::Serving { grace } => {
+            StopStage::Serving { grace } => {
                 let graced = Instant::now() + grace;
-                *stage = Stage::Stopping { graced };
+                *stage = StopStage::Stopping { graced };
                 true
             }
-            Stage::Stopping { .. } | Stage::Over => false,
+            StopStage::Stopping { .. } | StopStage::Over => false,
         });
     }
 
     /// Ends every connection at once.
     pub fn end(&self) {
-        self.own.0.send_replace(Stage::Over);
+        self.own.0.send_replace(StopStage::Over);
     }
 
     /// Whether it has begun: what readiness asks.
     pub fn has_begun(&self) -> bool {
-        self.both().any(Stages::have_begun)
+        self.both().any(StopState::have_begun)
     }
 
     /// Waits until it has begun.
     pub fn begun(&self) -> impl Future<Output = ()> + Send + use<> {
         self.either(|stages| async move {
-            stages.until(Stage::has_begun).await;
+            stages.until(StopStage::has_begun).await;
         })
     }
 
     /// Waits until the grace is over.
     pub fn draining(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.either(Stages::draining)
+        self.either(StopState::draining)
     }
 
     /// Waits until every connection has to end at once.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
         self.either(|stages| async move {
-            stages.until(|stage| stage == Stage::Over).await;
+            stages.until(|stage| stage == StopStage::Over).await;
         })
     }
 
-    fn both(&self) -> impl Iterator<Item = &Stages> {
+    fn both(&self) -> impl Iterator<Item = &StopState> {
         [&self.own].into_iter().chain(&self.whole)
     }
 
     /// Waits for its own stages or the whole's, whichever come first.
     fn either<W, F>(&self, wait: W) -> impl Future<Output = ()> + Send + use<W, F>
     where
-        W: Fn(Stages) -> F + Send + Sync,
+        W: Fn(StopState) -> F + Send + Sync,
         F: Future<Output = ()> + Send,
     {
         let (own, whole) = (self.own.clone(), self.whole.clone());
@@ -122,9 +122,9 @@ impl Stop {
     }
 }
 
-impl Stages {
+impl StopState {
     fn new(grace: Duration) -> Self {
-        Self(Arc::new(watch::Sender::new(Stage::Serving { grace })))
+        Self(Arc::new(watch::Sender::new(StopStage::Serving { grace })))
     }
 
     fn have_begun(&self) -> bool {
@@ -132,23 +132,23 @@ impl Stages {
     }
 
     async fn draining(self) {
-        if let Stage::Stopping { graced } = self.until(Stage::has_begun).await {
+        if let StopStage::Stopping { graced } = self.until(StopStage::has_begun).await {
             select! {
                 () = sleep_until(graced) => {}
-                _over = self.until(|stage| stage == Stage::Over) => {}
+                _over = self.until(|stage| stage == StopStage::Over) => {}
             }
         }
     }
 
-    async fn until(&self, reached: impl Fn(Stage) -> bool) -> Stage {
+    async fn until(&self, reached: impl Fn(StopStage) -> bool) -> StopStage {
         let mut stages = self.0.subscribe();
         // It cannot fail: `self` keeps the sender.
         let stage = stages.wait_for(|stage| reached(*stage)).await;
-        stage.map_or(Stage::Over, |stage| *stage)
+        stage.map_or(StopStage::Over, |stage| *stage)
     }
 }
 
-impl Stage {
+impl StopStage {
     fn has_begun(self) -> bool {
         !matches!(self, Self::Serving { .. })
     }

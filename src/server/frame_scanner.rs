@@ -13,17 +13,17 @@ const END_HEADERS: u8 = 4;
 
 /// Reads along with the library. The preface counts as a head.
 #[derive(Debug)]
-pub(super) struct Scanner {
+pub(super) struct FrameScanner {
     /// The beginning of a frame, as far as it has come.
     head: [u8; FRAME_HEAD_BYTES],
     head_bytes: usize,
     /// What is still to come of the preface or of a frame.
     rest_bytes: usize,
-    at: At,
+    at: FramePosition,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
+enum FramePosition {
     /// Nothing has come yet.
     Start,
     /// In a head that goes on after this frame.
@@ -34,26 +34,26 @@ enum At {
     Between,
 }
 
-impl Default for Scanner {
+impl Default for FrameScanner {
     fn default() -> Self {
         Self {
             head: [0; FRAME_HEAD_BYTES],
             head_bytes: 0,
             rest_bytes: PREFACE_BYTES,
-            at: At::Start,
+            at: FramePosition::Start,
         }
     }
 }
 
-impl Scan for Scanner {
+impl Scan for FrameScanner {
     /// Answers to pings and settings are no progress of an answer; its body says itself what is.
     const WRITING_IS_PROGRESS: bool = false;
     /// The library refuses what breaks the rules.
     type Refused = std::convert::Infallible;
 
     fn scan(&mut self, mut bytes: &[u8]) -> Result<(), Self::Refused> {
-        if self.at == At::Start && !bytes.is_empty() {
-            self.at = At::LastOfHead;
+        if self.at == FramePosition::Start && !bytes.is_empty() {
+            self.at = FramePosition::LastOfHead;
         }
         while let Some((first, behind)) = bytes.split_first() {
             if self.rest_bytes == 0 {
@@ -64,19 +64,20 @@ impl Scan for Scanner {
                 self.rest_bytes -= passed;
                 bytes = bytes.get(passed..).unwrap_or_default();
             }
-            if self.rest_bytes == 0 && self.head_bytes == 0 && self.at == At::LastOfHead {
-                self.at = At::Between;
+            if self.rest_bytes == 0 && self.head_bytes == 0 && self.at == FramePosition::LastOfHead
+            {
+                self.at = FramePosition::Between;
             }
         }
         Ok(())
     }
 
     fn within(&self) -> bool {
-        matches!(self.at, At::Head | At::LastOfHead)
+        matches!(self.at, FramePosition::Head | FramePosition::LastOfHead)
     }
 }
 
-impl Scanner {
+impl FrameScanner {
     fn step(&mut self, byte: u8) {
         if let Some(place) = self.head.get_mut(self.head_bytes) {
             *place = byte;
@@ -90,7 +91,11 @@ impl Scanner {
         self.rest_bytes = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
         if kind == HEADERS || kind == CONTINUATION {
             let is_last = flags & END_HEADERS != 0;
-            self.at = if is_last { At::LastOfHead } else { At::Head };
+            self.at = if is_last {
+                FramePosition::LastOfHead
+            } else {
+                FramePosition::Head
+            };
         }
     }
 }
@@ -148,17 +153,17 @@ mod tests {
         ];
         for (name, frames, within) in rows {
             let bytes = frames.concat();
-            let mut whole = Scanner::default();
+            let mut whole = FrameScanner::default();
             assert_eq!(whole.scan(&bytes), Ok(()));
             assert_eq!(whole.within(), within, "{name}");
             // Cut anywhere, it must come to the same end.
-            let mut pieces = Scanner::default();
+            let mut pieces = FrameScanner::default();
             for byte in bytes {
                 assert_eq!(pieces.scan(&[byte]), Ok(()));
             }
             assert_eq!(format!("{pieces:?}"), format!("{whole:?}"), "{name}");
         }
-        let mut half = Scanner::default();
+        let mut half = FrameScanner::default();
         let mut bytes = [preface(), frame(HEADERS, END_HEADERS, 40)].concat();
         bytes.pop();
         assert_eq!(half.scan(&bytes), Ok(()));

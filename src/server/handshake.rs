@@ -6,36 +6,36 @@ use rustls::{InvalidMessage, ServerConfig};
 use tokio::{select, time::sleep};
 use tokio_rustls::TlsAcceptor;
 
-use super::{Shared, client_stream::Stream, connection::linger};
+use super::{ServerContext, client_stream::ClientStream, connection::linger};
 use crate::telemetry::log::Remote;
 
 /// Longest time for a handshake, however patient the settings are with heads.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// A connection whose client was met.
-pub(super) struct Met {
-    pub(super) stream: Stream,
-    pub(super) spoken: Spoken,
+pub(super) struct NegotiatedStream {
+    pub(super) stream: ClientStream,
+    pub(super) spoken: HttpProtocol,
 }
 
 /// What client and server agreed to speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Spoken {
+pub(super) enum HttpProtocol {
     Http1,
     Http2,
 }
 
 /// Meets a client, in plain text without `tls`; nothing if it was not to be met.
 pub(super) async fn meet(
-    stream: Stream,
+    stream: ClientStream,
     remote: Remote,
     tls: Option<Arc<ServerConfig>>,
-    shared: &Shared,
-) -> Option<Met> {
+    shared: &ServerContext,
+) -> Option<NegotiatedStream> {
     match tls {
-        None => Some(Met {
+        None => Some(NegotiatedStream {
             stream,
-            spoken: Spoken::Http1,
+            spoken: HttpProtocol::Http1,
         }),
         Some(tls) => Box::pin(shake(stream, remote, tls, shared)).await,
     }
@@ -43,11 +43,11 @@ pub(super) async fn meet(
 
 /// Whoever fails must not keep us long, and learns why from an alert at most.
 async fn shake(
-    stream: Stream,
+    stream: ClientStream,
     remote: Remote,
     tls: Arc<ServerConfig>,
-    shared: &Shared,
-) -> Option<Met> {
+    shared: &ServerContext,
+) -> Option<NegotiatedStream> {
     let patience = shared.settings.now().header_max.min(HANDSHAKE_MAX);
     let shaking = TlsAcceptor::from(tls).accept(stream).into_fallible();
     let shaken = select! {
@@ -60,12 +60,12 @@ async fn shake(
         () = shared.stop.draining() => return None,
     };
     match shaken {
-        Ok(tls) => Some(Met {
+        Ok(tls) => Some(NegotiatedStream {
             spoken: match tls.get_ref().1.alpn_protocol() {
-                Some(b"h2") => Spoken::Http2,
-                _ => Spoken::Http1,
+                Some(b"h2") => HttpProtocol::Http2,
+                _ => HttpProtocol::Http1,
             },
-            stream: Stream::Tls(Box::new(tls)),
+            stream: ClientStream::Tls(Box::new(tls)),
         }),
         Err((error, stream)) => {
             // Everything else is a client that left.
@@ -89,7 +89,7 @@ fn told(error: &io::Error) -> String {
     }
 }
 
-fn refused(shared: &Shared, remote: Remote, why: &str) {
+fn refused(shared: &ServerContext, remote: Remote, why: &str) {
     shared.metrics.connection_refused();
     tracing::debug!(%remote, why, "connection refused");
 }

@@ -11,8 +11,8 @@ const NAME_BYTES_MAX: usize = b"transfer-encoding".len();
 
 /// Reads along with the parser.
 #[derive(Debug, Default)]
-pub(super) struct Scanner {
-    at: At,
+pub(super) struct HeadScanner {
+    at: HeadPosition,
     last: u8,
     line_bytes: usize,
     name: [u8; NAME_BYTES_MAX],
@@ -24,7 +24,7 @@ pub(super) struct Scanner {
 pub(super) struct BareLineFeed;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum At {
+enum HeadPosition {
     /// Before a head's first byte; blank lines may stand there.
     #[default]
     Between,
@@ -39,13 +39,13 @@ enum At {
     Body,
 }
 
-impl Scan for Scanner {
+impl Scan for HeadScanner {
     const WRITING_IS_PROGRESS: bool = true;
     type Refused = BareLineFeed;
 
     fn scan(&mut self, mut bytes: &[u8]) -> Result<(), BareLineFeed> {
-        while self.at != At::Body {
-            if matches!(self.at, At::RequestLine | At::Value) {
+        while self.at != HeadPosition::Body {
+            if matches!(self.at, HeadPosition::RequestLine | HeadPosition::Value) {
                 bytes = self.skip(bytes);
             }
             let Some((&byte, rest)) = bytes.split_first() else {
@@ -66,11 +66,11 @@ impl Scan for Scanner {
     }
 
     fn within(&self) -> bool {
-        !matches!(self.at, At::Between | At::Body)
+        !matches!(self.at, HeadPosition::Between | HeadPosition::Body)
     }
 }
 
-impl Scanner {
+impl HeadScanner {
     /// Goes on to the line's end, or as far as there are bytes; what is left of them.
     fn skip<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
         let end = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
@@ -82,18 +82,18 @@ impl Scanner {
 
     fn step(&mut self, byte: u8) {
         match (self.at, byte) {
-            (At::Between, b'\r') => {}
-            (At::Between, _) => {
-                self.at = At::RequestLine;
+            (HeadPosition::Between, b'\r') => {}
+            (HeadPosition::Between, _) => {
+                self.at = HeadPosition::RequestLine;
                 self.body = false;
             }
-            (At::Name, b':') => self.end_name(),
-            (At::Name, _) => {
+            (HeadPosition::Name, b':') => self.end_name(),
+            (HeadPosition::Name, _) => {
                 if let Some(place) = self.name.get_mut(self.line_bytes) {
                     *place = byte.to_ascii_lowercase();
                 }
             }
-            (At::Length, b'1'..=b'9') => self.body = true,
+            (HeadPosition::Length, b'1'..=b'9') => self.body = true,
             _ => {}
         }
         self.line_bytes = self.line_bytes.saturating_add(1);
@@ -101,12 +101,12 @@ impl Scanner {
 
     fn end_name(&mut self) {
         self.at = match self.name.get(..self.line_bytes) {
-            Some(b"content-length") => At::Length,
+            Some(b"content-length") => HeadPosition::Length,
             Some(b"transfer-encoding") => {
                 self.body = true;
-                At::Value
+                HeadPosition::Value
             }
-            _ => At::Value,
+            _ => HeadPosition::Value,
         };
     }
 
@@ -115,10 +115,10 @@ impl Scanner {
         let blank = self.line_bytes <= 1;
         self.line_bytes = 0;
         self.at = match self.at {
-            At::Between => At::Between,
-            At::Name if blank && self.body => At::Body,
-            At::Name if blank => At::Between,
-            _ => At::Name,
+            HeadPosition::Between => HeadPosition::Between,
+            HeadPosition::Name if blank && self.body => HeadPosition::Body,
+            HeadPosition::Name if blank => HeadPosition::Between,
+            _ => HeadPosition::Name,
         };
     }
 }
@@ -127,11 +127,11 @@ impl Scanner {
 mod tests {
     use super::*;
 
-    fn scanned(text: &str) -> (Result<(), BareLineFeed>, At) {
-        let mut whole = Scanner::default();
+    fn scanned(text: &str) -> (Result<(), BareLineFeed>, HeadPosition) {
+        let mut whole = HeadScanner::default();
         let outcome = whole.scan(text.as_bytes());
         // Cut anywhere, it must come to the same end.
-        let mut pieces = Scanner::default();
+        let mut pieces = HeadScanner::default();
         let piecewise = text.bytes().try_for_each(|byte| pieces.scan(&[byte]));
         assert_eq!((outcome, whole.at), (piecewise, pieces.at), "{text:?}");
         (outcome, whole.at)
@@ -140,24 +140,33 @@ mod tests {
     #[test]
     fn heads_are_followed_to_their_end() {
         let rows = [
-            ("", At::Between),
-            ("\r\n\r\n", At::Between),
-            ("G", At::RequestLine),
-            ("GET / HTTP/1.1\r\n", At::Name),
-            ("GET / HTTP/1.1\r\nHost: a", At::Value),
-            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", At::Between),
-            ("GET / HTTP/1.1\r\n\r\nG", At::RequestLine),
-            ("GET / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", At::Between),
-            ("GET / HTTP/1.1\r\nCONTENT-length: 10\r\n\r\nx\n", At::Body),
+            ("", HeadPosition::Between),
+            ("\r\n\r\n", HeadPosition::Between),
+            ("G", HeadPosition::RequestLine),
+            ("GET / HTTP/1.1\r\n", HeadPosition::Name),
+            ("GET / HTTP/1.1\r\nHost: a", HeadPosition::Value),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", HeadPosition::Between),
+            ("GET / HTTP/1.1\r\n\r\nG", HeadPosition::RequestLine),
+            (
+                "GET / HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+                HeadPosition::Between,
+            ),
+            (
+                "GET / HTTP/1.1\r\nCONTENT-length: 10\r\n\r\nx\n",
+                HeadPosition::Body,
+            ),
             (
                 "GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n\n",
-                At::Body,
+                HeadPosition::Body,
             ),
             (
                 "GET / HTTP/1.1\r\nTransfer-Encodings: a\r\n\r\n",
-                At::Between,
+                HeadPosition::Between,
             ),
-            ("GET / HTTP/1.1\r\nContent-Lengt: 5\r\n\r\n", At::Between),
+            (
+                "GET / HTTP/1.1\r\nContent-Lengt: 5\r\n\r\n",
+                HeadPosition::Between,
+            ),
         ];
         for (text, at) in rows {
             assert_eq!(scanned(text), (Ok(()), at), "{text:?}");

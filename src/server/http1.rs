@@ -8,35 +8,36 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::{
-    Answers, Settings, Shared,
-    activity::Pulse,
-    client_stream::Stream,
-    head_scanner::Scanner,
-    observed_stream::Line,
-    response::{Answering, Watched},
-    watchdog::{End, watched},
+    HttpService, ServerContext, Settings,
+    activity::Activity,
+    client_stream::ClientStream,
+    head_scanner::HeadScanner,
+    observed_stream::ObservedStream,
+    response::{Http1Body, ResponseTracker},
+    watchdog::{ConnectionEnd, watched},
 };
 use crate::telemetry::log::Remote;
 
 /// Serves one request after the other.
 pub(super) async fn serve(
-    stream: Stream,
+    stream: ClientStream,
     remote: Remote,
-    shared: &Shared,
-    pulse: &Arc<Pulse>,
-    service: impl Answers,
-) -> End {
-    let io = Line::new(stream, Scanner::default(), Arc::clone(pulse));
+    shared: &ServerContext,
+    pulse: &Arc<Activity>,
+    service: impl HttpService,
+) -> ConnectionEnd {
+    let io = ObservedStream::new(stream, HeadScanner::default(), Arc::clone(pulse));
     let lane = io.lane();
     let io = TokioIo::new(io);
     let answering = Arc::clone(pulse);
     let entry = service_fn(move |mut request: Request<Incoming>| {
-        let answering = Answering::new(Arc::clone(&answering));
+        let answering = ResponseTracker::new(Arc::clone(&answering));
         request.extensions_mut().insert(remote);
         let lane = lane.clone();
         // No async block: it would have room for the answer's future twice.
         let answer = service.clone().call(request);
-        answer.map_ok(|answer| answer.map(|body| Watched::new(body.with_sendfile(lane), answering)))
+        answer
+            .map_ok(|answer| answer.map(|body| Http1Body::new(body.with_sendfile(lane), answering)))
     });
     let mut served = pin!(http(&shared.settings.now()).serve_connection(io, entry));
     watched(shared, pulse, |context, drains| {

@@ -12,16 +12,16 @@ use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::TokioIo;
 
 use super::{
-    Answers, Settings, Shared,
-    activity::Pulse,
-    client_stream::Stream,
-    frame_scanner::Scanner,
-    http2_body::Pieces,
-    http2_streams::{Fresh, Streams},
-    observed_stream::Line,
-    response::Answering,
-    stack::Crowded,
-    watchdog::{End, watched},
+    HttpService, ServerContext, Settings,
+    activity::Activity,
+    client_stream::ClientStream,
+    frame_scanner::FrameScanner,
+    http2_body::Http2Body,
+    http2_streams::{Http2Streams, StreamExecutor},
+    observed_stream::ObservedStream,
+    response::ResponseTracker,
+    stack::OverConnectionLimit,
+    watchdog::{ConnectionEnd, watched},
 };
 use crate::telemetry::log::Remote;
 
@@ -38,18 +38,22 @@ const SEND_BYTES_MAX: usize = 64 * 1024;
 
 /// Serves many requests at once.
 pub(super) async fn serve(
-    stream: Stream,
+    stream: ClientStream,
     remote: Remote,
-    shared: &Shared,
-    pulse: &Arc<Pulse>,
-    service: impl Answers,
-) -> End {
-    let io = TokioIo::new(Line::new(stream, Scanner::default(), Arc::clone(pulse)));
+    shared: &ServerContext,
+    pulse: &Arc<Activity>,
+    service: impl HttpService,
+) -> ConnectionEnd {
+    let io = TokioIo::new(ObservedStream::new(
+        stream,
+        FrameScanner::default(),
+        Arc::clone(pulse),
+    ));
     let (answering, places) = (Arc::clone(pulse), shared.connections.clone());
     let entry = service_fn(move |mut request: Request<Incoming>| {
-        let mut answering = Answering::new(Arc::clone(&answering));
+        let mut answering = ResponseTracker::new(Arc::clone(&answering));
         if !answering.take_place(&places) {
-            request.extensions_mut().insert(Crowded);
+            request.extensions_mut().insert(OverConnectionLimit);
         }
         let is_head = request.method() == Method::HEAD;
         request.extensions_mut().insert(remote);
@@ -59,13 +63,13 @@ pub(super) async fn serve(
             // Frames carry bytes only.
             let answer = answer.map(|body| body.with_sendfile(None));
             if is_head {
-                without_body(answer).map(|()| Pieces::new(None, answering))
+                without_body(answer).map(|()| Http2Body::new(None, answering))
             } else {
-                answer.map(|body| Pieces::new(Some(body), answering))
+                answer.map(|body| Http2Body::new(Some(body), answering))
             }
         })
     });
-    let mut streams = Streams::default();
+    let mut streams = Http2Streams::default();
     let http = http(&shared.settings.now(), streams.executor());
     let mut served = pin!(http.serve_connection(io, entry));
     watched(shared, pulse, |context, drains| {
@@ -84,7 +88,7 @@ pub(super) async fn serve(
     .await
 }
 
-fn http(settings: &Settings, executor: Fresh) -> http2::Builder<Fresh> {
+fn http(settings: &Settings, executor: StreamExecutor) -> http2::Builder<StreamExecutor> {
     let mut http = http2::Builder::new(executor);
     let head_bytes_max = u32::try_from(settings.head_bytes_max()).unwrap_or(u32::MAX);
     http.max_concurrent_streams(STREAMS_MAX)

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::response::Answering;
+use super::response::ResponseTracker;
 
 /// Most bytes handed over at once: with the nine bytes of its frame's head, as much as one TLS record
 /// holds. A client that takes less than this in the time of `progress_max` is too slow.
@@ -17,17 +17,17 @@ const PIECE_BYTES_MAX: usize = 16 * 1024 - 9;
 
 /// A body in small pieces. The HTTP library asks for the next one when the client has taken the
 /// last: as long as it does not ask, the client is who is waited for.
-pub(super) struct Pieces<B> {
+pub(super) struct Http2Body<B> {
     /// Nothing for the answer to a HEAD.
     body: Option<B>,
     rest: Bytes,
     /// Whether a piece was handed over, and the next one not asked for.
     offered: bool,
-    answering: Answering,
+    answering: ResponseTracker,
 }
 
-impl<B> Pieces<B> {
-    pub(super) fn new(body: Option<B>, answering: Answering) -> Self {
+impl<B> Http2Body<B> {
+    pub(super) fn new(body: Option<B>, answering: ResponseTracker) -> Self {
         Self {
             body,
             rest: Bytes::new(),
@@ -37,7 +37,7 @@ impl<B> Pieces<B> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Pieces<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for Http2Body<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -81,7 +81,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Pieces<B> {
     }
 }
 
-impl<B> Drop for Pieces<B> {
+impl<B> Drop for Http2Body<B> {
     fn drop(&mut self) {
         if self.offered {
             self.answering.taken();

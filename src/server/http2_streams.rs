@@ -13,27 +13,27 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use hyper::rt::Executor;
 use parking_lot::Mutex;
 
-type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+type StreamFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Runs them on the connection's own task: they end with it wherever they stand, and what they note
 /// in its pulse is never seen late.
 #[derive(Default)]
-pub(super) struct Streams {
-    fresh: Fresh,
-    running: FuturesUnordered<Work>,
+pub(super) struct Http2Streams {
+    fresh: StreamExecutor,
+    running: FuturesUnordered<StreamFuture>,
 }
 
 /// Takes them from the HTTP library, which lets no more in than its settings say.
 #[derive(Clone, Default)]
-pub(super) struct Fresh(Arc<Mutex<Vec<Work>>>);
+pub(super) struct StreamExecutor(Arc<Mutex<Vec<StreamFuture>>>);
 
-impl Streams {
+impl Http2Streams {
     /// What the HTTP library gets.
-    pub(super) fn executor(&self) -> Fresh {
+    pub(super) fn executor(&self) -> StreamExecutor {
         self.fresh.clone()
     }
 
-    /// Whether a request came in since the last [`Streams::poll`].
+    /// Whether a request came in since the last [`Http2Streams::poll`].
     pub(super) fn has_fresh(&self) -> bool {
         !self.fresh.0.lock().is_empty()
     }
@@ -45,26 +45,26 @@ impl Streams {
     }
 }
 
-impl Fresh {
-    fn take(&self) -> Vec<Work> {
+impl StreamExecutor {
+    fn take(&self) -> Vec<StreamFuture> {
         mem::take(&mut *self.0.lock())
     }
 }
 
-impl Drop for Streams {
+impl Drop for Http2Streams {
     /// Each of them holds an executor, which holds those that are fresh: a ring, if it stayed.
     fn drop(&mut self) {
         drop(self.fresh.take());
     }
 }
 
-impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Fresh {
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamExecutor {
     fn execute(&self, work: F) {
         self.0.lock().push(Box::pin(work));
     }
 }
 
-impl fmt::Debug for Fresh {
+impl fmt::Debug for StreamExecutor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Fresh").finish_non_exhaustive()
     }

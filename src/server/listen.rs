@@ -10,8 +10,8 @@ use tokio::{
 };
 
 use super::{
-    Address, Answers, Door, Shared,
-    client_stream::Stream,
+    HttpService, ListenAddress, LiveTls, ServerContext,
+    client_stream::ClientStream,
     connection,
     socket_file::{self, SocketFile},
 };
@@ -25,9 +25,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// A listener that has its address, but does not accept yet.
 #[derive(Debug)]
-pub struct Bound {
-    address: Address,
-    listener: Listener,
+pub struct BoundListener {
+    address: ListenAddress,
+    listener: ListenerSocket,
 }
 
 /// The places for connections, over all listeners that share a clone.
@@ -39,7 +39,7 @@ pub struct ConnectionLimit {
 }
 
 #[derive(Debug)]
-enum Listener {
+enum ListenerSocket {
     Tcp(TcpListener),
     Unix(UnixListener, SocketFile),
 }
@@ -48,21 +48,24 @@ enum Listener {
 ///
 /// # Errors
 /// If the address is taken or not ours to take.
-pub fn bind(address: &Address) -> io::Result<Bound> {
+pub fn bind(address: &ListenAddress) -> io::Result<BoundListener> {
     let (address, listener) = match address {
-        Address::Tcp(address) => {
+        ListenAddress::Tcp(address) => {
             let listener = listen(*address)?;
             (
-                Address::Tcp(listener.local_addr()?),
-                Listener::Tcp(listener),
+                ListenAddress::Tcp(listener.local_addr()?),
+                ListenerSocket::Tcp(listener),
             )
         }
-        Address::Unix(path) => {
+        ListenAddress::Unix(path) => {
             let (listener, file) = socket_file::listen(path)?;
-            (Address::Unix(path.clone()), Listener::Unix(listener, file))
+            (
+                ListenAddress::Unix(path.clone()),
+                ListenerSocket::Unix(listener, file),
+            )
         }
     };
-    Ok(Bound { address, listener })
+    Ok(BoundListener { address, listener })
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -76,15 +79,15 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG_MAX)
 }
 
-impl Bound {
+impl BoundListener {
     /// Where it listens, with the port that the system chose.
-    pub fn address(&self) -> &Address {
+    pub fn address(&self) -> &ListenAddress {
         &self.address
     }
 
     /// Accepts until the stop's grace is over. Connections then still run in `shared.tasks`, which
     /// the caller waits for. `door` says how each new one is met.
-    pub async fn serve(self, shared: Shared, door: Door, service: impl Answers) {
+    pub async fn serve(self, shared: ServerContext, door: LiveTls, service: impl HttpService) {
         let mut draining = pin!(shared.stop.draining());
         let tasks = shared.tasks.clone();
         let mut pause = PAUSE_MIN;
@@ -118,17 +121,17 @@ impl Bound {
     async fn accept(
         &self,
         places: &ConnectionLimit,
-    ) -> io::Result<(OwnedSemaphorePermit, Stream, Remote)> {
+    ) -> io::Result<(OwnedSemaphorePermit, ClientStream, Remote)> {
         let (stream, remote) = match &self.listener {
-            Listener::Tcp(listener) => {
+            ListenerSocket::Tcp(listener) => {
                 let (stream, remote) = listener.accept().await?;
                 // An answer's end must not wait for the client's acknowledgement of its start.
                 stream.set_nodelay(true)?;
-                (Stream::Tcp(stream), Remote::Tcp(remote))
+                (ClientStream::Tcp(stream), Remote::Tcp(remote))
             }
-            Listener::Unix(listener, _file) => {
+            ListenerSocket::Unix(listener, _file) => {
                 let (stream, _nameless) = listener.accept().await?;
-                (Stream::Unix(stream), Remote::Unix)
+                (ClientStream::Unix(stream), Remote::Unix)
             }
         };
         let place = Arc::clone(&places.places).acquire_owned().await;

@@ -8,9 +8,9 @@ use super::Settings;
 
 /// The settings that hold now; clones say the same.
 #[derive(Clone, Debug)]
-pub struct Live(Arc<ArcSwap<Settings>>);
+pub struct LiveSettings(Arc<ArcSwap<Settings>>);
 
-impl Live {
+impl LiveSettings {
     /// These hold.
     pub fn new(settings: Settings) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(settings)))

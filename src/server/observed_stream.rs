@@ -11,8 +11,8 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
-    activity::{Pulse, Way},
-    client_stream::Stream,
+    activity::{Activity, TransportState},
+    client_stream::ClientStream,
 };
 use crate::wire::SendfileQueue;
 
@@ -30,19 +30,19 @@ pub(super) trait Scan {
     fn within(&self) -> bool;
 }
 
-/// A stream that tells a [`Pulse`] what it sees, and goes back there when it is dropped: the HTTP
+/// A stream that tells a [`Activity`] what it sees, and goes back there when it is dropped: the HTTP
 /// library drops its stream, but how a connection ends is ours to decide.
 #[derive(Debug)]
-pub(super) struct Line<R> {
+pub(super) struct ObservedStream<R> {
     /// Some until the drop.
-    stream: Option<Stream>,
+    stream: Option<ClientStream>,
     lane: Option<SendfileQueue>,
     scanner: R,
-    pulse: Arc<Pulse>,
+    pulse: Arc<Activity>,
 }
 
-impl<R: Scan> Line<R> {
-    pub(super) fn new(stream: Stream, scanner: R, pulse: Arc<Pulse>) -> Self {
+impl<R: Scan> ObservedStream<R> {
+    pub(super) fn new(stream: ClientStream, scanner: R, pulse: Arc<Activity>) -> Self {
         Self {
             lane: stream.lane(),
             stream: Some(stream),
@@ -56,7 +56,7 @@ impl<R: Scan> Line<R> {
         self.lane.clone()
     }
 
-    fn stream(&mut self) -> io::Result<Pin<&mut Stream>> {
+    fn stream(&mut self) -> io::Result<Pin<&mut ClientStream>> {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         Ok(Pin::new(stream))
     }
@@ -64,23 +64,23 @@ impl<R: Scan> Line<R> {
     fn wrote(&self, outcome: &Poll<io::Result<usize>>) {
         self.pulse.note(|beat| match outcome {
             Poll::Ready(Ok(bytes)) => {
-                if *bytes > 0 && (R::WRITING_IS_PROGRESS || beat.way == Way::Blocked) {
+                if *bytes > 0 && (R::WRITING_IS_PROGRESS || beat.way == TransportState::Blocked) {
                     beat.progress = beat.progress.wrapping_add(1);
                 }
-                if beat.way == Way::Blocked {
-                    beat.way = Way::Free;
+                if beat.way == TransportState::Blocked {
+                    beat.way = TransportState::Free;
                 }
             }
             // The client may still be told in order that there is no more.
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {}
-            Poll::Ready(Err(_broken)) => beat.way = Way::Ended,
-            Poll::Pending => beat.way = Way::Blocked,
+            Poll::Ready(Err(_broken)) => beat.way = TransportState::Ended,
+            Poll::Pending => beat.way = TransportState::Blocked,
         });
     }
 
     fn read(&mut self, fresh: &[u8]) -> io::Result<()> {
         if fresh.is_empty() {
-            self.pulse.note(|beat| beat.way = Way::Ended);
+            self.pulse.note(|beat| beat.way = TransportState::Ended);
             return Ok(());
         }
         let outcome = self.scanner.scan(fresh);
@@ -88,14 +88,14 @@ impl<R: Scan> Line<R> {
         self.pulse.note(|beat| {
             beat.within_head = within_head;
             if outcome.is_err() {
-                beat.way = Way::Refused;
+                beat.way = TransportState::Refused;
             }
         });
         outcome.map_err(|_refused| io::ErrorKind::InvalidData.into())
     }
 }
 
-impl<R: Scan + Unpin> AsyncRead for Line<R> {
+impl<R: Scan + Unpin> AsyncRead for ObservedStream<R> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -110,7 +110,7 @@ impl<R: Scan + Unpin> AsyncRead for Line<R> {
                 Poll::Ready(line.read(fresh))
             }
             Poll::Ready(Err(broken)) => {
-                line.pulse.note(|beat| beat.way = Way::Ended);
+                line.pulse.note(|beat| beat.way = TransportState::Ended);
                 Poll::Ready(Err(broken))
             }
             other => other,
@@ -118,7 +118,7 @@ impl<R: Scan + Unpin> AsyncRead for Line<R> {
     }
 }
 
-impl<R: Scan + Unpin> AsyncWrite for Line<R> {
+impl<R: Scan + Unpin> AsyncWrite for ObservedStream<R> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -156,7 +156,7 @@ impl<R: Scan + Unpin> AsyncWrite for Line<R> {
     }
 }
 
-impl<R> Drop for Line<R> {
+impl<R> Drop for ObservedStream<R> {
     fn drop(&mut self) {
         *self.pulse.returned.lock() = self.stream.take();
     }

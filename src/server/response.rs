@@ -13,18 +13,18 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     ConnectionLimit,
-    activity::{Pulse, Way},
+    activity::{Activity, TransportState},
 };
 
 /// Counts an answer from its request's head to its body's end.
-pub(super) struct Answering {
-    pulse: Arc<Pulse>,
+pub(super) struct ResponseTracker {
+    pulse: Arc<Activity>,
     /// Where the connection's own place does not suffice.
     place: Option<OwnedSemaphorePermit>,
 }
 
-impl Answering {
-    pub(super) fn new(pulse: Arc<Pulse>) -> Self {
+impl ResponseTracker {
+    pub(super) fn new(pulse: Arc<Activity>) -> Self {
         pulse.note(|beat| beat.answers += 1);
         Self { pulse, place: None }
     }
@@ -52,7 +52,7 @@ impl Answering {
     }
 }
 
-impl Drop for Answering {
+impl Drop for ResponseTracker {
     fn drop(&mut self) {
         self.pulse.note(|beat| {
             beat.answers = beat.answers.saturating_sub(1);
@@ -66,16 +66,16 @@ impl Drop for Answering {
 ///
 /// If it breaks, the error is held back until what it gave before has left: the HTTP library drops
 /// all it has not written yet when a body fails, and the client would have to fetch it again.
-pub(super) struct Watched<B: Body> {
+pub(super) struct Http1Body<B: Body> {
     body: B,
     broken: Option<B::Error>,
     /// Whether the next look for bytes waits until the last ones were tried on the client.
     rests: bool,
-    answering: Answering,
+    answering: ResponseTracker,
 }
 
-impl<B: Body> Watched<B> {
-    pub(super) fn new(body: B, answering: Answering) -> Self {
+impl<B: Body> Http1Body<B> {
+    pub(super) fn new(body: B, answering: ResponseTracker) -> Self {
         Self {
             body,
             broken: None,
@@ -85,7 +85,7 @@ impl<B: Body> Watched<B> {
     }
 }
 
-impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Watched<B> {
+impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Http1Body<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -94,7 +94,7 @@ impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Watched<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let watched = self.get_mut();
-        if watched.answering.pulse.beat().way == Way::Blocked {
+        if watched.answering.pulse.beat().way == TransportState::Blocked {
             // The library comes back when the client has taken something.
             return Poll::Pending;
         }

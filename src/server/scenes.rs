@@ -22,8 +22,8 @@ use tokio::{
 };
 
 use super::{
-    Address, BadRequest, ConnectionLimit, Door, Failures, Live, RequestLimit, Settings, Shared,
-    Stop, bind, stack,
+    BadRequest, ConnectionLimit, FailureResponses, ListenAddress, LiveSettings, LiveTls,
+    RequestLimit, ServerContext, Settings, Stop, bind, stack,
 };
 use crate::{
     disk::{Disk, File, RealDisk},
@@ -52,15 +52,15 @@ pub(super) fn settings() -> Settings {
 
 /// A server with one listener.
 struct Scene {
-    address: Address,
+    address: ListenAddress,
     stop: Stop,
     tasks: Tasks,
     metrics: Arc<Metrics>,
-    stage: Arc<Stage>,
+    stage: Arc<TestServiceState>,
 }
 
 /// What the service plays with.
-struct Stage {
+struct TestServiceState {
     /// Ten digits.
     file: Arc<dyn File>,
     /// The lane of another connection.
@@ -74,22 +74,22 @@ struct Stage {
 }
 
 fn open(settings: Settings) -> Scene {
-    open_behind(Door::default(), settings)
+    open_behind(LiveTls::default(), settings)
 }
 
-fn open_behind(door: Door, settings: Settings) -> Scene {
-    let address = Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
+fn open_behind(door: LiveTls, settings: Settings) -> Scene {
+    let address = ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
     open_at(settings, &address, door)
 }
 
-fn open_at(settings: Settings, address: &Address, door: Door) -> Scene {
+fn open_at(settings: Settings, address: &ListenAddress, door: LiveTls) -> Scene {
     let metrics = Arc::new(Metrics::new().unwrap());
     let tasks = Tasks::new(Arc::clone(&metrics));
     let stop = Stop::new(settings.grace);
-    let stage = Arc::new(Stage::new());
+    let stage = Arc::new(TestServiceState::new());
     let player = Arc::clone(&stage);
     let answer = move |head| play(Arc::clone(&player), head);
-    let failures = Failures {
+    let failures = FailureResponses {
         panicked: || plain(500, "panicked"),
         bad_request: |why| match why {
             BadRequest::Body => plain(400, "body"),
@@ -105,8 +105,8 @@ fn open_at(settings: Settings, address: &Address, door: Door) -> Scene {
     );
     let bound = bind(address).unwrap();
     let address = bound.address().clone();
-    let shared = Shared {
-        settings: Live::new(settings),
+    let shared = ServerContext {
+        settings: LiveSettings::new(settings),
         connections: ConnectionLimit::new(settings.connections_max),
         stop: stop.clone(),
         tasks: tasks.clone(),
@@ -122,7 +122,7 @@ fn open_at(settings: Settings, address: &Address, door: Door) -> Scene {
     }
 }
 
-impl Stage {
+impl TestServiceState {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = RealDisk.create(&folder.path().join("digits")).unwrap();
@@ -137,7 +137,7 @@ impl Stage {
     }
 }
 
-async fn play(stage: Arc<Stage>, head: Parts) -> Response<Body> {
+async fn play(stage: Arc<TestServiceState>, head: Parts) -> Response<Body> {
     let window = |length| BodyPart::File {
         file: Arc::clone(&stage.file),
         offset: 0,
@@ -193,7 +193,7 @@ fn plain(status: u16, text: &'static str) -> Response<Body> {
 
 impl Scene {
     async fn connect(&self) -> Client {
-        let Address::Tcp(address) = self.address else {
+        let ListenAddress::Tcp(address) = self.address else {
             panic!("not a TCP scene");
         };
         Client(TcpStream::connect(address).await.unwrap())

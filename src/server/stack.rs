@@ -28,7 +28,7 @@ const REFUSED_BODY_MAX: Duration = Duration::from_secs(1);
 
 /// The answers to what goes wrong here; another room writes them and picks their status.
 #[derive(Clone, Copy)]
-pub struct Failures {
+pub struct FailureResponses {
     /// The service panicked.
     pub panicked: fn() -> Response<Body>,
     /// The request must not reach the service.
@@ -60,10 +60,10 @@ pub enum BadRequest {
 
 /// Marks a request that found no place beside the other ones of its connection.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Crowded;
+pub(super) struct OverConnectionLimit;
 
 /// What answers the requests of connections, at any time; [`stack`] makes it.
-pub trait Answers:
+pub trait HttpService:
     Service<
         Request<Incoming>,
         Response = Response<Body>,
@@ -75,7 +75,7 @@ pub trait Answers:
 {
 }
 
-impl<S> Answers for S
+impl<S> HttpService for S
 where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
     S: Clone + Send + 'static,
@@ -87,9 +87,9 @@ where
 pub fn stack<A, F>(
     answer: A,
     RequestLimit(places): RequestLimit,
-    failures: Failures,
+    failures: FailureResponses,
     metrics: Arc<Metrics>,
-) -> impl Answers
+) -> impl HttpService
 where
     A: Fn(Parts) -> F + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
@@ -107,7 +107,7 @@ where
 struct Layers<A> {
     answer: A,
     places: Arc<Semaphore>,
-    failures: Failures,
+    failures: FailureResponses,
     metrics: Arc<Metrics>,
 }
 
@@ -176,7 +176,7 @@ where
     /// Innermost, bounds what waits for upstream and disk: at the limit a request is refused at
     /// once instead of queueing where nobody counts it. Bodies that are leaving hold no place.
     fn place(&self, request: &Request<Incoming>) -> Option<SemaphorePermit<'_>> {
-        let is_crowded = request.extensions().get::<Crowded>().is_some();
+        let is_crowded = request.extensions().get::<OverConnectionLimit>().is_some();
         self.places.try_acquire().ok().filter(|_| !is_crowded)
     }
 }
@@ -211,7 +211,7 @@ fn closing(mut answer: Response<Body>, version: Version) -> Response<Body> {
     answer
 }
 
-impl fmt::Debug for Failures {
+impl fmt::Debug for FailureResponses {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Failures").finish_non_exhaustive()
     }

@@ -12,7 +12,7 @@ use crate::tls::{Authorities, Identity, provider};
 
 /// How nodes are met: our certificate, and perhaps whose certificates they must show.
 #[derive(Clone, Debug)]
-pub struct Tls {
+pub struct ListenerTls {
     identity: Identity,
     clients: Option<Authorities>,
     config: Arc<ServerConfig>,
@@ -21,9 +21,9 @@ pub struct Tls {
 /// What a listener meets new connections with; it may be exchanged at any time, and connections
 /// that were met before keep what they have.
 #[derive(Clone, Debug, Default)]
-pub struct Door(Arc<ArcSwapOption<ServerConfig>>);
+pub struct LiveTls(Arc<ArcSwapOption<ServerConfig>>);
 
-impl Tls {
+impl ListenerTls {
     /// Puts the parts together; with `clients`, only who shows a certificate of theirs gets in.
     ///
     /// # Errors
@@ -70,24 +70,24 @@ impl Tls {
     }
 }
 
-impl PartialEq for Tls {
+impl PartialEq for ListenerTls {
     fn eq(&self, other: &Self) -> bool {
         self.identity == other.identity && self.clients == other.clients
     }
 }
 
-impl Eq for Tls {}
+impl Eq for ListenerTls {}
 
-impl Door {
+impl LiveTls {
     /// Meets connections so; with nothing, in plain text.
-    pub fn new(tls: Option<&Tls>) -> Self {
+    pub fn new(tls: Option<&ListenerTls>) -> Self {
         let door = Self::default();
         door.set(tls);
         door
     }
 
     /// From now on meets connections so.
-    pub fn set(&self, tls: Option<&Tls>) {
+    pub fn set(&self, tls: Option<&ListenerTls>) {
         self.0.store(tls.map(|tls| Arc::clone(&tls.config)));
     }
 

@@ -14,22 +14,22 @@ use futures_util::task::AtomicWaker;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
-    Settings, Shared,
-    activity::{Phase, Pulse, Stillness},
+    ServerContext, Settings,
+    activity::{Activity, ConnectionPhase, PhaseTimer},
 };
 
 /// Polls a connection to its end, or to where it has to end. `poll` is told once when the drain
 /// begins.
 pub(super) async fn watched(
-    shared: &Shared,
-    pulse: &Arc<Pulse>,
+    shared: &ServerContext,
+    pulse: &Arc<Activity>,
     mut poll: impl FnMut(&mut Context<'_>, bool) -> Poll<Result<(), hyper::Error>>,
-) -> End {
-    let mut watch = Watch::new(shared, Arc::clone(pulse));
+) -> ConnectionEnd {
+    let mut watch = Watchdog::new(shared, Arc::clone(pulse));
     poll_fn(|context| {
         let drains = watch.drain_begins(context);
         if let Poll::Ready(result) = poll(context, drains) {
-            return Poll::Ready(End::Done(result));
+            return Poll::Ready(ConnectionEnd::Done(result));
         }
         watch.poll_late()
     })
@@ -37,11 +37,11 @@ pub(super) async fn watched(
 }
 
 /// How a connection ended.
-pub(super) enum End {
+pub(super) enum ConnectionEnd {
     /// The HTTP library is done with it.
     Done(Result<(), hyper::Error>),
     /// Nothing moved for too long.
-    Late(Phase),
+    Late(ConnectionPhase),
     /// The drain's time is over.
     Drained,
     /// No time is left at all.
@@ -49,16 +49,16 @@ pub(super) enum End {
 }
 
 /// Decides when a connection has to end although its client does nothing.
-struct Watch {
+struct Watchdog {
     settings: Settings,
-    pulse: Arc<Pulse>,
-    stillness: Stillness,
+    pulse: Arc<Activity>,
+    stillness: PhaseTimer,
     /// Set to the next deadline or an earlier one, so that it is seldom set anew.
     alarm: Pin<Box<Sleep>>,
     draining: Pin<Box<dyn Future<Output = ()> + Send>>,
     over: Pin<Box<dyn Future<Output = ()> + Send>>,
     drained: Option<Instant>,
-    bell: Arc<Bell>,
+    bell: Arc<WakeFlag>,
     /// What the clock and the stop wake: it rings the bell.
     ringer: Waker,
     /// Whether they have to be asked in this poll, since one of them rang.
@@ -67,23 +67,23 @@ struct Watch {
 
 /// Tells a wake by the clock or by the stop from the many by the stream: asking those two takes
 /// locks that all connections share.
-struct Bell {
+struct WakeFlag {
     rung: AtomicBool,
     connection: AtomicWaker,
 }
 
-impl Wake for Bell {
+impl Wake for WakeFlag {
     fn wake(self: Arc<Self>) {
         self.rung.store(true, Ordering::Release);
         self.connection.wake();
     }
 }
 
-impl Watch {
-    fn new(shared: &Shared, pulse: Arc<Pulse>) -> Self {
+impl Watchdog {
+    fn new(shared: &ServerContext, pulse: Arc<Activity>) -> Self {
         let now = Instant::now();
         let settings = shared.settings.now();
-        let bell = Arc::new(Bell {
+        let bell = Arc::new(WakeFlag {
             // All of them have to be asked once, to know whom to wake.
             rung: AtomicBool::new(true),
             connection: AtomicWaker::new(),
@@ -94,7 +94,7 @@ impl Watch {
             asks: false,
             settings,
             pulse,
-            stillness: Stillness::new(now),
+            stillness: PhaseTimer::new(now),
             alarm: Box::pin(sleep_until(now + settings.idle_max)),
             draining: Box::pin(shared.stop.draining()),
             over: Box::pin(shared.stop.ended()),
@@ -117,20 +117,20 @@ impl Watch {
         begins
     }
 
-    fn poll_late(&mut self) -> Poll<End> {
+    fn poll_late(&mut self) -> Poll<ConnectionEnd> {
         let mut context = Context::from_waker(&self.ringer);
         if self.asks && self.over.as_mut().poll(&mut context).is_ready() {
-            return Poll::Ready(End::Over);
+            return Poll::Ready(ConnectionEnd::Over);
         }
         let now = Instant::now();
         let still = self
             .stillness
             .settle(self.pulse.beat(), now, &self.settings);
         if self.drained.is_some_and(|drained| drained <= now) {
-            return Poll::Ready(End::Drained);
+            return Poll::Ready(ConnectionEnd::Drained);
         }
         if still.is_some_and(|still| still <= now) {
-            return Poll::Ready(End::Late(self.stillness.phase()));
+            return Poll::Ready(ConnectionEnd::Late(self.stillness.phase()));
         }
         let due = [still, self.drained].into_iter().flatten().min();
         if let Some(due) = due

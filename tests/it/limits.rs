@@ -8,7 +8,7 @@ use fake_registry::{
     bare::{Ask, Reply},
     random_bytes,
 };
-use roadstead::server::Address;
+use roadstead::server::ListenAddress;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -113,7 +113,7 @@ async fn row_70_too_many_requests_at_work_are_shed() {
     let working = mirror.manifest("library/nginx", "1.25").open().await;
     hub.until(Match::manifests(), 1).await;
     for listener in mirror.addresses() {
-        let Address::Tcp(address) = listener else {
+        let ListenAddress::Tcp(address) = listener else {
             panic!("a TCP listener was configured")
         };
         let shed = Ask::new(address, "GET", "/v2/").reply().await;

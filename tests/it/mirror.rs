@@ -11,10 +11,10 @@ use fake_registry::{
     bare::{Ask, Reply},
 };
 use roadstead::{
-    app::{self, Change, Reloader, Running, StartError},
+    app::{self, ReloadSummary, Reloader, RunningMirror, StartError},
     config::{self, Environment, LoadContext, Overrides},
     disk::{self, Disk, RealDisk},
-    server::Address,
+    server::ListenAddress,
     store::StoreError,
 };
 
@@ -48,7 +48,7 @@ pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
 
 /// A running mirror. Dropped without [`Mirror::stop`], it is left to the runtime.
 pub(crate) struct Mirror {
-    running: Running,
+    running: RunningMirror,
     builder: Builder,
 }
 
@@ -167,7 +167,7 @@ impl Mirror {
 
     pub(crate) fn address(&self) -> std::net::SocketAddr {
         match self.running.mirrors().as_slice() {
-            [Address::Tcp(address), ..] => *address,
+            [ListenAddress::Tcp(address), ..] => *address,
             other => panic!("no TCP listener in {other:?}"),
         }
     }
@@ -197,14 +197,14 @@ impl Mirror {
 
     /// What operators ask.
     pub(crate) fn probe(&self, target: &str) -> Ask {
-        let Address::Tcp(address) = self.running.admin() else {
+        let ListenAddress::Tcp(address) = self.running.admin() else {
             panic!("no TCP admin")
         };
         Ask::new(*address, "GET", target)
     }
 
     /// Takes another configuration while it runs; the folder stays.
-    pub(crate) async fn adopt(&self, config: &str) -> Result<Change, StartError> {
+    pub(crate) async fn adopt(&self, config: &str) -> Result<ReloadSummary, StartError> {
         let (disk, folder) = (Arc::clone(&self.builder.disk), &self.builder.folder);
         let other = Builder {
             config: config.to_owned(),
@@ -215,7 +215,7 @@ impl Mirror {
     }
 
     /// Where it listens now.
-    pub(crate) fn addresses(&self) -> Vec<Address> {
+    pub(crate) fn addresses(&self) -> Vec<ListenAddress> {
         self.running.mirrors()
     }
 
@@ -231,7 +231,7 @@ impl Mirror {
 
     /// What operators see.
     pub(crate) async fn metrics(&self) -> String {
-        let Address::Tcp(address) = self.running.admin() else {
+        let ListenAddress::Tcp(address) = self.running.admin() else {
             panic!("no TCP admin")
         };
         let reply = Ask::new(*address, "GET", "/metrics").reply().await;

@@ -18,8 +18,8 @@ use fake_registry::{
     random_bytes,
 };
 use roadstead::{
-    app::{Change, Reading, Source, StartError, Traces, Unfit},
-    server::{Address, Hangups},
+    app::{ConfigSource, LoadError, LoadOutcome, LoadRecord, ReloadSummary, StartError},
+    server::{Hangups, ListenAddress},
 };
 use rustix::process::{Signal, getpid, kill_process};
 use rustls::{
@@ -88,9 +88,9 @@ async fn a_changed_route_holds_for_the_next_request_and_running_pulls_finish() {
     one.until(Match::blobs(), 1).await;
 
     let change = mirror.adopt(&to("two", both)).await.unwrap();
-    let nothing_else = Change {
+    let nothing_else = ReloadSummary {
         routes: 1,
-        ..Change::default()
+        ..ReloadSummary::default()
     };
     assert_eq!(change, nothing_else);
     let asked = one.count(Match::manifests());
@@ -191,7 +191,7 @@ async fn listeners_come_and_go_and_kept_ones_keep_their_socket() {
 
     let change = mirror.adopt(&second).await.unwrap();
     assert_eq!((change.listeners_added, change.listeners_removed), (1, 0));
-    let both = [first[0].clone(), Address::Unix(socket.clone())];
+    let both = [first[0].clone(), ListenAddress::Unix(socket.clone())];
     assert_eq!(mirror.addresses(), both);
     assert!(socket.exists());
 
@@ -210,7 +210,7 @@ async fn listeners_come_and_go_and_kept_ones_keep_their_socket() {
     assert_eq!(mirror.manifest(NAME, "1").reply().await.status, 200);
 
     // An address that is ours already, in other words.
-    let Address::Tcp(own) = first[0] else {
+    let ListenAddress::Tcp(own) = first[0] else {
         panic!("a TCP listener was configured")
     };
     let wider = format!("[[listener]]\nlisten = \"0.0.0.0:{}\"\n", own.port());
@@ -229,7 +229,7 @@ async fn listeners_come_and_go_and_kept_ones_keep_their_socket() {
     let third = format!("{routes}[[listener]]\nlisten = \"127.0.0.1:0\"\n");
     mirror.adopt(&third).await.unwrap();
     assert!(!socket.exists());
-    let Address::Tcp(third) = mirror.addresses()[1] else {
+    let ListenAddress::Tcp(third) = mirror.addresses()[1] else {
         panic!("a TCP listener was configured")
     };
     let target = format!("/v2/{NAME}/blobs/{}?ns=docker.io", blob.digest);
@@ -278,29 +278,29 @@ async fn a_smaller_store_evicts_at_once() {
 #[tokio::test]
 async fn a_hangup_reads_a_file_anew_and_is_harmless_without_one() {
     let calls = Arc::new(AtomicUsize::new(0));
-    let source = |calls: &Arc<AtomicUsize>| -> Source {
+    let source = |calls: &Arc<AtomicUsize>| -> ConfigSource {
         let calls = Arc::clone(calls);
         Arc::new(move |_text| {
             calls.fetch_add(1, Ordering::SeqCst);
             let source = std::io::ErrorKind::NotFound.into();
-            Reading {
-                loaded: Err(Unfit::Unreadable {
+            LoadOutcome {
+                loaded: Err(LoadError::Unreadable {
                     path: "gone.toml".into(),
                     source,
                 }),
-                traces: Traces::default(),
+                traces: LoadRecord::default(),
             }
         })
     };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("gone.toml");
-    let with_file = Traces {
+    let with_file = LoadRecord {
         text: None,
         seen: [(file.clone(), roadstead::disk::fingerprint(&file))].into(),
     };
     let mirror = Mirror::with("").start().await;
     let none = Arc::new(AtomicUsize::new(0));
-    for (calls, traces) in [(&none, Traces::default()), (&calls, with_file)] {
+    for (calls, traces) in [(&none, LoadRecord::default()), (&calls, with_file)] {
         let hangups = Hangups::listen().unwrap();
         mirror
             .reloader()

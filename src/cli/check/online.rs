@@ -15,8 +15,8 @@ use super::super::{Exit, complain, say};
 use crate::{
     config::Settings,
     oci::{Digest, Reference, Repository, RepositoryName, Tag, UpstreamName, Via},
-    pull::Directory,
-    route::{Candidate, Decision, Table},
+    pull::UpstreamDirectory,
+    route::{Candidate, Decision, RouteTable},
     telemetry::{Metrics, chain},
     upstream::{PingOutcome, RequestContext, Upstream, UpstreamError},
 };
@@ -28,7 +28,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(12);
 
 /// How answers are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum OutputFormat {
     /// For people.
     Text,
     /// One object a line.
@@ -66,10 +66,10 @@ enum Finding {
 }
 
 /// Every upstream that we may need.
-type Upstreams = BTreeMap<UpstreamName, Upstream>;
+type UpstreamsByName = BTreeMap<UpstreamName, Upstream>;
 
 /// Asks everyone, and prints a line for each answer, in alphabetical order.
-pub(super) async fn run(settings: Settings, form: Form) -> Exit {
+pub(super) async fn run(settings: Settings, form: OutputFormat) -> Exit {
     let table = settings.table.clone();
     let upstreams = match upstreams(settings) {
         Ok(upstreams) => upstreams,
@@ -87,7 +87,7 @@ pub(super) async fn run(settings: Settings, form: Form) -> Exit {
             exit = Exit::Incomplete;
         }
         match serde_json::to_string(&finding) {
-            Ok(line) if form == Form::Json => say(line),
+            Ok(line) if form == OutputFormat::Json => say(line),
             _ => say(&finding),
         }
     }
@@ -95,7 +95,7 @@ pub(super) async fn run(settings: Settings, form: Form) -> Exit {
 }
 
 /// Those with a table, and those that routes name.
-fn upstreams(settings: Settings) -> Result<Upstreams, Exit> {
+fn upstreams(settings: Settings) -> Result<UpstreamsByName, Exit> {
     let failed = |error: &dyn std::error::Error| {
         complain(chain(error));
         Exit::Failed
@@ -107,7 +107,7 @@ fn upstreams(settings: Settings) -> Result<Upstreams, Exit> {
         .map(|(table, _)| table.name.clone());
     let names: BTreeSet<_> = configured.chain(settings.table.upstreams()).collect();
     let (tables, defaults) = (settings.upstreams, settings.upstream_defaults);
-    let directory = Directory::new(tables, defaults, Arc::new(metrics), None);
+    let directory = UpstreamDirectory::new(tables, defaults, Arc::new(metrics), None);
     let directory = directory.map_err(|error| failed(&error))?;
     let find = |name: UpstreamName| {
         let known = directory.find(&name, &settings.table);
@@ -154,8 +154,8 @@ async fn login(upstream: &Upstream, path: Option<RepositoryName>) -> Finding {
 }
 
 async fn pin(
-    table: &Table,
-    upstreams: &Upstreams,
+    table: &RouteTable,
+    upstreams: &UpstreamsByName,
     (repository, tag): (&Repository, &Tag),
     digest: &Digest,
 ) -> Finding {
@@ -180,7 +180,7 @@ async fn pin(
 
 /// What a tag means at the first candidate that has it, or why nobody said.
 async fn meant(
-    upstreams: &Upstreams,
+    upstreams: &UpstreamsByName,
     candidates: &[Candidate],
     reference: &Reference,
     deadline: Instant,

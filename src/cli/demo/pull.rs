@@ -16,7 +16,7 @@ pub(super) fn client(socket: &Path) -> Result<Client, String> {
 }
 
 /// What one pull brought.
-pub(super) struct Pulled {
+pub(super) struct PullResult {
     pub(super) digest: Digest,
     pub(super) blobs: usize,
     pub(super) bytes: usize,
@@ -25,7 +25,7 @@ pub(super) struct Pulled {
 }
 
 /// Pulls an image and checks every byte.
-pub(super) async fn image(client: &Client, name: &str, tag: &str) -> Result<Pulled, String> {
+pub(super) async fn image(client: &Client, name: &str, tag: &str) -> Result<PullResult, String> {
     let base = format!("http://mirror/v2/{name}");
     let answer = get(client, &format!("{base}/manifests/{tag}?ns=docker.io")).await?;
     let stale = answer.headers().contains_key(http::header::WARNING);
@@ -48,7 +48,7 @@ pub(super) async fn image(client: &Client, name: &str, tag: &str) -> Result<Pull
         Verified::of(child.digest, &blob).map_err(|error| error.to_string())?;
         bytes += blob.len();
     }
-    Ok(Pulled {
+    Ok(PullResult {
         digest,
         blobs: manifest.children().len(),
         bytes,

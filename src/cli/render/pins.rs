@@ -7,7 +7,7 @@ use crate::{
     oci::{Origin, Reference, Registry, Repository, Tag},
     platform::DigestPin,
     pull::places,
-    route::{Named, Table},
+    route::{ImageName, RouteTable},
 };
 
 /// The registries that the operator's images come from, the usual one first.
@@ -18,7 +18,7 @@ const FOLDERS: [&str; 2] = ["calico", "tigera"];
 const OPERATOR: &str = "operator";
 
 /// What of the kept tags is one of Calico's: each image and tag once.
-pub(super) fn calico(table: &Table, kept: &[KeptTag]) -> Vec<DigestPin> {
+pub(super) fn calico(table: &RouteTable, kept: &[KeptTag]) -> Vec<DigestPin> {
     let mut pins = BTreeMap::new();
     for (origin, reference, digest) in kept {
         let Reference::Tag(tag) = reference else {
@@ -38,7 +38,7 @@ pub(super) fn calico(table: &Table, kept: &[KeptTag]) -> Vec<DigestPin> {
 
 /// The name whose bytes an origin has: routes only lead there, so likely names are tried. A site
 /// may have put something before the image's own name.
-fn logical(table: &Table, origin: &Origin, tag: &Tag) -> Option<Repository> {
+fn logical(table: &RouteTable, origin: &Origin, tag: &Tag) -> Option<Repository> {
     let there = match origin {
         Origin::Upstream { name, .. } => name,
         Origin::Local(repository) => &repository.name,
@@ -51,7 +51,7 @@ fn logical(table: &Table, origin: &Origin, tag: &Tag) -> Option<Repository> {
         .chain(after_dash)
         .flat_map(candidates)
         .find(|repository| {
-            let named = Named::from(repository.clone());
+            let named = ImageName::from(repository.clone());
             let wanted = Reference::Tag(tag.clone());
             let places = places(table, &named, &wanted);
             places.iter().any(|(place, _)| place == origin)
@@ -77,12 +77,12 @@ fn candidates(image: &str) -> Vec<Repository> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::{MatchText, Place, RuleText, TargetText, Unmatched};
+    use crate::route::{ConfigLocation, MatchText, RuleText, TargetText, UnmatchedPolicy};
 
-    fn table(from: &[&str], to: &str) -> Table {
+    fn table(from: &[&str], to: &str) -> RouteTable {
         let from = MatchText::From(from.iter().map(|from| (*from).to_owned()).collect());
-        let route = RuleText::new(from, vec![TargetText::from(to)], Place("t".into()));
-        Table::new(vec![route.compile().unwrap()], Unmatched::Auto)
+        let route = RuleText::new(from, vec![TargetText::from(to)], ConfigLocation("t".into()));
+        RouteTable::new(vec![route.compile().unwrap()], UnmatchedPolicy::Auto)
             .unwrap()
             .0
     }
@@ -91,7 +91,7 @@ mod tests {
     fn kept_tags_are_found_under_the_names_that_nodes_use() {
         let digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
         let tag = || Reference::Tag("v3.30.4".parse().unwrap());
-        let check = |table: &Table, origin: &str, want: Option<&str>| {
+        let check = |table: &RouteTable, origin: &str, want: Option<&str>| {
             let (upstream, name) = origin.split_once('/').unwrap();
             let origin = Origin::Upstream {
                 upstream: upstream.parse().unwrap(),

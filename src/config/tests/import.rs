@@ -460,7 +460,8 @@ fn imported_registries_merge_contradict_and_give_way() {
     ];
     let merged = import("\"one\"") + &import("\"same\"");
     let settings = settings_among(&files, &merged);
-    let named = |(one, _): &&(crate::upstream::Settings, Refused)| one.name.as_str() == "m.example";
+    let named =
+        |(one, _): &&(crate::upstream::Settings, RefusalPolicy)| one.name.as_str() == "m.example";
     assert_eq!(settings.upstreams.iter().filter(named).count(), 1);
 
     let both = import("\"one\"") + &import("\"other\"");

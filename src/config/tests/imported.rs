@@ -12,8 +12,8 @@ use crate::{
         RegistryAlias,
     },
     route::{
-        Action, Decision, Library, MatchText, Named, Place, RefKind, RewriteText, Rule, RuleText,
-        TargetText,
+        Action, ConfigLocation, Decision, ImageName, LibraryPrefix, MatchText, RefKind,
+        RewriteText, Rule, RuleText, TargetText,
     },
     secret::Secret,
     upstream::KeyringEntry,
@@ -75,7 +75,11 @@ fn target() -> impl Strategy<Value = TargetText> {
         RefKind::Tag,
         RefKind::Digest,
     ]);
-    let refused = option::of(select(vec![Refused::Auto, Refused::Next, Refused::Stop]));
+    let refused = option::of(select(vec![
+        RefusalPolicy::Auto,
+        RefusalPolicy::Next,
+        RefusalPolicy::Stop,
+    ]));
     (target, kind, refused).prop_map(|(target, ref_kind, refused)| TargetText {
         target: target.to_owned(),
         ref_kind,
@@ -91,10 +95,10 @@ fn route() -> impl Strategy<Value = RuleText> {
         RefKind::Digest,
     ]);
     let library = select(vec![
-        Library::Auto,
-        Library::Both,
-        Library::Keep,
-        Library::Strip,
+        LibraryPrefix::Auto,
+        LibraryPrefix::Both,
+        LibraryPrefix::Keep,
+        LibraryPrefix::Strip,
     ]);
     let rewrite = (
         select(vec!["^a/", "\"(b)'", "c"]),
@@ -118,7 +122,7 @@ fn route() -> impl Strategy<Value = RuleText> {
             } else {
                 Action::Route
             };
-            let new = RuleText::new(matches, to, Place(place.into()));
+            let new = RuleText::new(matches, to, ConfigLocation(place.into()));
             RuleText {
                 action,
                 rewrite,
@@ -193,7 +197,7 @@ fn login() -> impl Strategy<Value = ImportedCredentials> {
 
 /// With every route at the same place: lines of two files are never the same.
 fn placeless(decision: Decision) -> Decision {
-    let nowhere = Place("".into());
+    let nowhere = ConfigLocation("".into());
     match decision {
         Decision::Route {
             place,
@@ -218,14 +222,14 @@ fn placeless(decision: Decision) -> Decision {
     }
 }
 
-fn decisions(table: &Table) -> Vec<Decision> {
+fn decisions(table: &RouteTable) -> Vec<Decision> {
     let digest = format!("sha256:{}", "b".repeat(64));
     let images = NAMES
         .iter()
         .flat_map(|name| [(*name).to_owned(), format!("{name}@{digest}")]);
     let decide = |image: String| {
         let image: ImageReference = image.parse().ok()?;
-        let named = Named::from(image.repository);
+        let named = ImageName::from(image.repository);
         Some(placeless(table.decide(&named, &image.reference)))
     };
     images.filter_map(decide).collect()
@@ -249,14 +253,14 @@ proptest! {
         routes in vec(route(), 0..5),
         upstreams in (upstream("h.example", &PAIR.0), upstream("[::1]:1", &PAIR.0)),
         mut logins in vec(login(), 0..4),
-        unmatched in option::of(select(vec![Unmatched::Auto, Unmatched::Deny, Unmatched::Source])),
+        unmatched in option::of(select(vec![UnmatchedPolicy::Auto, UnmatchedPolicy::Deny, UnmatchedPolicy::Source])),
         alias in select(vec!["a/b", "airgap-images/docker.io"]),
     ) {
         logins.sort_by_key(|login| login.entry.scope.to_string());
         logins.dedup_by_key(|login| login.entry.scope.to_string());
         let rules: Vec<Rule> = routes.iter().filter_map(|route| route.clone().compile().ok()).collect();
         let routes: Vec<_> = routes.into_iter().filter(|route| route.clone().compile().is_ok()).collect();
-        let table = Table::new(rules, unmatched.unwrap_or_default());
+        let table = RouteTable::new(rules, unmatched.unwrap_or_default());
         let imported = Imported {
             routes,
             aliases: vec![RegistryAlias {

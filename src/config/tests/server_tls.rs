@@ -181,9 +181,13 @@ fn listeners_inherit_how_nodes_are_met_or_say_otherwise() {
             assert_eq!(Some(first.identity()), identity("cert", "key").as_ref());
             assert!(first.asks_clients());
             let second = second.tls.as_ref();
-            assert_eq!(second.map(server::Tls::identity), shown.as_ref(), "{text}");
             assert_eq!(
-                second.is_some_and(server::Tls::asks_clients),
+                second.map(server::ListenerTls::identity),
+                shown.as_ref(),
+                "{text}"
+            );
+            assert_eq!(
+                second.is_some_and(server::ListenerTls::asks_clients),
                 asks,
                 "{text}"
             );

@@ -13,7 +13,7 @@ use crate::{
             node::Scalar,
         },
     },
-    route::{Library, TargetText},
+    route::{LibraryPrefix, TargetText},
 };
 
 /// What a missing scheme means.
@@ -327,7 +327,7 @@ impl Imported {
         }
         let from = registry.map_or("*", Registry::as_str);
         // Nodes write names out, and ask for nothing else.
-        self.route_to(spot, from, once).library = Library::Keep;
+        self.route_to(spot, from, once).library = LibraryPrefix::Keep;
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
             location::Location,
         },
     },
-    route::{InvalidRule, Place, Rule, RuleText, Table, TargetText, Unmatched},
+    route::{ConfigLocation, InvalidRule, RouteTable, Rule, RuleText, TargetText, UnmatchedPolicy},
 };
 
 /// Checks the whole, and puts the remarks into the order of the files.
@@ -55,7 +55,7 @@ pub(in crate::platform) fn finish(
             into.diagnostics.push(no_host(name.as_str(), spot));
         }
     }
-    match Table::new(rules, Unmatched::Auto) {
+    match RouteTable::new(rules, UnmatchedPolicy::Auto) {
         Ok(_table) => {}
         Err(conflicts) => {
             for conflict in conflicts {
@@ -128,8 +128,8 @@ fn is_empty(into: &Imported) -> bool {
 }
 
 /// Routes know their place as text only; these are those texts' places.
-fn locations(into: &Imported) -> BTreeMap<Place, Location> {
-    let spot = |place: &Place| Some((place.clone(), place.0.parse().ok()?));
+fn locations(into: &Imported) -> BTreeMap<ConfigLocation, Location> {
+    let spot = |place: &ConfigLocation| Some((place.clone(), place.0.parse().ok()?));
     into.routes
         .iter()
         .filter_map(|route| spot(&route.place))

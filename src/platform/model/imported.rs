@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     oci::{Registry, UpstreamName},
-    route::{self, Action, MatchText, RuleText, TargetText, Unmatched},
+    route::{self, Action, MatchText, RuleText, TargetText, UnmatchedPolicy},
     upstream::{Credential, CredentialScope, CredentialSource, KeyringEntry},
 };
 
@@ -28,7 +28,7 @@ pub struct Imported {
     /// Logins for registries.
     pub credentials: Vec<ImportedCredentials>,
     /// What happens to names without a route, if the files say it.
-    pub unmatched: Option<Unmatched>,
+    pub unmatched: Option<UnmatchedPolicy>,
     /// Everything to be said, in the order of the files.
     pub diagnostics: Vec<Diagnostic>,
     /// Which login is for a place.
@@ -298,6 +298,6 @@ impl Imported {
 }
 
 /// A spot as routes have it.
-pub(in crate::platform) fn route_location(spot: &Location) -> route::Place {
-    route::Place(spot.to_string().into())
+pub(in crate::platform) fn route_location(spot: &Location) -> route::ConfigLocation {
+    route::ConfigLocation(spot.to_string().into())
 }

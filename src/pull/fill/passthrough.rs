@@ -13,12 +13,12 @@ use tokio::{
 };
 
 use super::{
-    Arrival, Job, VERIFIED_FIRST_MAX,
-    worker::{Tried, Work},
+    FillJob, ReadableBlob, VERIFIED_FIRST_MAX,
+    worker::{AttemptOutcome, FillWorker},
 };
 use crate::{
     oci::{Digest, Origin, Verified, Verifier},
-    pull::{BlobBody, failure_tally::Heard, resolve::ask},
+    pull::{BlobBody, failure_tally::FailureKind, resolve::ask},
     store::{KeptBlob, StoreError},
     tasks::Tasks,
     telemetry::Metrics,
@@ -35,15 +35,15 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Bytes of the file that are hashed between two looks at the clock of others.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-impl Work {
+impl FillWorker {
     /// The disk failed under a file. Who reads it goes on past the disk; if nobody does yet, the
     /// next try does without a file.
-    pub(super) fn lost(&self, error: &StoreError) -> Tried {
+    pub(super) fn lost(&self, error: &StoreError) -> AttemptOutcome {
         self.disk.fails(&self.job.digest, error);
         if !self.is_silent() {
-            return Tried::Done;
+            return AttemptOutcome::Done;
         }
-        Tried::Interrupted { progress: true }
+        AttemptOutcome::Interrupted { progress: true }
     }
 
     /// Serves a blob that cannot be written: a small one from memory, verified; of a large one each
@@ -53,7 +53,7 @@ impl Work {
         stream: BlobStream,
         size: Option<u64>,
         origin: Origin,
-    ) -> Tried {
+    ) -> AttemptOutcome {
         let small = size.is_some_and(|size| size <= VERIFIED_FIRST_MAX);
         let body = if small {
             self.metrics.bypassed();
@@ -61,25 +61,26 @@ impl Work {
                 Ok(bytes) if Verified::of(self.job.digest, &bytes).is_ok() => {
                     BlobBody::Kept(KeptBlob::Small(bytes))
                 }
-                Ok(_wrong) => return Tried::Corrupt,
+                Ok(_wrong) => return AttemptOutcome::Corrupt,
                 Err(error) => {
-                    self.walk.note(Heard::Transient, &Arc::new(error));
-                    return Tried::Interrupted { progress: false };
+                    self.walk.note(FailureKind::Transient, &Arc::new(error));
+                    return AttemptOutcome::Interrupted { progress: false };
                 }
             }
         } else {
             let file = GrowingFile::broken(Arc::clone(&self.disk.bypass));
             BlobBody::Arriving { file, size }
         };
-        self.say.send_replace(Some(Ok(Arrival { body, origin })));
-        Tried::Done
+        self.say
+            .send_replace(Some(Ok(ReadableBlob { body, origin })));
+        AttemptOutcome::Done
     }
 }
 
 /// Where the readers of one fill go on if its disk fails.
 #[derive(Debug)]
-pub(super) struct Bypass {
-    job: Job,
+pub(super) struct Passthrough {
+    job: FillJob,
     /// True once the disk has failed; closed without that, the fill ended for another reason.
     disk_failed: watch::Receiver<bool>,
     tasks: Tasks,
@@ -88,16 +89,16 @@ pub(super) struct Bypass {
 
 /// How the disk does in this fill, and the way past it.
 #[derive(Debug)]
-pub(super) struct Disk {
+pub(super) struct FillDisk {
     failed: watch::Sender<bool>,
     /// The way past it, for each reader.
-    pub(super) bypass: Arc<Bypass>,
+    pub(super) bypass: Arc<Passthrough>,
 }
 
-impl Disk {
-    pub(super) fn new(job: &Job, (tasks, metrics): (Tasks, Arc<Metrics>)) -> Self {
+impl FillDisk {
+    pub(super) fn new(job: &FillJob, (tasks, metrics): (Tasks, Arc<Metrics>)) -> Self {
         let (failed, disk_failed) = watch::channel(false);
-        let bypass = Arc::new(Bypass {
+        let bypass = Arc::new(Passthrough {
             job: job.clone(),
             disk_failed,
             tasks,
@@ -129,8 +130,8 @@ async fn in_memory(mut stream: BlobStream) -> Result<Bytes, UpstreamError> {
 }
 
 /// One reader's own fetch.
-struct Passage {
-    way: Arc<Bypass>,
+struct PassthroughFetch {
+    way: Arc<Passthrough>,
     verifier: Verifier,
     /// The first byte that the reader wants.
     from: u64,
@@ -138,7 +139,7 @@ struct Passage {
     tide: FileProgress,
 }
 
-impl ReaderFallback for Bypass {
+impl ReaderFallback for Passthrough {
     fn take_over(self: Arc<Self>, broken: GrowingFile, offset: u64) -> FallbackFuture {
         Box::pin(async move {
             let mut failed = self.disk_failed.clone();
@@ -148,7 +149,7 @@ impl ReaderFallback for Bypass {
             let ring = Arc::new(Pipe::new(offset));
             let tide = FileProgress::new();
             let growing = tide.pipe_reader(&ring);
-            let passage = Passage {
+            let passage = PassthroughFetch {
                 way: Arc::clone(&self),
                 verifier,
                 from: offset,
@@ -179,13 +180,13 @@ async fn hashed(digest: Digest, broken: GrowingFile) -> Option<Verifier> {
     tokio::task::spawn_blocking(work).await.ok()?
 }
 
-impl Passage {
+impl PassthroughFetch {
     /// Ends with the blob, with its reader, or when nobody brings anything any more. Dropped before
     /// the proof, the tide breaks the reader's body.
     async fn run(mut self) {
         let mut fruitless = 0;
         let way = Arc::clone(&self.way);
-        let Job {
+        let FillJob {
             digest,
             sources,
             via,

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::time::timeout;
 
-use super::{Arrival, VERIFIED_FIRST_MAX, worker::Work};
+use super::{ReadableBlob, VERIFIED_FIRST_MAX, worker::FillWorker};
 use crate::{
     oci::Origin,
     pull::BlobBody,
@@ -20,7 +20,7 @@ use crate::{
 /// How long upstream may pause before its readers get what has come so far.
 const FLUSH_AFTER: Duration = Duration::from_millis(20);
 
-impl Work {
+impl FillWorker {
     /// Writes what comes, and lets readers in as soon as that is safe.
     pub(super) async fn pump(
         &self,
@@ -38,7 +38,7 @@ impl Work {
                     file: file.reader().with_fallback(Arc::clone(&self.disk.bypass)),
                     size,
                 };
-                self.say.send_replace(Some(Ok(Arrival {
+                self.say.send_replace(Some(Ok(ReadableBlob {
                     body,
                     origin: origin.clone(),
                 })));

@@ -7,13 +7,13 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{Arrival, Job, passthrough::Disk};
+use super::{FillJob, ReadableBlob, passthrough::FillDisk};
 use crate::{
     oci::{Digest, Origin},
     pull::{
-        Absences, BlobBody, Item, PullError,
-        failure_tally::{Heard, Walk},
-        manifest::Asked,
+        BlobBody, ContentKey, NegativeCache, PullError,
+        failure_tally::{FailureKind, FailureTally},
+        manifest::FetchSource,
         resolve::ask,
     },
     route::Candidate,
@@ -30,22 +30,22 @@ const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// A fill at work.
-pub(super) struct Work {
+pub(super) struct FillWorker {
     pub(super) store: Store,
     pub(super) metrics: Arc<Metrics>,
     /// What the sources said that failed.
-    pub(super) walk: Walk,
-    pub(super) absent: Absences,
+    pub(super) walk: FailureTally,
+    pub(super) absent: NegativeCache,
     /// What those who wait are told; silent until bytes may be read.
-    pub(super) say: watch::Sender<Option<Result<Arrival, PullError>>>,
+    pub(super) say: watch::Sender<Option<Result<ReadableBlob, PullError>>>,
     /// A source gave another part than it was asked for: no more ranges, what is known is skipped.
     pub(super) distrusts_ranges: bool,
-    pub(super) job: Job,
-    pub(super) disk: Disk,
+    pub(super) job: FillJob,
+    pub(super) disk: FillDisk,
 }
 
 /// What one try at one source came to.
-pub(super) enum Tried {
+pub(super) enum AttemptOutcome {
     /// All bytes are kept, or on their way past a disk that failed.
     Done,
     /// It does not have the blob, or must not be asked again.
@@ -63,12 +63,12 @@ pub(super) enum Tried {
 
 /// Why the round ends or goes on: failures in a row, and wrong bytes.
 #[derive(Debug, Default)]
-struct Patience {
+struct RetryBudget {
     fruitless: u32,
     corrupt: u32,
 }
 
-impl Work {
+impl FillWorker {
     /// Tells those who wait how it went.
     pub(super) async fn run(mut self) {
         let began = Instant::now();
@@ -103,18 +103,18 @@ impl Work {
             self.disk.fails(&digest, &error);
             None
         });
-        let mut patience = Patience::default();
+        let mut patience = RetryBudget::default();
         while let Some((rank, source)) = sources.first() {
             let rank = *rank;
             match self.attempt(source, &mut partial).await? {
-                Tried::Done => return Ok(()),
-                Tried::Exhausted => drop(sources.remove(0)),
-                Tried::Refused => sources.retain(|(other, _)| *other < rank),
-                Tried::Interrupted { progress } => {
+                AttemptOutcome::Done => return Ok(()),
+                AttemptOutcome::Exhausted => drop(sources.remove(0)),
+                AttemptOutcome::Refused => sources.retain(|(other, _)| *other < rank),
+                AttemptOutcome::Interrupted { progress } => {
                     patience.fruitless = if progress { 0 } else { patience.fruitless + 1 };
                     sources.rotate_left(1);
                 }
-                Tried::Corrupt => {
+                AttemptOutcome::Corrupt => {
                     patience.corrupt += 1;
                     // Whoever reads already has wrong bytes; only unseen ones can be replaced.
                     if patience.corrupt > 1 || !self.is_silent() {
@@ -140,16 +140,17 @@ impl Work {
             return false;
         };
         let body = BlobBody::Kept(kept);
-        self.say.send_replace(Some(Ok(Arrival { body, origin })));
+        self.say
+            .send_replace(Some(Ok(ReadableBlob { body, origin })));
         true
     }
 
     /// One request to one source, from where the file stands to where the bytes stop.
     async fn attempt(
         &mut self,
-        (candidate, asked): &(Candidate, Asked),
+        (candidate, asked): &(Candidate, FetchSource),
         partial: &mut Option<Partial>,
-    ) -> Result<Tried, PullError> {
+    ) -> Result<AttemptOutcome, PullError> {
         let digest = self.job.digest;
         let told = self.store.referenced_size(&digest, &asked.origin).await;
         let ask = ask(candidate, &self.job.via, Instant::now() + self.job.head_max);
@@ -166,14 +167,14 @@ impl Work {
         let stream = match asked.upstream.blob(&ask, &digest, from).await {
             Ok(stream) => stream,
             Err(error) if from > 0 && is_wrong_part(&error) => {
-                self.walk.note(Heard::Breach, &Arc::new(error));
+                self.walk.note(FailureKind::Breach, &Arc::new(error));
                 self.distrusts_ranges = true;
                 if self.is_silent() {
                     // What was left over may not be the beginning of what is there.
                     *partial = None;
                     self.store.discard_partial(&digest).await?;
                 }
-                return Ok(Tried::Interrupted { progress: false });
+                return Ok(AttemptOutcome::Interrupted { progress: false });
             }
             Err(error) => return Ok(self.heard(error, asked)),
         };
@@ -190,9 +191,9 @@ impl Work {
         &mut self,
         mut stream: BlobStream,
         size: Option<u64>,
-        asked: &Asked,
+        asked: &FetchSource,
         partial: &mut Option<Partial>,
-    ) -> Tried {
+    ) -> AttemptOutcome {
         let digest = self.job.digest;
         let origin = &asked.origin;
         let mut file = match partial.take() {
@@ -213,17 +214,17 @@ impl Work {
             Ok(Ok(())) => return self.commit(file, origin).await,
             Err(error) => return self.lost(&error),
         };
-        self.walk.note(Heard::Transient, &Arc::new(error));
+        self.walk.note(FailureKind::Transient, &Arc::new(error));
         // Whatever becomes of the next try, these bytes need not come again.
         if let Err(error) = file.flush().await {
             return self.lost(&error);
         }
         let progress = file.written() > before;
         *partial = Some(file);
-        Tried::Interrupted { progress }
+        AttemptOutcome::Interrupted { progress }
     }
 
-    async fn commit(&self, file: Partial, origin: &Origin) -> Tried {
+    async fn commit(&self, file: Partial, origin: &Origin) -> AttemptOutcome {
         let digest = file.digest();
         match file.commit().await {
             Ok(kept) => {
@@ -231,33 +232,37 @@ impl Work {
                     tracing::error!(%digest, %origin, %error, "a blob's origin was not kept");
                 }
                 let (body, origin) = (BlobBody::Kept(kept), origin.clone());
-                self.say.send_replace(Some(Ok(Arrival { body, origin })));
-                Tried::Done
+                self.say
+                    .send_replace(Some(Ok(ReadableBlob { body, origin })));
+                AttemptOutcome::Done
             }
             Err(CommitError::Mismatch(error)) => {
                 tracing::error!(%origin, %error, "upstream sent wrong bytes");
-                Tried::Corrupt
+                AttemptOutcome::Corrupt
             }
             Err(CommitError::Store(error)) => self.lost(&error),
         }
     }
 
-    fn heard(&mut self, error: UpstreamError, asked: &Asked) -> Tried {
-        let heard = Heard::of(&error, asked.refusal);
-        if heard == Heard::Absent {
-            let blob = Item::Blob(self.job.digest);
+    fn heard(&mut self, error: UpstreamError, asked: &FetchSource) -> AttemptOutcome {
+        let heard = FailureKind::of(&error, asked.refusal);
+        if heard == FailureKind::Absent {
+            let blob = ContentKey::Blob(self.job.digest);
             self.absent.insert((asked.origin.clone(), blob), ());
         }
         self.walk.note(heard, &Arc::new(error));
         match heard {
-            Heard::Transient => Tried::Interrupted { progress: false },
-            Heard::Refused => Tried::Refused,
-            Heard::Absent | Heard::Hidden | Heard::Circle | Heard::Breach => Tried::Exhausted,
+            FailureKind::Transient => AttemptOutcome::Interrupted { progress: false },
+            FailureKind::Refused => AttemptOutcome::Refused,
+            FailureKind::Absent
+            | FailureKind::Hidden
+            | FailureKind::Circle
+            | FailureKind::Breach => AttemptOutcome::Exhausted,
         }
     }
 }
 
-impl Patience {
+impl RetryBudget {
     /// Whether another try is worth it; pauses before one that follows a failure.
     async fn lasts(&self) -> bool {
         if self.fruitless >= FRUITLESS_MAX {
@@ -282,7 +287,7 @@ fn is_wrong_part(error: &UpstreamError) -> bool {
 }
 
 /// An answer that contradicts a verified manifest.
-fn wrong_length(asked: &Asked, told: u64, size: u64) -> UpstreamError {
+fn wrong_length(asked: &FetchSource, told: u64, size: u64) -> UpstreamError {
     let breach = ProtocolViolation::Content(format!("{size} bytes, where a manifest says {told}"));
     UpstreamError::ProtocolViolation {
         endpoint: asked.upstream.url().into(),
@@ -291,7 +296,7 @@ fn wrong_length(asked: &Asked, told: u64, size: u64) -> UpstreamError {
 }
 
 /// A body that ended before its announced length.
-fn cut_short(asked: &Asked) -> UpstreamError {
+fn cut_short(asked: &FetchSource) -> UpstreamError {
     let detail = "the body ended early".to_owned();
     UpstreamError::Unreachable {
         endpoint: asked.upstream.url().into(),

@@ -30,7 +30,7 @@ fn ingress(default_registry: &str) -> Ingress {
 }
 
 /// An id, the default registry, the request, and what it means.
-type Row = (&'static str, &'static str, &'static str, &'static str);
+type IngressRow = (&'static str, &'static str, &'static str, &'static str);
 
 const NGINX: &str = "docker.io/library/nginx";
 
@@ -49,7 +49,7 @@ fn meant(default: &str, request: &str, host: Option<&str>) -> String {
 }
 
 #[track_caller]
-fn check(rows: &[Row]) {
+fn check(rows: &[IngressRow]) {
     for (id, default, request, want) in rows {
         assert_eq!(meant(default, request, None), *want, "{id}: {request}");
     }
@@ -115,7 +115,7 @@ fn path_shapes() {
     check(SHAPES);
 }
 
-const SHAPES: &[Row] = &[
+const SHAPES: &[IngressRow] = &[
     ("S1", "quay.io", "/v2/nginx?ns=docker.io", NGINX),
     ("S1 without v2", "", "/library/nginx?ns=docker.io", NGINX),
     ("S2", "", "/v2/quay.io/a/b", "quay.io/a/b"),

@@ -64,7 +64,7 @@ fn w_worked_examples() {
     );
 }
 
-const W: &[Row] = &[
+const W: &[RouteRow] = &[
     (
         "W2",
         "docker.io/calico/node:v3",
@@ -77,7 +77,7 @@ const W: &[Row] = &[
     ),
 ];
 
-const W_2: &[Row] = &[
+const W_2: &[RouteRow] = &[
     (
         "W7",
         "ghcr.io/fantasy/coolstuff:v1.0",
@@ -133,7 +133,7 @@ fn e_openshift_and_enmasse() {
     assert_eq!(origins(&openshift, "quay.io/coreos/etcd"), want, "E-09");
 }
 
-const E: &[Row] = &[
+const E: &[RouteRow] = &[
     ("E-01", "iot-device-registry-infinispan:latest", &[INSIDE]),
     (
         "E-02",
@@ -179,7 +179,7 @@ const E: &[Row] = &[
 fn n_node_configuration() {
     let rewritten = |regex: &str, with: &str| {
         let mut text = route("docker.io", &["h", "source"]);
-        text.library = Library::Keep;
+        text.library = LibraryPrefix::Keep;
         text.rewrite = vec![RewriteText {
             regex: regex.to_owned(),
             with: with.to_owned(),
@@ -228,7 +228,7 @@ fn n_node_configuration() {
     check(&registries_conf, N);
 }
 
-const N: &[Row] = &[
+const N: &[RouteRow] = &[
     (
         "N-09",
         "example.com/foo/image:latest",

@@ -41,7 +41,7 @@ fn pa_palette() {
     check(&other, PA_2);
 }
 
-const PA: &[Row] = &[
+const PA: &[RouteRow] = &[
     (
         "PA-01",
         "nginx:1.25",
@@ -95,7 +95,7 @@ const PA: &[Row] = &[
     ("PA-11", "mcr.microsoft.com/oss/x:1", &["deny"]),
 ];
 
-const PA_2: &[Row] = &[
+const PA_2: &[RouteRow] = &[
     (
         "PA-14",
         "busybox",
@@ -141,7 +141,7 @@ fn kr_k8ssandra() {
     );
 }
 
-const KR: &[Row] = &[
+const KR: &[RouteRow] = &[
     (
         "KR-01, W3",
         "ghcr.io/k8ssandra/cass-management-api:4.1.4-ubi",
@@ -209,7 +209,7 @@ fn cr_calico() {
     assert_eq!(pin, Some(DIGEST.parse().unwrap()), "CR-11");
 }
 
-const CR: &[Row] = &[
+const CR: &[RouteRow] = &[
     (
         "CR-01",
         "quay.io/calico/node:v3.31.7",
@@ -245,7 +245,7 @@ const CR: &[Row] = &[
     ("CR-09", "docker.io/calicoctl/x", &["unmatched"]),
 ];
 
-const CR_2: &[Row] = &[
+const CR_2: &[RouteRow] = &[
     (
         "CR-06",
         "quay.io/calico/typha:v3",
@@ -279,7 +279,7 @@ fn a_astronomer() {
         ("registry.astro.example.com", &["source"]),
     ]);
     check(&astronomer, A);
-    let source = table_with(vec![route("quay.io", &["h"])], Unmatched::Source);
+    let source = table_with(vec![route("quay.io", &["h"])], UnmatchedPolicy::Source);
     check(
         &source,
         &[(
@@ -290,7 +290,7 @@ fn a_astronomer() {
     );
 }
 
-const A: &[Row] = &[
+const A: &[RouteRow] = &[
     (
         "A-01",
         "quay.io/astronomer/ap-houston-api:1.2.3",

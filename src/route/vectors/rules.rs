@@ -93,19 +93,25 @@ fn bands_and_loose_patterns() {
 
 #[test]
 fn library_policies() {
-    let policy = |library: Library| {
+    let policy = |library: LibraryPrefix| {
         let mut text = route("docker.io", &["h/p", "source"]);
         text.library = library;
         table(vec![text])
     };
-    let check = |library: Library, want: &[&str]| {
+    let check = |library: LibraryPrefix, want: &[&str]| {
         assert_eq!(outcome(&policy(library), "nginx"), want, "{library:?}");
     };
     let source = "docker.io/library/nginx";
-    check(Library::Auto, &["h/p/library/nginx", "h/p/nginx", source]);
-    check(Library::Both, &["h/p/library/nginx", "h/p/nginx", source]);
-    check(Library::Keep, &["h/p/library/nginx", source]);
-    check(Library::Strip, &["h/p/nginx", source]);
+    check(
+        LibraryPrefix::Auto,
+        &["h/p/library/nginx", "h/p/nginx", source],
+    );
+    check(
+        LibraryPrefix::Both,
+        &["h/p/library/nginx", "h/p/nginx", source],
+    );
+    check(LibraryPrefix::Keep, &["h/p/library/nginx", source]);
+    check(LibraryPrefix::Strip, &["h/p/nginx", source]);
     let below = routes(&[("docker.io/library", &["h/hub", "docker.io/library"])]);
     assert_eq!(outcome(&below, "nginx"), ["h/hub/nginx", source]);
     let first = routes(&[("docker.io", &["h/{first}/{name}"])]);
@@ -133,7 +139,7 @@ fn names_that_do_not_parse_there_are_no_candidates() {
 
 #[test]
 fn unmatched_never_opens_a_proxy() {
-    use Unmatched::{Auto, Deny, Source};
+    use UnmatchedPolicy::{Auto, Deny, Source};
     let some = |unmatched| table_with(vec![route("r.corp/a", &["h"])], unmatched);
     let open = table(vec![route("*", &["source"])]);
     for (table, name, want) in [
@@ -162,7 +168,7 @@ fn equal_registries_are_tried_after_the_first() {
     let registry = |text: &str| text.parse::<Registry>().unwrap();
     let (mut named, reference) = image("quay.io/calico/node:v3");
     named.equal = [registry("docker.io")].into();
-    let decide = |table: &Table| match table.decide(&named, &reference) {
+    let decide = |table: &RouteTable| match table.decide(&named, &reference) {
         Decision::Route { candidates, .. } => shown(&candidates),
         other => panic!("{other:?}"),
     };
@@ -226,12 +232,12 @@ fn what_any_tag_led_to_is_an_origin() {
     let mut tags = route("ghcr.io", &["m.corp"]);
     tags.ref_kind = RefKind::Tag;
     let nobody: Vec<String> = Vec::new();
-    for unmatched in [Unmatched::Auto, Unmatched::Deny] {
+    for unmatched in [UnmatchedPolicy::Auto, UnmatchedPolicy::Deny] {
         let tags = table_with(vec![tags.clone()], unmatched);
         assert_eq!(outcome(&tags, "ghcr.io/f/c@D"), nobody);
         assert_eq!(origins(&tags, "ghcr.io/f/c"), ["m.corp/f/c"]);
     }
-    let tags = table_with(vec![tags], Unmatched::Source);
+    let tags = table_with(vec![tags], UnmatchedPolicy::Source);
     assert_eq!(outcome(&tags, "ghcr.io/f/c@D"), ["ghcr.io/f/c"]);
     assert_eq!(origins(&tags, "ghcr.io/f/c"), ["ghcr.io/f/c", "m.corp/f/c"]);
 }
@@ -248,7 +254,7 @@ proptest! {
             return Ok(());
         };
         let table = routes(&[(&from, &[&to, "source"])]);
-        let named = Named::from(image.repository);
+        let named = ImageName::from(image.repository);
         let mut found = table.origins(&named);
         if let Decision::Route { candidates, .. } = table.decide(&named, &image.reference) {
             prop_assert!(!candidates.is_empty());

@@ -97,7 +97,11 @@ async fn a_client_that_leaves_ends_its_answer() {
 async fn a_unix_socket_serves_and_goes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("roadstead.sock");
-    let scene = open_at(settings(), &Address::Unix(path.clone()), Door::default());
+    let scene = open_at(
+        settings(),
+        &ListenAddress::Unix(path.clone()),
+        LiveTls::default(),
+    );
     assert_eq!(
         scene.address.to_string(),
         format!("unix:{}", path.display())

@@ -31,7 +31,7 @@ pub(super) struct Got {
 
 pub(super) fn open_mux(settings: Settings) -> (Scene, Authority) {
     let house = Authority::new();
-    let door = Door::new(Some(&house.tls(None)));
+    let door = LiveTls::new(Some(&house.tls(None)));
     (open_behind(door, settings), house)
 }
 

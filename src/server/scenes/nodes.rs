@@ -8,7 +8,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::*;
 use crate::{
-    server::Tls,
+    server::ListenerTls,
     tls::{Authorities, Identity, provider},
 };
 
@@ -41,9 +41,9 @@ impl Authority {
     }
 
     /// What a listener with a new certificate shows; it asks for those of `clients`.
-    pub(super) fn tls(&self, clients: Option<&Self>) -> Tls {
+    pub(super) fn tls(&self, clients: Option<&Self>) -> ListenerTls {
         let clients = clients.map(|clients| Authorities::from_pem(&clients.pem).unwrap());
-        Tls::new(self.identity(), clients).unwrap()
+        ListenerTls::new(self.identity(), clients).unwrap()
     }
 
     /// A node that trusts this authority, and perhaps has a certificate itself.
@@ -82,13 +82,13 @@ impl Scene {
     }
 
     /// One request of HTTP/1.1 on a connection of its own.
-    pub(super) async fn ask(&self, node: &Arc<ClientConfig>) -> io::Result<Told> {
+    pub(super) async fn ask(&self, node: &Arc<ClientConfig>) -> io::Result<TlsResponse> {
         let mut stream = self.meet(node).await?;
         stream.write_all(get_last("/").as_bytes()).await?;
         let mut text = String::new();
         timeout(PATIENCE, stream.read_to_string(&mut text)).await??;
         let (_, tls) = stream.get_ref();
-        Ok(Told {
+        Ok(TlsResponse {
             text,
             resumed: tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
             shown: tls.peer_certificates().unwrap()[0].to_vec(),
@@ -98,7 +98,7 @@ impl Scene {
 
 /// What came of a request.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct TlsResponse {
     pub(super) text: String,
     pub(super) resumed: bool,
     /// The certificate that the mirror showed.

@@ -10,7 +10,7 @@ use super::{
 #[tokio::test]
 async fn nodes_speak_what_they_offer_and_http1_without_a_word() {
     let house = Authority::new();
-    let scene = open_behind(Door::new(Some(&house.tls(None))), settings());
+    let scene = open_behind(LiveTls::new(Some(&house.tls(None))), settings());
     for (words, spoken) in [
         (NO_WORD, None),
         (HTTP1, Some("http/1.1")),
@@ -42,7 +42,7 @@ async fn a_handshake_that_does_not_end_is_cut() {
         header_max: SOON,
         ..settings()
     };
-    let scene = open_behind(Door::new(Some(&house.tls(None))), brief);
+    let scene = open_behind(LiveTls::new(Some(&house.tls(None))), brief);
     assert_eq!(scene.exchange("").await, "");
     assert_eq!(scene.exchange("\u{16}\u{3}\u{1}").await, "");
     assert_eq!(scene.refused(), 2);
@@ -52,7 +52,7 @@ async fn a_handshake_that_does_not_end_is_cut() {
 #[tokio::test]
 async fn slow_handshakes_do_not_keep_others_waiting() {
     let house = Authority::new();
-    let scene = open_behind(Door::new(Some(&house.tls(None))), settings());
+    let scene = open_behind(LiveTls::new(Some(&house.tls(None))), settings());
     let mut slow = Vec::new();
     for _ in 0..50 {
         slow.push(scene.connect().await);
@@ -67,7 +67,7 @@ async fn slow_handshakes_do_not_keep_others_waiting() {
 #[tokio::test]
 async fn plain_http_at_a_tls_port_ends_without_an_answer() {
     let house = Authority::new();
-    let scene = open_behind(Door::new(Some(&house.tls(None))), settings());
+    let scene = open_behind(LiveTls::new(Some(&house.tls(None))), settings());
     let got = scene.exchange(get("/")).await;
     assert!(!got.contains("HTTP"), "{got}");
     assert_eq!(scene.refused(), 1);
@@ -82,7 +82,7 @@ async fn plain_http_at_a_tls_port_ends_without_an_answer() {
 #[tokio::test]
 async fn row_068_only_clients_of_the_authority_get_in() {
     let (house, nodes, strangers) = (Authority::new(), Authority::new(), Authority::new());
-    let scene = open_behind(Door::new(Some(&house.tls(Some(&nodes)))), settings());
+    let scene = open_behind(LiveTls::new(Some(&house.tls(Some(&nodes)))), settings());
     let (own, foreign) = (nodes.identity(), strangers.identity());
     for version in [&TLS12, &TLS13] {
         let node = |own| house.node_of(&[version], NO_WORD, own);
@@ -105,7 +105,7 @@ async fn row_068_only_clients_of_the_authority_get_in() {
 #[tokio::test]
 async fn what_was_agreed_with_old_settings_opens_nothing() {
     let (house, nodes, others) = (Authority::new(), Authority::new(), Authority::new());
-    let door = Door::new(Some(&house.tls(None)));
+    let door = LiveTls::new(Some(&house.tls(None)));
     let scene = open_behind(door.clone(), settings());
     for version in [&TLS12, &TLS13] {
         door.set(Some(&house.tls(None)));
@@ -128,7 +128,7 @@ async fn what_was_agreed_with_old_settings_opens_nothing() {
 async fn a_new_certificate_is_shown_to_new_connections_only() {
     let house = Authority::new();
     let (old, new) = (house.tls(None), house.tls(None));
-    let door = Door::new(Some(&old));
+    let door = LiveTls::new(Some(&old));
     let scene = open_behind(door.clone(), settings());
     let node = house.node(NO_WORD, None);
     let mut kept = Client(scene.meet(&node).await.unwrap());
@@ -150,7 +150,7 @@ async fn a_new_certificate_is_shown_to_new_connections_only() {
 #[tokio::test]
 async fn a_hundred_rotations_under_load_fail_no_request() {
     let house = Authority::new();
-    let door = Door::new(Some(&house.tls(None)));
+    let door = LiveTls::new(Some(&house.tls(None)));
     let scene = open_behind(door.clone(), settings());
     let node = house.node(NO_WORD, None);
     let asking = async {

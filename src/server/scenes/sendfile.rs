@@ -79,7 +79,11 @@ async fn files_leave_whole_by_every_kind_of_connection() {
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
-    let scene = open_at(settings(), &Address::Unix(path.clone()), Door::default());
+    let scene = open_at(
+        settings(),
+        &ListenAddress::Unix(path.clone()),
+        LiveTls::default(),
+    );
     let other = open(settings());
     let stray = SendfileQueue::of(&other.connect().await.0);
     *scene.stage.stray.lock() = Some(stray.clone());
@@ -87,7 +91,7 @@ async fn files_leave_whole_by_every_kind_of_connection() {
     scene.close().await;
 
     let house = Authority::new();
-    let scene = open_behind(Door::new(Some(&house.tls(None))), settings());
+    let scene = open_behind(LiveTls::new(Some(&house.tls(None))), settings());
     *scene.stage.stray.lock() = Some(stray.clone());
     let stream = scene.meet(&house.node(HTTP1, None)).await.unwrap();
     assert!(answers(stream, &paths).await == right);

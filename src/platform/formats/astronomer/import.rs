@@ -19,7 +19,7 @@ use crate::{
             node::{Node, Scalar},
         },
     },
-    route::Unmatched,
+    route::UnmatchedPolicy,
 };
 
 /// Where the platform's images are without any setting.
@@ -96,7 +96,7 @@ pub(in crate::platform) fn import(
     route_platform(private.first(), &bases, context, into);
     // Deployments may be updated to any image.
     if context.keeps_source() {
-        into.unmatched = Some(Unmatched::Source);
+        into.unmatched = Some(UnmatchedPolicy::Source);
     }
     let named = [private, bases, hosts(&others)].concat();
     route_named_registries(&named, built_in, context, into);

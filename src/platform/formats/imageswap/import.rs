@@ -19,7 +19,7 @@ use crate::{
             node::Node,
         },
     },
-    route::Unmatched,
+    route::UnmatchedPolicy,
 };
 
 pub(in crate::platform) fn import(
@@ -45,7 +45,7 @@ pub(in crate::platform) fn import(
         Diagnostic::new(DiagnosticCode::NoDefault, &first, message).fix("add a line default::"),
     );
     if context.keeps_source() {
-        into.unmatched = Some(Unmatched::Source);
+        into.unmatched = Some(UnmatchedPolicy::Source);
     }
 }
 

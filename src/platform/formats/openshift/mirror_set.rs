@@ -18,7 +18,7 @@ use crate::{
             node::{Node, Scalar},
         },
     },
-    route::{Library, RefKind},
+    route::{LibraryPrefix, RefKind},
 };
 
 /// A kind of mirror set.
@@ -192,7 +192,7 @@ impl MirrorSets {
             for (target, (_, kind)) in route.to.iter_mut().zip(to) {
                 target.ref_kind = kind;
             }
-            route.library = Library::Keep;
+            route.library = LibraryPrefix::Keep;
             if let Some((parent, hidden)) = self.parent(source) {
                 into.diagnostics
                     .extend(shadow(source, table, parent, hidden));

@@ -20,7 +20,7 @@ use crate::{
             node::{Node, Scalar},
         },
     },
-    route::Unmatched,
+    route::UnmatchedPolicy,
 };
 
 pub(in crate::platform) fn import(
@@ -49,7 +49,7 @@ pub(in crate::platform) fn import(
         into.route(spot, folder, &["source"]);
     }
     if context.adds_source() {
-        into.unmatched = Some(Unmatched::Source);
+        into.unmatched = Some(UnmatchedPolicy::Source);
     } else if let Some(OtherRegistries::Refused(spot)) = everything {
         into.route(&spot, "*", &[]);
     }

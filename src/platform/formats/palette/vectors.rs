@@ -9,7 +9,7 @@ use crate::{
 use crate::{
     oci::Reference,
     platform::{vectors::*, *},
-    route::{Decision, Unmatched},
+    route::{Decision, UnmatchedPolicy},
 };
 
 mod samples;
@@ -146,7 +146,7 @@ fn pa_11_connected_sites_fall_back() {
         ..OPTIONS
     };
     let imported = read(ImportFormat::Palette, &[("s.yaml", SECRET)], &options);
-    assert_eq!(imported.unmatched, Some(Unmatched::Source));
+    assert_eq!(imported.unmatched, Some(UnmatchedPolicy::Source));
     let h = "harbor.example.org/airgap-images";
     let table = table(&imported);
     let want = [

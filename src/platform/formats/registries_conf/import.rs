@@ -14,7 +14,7 @@ use crate::{
             node::{Node, Scalar},
         },
     },
-    route::{Library, RefKind, TargetText},
+    route::{LibraryPrefix, RefKind, TargetText},
 };
 
 /// One `[[registry]]`.
@@ -255,7 +255,7 @@ impl<'p> RegistryTable<'p> {
             }
         }
         // Nodes write names out, and ask for nothing else.
-        into.route_to(spot, &self.prefix.from(), to).library = Library::Keep;
+        into.route_to(spot, &self.prefix.from(), to).library = LibraryPrefix::Keep;
     }
 
     /// Meets the registry itself as the entry says.
