@@ -212,7 +212,7 @@ fn ping() -> Answer {
 }
 
 fn failure(error: &ApiError) -> Answer {
-    complain(error);
+    log_failure(error);
     let outcome = error.outcome();
     Answer {
         response: error.response(),
@@ -222,7 +222,7 @@ fn failure(error: &ApiError) -> Answer {
 }
 
 /// Logs why a pull failed, with all its causes, where that is not the client's doing.
-fn complain(error: &ApiError) {
+fn log_failure(error: &ApiError) {
     let ApiError::Pull(pull, _) = error else {
         return;
     };

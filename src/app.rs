@@ -40,7 +40,7 @@ use crate::{
 const CLOSING_MAX: Duration = Duration::from_secs(5);
 
 /// How long fetches that nobody waits for may take to end by themselves.
-const LANDING_MAX: Duration = Duration::from_millis(500);
+const FETCHES_END_MAX: Duration = Duration::from_millis(500);
 
 /// A running mirror.
 #[derive(Debug)]
@@ -90,8 +90,8 @@ pub async fn start(settings: Settings, disk: Arc<dyn Disk>) -> Result<RunningMir
     let fixed = RestartOnly::of(&settings);
     let control = ListenAddress::Unix(settings.store.path.join("control.sock"));
     let live = LiveSettings::new(settings.server);
-    let doors = share(&live, &metrics);
-    let probes = share(&live, &metrics);
+    let doors = server_context(&live, &metrics);
+    let probes = server_context(&live, &metrics);
     // Addresses first: a second copy of us must fail before it touches anything.
     let admin = bind(&settings.admin)?;
     let prepared = PreparedListeners::first(settings.listeners)?;
@@ -130,7 +130,7 @@ pub async fn start(settings: Settings, disk: Arc<dyn Disk>) -> Result<RunningMir
     let admin_address = admin.address().clone();
     tracing::info!(address = %admin_address, "probes and metrics");
     let refused = LastReloadError::default();
-    let answers = Admin::new(state(&doors.stop, &refused), Arc::clone(&metrics));
+    let answers = Admin::new(probe_status(&doors.stop, &refused), Arc::clone(&metrics));
     drop(serve(
         admin,
         LiveTls::default(),
@@ -187,11 +187,11 @@ impl RunningMirror {
         self.drain().await;
         // A fill that nobody waits for stops here, unless it is about to end: what it has written
         // is resumed some day.
-        if !self.pulls.wait(LANDING_MAX).await {
-            end(&self.pulls).await;
+        if !self.pulls.wait(FETCHES_END_MAX).await {
+            end_tasks(&self.pulls).await;
         }
         self.store().close().await;
-        end(&self.reloader.0.chores).await;
+        end_tasks(&self.reloader.0.chores).await;
         self.probes.stop.end();
         tracing::info!("stopped");
     }
@@ -211,7 +211,7 @@ impl RunningMirror {
 }
 
 /// What the probes are told of us: we are ready until the stop begins.
-fn state(
+fn probe_status(
     stop: &Stop,
     refused: &LastReloadError,
 ) -> impl Fn() -> ProbeStatus + Clone + Send + Sync + 'static {
@@ -227,13 +227,13 @@ fn state(
 }
 
 /// Ends what is left of some tasks.
-async fn end(tasks: &Tasks) {
+async fn end_tasks(tasks: &Tasks) {
     tasks.end();
     tasks.wait(CLOSING_MAX).await;
 }
 
 /// What a group of listeners shares; each group has its own limit and its own end.
-fn share(settings: &LiveSettings, metrics: &Arc<Metrics>) -> ServerContext {
+fn server_context(settings: &LiveSettings, metrics: &Arc<Metrics>) -> ServerContext {
     let now = settings.now();
     ServerContext {
         connections: ConnectionLimit::new(now.connections_max),

@@ -140,7 +140,7 @@ impl ConfigArguments {
     /// Reads and checks the configuration; what is wrong with it has been printed on failure.
     fn load(&self, overrides: &Overrides) -> Result<Loaded, Exit> {
         self.read(overrides).map_err(|problems| {
-            complain(problems);
+            eprint_error(problems);
             Exit::BadConfiguration
         })?
     }
@@ -154,7 +154,7 @@ impl ConfigArguments {
             Ok(loaded) => Ok(Ok(loaded)),
             Err(LoadError::Problems(problems)) => Err(problems),
             Err(unfit) => {
-                complain(unfit);
+                eprint_error(unfit);
                 Ok(Err(Exit::BadConfiguration))
             }
         }
@@ -189,19 +189,19 @@ fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
         .max_blocking_threads(DISK_THREADS_MAX)
         .build()
         .map_err(|error| {
-            complain(format_args!("cannot start threads: {error}"));
+            eprint_error(format_args!("cannot start threads: {error}"));
             Exit::Failed
         })
 }
 
 /// Prints a line on stdout. A closed pipe is the reader's choice, not our failure.
-fn say(line: impl Display) {
-    let line = lines(line);
+fn print_line(line: impl Display) {
+    let line = printable_lines(line);
     let _closed = writeln!(io::stdout().lock(), "{line}").is_err();
 }
 
 /// Prints a whole text on stdout.
-fn print(text: &str) {
+fn print_text(text: &str) {
     let mut out = io::stdout().lock();
     let _closed = out
         .write_all(text.as_bytes())
@@ -210,19 +210,19 @@ fn print(text: &str) {
 }
 
 /// Prints a line on stderr, whatever names of files in it hold.
-fn tell(line: impl Display) {
+fn eprint_line(line: impl Display) {
     let line = printable(&line.to_string());
     let _closed = writeln!(io::stderr().lock(), "{line}").is_err();
 }
 
 /// Prints an error on stderr.
-fn complain(error: impl Display) {
-    let error = lines(error);
+fn eprint_error(error: impl Display) {
+    let error = printable_lines(error);
     let _closed = writeln!(io::stderr().lock(), "roadstead: {error}").is_err();
 }
 
 /// As [`printable`], of several lines.
-fn lines(text: impl Display) -> String {
+fn printable_lines(text: impl Display) -> String {
     let text = text.to_string();
     let lines: Vec<_> = text.split('\n').map(printable).collect();
     lines.join("\n")

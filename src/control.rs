@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Most places in one question.
-const PLACES_MAX: usize = 1000;
+const STORE_KEYS_MAX: usize = 1000;
 
 /// Most tags of one answer.
 const TAGS_MAX: usize = 100_000;
@@ -59,7 +59,7 @@ impl Control {
     pub async fn answer(&self, parts: Parts) -> Response<Body> {
         match (parts.method, parts.uri.path()) {
             (Method::GET, "/stored") => self.stored(parts.uri.query().unwrap_or_default()).await,
-            (Method::GET, TAGS_TARGET) => answered(
+            (Method::GET, TAGS_TARGET) => json_response(
                 kept_tags(&self.store)
                     .await
                     .map(|tags| tags.iter().map(tag_line).collect::<Vec<_>>()),
@@ -72,8 +72,8 @@ impl Control {
     }
 
     async fn stored(&self, query: &str) -> Response<Body> {
-        match read(query) {
-            Ok(places) => answered(StoredImage::of(&self.store, &places).await),
+        match parse_query(query) {
+            Ok(places) => json_response(StoredImage::of(&self.store, &places).await),
             Err(unreadable) => json(
                 StatusCode::BAD_REQUEST,
                 format!("{{\"error\":\"{unreadable}\"}}"),
@@ -109,7 +109,7 @@ pub fn read_tags(answer: &[u8]) -> Result<Vec<KeptTag>, InvalidControlMessage> {
     let lines: Vec<(StoreKeyLine, String)> =
         serde_json::from_slice(answer).map_err(|_json| InvalidControlMessage)?;
     let tag = |(line, digest): (StoreKeyLine, String)| {
-        let (origin, reference) = place(line)?;
+        let (origin, reference) = from_line(line)?;
         Ok((
             origin,
             reference,
@@ -121,19 +121,19 @@ pub fn read_tags(answer: &[u8]) -> Result<Vec<KeptTag>, InvalidControlMessage> {
 
 /// The request target that asks what is kept in these places.
 pub fn stored_target(places: &[(Origin, Reference)]) -> String {
-    let lines = places.iter().take(PLACES_MAX);
+    let lines = places.iter().take(STORE_KEYS_MAX);
     let lines: Vec<_> = lines
-        .map(|(origin, reference)| line(origin, reference))
+        .map(|(origin, reference)| to_line(origin, reference))
         .collect();
     let text = serde_json::to_string(&lines).unwrap_or_default();
     format!("/stored?{}", utf8_percent_encode(&text, NON_ALPHANUMERIC))
 }
 
 fn tag_line((origin, reference, digest): &KeptTag) -> (StoreKeyLine, String) {
-    (line(origin, reference), digest.to_string())
+    (to_line(origin, reference), digest.to_string())
 }
 
-fn line(origin: &Origin, reference: &Reference) -> StoreKeyLine {
+fn to_line(origin: &Origin, reference: &Reference) -> StoreKeyLine {
     let reference = reference.to_string();
     match origin {
         Origin::Upstream { upstream, name } => StoreKeyLine {
@@ -151,16 +151,16 @@ fn line(origin: &Origin, reference: &Reference) -> StoreKeyLine {
     }
 }
 
-fn read(query: &str) -> Result<Vec<(Origin, Reference)>, InvalidControlMessage> {
+fn parse_query(query: &str) -> Result<Vec<(Origin, Reference)>, InvalidControlMessage> {
     let text = percent_decode_str(query)
         .decode_utf8()
         .map_err(|_bytes| InvalidControlMessage)?;
     let lines: Vec<StoreKeyLine> =
         serde_json::from_str(&text).map_err(|_json| InvalidControlMessage)?;
-    lines.into_iter().take(PLACES_MAX).map(place).collect()
+    lines.into_iter().take(STORE_KEYS_MAX).map(from_line).collect()
 }
 
-fn place(line: StoreKeyLine) -> Result<(Origin, Reference), InvalidControlMessage> {
+fn from_line(line: StoreKeyLine) -> Result<(Origin, Reference), InvalidControlMessage> {
     let name = line
         .repository
         .parse()
@@ -192,7 +192,7 @@ fn place(line: StoreKeyLine) -> Result<(Origin, Reference), InvalidControlMessag
     Ok((origin, reference))
 }
 
-fn answered<E: std::fmt::Display>(answer: Result<impl Serialize, E>) -> Response<Body> {
+fn json_response<E: std::fmt::Display>(answer: Result<impl Serialize, E>) -> Response<Body> {
     match answer {
         Ok(answer) => json(
             StatusCode::OK,
@@ -242,13 +242,13 @@ mod tests {
             ),
         ];
         let target: http::Uri = stored_target(&places).parse().unwrap();
-        assert_eq!(read(target.query().unwrap()), Ok(places.clone()));
+        assert_eq!(parse_query(target.query().unwrap()), Ok(places.clone()));
         let digest: Digest = format!("sha256:{}", "cd".repeat(32)).parse().unwrap();
         let tags: Vec<KeptTag> = places.into_iter().map(|(o, r)| (o, r, digest)).collect();
         let lines: Vec<_> = tags.iter().map(tag_line).collect();
         assert_eq!(read_tags(&serde_json::to_vec(&lines).unwrap()), Ok(tags));
         for bad in ["", "[{}]", "null", "%ff"] {
-            assert!(read(bad).is_err(), "{bad}");
+            assert!(parse_query(bad).is_err(), "{bad}");
         }
     }
 }

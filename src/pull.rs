@@ -27,8 +27,8 @@ use tokio::time::Instant;
 pub use blob::{BlobAnswer, BlobBody};
 pub use directory::{KnownUpstream, UpstreamDirectory};
 pub use error::PullError;
-pub use explain::{CandidateLine, Explanation, RouteLine, RouteOutcome, StoredImage, places};
-pub use listing::{PAGE_MAX, ReferrersPage, TagList, TagListPage};
+pub use explain::{CandidateLine, Explanation, RouteLine, RouteOutcome, StoredImage, store_keys};
+pub use listing::{TAGS_PER_PAGE_MAX, ReferrersPage, TagList, TagListPage};
 
 use crate::{
     oci::{
@@ -45,7 +45,7 @@ use fill::Fills;
 use resolve::ResolutionCache;
 
 /// Most tags and absences remembered at once; the records themselves are in the store.
-const REMEMBERED_MAX: u64 = 100_000;
+const CACHE_ENTRIES_MAX: u64 = 100_000;
 
 /// Everything about pulling that the configuration decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +154,7 @@ impl Puller {
         world: (Instance, Tasks, Arc<Metrics>),
     ) -> Self {
         let (instance, tasks, metrics) = world;
-        let absent = absences(&settings);
+        let absent = negative_cache(&settings);
         let inner = PullerState {
             settings,
             table,
@@ -182,7 +182,7 @@ impl Puller {
         directory: UpstreamDirectory,
     ) -> Self {
         let old = &self.0;
-        let absent = absences(&settings);
+        let absent = negative_cache(&settings);
         let confirmed = if directory.leads_like(&old.directory) {
             old.confirmed.clone()
         } else {
@@ -274,13 +274,13 @@ impl Puller {
     }
 }
 
-fn absences(settings: &Settings) -> NegativeCache {
+fn negative_cache(settings: &Settings) -> NegativeCache {
     Cache::builder()
-        .max_capacity(REMEMBERED_MAX)
+        .max_capacity(CACHE_ENTRIES_MAX)
         .time_to_live(settings.absent)
         .build()
 }
 
 fn confirmations() -> Confirmations {
-    Cache::builder().max_capacity(REMEMBERED_MAX).build()
+    Cache::builder().max_capacity(CACHE_ENTRIES_MAX).build()
 }

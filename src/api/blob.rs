@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// A blob's own type; what it really is stands in the manifest that names it.
-const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
+const OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");
 /// Separates the parts of a multipart answer. Fixed: a client finds parts by their lengths.
 const BOUNDARY: &str = "roadstead-part-f4a1c7d2e95b";
 const MULTIPART: HeaderValue =
@@ -57,7 +57,7 @@ pub(super) async fn answer(
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(answer(response));
     }
-    headers.insert(header::CONTENT_TYPE, OCTETS);
+    headers.insert(header::CONTENT_TYPE, OCTET_STREAM);
     // Ranges are for GET only (RFC 9110, 14.2).
     let range = range(asked, headers).filter(|_| want == ReadMethod::Get);
     if let Some((range, size)) = range.zip(size) {
@@ -69,7 +69,7 @@ pub(super) async fn answer(
         }
     } else {
         headers.extend(size.map(|size| (header::CONTENT_LENGTH, HeaderValue::from(size))));
-        let whole = slice(&found.body, 0, size);
+        let whole = body_part(&found.body, 0, size);
         *response.body_mut() = Body::from_parts(whole.into_iter().collect());
     }
     if want == ReadMethod::Head {
@@ -99,7 +99,7 @@ fn range(asked: &HeaderMap, given: &HeaderMap) -> Option<RangeRequest> {
 }
 
 /// A stretch of the blob; without an end it goes to wherever the blob ends.
-fn slice(body: &BlobBody, from: u64, to: Option<u64>) -> Option<BodyPart> {
+fn body_part(body: &BlobBody, from: u64, to: Option<u64>) -> Option<BodyPart> {
     let length = to.map(|to| to.saturating_sub(from));
     Some(match body {
         BlobBody::Kept(KeptBlob::Small(bytes)) => {
@@ -126,7 +126,7 @@ fn slice(body: &BlobBody, from: u64, to: Option<u64>) -> Option<BodyPart> {
 
 fn part(response: &mut Response<Body>, body: &BlobBody, range: ByteRange, size: u64) {
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-    let stretch = slice(body, range.first(), Some(range.last() + 1));
+    let stretch = body_part(body, range.first(), Some(range.last() + 1));
     *response.body_mut() = Body::from_parts(stretch.into_iter().collect());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(range.length()));
@@ -144,7 +144,7 @@ fn multipart(response: &mut Response<Body>, body: &BlobBody, ranges: &[ByteRange
             content_range(*range, size),
         );
         parts.push_back(BodyPart::Bytes(Bytes::from(head)));
-        parts.extend(slice(body, range.first(), Some(range.last() + 1)));
+        parts.extend(body_part(body, range.first(), Some(range.last() + 1)));
     }
     parts.push_back(BodyPart::Bytes(Bytes::from(format!(
         "\r\n--{BOUNDARY}--\r\n"

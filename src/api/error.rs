@@ -22,7 +22,7 @@ use crate::{
 /// Longest wait that we ask clients for, in seconds.
 const RETRY_AFTER_SECONDS_MAX: u64 = 3600;
 /// What we ask for when nobody told: long enough for a hiccup, short enough for a node's patience.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(5);
 
 /// Why a request is not answered with what it asks for.
 #[derive(Debug, Error)]
@@ -230,9 +230,9 @@ impl ErrorRow {
             PullError::NoReferrers => Self::new(StatusCode::NOT_FOUND, C::Unsupported, "absent"),
             // A 429 would make containerd ask six times without a pause.
             PullError::Throttled { retry_after, .. } => upstream(StatusCode::SERVICE_UNAVAILABLE)
-                .with(ErrorHeader::RetryAfter(retry_after.unwrap_or(RETRY_AFTER))),
+                .with(ErrorHeader::RetryAfter(retry_after.unwrap_or(RETRY_AFTER_DEFAULT))),
             PullError::Unavailable(_) => {
-                upstream(StatusCode::SERVICE_UNAVAILABLE).with(ErrorHeader::RetryAfter(RETRY_AFTER))
+                upstream(StatusCode::SERVICE_UNAVAILABLE).with(ErrorHeader::RetryAfter(RETRY_AFTER_DEFAULT))
             }
             PullError::TimedOut(_) => upstream(StatusCode::GATEWAY_TIMEOUT),
             PullError::Circle(_) => {

@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use super::ApiError;
 use crate::{
     oci::{Digest, Reference, Tag},
-    pull::{PAGE_MAX, ReferrersPage, TagListPage},
+    pull::{TAGS_PER_PAGE_MAX, ReferrersPage, TagListPage},
     route::{ImageName, Ingress, IngressError},
 };
 
@@ -212,10 +212,10 @@ impl<'a> QueryParameters<'a> {
 
     fn page(self) -> Result<TagListPage, ApiError> {
         let count = match self.n.as_deref() {
-            None => PAGE_MAX,
+            None => TAGS_PER_PAGE_MAX,
             Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
                 // More digits than fit are simply more than we give.
-                digits.parse().unwrap_or(u64::MAX).min(PAGE_MAX)
+                digits.parse().unwrap_or(u64::MAX).min(TAGS_PER_PAGE_MAX)
             }
             Some(_) => return Err(ApiError::BadQuery("`n` is a number of tags")),
         };

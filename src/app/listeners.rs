@@ -162,12 +162,12 @@ impl Listeners {
     fn tell(&self) {
         let metrics = &self.doors.metrics;
         for gone in &self.closing {
-            metrics.certificate_expires(&owner(gone), None);
+            metrics.certificate_expires(&metric_owner(gone), None);
         }
         for listener in &self.open {
             let tls = listener.tls.as_ref();
             let ends = tls.map(|tls| tls.identity().validity().not_after);
-            metrics.certificate_expires(&owner(listener), ends);
+            metrics.certificate_expires(&metric_owner(listener), ends);
         }
     }
 
@@ -263,7 +263,7 @@ impl OpenListener {
 }
 
 /// What the metric calls a listener.
-fn owner(listener: &OpenListener) -> String {
+fn metric_owner(listener: &OpenListener) -> String {
     format!("listener {}", listener.configured)
 }
 
@@ -312,14 +312,14 @@ where
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let metrics = Arc::clone(&shared.metrics);
-    let service = server::stack(answer, requests.clone(), failures(), metrics);
+    let service = server::stack(answer, requests.clone(), failure_responses(), metrics);
     shared
         .tasks
         .spawn("listener", bound.serve(shared.clone(), door, service))
 }
 
 /// The server's own failures are answered by the room that picks statuses.
-fn failures() -> FailureResponses {
+fn failure_responses() -> FailureResponses {
     FailureResponses {
         panicked: || ApiError::Panicked.response(),
         shed: || ApiError::Shed.response(),

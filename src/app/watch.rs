@@ -19,7 +19,7 @@ use crate::{
 /// How often the files are looked at.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// Files that change one after the other are read once, when none has changed for this long.
-const SETTLED: Duration = Duration::from_millis(100);
+const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 /// But they are not waited for longer than this many times.
 const SETTLE_TRIES_MAX: usize = 10;
 
@@ -129,7 +129,7 @@ impl ConfigWatcher {
     }
 
     async fn reload(&mut self, source: &ConfigSource, occasion: ReloadTrigger) {
-        let Some(LoadOutcome { loaded, traces }) = read(source, None).await else {
+        let Some(LoadOutcome { loaded, traces }) = load(source, None).await else {
             return;
         };
         self.seen = traces.seen;
@@ -159,7 +159,7 @@ impl ConfigWatcher {
     /// the last text that held, with its files as they are now. What is wrong with that, if anything.
     async fn stay_current(&mut self, source: &ConfigSource) -> Option<LoadError> {
         let good = self.good.clone()?;
-        let LoadOutcome { loaded, traces } = read(source, Some(good)).await?;
+        let LoadOutcome { loaded, traces } = load(source, Some(good)).await?;
         for (path, fingerprint) in traces.seen {
             self.seen.entry(path).or_insert(fingerprint);
         }
@@ -229,7 +229,7 @@ impl LoadError {
     fn lines(&self) -> Vec<String> {
         match self {
             Self::Problems(ConfigProblems { file, problems }) => {
-                let line = |problem| line(file, problem);
+                let line = |problem| problem_line(file, problem);
                 problems.iter().map(line).collect()
             }
             Self::Unreadable { .. } | Self::Empty | Self::Start(_) => vec![self.to_string()],
@@ -248,13 +248,13 @@ async fn changed(seen: &FileFingerprints) {
     let paths: Arc<[PathBuf]> = seen.keys().cloned().collect();
     loop {
         sleep(LOOK_PAUSE).await;
-        let mut now = look(&paths).await;
+        let mut now = fingerprints(&paths).await;
         if now == *seen {
             continue;
         }
         for _try in 0..SETTLE_TRIES_MAX {
-            sleep(SETTLED).await;
-            let then = mem::replace(&mut now, look(&paths).await);
+            sleep(SETTLE_PAUSE).await;
+            let then = mem::replace(&mut now, fingerprints(&paths).await);
             if then == now {
                 break;
             }
@@ -263,7 +263,7 @@ async fn changed(seen: &FileFingerprints) {
     }
 }
 
-async fn look(paths: &Arc<[PathBuf]>) -> FileFingerprints {
+async fn fingerprints(paths: &Arc<[PathBuf]>) -> FileFingerprints {
     let paths = Arc::clone(paths);
     let looked = spawn_blocking(move || {
         let one = |path: &PathBuf| (path.clone(), disk::fingerprint(path));
@@ -273,7 +273,7 @@ async fn look(paths: &Arc<[PathBuf]>) -> FileFingerprints {
 }
 
 /// Reads on the blocking pool; a panic there is a bug that must not end the watching.
-async fn read(source: &ConfigSource, text: Option<String>) -> Option<LoadOutcome> {
+async fn load(source: &ConfigSource, text: Option<String>) -> Option<LoadOutcome> {
     let source = Arc::clone(source);
     let reading = spawn_blocking(move || source(text.as_deref())).await;
     reading
@@ -283,7 +283,7 @@ async fn read(source: &ConfigSource, text: Option<String>) -> Option<LoadOutcome
         .ok()
 }
 
-fn line(file: &str, problem: &ConfigProblem) -> String {
+fn problem_line(file: &str, problem: &ConfigProblem) -> String {
     let mut text = file.to_owned();
     if let Some(line) = problem.line {
         text = format!("{text}:{line}");

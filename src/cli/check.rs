@@ -5,7 +5,7 @@ mod online;
 use clap::Args;
 use serde_json::json;
 
-use super::{ConfigArguments, Exit, complain, runtime, say};
+use super::{ConfigArguments, Exit, eprint_error, runtime, print_line};
 use crate::config::{Loaded, Overrides, Settings};
 
 #[expect(clippy::struct_excessive_bools, reason = "independent switches")]
@@ -24,9 +24,9 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let problems = match arguments.config.read(&Overrides::default()) {
         Ok(Ok(loaded)) => {
-            fine(arguments, &loaded);
+            report_valid(arguments, &loaded);
             return if arguments.online {
-                ask(arguments, loaded.settings)
+                check_online(arguments, loaded.settings)
             } else {
                 Exit::Fine
             };
@@ -35,17 +35,17 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Err(problems) => problems,
     };
     if arguments.json {
-        say(problems.json_lines().trim_end());
+        print_line(problems.json_lines().trim_end());
     } else {
-        complain(problems);
+        eprint_error(problems);
     }
     Exit::BadConfiguration
 }
 
-fn fine(arguments: &Arguments, loaded: &Loaded) {
+fn report_valid(arguments: &Arguments, loaded: &Loaded) {
     if arguments.json {
         for note in &loaded.notes {
-            say(json!({ "note": note }));
+            print_line(json!({ "note": note }));
         }
         return;
     }
@@ -54,13 +54,13 @@ fn fine(arguments: &Arguments, loaded: &Loaded) {
         || "built-in defaults".to_owned(),
         |path| path.display().to_string(),
     );
-    say(format_args!("{name}: no problems"));
+    print_line(format_args!("{name}: no problems"));
     for note in &loaded.notes {
-        say(format_args!("note: {note}"));
+        print_line(format_args!("note: {note}"));
     }
 }
 
-fn ask(arguments: &Arguments, settings: Settings) -> Exit {
+fn check_online(arguments: &Arguments, settings: Settings) -> Exit {
     let form = if arguments.json {
         online::OutputFormat::Json
     } else {

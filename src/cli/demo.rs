@@ -15,7 +15,7 @@ use std::{
 use clap::Args;
 use reqwest::Client;
 
-use super::{Exit, complain, runtime, say};
+use super::{Exit, eprint_error, runtime, print_line};
 use crate::{
     app::{self, RunningMirror},
     config::{self, Environment, LoadContext, Overrides},
@@ -29,7 +29,7 @@ use crate::{
 const NAME: &str = "roadstead/hello";
 const TAG: &str = "1";
 /// Where the internal registry keeps it.
-const INSIDE: &str = "harbor.demo/airgap-images/docker.io";
+const REGISTRY_PATH: &str = "harbor.demo/airgap-images/docker.io";
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     match runtime.block_on(demo(arguments)) {
         Ok(()) => Exit::Fine,
         Err(error) => {
-            complain(format_args!("the demo failed: {error}"));
+            eprint_error(format_args!("the demo failed: {error}"));
             Exit::Failed
         }
     }
@@ -54,22 +54,22 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 
 async fn demo(arguments: &Arguments) -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let harbour = harbour(folder.path()).await?;
-    let mirror = mirror(folder.path()).await?;
+    let harbour = start_registry(folder.path()).await?;
+    let mirror = start_mirror(folder.path()).await?;
     let tcp = mirror
         .mirrors()
         .first()
         .map(ToString::to_string)
         .unwrap_or_default();
-    say(
+    print_line(
         "Roadstead demo: an internal registry and a mirror in this one process, no network needed.",
     );
-    say("");
-    say("  registry  plays harbor.demo, offline, filled from a small built-in image");
-    say(format_args!(
-        "  mirror    http://{tcp}, with one route: docker.io -> {INSIDE}"
+    print_line("");
+    print_line("  registry  plays harbor.demo, offline, filled from a small built-in image");
+    print_line(format_args!(
+        "  mirror    http://{tcp}, with one route: docker.io -> {REGISTRY_PATH}"
     ));
-    say("");
+    print_line("");
 
     let through = pull::client(&folder.path().join("mirror.sock"))?;
     let counter = pull::client(&folder.path().join("harbour-admin.sock"))?;
@@ -102,16 +102,16 @@ async fn demo(arguments: &Arguments) -> Result<(), String> {
         mirror.finish().await;
         return Ok(());
     }
-    say("Try it by hand, in another terminal:");
-    say(format_args!(
+    print_line("Try it by hand, in another terminal:");
+    print_line(format_args!(
         "  curl -i 'http://{tcp}/v2/{NAME}/manifests/{TAG}?ns=docker.io'"
     ));
-    say(format_args!(
+    print_line(format_args!(
         "  skopeo inspect --tls-verify=false docker://{tcp}/docker.io/{NAME}:{TAG}"
     ));
-    say(format_args!("  curl http://{}/metrics", mirror.admin()));
-    say("");
-    say("Serving until Ctrl-C.");
+    print_line(format_args!("  curl http://{}/metrics", mirror.admin()));
+    print_line("");
+    print_line("Serving until Ctrl-C.");
     let signals = server::Signals::listen().map_err(|error| error.to_string())?;
     let signals = signals.obey(mirror.stop().clone());
     tokio::select! {
@@ -130,34 +130,34 @@ async fn step(
 ) -> Result<(), String> {
     let asked = |counter| async move {
         match counter {
-            Some(counter) => pull::answered(counter).await.map(Some),
+            Some(counter) => pull::requests_answered(counter).await.map(Some),
             None => Ok(None),
         }
     };
     let before = asked(counter).await?;
     let pulled = pull::image(through, NAME, TAG).await?;
     let after = asked(counter).await?;
-    say(format_args!("{number}. {title}"));
-    say(format_args!(
+    print_line(format_args!("{number}. {title}"));
+    print_line(format_args!(
         "     docker.io/{NAME}:{TAG} is {}",
         pulled.digest
     ));
-    say(format_args!(
+    print_line(format_args!(
         "     1 manifest and {} blobs, {} bytes, every digest right",
         pulled.blobs, pulled.bytes
     ));
     match before.zip(after).map(|(before, after)| after - before) {
-        Some(1) => say("     the registry was asked once: has the tag moved?"),
-        Some(count) => say(format_args!("     the registry answered {count} requests")),
-        None if pulled.stale => say("     the tag is marked stale, for nobody could be asked"),
+        Some(1) => print_line("     the registry was asked once: has the tag moved?"),
+        Some(count) => print_line(format_args!("     the registry answered {count} requests")),
+        None if pulled.stale => print_line("     the tag is marked stale, for nobody could be asked"),
         None => {}
     }
-    say("");
+    print_line("");
     Ok(())
 }
 
 /// The internal registry: an offline Roadstead that was filled by hand.
-async fn harbour(folder: &Path) -> Result<RunningMirror, String> {
+async fn start_registry(folder: &Path) -> Result<RunningMirror, String> {
     let at = folder.display();
     let running = start(&format!(
         r#"
@@ -176,7 +176,7 @@ async fn harbour(folder: &Path) -> Result<RunningMirror, String> {
         "#
     ))
     .await?;
-    let inside: ImageReference = format!("{INSIDE}/{NAME}:{TAG}")
+    let inside: ImageReference = format!("{REGISTRY_PATH}/{NAME}:{TAG}")
         .parse()
         .map_err(|_bug| "the demo names no image")?;
     let tag = match inside.reference {
@@ -189,7 +189,7 @@ async fn harbour(folder: &Path) -> Result<RunningMirror, String> {
 }
 
 /// The mirror: what a site would run.
-async fn mirror(folder: &Path) -> Result<RunningMirror, String> {
+async fn start_mirror(folder: &Path) -> Result<RunningMirror, String> {
     let at = folder.display();
     start(&format!(
         r#"
@@ -207,10 +207,10 @@ async fn mirror(folder: &Path) -> Result<RunningMirror, String> {
         url = "unix:{at}/harbour.sock"
         [[route]]
         from = "docker.io"
-        to = ["{INSIDE}"]
+        to = ["{REGISTRY_PATH}"]
         "#,
-        free(5000),
-        free(5001),
+        free_address(5000),
+        free_address(5001),
     ))
     .await
 }
@@ -234,7 +234,7 @@ async fn start(config: &str) -> Result<RunningMirror, String> {
 }
 
 /// The usual port if it is free, else any.
-fn free(port: u16) -> ListenAddress {
+fn free_address(port: u16) -> ListenAddress {
     let usual = SocketAddr::from(([127, 0, 0, 1], port));
     let taken = TcpListener::bind(usual).is_err();
     ListenAddress::Tcp(if taken {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use clap::Args;
 use http::Uri;
 
-use super::{ConfigArguments, Exit, complain, runtime, say, store_view::StoreView};
+use super::{ConfigArguments, Exit, eprint_error, runtime, print_line, store_view::StoreView};
 use crate::{
     api::ApiRequest,
     config::{ListenerSettings, Overrides, Settings},
     oci::{ImageReference, Reference, Tag},
-    pull::{Explanation, RouteOutcome, UpstreamDirectory, places},
+    pull::{Explanation, RouteOutcome, UpstreamDirectory, store_keys},
     route::{ImageName, RouteTable},
     telemetry::{Metrics, chain},
 };
@@ -48,7 +48,7 @@ async fn explain(arguments: &Arguments, settings: Settings) -> Exit {
         match subject(arguments, text, settings.listeners.first()) {
             Ok(subject) => asked.push(subject),
             Err(reason) => {
-                complain(format_args!("{text:?}: {reason}"));
+                eprint_error(format_args!("{text:?}: {reason}"));
                 return Exit::BadInput;
             }
         }
@@ -57,7 +57,7 @@ async fn explain(arguments: &Arguments, settings: Settings) -> Exit {
     let metrics = match Metrics::new() {
         Ok(metrics) => Arc::new(metrics),
         Err(error) => {
-            complain(error);
+            eprint_error(error);
             return Exit::Failed;
         }
     };
@@ -65,15 +65,15 @@ async fn explain(arguments: &Arguments, settings: Settings) -> Exit {
     let directory = match UpstreamDirectory::new(settings.upstreams, defaults, metrics, None) {
         Ok(directory) => directory,
         Err(error) => {
-            complain(chain(&error));
+            eprint_error(chain(&error));
             return Exit::Failed;
         }
     };
     for (named, reference) in asked {
-        let explained = one(&settings.table, &directory, &keeper, (&named, &reference)).await;
+        let explained = explain_one(&settings.table, &directory, &keeper, (&named, &reference)).await;
         match (arguments.json, serde_json::to_string(&explained)) {
-            (true, Ok(json)) => say(json),
-            _ => print(&explained),
+            (true, Ok(json)) => print_line(json),
+            _ => print_explanation(&explained),
         }
     }
     Exit::Fine
@@ -103,7 +103,7 @@ fn subject(
     }
 }
 
-async fn one(
+async fn explain_one(
     table: &RouteTable,
     directory: &UpstreamDirectory,
     keeper: &StoreView,
@@ -111,28 +111,28 @@ async fn one(
 ) -> Explanation {
     let mut explained = Explanation::of(table, directory, named, reference);
     if explained.outcome != RouteOutcome::Deny {
-        explained.keep(keeper.stored(&places(table, named, reference)).await);
+        explained.keep(keeper.stored(&store_keys(table, named, reference)).await);
     }
     explained
 }
 
 /// Prints for people.
-fn print(explained: &Explanation) {
-    say(&explained.reference);
+fn print_explanation(explained: &Explanation) {
+    print_line(&explained.reference);
     let outcome = match explained.outcome {
         RouteOutcome::Route | RouteOutcome::Source => "route",
         RouteOutcome::Deny => "denied",
         RouteOutcome::Unmatched => "no route",
     };
     match &explained.route {
-        Some(route) => say(format_args!(
+        Some(route) => print_line(format_args!(
             "  {outcome:<8} {} ({})",
             route.from, route.origin
         )),
-        None => say(format_args!("  {outcome}")),
+        None => print_line(format_args!("  {outcome}")),
     }
     if let Some(reason) = &explained.reason {
-        say(format_args!("  {reason}"));
+        print_line(format_args!("  {reason}"));
     }
     for (at, one) in explained.candidates.iter().enumerate() {
         let login = one
@@ -144,7 +144,7 @@ fn print(explained: &Explanation) {
         } else {
             ':'
         };
-        say(format_args!(
+        print_line(format_args!(
             "  {}. {} -> {}{separator}{}{login}",
             at + 1,
             one.url,
@@ -162,11 +162,11 @@ fn print(explained: &Explanation) {
             let checked = stored
                 .checked
                 .map_or_else(String::new, |at| format!(", checked {at}"));
-            say(format_args!(
+            print_line(format_args!(
                 "  kept     {} ({complete}{checked})",
                 stored.digest
             ));
         }
-        None => say("  kept     nothing"),
+        None => print_line("  kept     nothing"),
     }
 }

@@ -12,7 +12,7 @@ use clap::{
 };
 use serde_json::json;
 
-use super::{ConfigArguments, Exit, complain, print, tell};
+use super::{ConfigArguments, Exit, eprint_error, print_text, eprint_line};
 use crate::{
     config::{Environment, LoadContext, Overrides, SelfAddresses},
     disk::{self, ExistingFile, ReadableBy},
@@ -97,14 +97,14 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let (told, more) = imported.reported();
     for remark in told {
         if arguments.json {
-            tell(object(remark));
+            eprint_line(diagnostic_json(remark));
         } else {
-            tell(remark);
+            eprint_line(remark);
         }
     }
     for (count, what) in more.into_iter().zip(["errors", "remarks"]) {
         if count > 0 {
-            complain(format_args!("there are {count} more {what}"));
+            eprint_error(format_args!("there are {count} more {what}"));
         }
     }
     if imported.is_refused() {
@@ -112,15 +112,15 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             let is_error = |remark: &&Diagnostic| remark.level == Severity::Error;
             let count = imported.diagnostics.iter().filter(is_error).count();
             let errors = if count == 1 { "error" } else { "errors" };
-            complain(format_args!("{count} {errors}: nothing is imported"));
+            eprint_error(format_args!("{count} {errors}: nothing is imported"));
         }
         return Exit::BadInput;
     }
-    finish(&imported, arguments)
+    print_config(&imported, arguments)
 }
 
 /// A remark as one line of JSON, with no character in it that would be escaped once more.
-fn object(remark: &Diagnostic) -> String {
+fn diagnostic_json(remark: &Diagnostic) -> String {
     let Diagnostic {
         level,
         code,
@@ -150,21 +150,21 @@ fn object(remark: &Diagnostic) -> String {
 }
 
 /// Prints the configuration, after the files that it names have been written.
-fn finish(imported: &Imported, arguments: &Arguments) -> Exit {
+fn print_config(imported: &Imported, arguments: &Arguments) -> Exit {
     let secrets_dir = arguments.secrets_dir.as_deref();
-    if let Err(exit) = prove(imported) {
+    if let Err(exit) = check_reads_back(imported) {
         return exit;
     }
     let written = platform::write(imported, secrets_dir);
     if let Some(folder) = secrets_dir
-        && let Err(exit) = keep(Path::new(folder), &written)
+        && let Err(exit) = write_secrets(Path::new(folder), &written)
     {
         return exit;
     }
     if !arguments.json {
         warn_of_comments(&written);
     }
-    print(&written.toml);
+    print_text(&written.toml);
     Exit::Fine
 }
 
@@ -180,7 +180,7 @@ fn warn_of_comments(written: &WrittenConfig) {
             } else {
                 ("s", "stand")
             };
-            complain(format_args!(
+            eprint_error(format_args!(
                 "warning: {count} {what}{s} {stand} in comments only; --secrets-dir DIR writes files for them"
             ));
         }
@@ -189,7 +189,7 @@ fn warn_of_comments(written: &WrittenConfig) {
 
 /// Reads what is to be printed as `serve` would, so that nobody gets what it refuses. Files that
 /// others have to provide count as good.
-fn prove(imported: &Imported) -> Result<(), Exit> {
+fn check_reads_back(imported: &Imported) -> Result<(), Exit> {
     let mut imported = imported.clone();
     for upstream in &mut imported.upstreams {
         upstream.client = None;
@@ -215,13 +215,13 @@ fn prove(imported: &Imported) -> Result<(), Exit> {
     };
     let read = crate::config::read(&toml, "what was imported", &overrides, &around);
     read.map(|_loaded| ()).map_err(|problems| {
-        complain(problems);
+        eprint_error(problems);
         Exit::BadInput
     })
 }
 
 /// Writes the secrets; what stood at their places before is replaced, and that is said.
-fn keep(folder: &Path, written: &WrittenConfig) -> Result<(), Exit> {
+fn write_secrets(folder: &Path, written: &WrittenConfig) -> Result<(), Exit> {
     for file in &written.files {
         let path = folder.join(&file.name);
         let put = disk::existing_file(&path, file.text.reveal()).and_then(|standing| {
@@ -232,11 +232,11 @@ fn keep(folder: &Path, written: &WrittenConfig) -> Result<(), Exit> {
             Ok(ExistingFile::Same) => "as it was",
             Ok(ExistingFile::Other) => "replaced",
             Err(error) => {
-                complain(format_args!("{}: cannot write: {error}", path.display()));
+                eprint_error(format_args!("{}: cannot write: {error}", path.display()));
                 return Err(Exit::Failed);
             }
         };
-        tell(format_args!("{}: {what}", path.display()));
+        eprint_line(format_args!("{}: {what}", path.display()));
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 
-use super::{ConfigArguments, Exit, complain, print, runtime, say, store_view::StoreView, tell};
+use super::{ConfigArguments, Exit, eprint_error, print_text, runtime, print_line, store_view::StoreView, eprint_line};
 use crate::{
     config::{Overrides, Settings},
     disk::{self, ExistingFile, ReadableBy},
@@ -61,7 +61,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Ok(loaded) => loaded.settings,
         Err(exit) => return exit,
     };
-    let url = match whereabouts(arguments.mirror.as_deref(), &settings) {
+    let url = match mirror_url(arguments.mirror.as_deref(), &settings) {
         Ok(url) => url,
         Err(exit) => return exit,
     };
@@ -81,13 +81,13 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let rendering = platform::render(arguments.format, &mirror);
     for note in &rendering.notes {
         let mut lines = note.lines();
-        tell(format_args!("note: {}", lines.next().unwrap_or_default()));
-        lines.for_each(tell);
+        eprint_line(format_args!("note: {}", lines.next().unwrap_or_default()));
+        lines.for_each(eprint_line);
     }
     match (&arguments.output, &rendering.files[..]) {
         (Some(folder), files) => write(folder, files, arguments),
         (None, [one]) => {
-            print(&one.text);
+            print_text(&one.text);
             Exit::Fine
         }
         (None, files) => {
@@ -95,7 +95,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
                 // Several documents of YAML are one stream.
                 let is_next = at > 0 && Path::new(path).extension() == Some("yaml".as_ref());
                 let start = if is_next { "---\n" } else { "" };
-                print(&format!("{start}# file: {path}\n{text}"));
+                print_text(&format!("{start}# file: {path}\n{text}"));
             }
             Exit::Fine
         }
@@ -103,7 +103,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 }
 
 /// Where the nodes reach the mirror.
-fn whereabouts(given: Option<&str>, settings: &Settings) -> Result<MirrorUrl, Exit> {
+fn mirror_url(given: Option<&str>, settings: &Settings) -> Result<MirrorUrl, Exit> {
     let public = settings.public_url.as_deref();
     for (text, whose, exit) in [
         (given, "--mirror", Exit::Usage),
@@ -111,7 +111,7 @@ fn whereabouts(given: Option<&str>, settings: &Settings) -> Result<MirrorUrl, Ex
     ] {
         if let Some(text) = text {
             return url(text).map_err(|reason| {
-                complain(format_args!("{whose}: {reason}"));
+                eprint_error(format_args!("{whose}: {reason}"));
                 exit
             });
         }
@@ -127,13 +127,13 @@ fn whereabouts(given: Option<&str>, settings: &Settings) -> Result<MirrorUrl, Ex
     });
     if let Some(MirrorUrl { is_tls, authority }) = &local {
         let scheme = if *is_tls { "https" } else { "http" };
-        tell(format_args!(
+        eprint_line(format_args!(
             "note: each node is told to ask itself, at {scheme}://{authority}, where the mirror \
              listens; --mirror URL names another place"
         ));
     }
     local.ok_or_else(|| {
-        complain(
+        eprint_error(
             "how do nodes reach the mirror? Add --mirror http://HOST:PORT, or public_url below \
              [server] in the configuration",
         );
@@ -162,7 +162,7 @@ fn registries(arguments: &Arguments, settings: &Settings) -> Vec<Registry> {
     known.named.extend(aliased.cloned());
     if !known.patterns.is_empty() {
         let patterns: Vec<_> = known.patterns.into_iter().collect();
-        tell(format_args!(
+        eprint_line(format_args!(
             "note: what these routes match has no name to list: {}; --registry HOST, once for each \
              registry, lists it",
             patterns.join(", ")
@@ -179,7 +179,7 @@ fn write(folder: &Path, files: &[RenderedFile], arguments: &Arguments) -> Exit {
         let path = folder.join(path);
         match disk::existing_file(&path, text) {
             Ok(ExistingFile::Other) if !arguments.force => {
-                complain(format_args!(
+                eprint_error(format_args!(
                     "{}: something else stands there; --force replaces it",
                     path.display()
                 ));
@@ -203,13 +203,13 @@ fn write(folder: &Path, files: &[RenderedFile], arguments: &Arguments) -> Exit {
         {
             return unwritable(&path, &error);
         }
-        say(format_args!("{}: {what}", path.display()));
+        print_line(format_args!("{}: {what}", path.display()));
     }
     Exit::Fine
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Exit {
-    complain(format_args!("{}: cannot write: {error}", path.display()));
+    eprint_error(format_args!("{}: cannot write: {error}", path.display()));
     Exit::Failed
 }
 

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 
-use super::{ConfigArguments, Exit, complain, load::ConfigLoader, runtime};
+use super::{ConfigArguments, Exit, eprint_error, load::ConfigLoader, runtime};
 use crate::{
     app::{self, ConfigSource, LoadRecord, StartError},
     config::{Loaded, Overrides},
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How long a file that is being read may hold the end up.
-const LEAVING_MAX: Duration = Duration::from_secs(1);
+const RUNTIME_END_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let configured = match first.loaded {
         Ok(configured) => configured,
         Err(unfit) => {
-            complain(unfit);
+            eprint_error(unfit);
             return Exit::BadConfiguration;
         }
     };
@@ -47,7 +47,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let _log = match log::init(&configured.settings.log) {
         Ok(log) => log,
         Err(error) => {
-            complain(error);
+            eprint_error(error);
             return Exit::Failed;
         }
     };
@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Ok(runtime) => {
             let exit = runtime.block_on(serve(loader.source(), configured, first.traces));
             // All that has to be kept is kept by now; a file system that hangs must not keep us.
-            runtime.shutdown_timeout(LEAVING_MAX);
+            runtime.shutdown_timeout(RUNTIME_END_MAX);
             exit
         }
         Err(exit) => exit,
@@ -71,16 +71,16 @@ async fn serve(source: ConfigSource, loaded: Loaded, traces: LoadRecord) -> Exit
     let (signals, hangups) = match listening() {
         Ok(both) => both,
         Err(error) => {
-            complain(format_args!("cannot wait for signals: {error}"));
+            eprint_error(format_args!("cannot wait for signals: {error}"));
             return Exit::Failed;
         }
     };
     let running = match app::start(loaded.settings, Arc::new(RealDisk)).await {
         Ok(running) => running,
         Err(error) => {
-            complain(chain(&error));
+            eprint_error(chain(&error));
             if let Some(help) = help(&error) {
-                complain(help);
+                eprint_error(help);
             }
             return Exit::Failed;
         }

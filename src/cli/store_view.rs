@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 
-use super::complain;
+use super::eprint_error;
 use crate::{
     control::{self, KeptTag},
     disk::RealDisk,
@@ -39,7 +39,7 @@ impl StoreView {
             Ok(store) => Self::Ours(store),
             Err(StoreError::Locked { .. }) => Self::server(&folder),
             Err(error) => {
-                complain(format_args!(
+                eprint_error(format_args!(
                     "cannot look into the store: {}",
                     chain(&error)
                 ));
@@ -53,7 +53,7 @@ impl StoreView {
         match over_socket(&socket) {
             Ok(client) => Self::Server(client),
             Err(error) => {
-                complain(format_args!(
+                eprint_error(format_args!(
                     "cannot ask the server that holds the store: {error}"
                 ));
                 Self::Nobody
@@ -68,14 +68,14 @@ impl StoreView {
             Self::Ours(store) => StoredImage::of(store, places)
                 .await
                 .unwrap_or_else(|error| {
-                    complain(format_args!(
+                    eprint_error(format_args!(
                         "cannot look into the store: {}",
                         chain(&error)
                     ));
                     None
                 }),
             Self::Server(client) => {
-                let answer = ask(client, &control::stored_target(places)).await?;
+                let answer = get(client, &control::stored_target(places)).await?;
                 serde_json::from_slice(&answer).ok()?
             }
         }
@@ -86,25 +86,25 @@ impl StoreView {
         match self {
             Self::Nobody => Vec::new(),
             Self::Ours(store) => control::kept_tags(store).await.unwrap_or_else(|error| {
-                complain(format_args!(
+                eprint_error(format_args!(
                     "cannot look into the store: {}",
                     chain(&error)
                 ));
                 Vec::new()
             }),
             Self::Server(client) => {
-                let answer = ask(client, control::TAGS_TARGET).await.unwrap_or_default();
+                let answer = get(client, control::TAGS_TARGET).await.unwrap_or_default();
                 control::read_tags(&answer).unwrap_or_default()
             }
         }
     }
 }
 
-async fn ask(client: &reqwest::Client, target: &str) -> Option<Bytes> {
+async fn get(client: &reqwest::Client, target: &str) -> Option<Bytes> {
     let url = format!("http://localhost{target}");
     let answer = async { client.get(url).send().await?.bytes().await };
     let answer = answer.await.inspect_err(|error| {
-        complain(format_args!(
+        eprint_error(format_args!(
             "cannot ask the server that holds the store: {error}"
         ));
     });

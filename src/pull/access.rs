@@ -21,7 +21,7 @@ impl Puller {
                 Provenance::Confirmed | Provenance::Unknown => Vec::new(),
             };
             let is_public = |name: &UpstreamName| self.0.directory.is_public(name);
-            if opens(standing, origin, &confirmed_by, is_public) {
+            if grants_access(standing, origin, &confirmed_by, is_public) {
                 return Ok(true);
             }
         }
@@ -32,7 +32,7 @@ impl Puller {
 /// The rule: an origin that delivered or confirmed a blob may hand it out. One whose manifests
 /// merely name it may do so if the bytes came from a public upstream or from its own, because a
 /// forged manifest in one upstream must not open what another keeps private.
-fn opens(
+fn grants_access(
     standing: Provenance,
     origin: &Origin,
     confirmed_by: &[Origin],
@@ -62,12 +62,12 @@ mod tests {
             name: "a/b".parse().unwrap(),
         };
         let public = |name: &UpstreamName| name.as_str() == "public";
-        let named = |by: &str| opens(Provenance::Referenced, &of("mine"), &[of(by)], public);
+        let named = |by: &str| grants_access(Provenance::Referenced, &of("mine"), &[of(by)], public);
         assert!(!named("private"));
         assert!(named("public"));
         assert!(named("mine"));
-        assert!(opens(Provenance::Confirmed, &of("mine"), &[], public));
-        assert!(!opens(
+        assert!(grants_access(Provenance::Confirmed, &of("mine"), &[], public));
+        assert!(!grants_access(
             Provenance::Unknown,
             &of("mine"),
             &[of("public")],

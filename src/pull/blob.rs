@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::{
     CacheStatus, ContentKey, PullError, Puller,
     fill::{Fill, FillJob, ReadableBlob},
-    resolve::{Resolution, ask, origin},
+    resolve::{Resolution, request_context, origin_of},
 };
 use crate::{
     oci::{Digest, Origin, Reference},
@@ -115,7 +115,7 @@ impl Puller {
             .await?;
         if self.0.fills.has(digest) {
             let found = self.fetch(named, digest, order).await?;
-            return Ok(measured(found, self.0.settings.blob_head_max).await);
+            return Ok(with_size(found, self.0.settings.blob_head_max).await);
         }
         if let Some(size) = self.confirm(&order, digest).await? {
             return Ok(BlobAnswer {
@@ -125,7 +125,7 @@ impl Puller {
             });
         }
         let found = self.fetch(named, digest, order).await?;
-        Ok(measured(found, self.0.settings.blob_head_max).await)
+        Ok(with_size(found, self.0.settings.blob_head_max).await)
     }
 
     /// A disk that cannot be read has nothing.
@@ -162,7 +162,7 @@ impl Puller {
         let deadline = Instant::now() + self.0.settings.blob_head_max;
         let blob = ContentKey::Blob(*digest);
         let asking = |upstream: Upstream, candidate| async move {
-            let ask = ask(candidate, &self.1, deadline);
+            let ask = request_context(candidate, &self.1, deadline);
             upstream.blob_head(&ask, digest).await
         };
         let (size, origin) = self.first(order, Some(&blob), asking).await?;
@@ -208,7 +208,7 @@ impl Puller {
         let digest = fill.digest();
         let mine = order
             .iter()
-            .any(|candidate| origin(candidate) == arrival.origin);
+            .any(|candidate| origin_of(candidate) == arrival.origin);
         if !mine && !self.may_see(&self.origins(named), &digest).await? {
             self.confirm(order, &digest).await?;
         }
@@ -236,7 +236,7 @@ impl Puller {
 }
 
 /// A size that nobody tells is known when all is here, which may be soon enough.
-async fn measured(mut found: BlobAnswer, wait_max: Duration) -> BlobAnswer {
+async fn with_size(mut found: BlobAnswer, wait_max: Duration) -> BlobAnswer {
     if let BlobBody::Arriving { file, size } = &mut found.body
         && size.is_none()
         && let Ok(level) = timeout(wait_max, file.wait_readable(u64::MAX)).await

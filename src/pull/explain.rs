@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     PullError, UpstreamDirectory,
-    resolve::{kind, origin},
+    resolve::{kind_name, origin_of},
 };
 use crate::{
     oci::{Digest, Origin, Reference, Tag},
@@ -130,13 +130,13 @@ impl Explanation {
                 explained.route = Some(RouteLine { from, origin });
                 explained.reason = pin.map(|pin| format!("pinned to {pin}"));
                 if candidates.is_empty() {
-                    let kind = kind(reference);
+                    let kind = kind_name(reference);
                     explained.reason = Some(format!("the route has no target for {kind}"));
                 }
                 let reference = pin.map_or_else(|| reference.clone(), Reference::Digest);
                 explained.candidates = candidates
                     .iter()
-                    .filter_map(|one| line(one, &reference, (table, directory)))
+                    .filter_map(|one| candidate_line(one, &reference, (table, directory)))
                     .collect();
             }
         }
@@ -169,7 +169,7 @@ impl StoredImage {
                     None => continue,
                 },
             };
-            if let Some(complete) = complete(store, origin, &digest).await? {
+            if let Some(complete) = completeness(store, origin, &digest).await? {
                 return Ok(Some(Self {
                     digest: digest.to_string(),
                     complete,
@@ -182,7 +182,7 @@ impl StoredImage {
 }
 
 /// Where a store may keep what a name means: each origin with the reference there.
-pub fn places(
+pub fn store_keys(
     table: &RouteTable,
     named: &ImageName,
     reference: &Reference,
@@ -197,12 +197,12 @@ pub fn places(
     let candidates = table.origins(named);
     let upstream = candidates
         .iter()
-        .map(|candidate| (origin(candidate), there(candidate)));
+        .map(|candidate| (origin_of(candidate), there(candidate)));
     local.chain(upstream).collect()
 }
 
 /// Whether a digest is kept by an origin, and with it all that it names.
-async fn complete(
+async fn completeness(
     store: &Store,
     origin: &Origin,
     digest: &Digest,
@@ -226,7 +226,7 @@ async fn complete(
     Ok(Some(true))
 }
 
-fn line(
+fn candidate_line(
     candidate: &Candidate,
     reference: &Reference,
     (table, directory): (&RouteTable, &UpstreamDirectory),

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::{
     BlobBody, ConfigGeneration, NegativeCache, PullError, failure_tally::FailureTally,
-    manifest::FetchSource, resolve::origin,
+    manifest::FetchSource, resolve::origin_of,
 };
 use crate::{
     oci::{Digest, Origin, Via},
@@ -113,7 +113,7 @@ impl Fills {
         let origins = job
             .sources
             .iter()
-            .map(|(candidate, _)| origin(candidate))
+            .map(|(candidate, _)| origin_of(candidate))
             .collect();
         let fill = Arc::new(Fill {
             digest,
@@ -175,7 +175,7 @@ impl Fill {
         self.generation == generation
             && candidates
                 .iter()
-                .all(|candidate| self.origins.contains(&origin(candidate)))
+                .all(|candidate| self.origins.contains(&origin_of(candidate)))
     }
 }
 

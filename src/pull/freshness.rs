@@ -27,7 +27,7 @@ pub(super) enum TagDecision {
 
 /// Decides by the process's own clock when upstream last confirmed the record. A record from
 /// before the start is never fresh: the wall clock may have jumped since.
-pub(super) fn next_step(
+pub(super) fn tag_decision(
     record: Option<TagRecord>,
     confirmed: Option<Instant>,
     now: Instant,
@@ -70,7 +70,7 @@ mod tests {
     async fn only_a_recent_confirmation_is_fresh() {
         let confirmed = Instant::now();
         let after = |seconds| confirmed + Duration::from_secs(seconds);
-        let step = |record, confirmed, now| next_step(record, confirmed, now, POLICY);
+        let step = |record, confirmed, now| tag_decision(record, confirmed, now, POLICY);
         let known = record(0);
         assert_eq!(
             step(Some(known), Some(confirmed), after(4)),

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{
     PullError, Puller,
-    resolve::{Resolution, ask},
+    resolve::{Resolution, request_context},
 };
 use crate::{
     oci::{Digest, Manifest, Origin, Reference, Tag},
@@ -18,14 +18,14 @@ use crate::{
 };
 
 /// Most tags of one answer.
-pub const PAGE_MAX: u64 = 1000;
+pub const TAGS_PER_PAGE_MAX: u64 = 1000;
 /// Most kept manifests that are read to find referrers.
 const REFERRERS_MAX: usize = 10_000;
 
 /// Which stretch of a tag list is wanted (distribution-spec, "Listing Tags").
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagListPage {
-    /// At most so many tags, up to [`PAGE_MAX`].
+    /// At most so many tags, up to [`TAGS_PER_PAGE_MAX`].
     pub count: u64,
     /// Only tags after this one.
     pub after: Option<String>,
@@ -72,7 +72,7 @@ impl Puller {
             last: page.after.clone(),
         };
         let asking = |upstream: Upstream, candidate| async move {
-            let ask = ask(candidate, &self.1, deadline);
+            let ask = request_context(candidate, &self.1, deadline);
             upstream.tags(&ask, wanted).await
         };
         match self.first(&lead.candidates, None, asking).await {
@@ -131,7 +131,7 @@ impl Puller {
         }
         let deadline = Instant::now() + self.0.settings.manifest_max;
         let asking = |upstream: Upstream, candidate| async move {
-            let ask = ask(candidate, &self.1, deadline);
+            let ask = request_context(candidate, &self.1, deadline);
             match &page.next {
                 None => upstream.referrers(&ask, digest, artifact_type).await,
                 Some(next) => upstream.referrers_next(&ask, digest, next).await,
@@ -160,7 +160,7 @@ impl Puller {
         for origin in self.kept_origins(named) {
             known |= self.0.store.manifest(&origin, digest).await?.is_some();
             for manifest in self.0.store.manifests(&origin, REFERRERS_MAX).await? {
-                found.extend(descriptor(&manifest, digest, artifact_type));
+                found.extend(referrer_descriptor(&manifest, digest, artifact_type));
             }
         }
         found.sort_by_key(|one| one.digest().to_string());
@@ -214,7 +214,7 @@ struct ConfigDescriptor {
 }
 
 /// The descriptor of a manifest that refers to `subject`, if it does and has the type wanted.
-fn descriptor(
+fn referrer_descriptor(
     manifest: &Manifest,
     subject: &Digest,
     artifact_type: Option<&str>,

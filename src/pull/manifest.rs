@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     CacheStatus, ContentKey, ManifestAnswer, PullError, Puller,
     failure_tally::{FailureKind, FailureTally, RefusalMeaning},
-    resolve::{Resolution, ask, origin},
+    resolve::{Resolution, request_context, origin_of},
 };
 use crate::{
     oci::{Digest, Manifest, Origin, Reference},
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Pause after a 429 that does not say for how long; the upstream's gate knows it when asked again.
-const UNSAID: Duration = Duration::from_millis(50);
+const RETRY_AFTER_DEFAULT: Duration = Duration::from_millis(50);
 
 impl Puller {
     pub(super) async fn by_digest(
@@ -63,7 +63,7 @@ impl Puller {
                     return Ok(kept);
                 }
                 let deadline = Instant::now() + puller.0.settings.manifest_max;
-                absorb(deadline, || puller.fetch_digest(&order, digest, deadline)).await
+                retry_throttled(deadline, || puller.fetch_digest(&order, digest, deadline)).await
             })
             .await
     }
@@ -77,7 +77,7 @@ impl Puller {
         let reference = &Reference::Digest(digest);
         let item = ContentKey::Manifest(reference.clone());
         let asking = |upstream: Upstream, candidate| async move {
-            let ask = ask(candidate, &self.1, deadline);
+            let ask = request_context(candidate, &self.1, deadline);
             upstream.manifest(&ask, reference).await
         };
         let (manifest, origin) = self.first(order, Some(&item), asking).await?;
@@ -159,7 +159,7 @@ impl Puller {
         let names = [upstream.name().as_str(), &upstream.authority()];
         let refusal = RefusalMeaning::of(policy, names);
         Ok(FetchSource {
-            origin: origin(candidate),
+            origin: origin_of(candidate),
             upstream,
             refusal,
         })
@@ -168,7 +168,7 @@ impl Puller {
 
 /// Walks again as often as an upstream's 429 allows it before the deadline: a client that is told to
 /// come back comes back at once.
-pub(super) async fn absorb<F>(
+pub(super) async fn retry_throttled<F>(
     deadline: Instant,
     walk: impl Fn() -> F,
 ) -> Result<ManifestAnswer, PullError>
@@ -180,7 +180,7 @@ where
         let Err(PullError::Throttled { retry_after, .. }) = &outcome else {
             return outcome;
         };
-        let wait = retry_after.unwrap_or(UNSAID);
+        let wait = retry_after.unwrap_or(RETRY_AFTER_DEFAULT);
         if Instant::now() + wait >= deadline {
             return outcome;
         }

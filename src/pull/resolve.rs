@@ -45,7 +45,7 @@ pub(super) struct TagKeys {
 }
 
 /// What a route without a candidate has no target for.
-pub(super) fn kind(reference: &Reference) -> &'static str {
+pub(super) fn kind_name(reference: &Reference) -> &'static str {
     match reference {
         Reference::Tag(_) => "tags",
         Reference::Digest(_) => "digests",
@@ -54,7 +54,7 @@ pub(super) fn kind(reference: &Reference) -> &'static str {
 
 impl TagKeys {
     fn new(candidate: &Candidate, tag: &Tag) -> Self {
-        let (origin, tag) = (origin(candidate), there(candidate, tag).clone());
+        let (origin, tag) = (origin_of(candidate), tag_at(candidate, tag).clone());
         let item = ContentKey::Manifest(Reference::Tag(tag.clone()));
         Self {
             kept: (origin.clone(), tag),
@@ -142,7 +142,7 @@ impl Puller {
                 tag_stale_max,
                 ..
             } => {
-                let kind = kind(reference);
+                let kind = kind_name(reference);
                 let rule = format!("the route from {from:?}, which has no target for {kind}");
                 let policy = policy(tag_fresh, tag_stale_max);
                 let nobody = PullError::Denied { rule };
@@ -155,7 +155,7 @@ impl Puller {
     /// and looking there costs a question to the disk.
     pub(super) fn origins(&self, named: &ImageName) -> Vec<Origin> {
         let table = self.0.table.origins(named);
-        let upstream = table.iter().map(origin);
+        let upstream = table.iter().map(origin_of);
         upstream
             .chain(named.repositories().map(Origin::Local))
             .collect()
@@ -181,7 +181,7 @@ impl Puller {
         }
         let mut reachable = Vec::new();
         for candidate in order {
-            let origin = origin(&candidate);
+            let origin = origin_of(&candidate);
             let absent = self.0.absent.contains_key(&(origin.clone(), item.clone()));
             if !absent || self.0.store.provenance(digest, &origin).await? != Provenance::Unknown {
                 reachable.push(candidate);
@@ -204,13 +204,13 @@ impl Puller {
         let mut order: Vec<Candidate> = Vec::new();
         for candidate in self.0.table.origins(named) {
             // A disk that cannot be read knows nobody.
-            let standing = self.0.store.provenance(digest, &origin(&candidate)).await;
+            let standing = self.0.store.provenance(digest, &origin_of(&candidate)).await;
             if standing.is_ok_and(|standing| standing != Provenance::Unknown) {
                 order.push(candidate);
             }
         }
         for candidate in &lead.candidates {
-            if order.iter().all(|known| origin(known) != origin(candidate)) {
+            if order.iter().all(|known| origin_of(known) != origin_of(candidate)) {
                 order.push(candidate.clone());
             }
         }
@@ -219,7 +219,7 @@ impl Puller {
 }
 
 /// What comes from a candidate belongs to this.
-pub(super) fn origin(candidate: &Candidate) -> Origin {
+pub(super) fn origin_of(candidate: &Candidate) -> Origin {
     Origin::Upstream {
         upstream: candidate.upstream.clone(),
         name: candidate.name.clone(),
@@ -227,12 +227,12 @@ pub(super) fn origin(candidate: &Candidate) -> Origin {
 }
 
 /// The tag's name at a candidate, which a route may have changed.
-pub(super) fn there<'a>(candidate: &'a Candidate, tag: &'a Tag) -> &'a Tag {
+pub(super) fn tag_at<'a>(candidate: &'a Candidate, tag: &'a Tag) -> &'a Tag {
     candidate.tag.as_ref().unwrap_or(tag)
 }
 
 /// What to ask a candidate for.
-pub(super) fn ask<'a>(
+pub(super) fn request_context<'a>(
     candidate: &'a Candidate,
     via: &'a Via,
     deadline: Instant,

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use super::{
     CacheStatus, ContentKey, ManifestAnswer, PullError, Puller,
     failure_tally::{FailureKind, FailureTally},
-    freshness::{TagDecision, may_be_stale, next_step},
-    manifest::{FetchSource, absorb},
-    resolve::{Resolution, TagKeys, ask, origin, there},
+    freshness::{TagDecision, may_be_stale, tag_decision},
+    manifest::{FetchSource, retry_throttled},
+    resolve::{Resolution, TagKeys, request_context, origin_of, tag_at},
 };
 use crate::{
     oci::{Digest, Manifest, Origin, Reference, Tag},
@@ -59,7 +59,7 @@ impl Puller {
                 return Ok(fresh);
             }
             let deadline = Instant::now() + puller.0.settings.manifest_max;
-            absorb(deadline, || puller.ask_all(&named, &tag, &lead, deadline)).await
+            retry_throttled(deadline, || puller.ask_all(&named, &tag, &lead, deadline)).await
         };
         self.0.manifests.run(key, work).await
     }
@@ -74,7 +74,7 @@ impl Puller {
             // A disk that cannot be read has no record.
             let record = self.0.store.tag(&kept.0, &kept.1).await.unwrap_or_default();
             let confirmed = self.0.confirmed.get(kept);
-            return match next_step(record, confirmed, Instant::now(), lead.policy) {
+            return match tag_decision(record, confirmed, Instant::now(), lead.policy) {
                 TagDecision::Serve(digest) => {
                     self.kept_manifest(slice::from_ref(&kept.0), &digest).await
                 }
@@ -94,9 +94,9 @@ impl Puller {
     ) -> Result<ManifestAnswer, PullError> {
         let mut walk = FailureTally::default();
         for candidate in &lead.candidates {
-            let there = there(candidate, tag);
+            let there = tag_at(candidate, tag);
             let item = ContentKey::Manifest(Reference::Tag(there.clone()));
-            let origin = origin(candidate);
+            let origin = origin_of(candidate);
             if self.0.absent.contains_key(&(origin.clone(), item.clone())) {
                 continue;
             }
@@ -106,7 +106,7 @@ impl Puller {
                 Err(CandidateFailure::Upstream(error)) => error,
                 Err(CandidateFailure::Pull(error)) => return Err(error),
             };
-            let is_upstreams_word = is_upstreams_word(&error);
+            let is_upstreams_word = is_definitive(&error);
             let is_refused_login = error.is_refused_credentials();
             let text = error.to_string();
             let heard = self.heard(&asked, error, Some(&item), &mut walk);
@@ -141,8 +141,8 @@ impl Puller {
         deadline: Instant,
     ) -> Result<ManifestAnswer, CandidateFailure> {
         let reference = Reference::Tag(tag.clone());
-        let ask = ask(candidate, &self.1, deadline);
-        let origin = origin(candidate);
+        let ask = request_context(candidate, &self.1, deadline);
+        let origin = origin_of(candidate);
         if let Some(digest) = asked.upstream.manifest_head(&ask, &reference).await? {
             let kept = self.0.store.manifest(&origin, &digest).await;
             if let Some(manifest) = kept.unwrap_or_default() {
@@ -233,7 +233,7 @@ impl Puller {
         }
         for candidate in &lead.candidates {
             if let Some(answer) = self
-                .recorded(origin(candidate), there(candidate, tag))
+                .recorded(origin_of(candidate), tag_at(candidate, tag))
                 .await?
             {
                 return Ok(answer);
@@ -294,7 +294,7 @@ impl From<StoreError> for CandidateFailure {
 
 /// Whether a failure is what the upstream has to say about the tag: that it is not there, or not
 /// for everyone. A login that is refused is a fault, and says nothing of the tag.
-fn is_upstreams_word(error: &UpstreamError) -> bool {
+fn is_definitive(error: &UpstreamError) -> bool {
     match error {
         UpstreamError::Absent { .. } => true,
         UpstreamError::Refused { .. } => !error.is_refused_credentials(),

@@ -7,7 +7,7 @@ use crate::oci::{Digest, Reference, Registry, Repository, RepositoryName, Tag};
 use super::{
     Candidate, ConfigLocation, ImageName, RouteTable, UnmatchedPolicy,
     index::RouteEntry,
-    pattern::{MatchCaptures, MatchSubject, RequestedReference, official},
+    pattern::{MatchCaptures, MatchSubject, RequestedReference, official_image},
     public,
     rewrite::Rewrite,
     rule::{Action, LibraryPrefix},
@@ -75,7 +75,7 @@ impl RouteTable {
         let same = |one: &Candidate, other: &Candidate| {
             (&one.upstream, &one.name) == (&other.upstream, &other.name)
         };
-        distinct(without_tags(origins), same)
+        deduplicated(without_tags(origins), same)
     }
 
     fn by_tag(
@@ -85,7 +85,7 @@ impl RouteTable {
         tag: Option<&Tag>,
     ) -> Decision {
         let decided = self.best(named, asked, |entry, subject| {
-            decided(entry, &RouteQuery::new(subject, named, asked, tag))
+            decision(entry, &RouteQuery::new(subject, named, asked, tag))
         });
         decided.unwrap_or_else(|| self.unmatched(named))
     }
@@ -95,7 +95,7 @@ impl RouteTable {
         if let Decision::Unmatched { .. } = decision {
             let by_tag = self.best(named, RequestedReference::AnyTag, |entry, _| entry.clone());
             if let Some(entry) = by_tag.filter(|entry| entry.rule.text.action == Action::Route) {
-                decision = routed(&entry, Vec::new(), None);
+                decision = route_decision(&entry, Vec::new(), None);
             }
         }
         let mut single = self.single_tags(named).into_iter();
@@ -106,11 +106,11 @@ impl RouteTable {
         match &mut decision {
             Decision::Route { candidates, .. } => {
                 let known = std::mem::take(candidates);
-                *candidates = distinct(known.into_iter().chain(more).collect(), Candidate::eq);
+                *candidates = deduplicated(known.into_iter().chain(more).collect(), Candidate::eq);
                 decision
             }
             Decision::Deny { .. } | Decision::Unmatched { .. } => {
-                routed(entry, distinct(more.collect(), Candidate::eq), None)
+                route_decision(entry, deduplicated(more.collect(), Candidate::eq), None)
             }
         }
     }
@@ -119,7 +119,7 @@ impl RouteTable {
     /// A route that another for every tag overrules decides none.
     fn single_tags(&self, named: &ImageName) -> Vec<(&RouteEntry, Vec<Candidate>)> {
         let mut found = Vec::new();
-        for repository in spellings(named) {
+        for repository in equal_repositories(named) {
             let subject = self.index.subject(&repository);
             let other = self.index.best(&subject, RequestedReference::AnyTag);
             let single = self.index.single_tags(&subject).into_iter();
@@ -144,7 +144,7 @@ impl RouteTable {
         asked: RequestedReference<'_>,
         then: impl Fn(&RouteEntry, &MatchSubject<'_>) -> T,
     ) -> Option<T> {
-        spellings(named).find_map(|repository| {
+        equal_repositories(named).find_map(|repository| {
             let subject = self.index.subject(&repository);
             let entry = self.index.best(&subject, asked)?;
             Some(then(entry, &subject))
@@ -161,15 +161,15 @@ impl RouteTable {
         if source {
             return Decision::Route {
                 place: None,
-                from: public::NAME.to_owned(),
-                candidates: spellings(named).filter_map(self::source).collect(),
+                from: public::LIST_NAME.to_owned(),
+                candidates: equal_repositories(named).filter_map(self::source_candidate).collect(),
                 pin: None,
                 tag_fresh: None,
                 tag_stale_max: None,
             };
         }
         let name = &named.repository;
-        let list = public::NAME;
+        let list = public::LIST_NAME;
         let reason = match self.unmatched {
             UnmatchedPolicy::Deny | UnmatchedPolicy::Auto if self.routes() != 0 => {
                 format!("no route matches {name}")
@@ -218,7 +218,7 @@ impl<'a> RouteQuery<'a> {
 }
 
 /// The name in its own registry and then in each equal one.
-fn spellings(named: &ImageName) -> impl Iterator<Item = Repository> {
+fn equal_repositories(named: &ImageName) -> impl Iterator<Item = Repository> {
     let equal = named.equal.iter();
     let equal = equal.map(|registry| in_registry(&named.repository, registry));
     std::iter::once(named.repository.clone()).chain(equal)
@@ -228,7 +228,7 @@ fn in_registry(repository: &Repository, registry: &Registry) -> Repository {
     Repository::canonical(registry.clone(), repository.name.clone())
 }
 
-fn decided(entry: &RouteEntry, request: &RouteQuery<'_>) -> Decision {
+fn decision(entry: &RouteEntry, request: &RouteQuery<'_>) -> Decision {
     match entry.rule.text.action {
         Action::Deny => Decision::Deny {
             place: entry.rule.place().clone(),
@@ -236,12 +236,12 @@ fn decided(entry: &RouteEntry, request: &RouteQuery<'_>) -> Decision {
         },
         Action::Route => {
             let pin = request.tag.and(entry.rule.pin);
-            routed(entry, candidates(entry, request), pin)
+            route_decision(entry, candidates(entry, request), pin)
         }
     }
 }
 
-fn routed(entry: &RouteEntry, candidates: Vec<Candidate>, pin: Option<Digest>) -> Decision {
+fn route_decision(entry: &RouteEntry, candidates: Vec<Candidate>, pin: Option<Digest>) -> Decision {
     Decision::Route {
         place: Some(entry.rule.place().clone()),
         from: entry.pattern.written.clone(),
@@ -261,30 +261,30 @@ fn candidates(entry: &RouteEntry, request: &RouteQuery<'_>) -> Vec<Candidate> {
             continue;
         }
         match &target.to {
-            Destination::Source => found.extend(sources(request, target)),
+            Destination::Source => found.extend(source_candidates(request, target)),
             Destination::Upstream { .. } => {
-                let names = library(entry.rule.text.library, request.subject.repository);
-                let filled = names.map(|name| fill(target, name, entry, (request, &bound)));
+                let names = library_spellings(entry.rule.text.library, request.subject.repository);
+                let filled = names.map(|name| target_candidate(target, name, entry, (request, &bound)));
                 found.extend(filled.flatten());
             }
         }
     }
-    distinct(found, Candidate::eq)
+    deduplicated(found, Candidate::eq)
 }
 
 /// The registry of the name itself, then those that count as equal to it.
-fn sources(request: &RouteQuery<'_>, target: &RouteTarget) -> Vec<Candidate> {
+fn source_candidates(request: &RouteQuery<'_>, target: &RouteTarget) -> Vec<Candidate> {
     let own = request.subject.repository;
-    let others = spellings(request.named).filter(|repository| repository != own);
+    let others = equal_repositories(request.named).filter(|repository| repository != own);
     let all = std::iter::once(own.clone()).chain(others);
-    let mut found: Vec<_> = all.filter_map(source).collect();
+    let mut found: Vec<_> = all.filter_map(source_candidate).collect();
     for candidate in &mut found {
         candidate.refused = target.refused;
     }
     found
 }
 
-fn source(repository: Repository) -> Option<Candidate> {
+fn source_candidate(repository: Repository) -> Option<Candidate> {
     Some(Candidate {
         upstream: repository.registry.as_str().parse().ok()?,
         name: repository.name,
@@ -295,7 +295,7 @@ fn source(repository: Repository) -> Option<Candidate> {
 }
 
 /// One target for one spelling of the name; none if that makes no well-formed name or tag.
-fn fill(
+fn target_candidate(
     target: &RouteTarget,
     spelled: &str,
     entry: &RouteEntry,
@@ -344,9 +344,9 @@ fn fill(
 }
 
 /// The spellings under which a target may hold an official image of Docker Hub.
-fn library(policy: LibraryPrefix, repository: &Repository) -> impl Iterator<Item = &str> {
+fn library_spellings(policy: LibraryPrefix, repository: &Repository) -> impl Iterator<Item = &str> {
     let name = &repository.name;
-    let short = official(name);
+    let short = official_image(name);
     let (long, short) = match policy {
         LibraryPrefix::Auto if repository.registry.is_docker_hub() => (Some(name.as_str()), short),
         LibraryPrefix::Both => (Some(name.as_str()), short),
@@ -365,7 +365,7 @@ fn without_tags(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
 }
 
 /// The first of each, in order; lists are as long as a rule's `to`.
-fn distinct(
+fn deduplicated(
     candidates: Vec<Candidate>,
     same: impl Fn(&Candidate, &Candidate) -> bool,
 ) -> Vec<Candidate> {

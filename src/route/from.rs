@@ -71,7 +71,7 @@ impl HostMatch {
                 Some(_) => Err(RuleError::new("a registry is written R, R:PORT or R:*")),
             };
         }
-        let familiar = || RuleError::new(NO_HOST).hint(familiar_hint(whole));
+        let familiar = || RuleError::new(NO_REGISTRY).hint(familiar_hint(whole));
         if !(text == "localhost" || text.contains(['.', ':'])) {
             return Err(familiar());
         }
@@ -162,7 +162,7 @@ fn familiar_hint(text: &str) -> String {
     }
 }
 
-const NO_HOST: &str =
+const NO_REGISTRY: &str =
     "starts with no registry: HOST (with a dot), HOST:PORT, HOST:*, *.SUFFIX or *";
 
 #[cfg(test)]

@@ -77,13 +77,13 @@ impl Pattern {
             Some((repository, tag)) if !tag.contains('/') => (repository, Some(Glob::parse(tag)?)),
             _ => (text, None),
         };
-        not_empty(repository)?;
+        check_not_empty(repository)?;
         let repository = Glob::parse(repository)?;
         Ok(Self::new(text, PatternKind::Glob { repository, tag }))
     }
 
     pub(super) fn regex(text: &str) -> Result<Self, RuleError> {
-        not_empty(text)?;
+        check_not_empty(text)?;
         // Compiled alone first: `a)(b` must not become valid through the anchors' group.
         super::rewrite::compile(text)?;
         let regex = super::rewrite::compile(&format!("^(?:{text})$"))?;
@@ -91,7 +91,7 @@ impl Pattern {
     }
 
     pub(super) fn contains(text: &str) -> Result<Self, RuleError> {
-        not_empty(text)?;
+        check_not_empty(text)?;
         Ok(Self::new(text, PatternKind::Contains(text.to_owned())))
     }
 
@@ -262,7 +262,7 @@ impl<'a> MatchSubject<'a> {
             spellings.push(repository.to_string());
             if registry.is_docker_hub() {
                 spellings.push(name.to_string());
-                if let Some(short) = official(name) {
+                if let Some(short) = official_image(name) {
                     spellings.push(format!("{registry}/{short}"));
                     spellings.push(short.to_owned());
                 }
@@ -287,12 +287,12 @@ pub(super) enum LoosePatterns {
 }
 
 /// The short name of one of Docker's official images: `nginx` for `library/nginx`.
-pub(super) fn official(name: &RepositoryName) -> Option<&str> {
+pub(super) fn official_image(name: &RepositoryName) -> Option<&str> {
     name.strip_prefix("library")
         .filter(|short| !short.is_empty() && !short.contains('/'))
 }
 
-fn not_empty(text: &str) -> Result<(), RuleError> {
+fn check_not_empty(text: &str) -> Result<(), RuleError> {
     if text.is_empty() {
         return Err(RuleError::new(
             "matches nothing in particular; `from = \"*\"` is everything",

@@ -23,7 +23,7 @@ pub(super) fn listed() -> impl Iterator<Item = Registry> {
 }
 
 /// What `explain` calls the list.
-pub(super) const NAME: &str = "the built-in list of public registries";
+pub(super) const LIST_NAME: &str = "the built-in list of public registries";
 
 const HOSTS: [&str; 22] = [
     "cgr.dev",

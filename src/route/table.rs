@@ -62,7 +62,7 @@ impl RouteTable {
         let (mut entries, mut notes, mut conflicts) =
             (EntriesByMatch::new(), Vec::new(), Vec::new());
         for entry in rules.into_iter().enumerate().flat_map(self::entries) {
-            match add(&mut entries, entry) {
+            match insert(&mut entries, entry) {
                 Ok(note) => notes.extend(note),
                 Err(conflict) => conflicts.push(conflict),
             }
@@ -71,7 +71,7 @@ impl RouteTable {
             return Err(conflicts);
         }
         let entries: Vec<RouteEntry> = entries.into_values().collect();
-        notes.extend(collisions(&entries));
+        notes.extend(collision_notes(&entries));
         let table = Self {
             index: RouteIndex::new(entries),
             unmatched,
@@ -120,7 +120,7 @@ fn key(entry: &RouteEntry) -> (u16, String, RefKind) {
 }
 
 /// Adds an entry, or settles it with the one that matches equally; a note says how.
-fn add(entries: &mut EntriesByMatch, new: RouteEntry) -> Result<Option<String>, RouteConflict> {
+fn insert(entries: &mut EntriesByMatch, new: RouteEntry) -> Result<Option<String>, RouteConflict> {
     let mut held = match entries.entry(key(&new)) {
         btree_map::Entry::Vacant(free) => {
             free.insert(new);
@@ -155,7 +155,7 @@ fn add(entries: &mut EntriesByMatch, new: RouteEntry) -> Result<Option<String>, 
 }
 
 /// `W-COLLIDE`: targets where names from different places become one.
-fn collisions(entries: &[RouteEntry]) -> Vec<String> {
+fn collision_notes(entries: &[RouteEntry]) -> Vec<String> {
     let mut by_target: BTreeMap<&str, BTreeMap<&ConfigLocation, &str>> = BTreeMap::new();
     for entry in entries.iter().filter(|entry| !entry.pattern.is_exact()) {
         let texts = entry.rule.text.to.iter().zip(&entry.rule.targets);

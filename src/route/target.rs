@@ -85,7 +85,7 @@ impl RouteTarget {
             refused: *refused,
             to: match target.as_str() {
                 "source" => Destination::Source,
-                target => upstream(target, allowed)?,
+                target => parse_upstream(target, allowed)?,
             },
         })
     }
@@ -101,7 +101,7 @@ impl RouteTarget {
     }
 }
 
-fn upstream(target: &str, allowed: TemplateScope) -> Result<Destination, RuleError> {
+fn parse_upstream(target: &str, allowed: TemplateScope) -> Result<Destination, RuleError> {
     if let Some((_, bare)) = target.split_once("://") {
         let reason = "a target has no scheme; an address is the `url` of an [upstream] table";
         return Err(RuleError::new(reason).hint(bare));

@@ -42,7 +42,7 @@ impl ClientStream {
         lane: Option<&SendfileQueue>,
     ) -> Poll<io::Result<usize>> {
         match (&*self, lane) {
-            (Self::Tcp(stream), Some(lane)) => poll_lane(stream, lane, slices, context),
+            (Self::Tcp(stream), Some(lane)) => poll_sendfile(stream, lane, slices, context),
             _ if slices.iter().any(|slice| is_placeholder(slice)) => {
                 Poll::Ready(Err(unexpected_placeholder()))
             }
@@ -51,7 +51,7 @@ impl ClientStream {
     }
 }
 
-fn poll_lane(
+fn poll_sendfile(
     stream: &TcpStream,
     lane: &SendfileQueue,
     slices: &[IoSlice<'_>],

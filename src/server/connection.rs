@@ -13,7 +13,7 @@ use super::{
     HttpService, ServerContext,
     activity::{Activity, ConnectionPhase, TransportState},
     client_stream::ClientStream,
-    handshake::{HttpProtocol, meet},
+    handshake::{HttpProtocol, negotiate},
     http1, http2,
     watchdog::ConnectionEnd,
 };
@@ -33,7 +33,7 @@ pub(super) async fn run(
     service: impl HttpService,
 ) {
     let _open = ConnectionGuard::new(Arc::clone(&shared.metrics));
-    let Some(met) = meet(stream, remote, tls, &shared).await else {
+    let Some(met) = negotiate(stream, remote, tls, &shared).await else {
         return;
     };
     let pulse = Arc::new(Activity::default());
@@ -43,7 +43,7 @@ pub(super) async fn run(
         http1::serve(met.stream, remote, &shared, &pulse, service).await
     };
     let way = pulse.beat().way;
-    if let Some(why) = reason(&end, way, met.spoken) {
+    if let Some(why) = refusal_reason(&end, way, met.spoken) {
         shared.metrics.connection_refused();
         tracing::debug!(%remote, why, "connection refused");
     }
@@ -52,12 +52,12 @@ pub(super) async fn run(
         stream,
         way == TransportState::Ended || matches!(end, ConnectionEnd::Over),
     ) {
-        linger(stream).await;
+        lingering_close(stream).await;
     }
 }
 
 /// Why a connection counts as refused.
-fn reason(end: &ConnectionEnd, way: TransportState, spoken: HttpProtocol) -> Option<&'static str> {
+fn refusal_reason(end: &ConnectionEnd, way: TransportState, spoken: HttpProtocol) -> Option<&'static str> {
     match end {
         _ if way == TransportState::Refused => Some("a line of the head ended in a bare line feed"),
         ConnectionEnd::Late(ConnectionPhase::Head) => Some("the head took too long"),
@@ -81,7 +81,7 @@ fn reason(end: &ConnectionEnd, way: TransportState, spoken: HttpProtocol) -> Opt
 }
 
 /// Ends with FIN, so that a client which has taken a part asks for the rest instead of giving up.
-pub(super) async fn linger(mut stream: ClientStream) {
+pub(super) async fn lingering_close(mut stream: ClientStream) {
     let reading = async {
         if stream.shutdown().await.is_err() {
             return;

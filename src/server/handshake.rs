@@ -6,7 +6,7 @@ use rustls::{InvalidMessage, ServerConfig};
 use tokio::{select, time::sleep};
 use tokio_rustls::TlsAcceptor;
 
-use super::{ServerContext, client_stream::ClientStream, connection::linger};
+use super::{ServerContext, client_stream::ClientStream, connection::lingering_close};
 use crate::telemetry::log::Remote;
 
 /// Longest time for a handshake, however patient the settings are with heads.
@@ -26,7 +26,7 @@ pub(super) enum HttpProtocol {
 }
 
 /// Meets a client, in plain text without `tls`; nothing if it was not to be met.
-pub(super) async fn meet(
+pub(super) async fn negotiate(
     stream: ClientStream,
     remote: Remote,
     tls: Option<Arc<ServerConfig>>,
@@ -37,12 +37,12 @@ pub(super) async fn meet(
             stream,
             spoken: HttpProtocol::Http1,
         }),
-        Some(tls) => Box::pin(shake(stream, remote, tls, shared)).await,
+        Some(tls) => Box::pin(tls_handshake(stream, remote, tls, shared)).await,
     }
 }
 
 /// Whoever fails must not keep us long, and learns why from an alert at most.
-async fn shake(
+async fn tls_handshake(
     stream: ClientStream,
     remote: Remote,
     tls: Arc<ServerConfig>,
@@ -53,7 +53,7 @@ async fn shake(
     let shaken = select! {
         shaken = shaking => shaken,
         () = sleep(patience) => {
-            refused(shared, remote, "the TLS handshake took too long");
+            count_refused(shared, remote, "the TLS handshake took too long");
             return None;
         }
         // No request has come, so none is cut.
@@ -70,8 +70,8 @@ async fn shake(
         Err((error, stream)) => {
             // Everything else is a client that left.
             if error.kind() == io::ErrorKind::InvalidData {
-                refused(shared, remote, &told(&error));
-                linger(stream).await;
+                count_refused(shared, remote, &handshake_error(&error));
+                lingering_close(stream).await;
             }
             None
         }
@@ -79,7 +79,7 @@ async fn shake(
 }
 
 /// The library's words, but for its riddle about who begins with `GET / HTTP/1.1`.
-fn told(error: &io::Error) -> String {
+fn handshake_error(error: &io::Error) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     match inner {
         Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
@@ -89,7 +89,7 @@ fn told(error: &io::Error) -> String {
     }
 }
 
-fn refused(shared: &ServerContext, remote: Remote, why: &str) {
+fn count_refused(shared: &ServerContext, remote: Remote, why: &str) {
     shared.metrics.connection_refused();
     tracing::debug!(%remote, why, "connection refused");
 }
@@ -102,8 +102,8 @@ mod tests {
     fn whoever_does_not_speak_tls_is_told_of_in_plain_words() {
         let error = |error: rustls::Error| io::Error::new(io::ErrorKind::InvalidData, error);
         let plain = InvalidMessage::InvalidContentType.into();
-        assert!(told(&error(plain)).starts_with("the client does not speak TLS"));
+        assert!(handshake_error(&error(plain)).starts_with("the client does not speak TLS"));
         let nameless = rustls::Error::NoCertificatesPresented;
-        assert_eq!(told(&error(nameless)), "peer sent no certificates");
+        assert_eq!(handshake_error(&error(nameless)), "peer sent no certificates");
     }
 }

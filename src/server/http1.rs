@@ -14,7 +14,7 @@ use super::{
     head_scanner::HeadScanner,
     observed_stream::ObservedStream,
     response::{Http1Body, ResponseTracker},
-    watchdog::{ConnectionEnd, watched},
+    watchdog::{ConnectionEnd, run_with_watchdog},
 };
 use crate::telemetry::log::Remote;
 
@@ -40,7 +40,7 @@ pub(super) async fn serve(
             .map_ok(|answer| answer.map(|body| Http1Body::new(body.with_sendfile(lane), answering)))
     });
     let mut served = pin!(http(&shared.settings.now()).serve_connection(io, entry));
-    watched(shared, pulse, |context, drains| {
+    run_with_watchdog(shared, pulse, |context, drains| {
         if drains {
             served.as_mut().graceful_shutdown();
         }

@@ -21,7 +21,7 @@ use super::{
     observed_stream::ObservedStream,
     response::ResponseTracker,
     stack::OverConnectionLimit,
-    watchdog::{ConnectionEnd, watched},
+    watchdog::{ConnectionEnd, run_with_watchdog},
 };
 use crate::telemetry::log::Remote;
 
@@ -29,8 +29,8 @@ use crate::telemetry::log::Remote;
 const STREAMS_MAX: u32 = 128;
 /// Most requests that a client gives up before we have looked at them, and most that break a rule,
 /// before the connection ends.
-const UNSEEN_RESETS_MAX: usize = 20;
-const BROKEN_MAX: usize = 100;
+const PENDING_RESETS_MAX: usize = 20;
+const PROTOCOL_ERRORS_MAX: usize = 100;
 /// What a client may send of bodies, which nobody wants.
 const WINDOW_BYTES: u32 = 64 * 1024 - 1;
 /// What waits of one answer for the connection to take it, beside the piece at hand.
@@ -57,7 +57,7 @@ pub(super) async fn serve(
         }
         let is_head = request.method() == Method::HEAD;
         request.extensions_mut().insert(remote);
-        name_host(&mut request);
+        copy_authority_to_host(&mut request);
         let answer = service.clone().call(request);
         answer.map_ok(move |answer| {
             // Frames carry bytes only.
@@ -72,7 +72,7 @@ pub(super) async fn serve(
     let mut streams = Http2Streams::default();
     let http = http(&shared.settings.now(), streams.executor());
     let mut served = pin!(http.serve_connection(io, entry));
-    watched(shared, pulse, |context, drains| {
+    run_with_watchdog(shared, pulse, |context, drains| {
         if drains {
             served.as_mut().graceful_shutdown();
         }
@@ -92,8 +92,8 @@ fn http(settings: &Settings, executor: StreamExecutor) -> http2::Builder<StreamE
     let mut http = http2::Builder::new(executor);
     let head_bytes_max = u32::try_from(settings.head_bytes_max()).unwrap_or(u32::MAX);
     http.max_concurrent_streams(STREAMS_MAX)
-        .max_pending_accept_reset_streams(UNSEEN_RESETS_MAX)
-        .max_local_error_reset_streams(BROKEN_MAX)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+        .max_local_error_reset_streams(PROTOCOL_ERRORS_MAX)
         .max_header_list_size(head_bytes_max)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
@@ -106,7 +106,7 @@ fn http(settings: &Settings, executor: StreamExecutor) -> http2::Builder<StreamE
 
 /// Says which host is meant where HTTP/1 says it, so that nobody behind has to know both. With a
 /// `Host` that says something else there are two hosts then, and the stack refuses that.
-fn name_host<B>(request: &mut Request<B>) {
+fn copy_authority_to_host<B>(request: &mut Request<B>) {
     let Some(authority) = request.uri().authority() else {
         return;
     };
@@ -167,7 +167,7 @@ mod tests {
                 request = request.header(HOST, *host);
             }
             let mut request = request.body(()).unwrap();
-            name_host(&mut request);
+            copy_authority_to_host(&mut request);
             assert_eq!(request.uri(), path);
             let said: Vec<_> = request.headers().get_all(HOST).iter().collect();
             assert_eq!(said, named, "{uri}");

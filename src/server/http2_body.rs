@@ -13,7 +13,7 @@ use super::response::ResponseTracker;
 
 /// Most bytes handed over at once: with the nine bytes of its frame's head, as much as one TLS record
 /// holds. A client that takes less than this in the time of `progress_max` is too slow.
-const PIECE_BYTES_MAX: usize = 16 * 1024 - 9;
+const CHUNK_BYTES_MAX: usize = 16 * 1024 - 9;
 
 /// A body in small pieces. The HTTP library asks for the next one when the client has taken the
 /// last: as long as it does not ask, the client is who is waited for.
@@ -62,7 +62,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Http2Body<B> {
                 Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
             }
         }
-        let bytes = pieces.rest.len().min(PIECE_BYTES_MAX);
+        let bytes = pieces.rest.len().min(CHUNK_BYTES_MAX);
         let piece = pieces.rest.split_to(bytes);
         pieces.offered = true;
         pieces.answering.offered();

@@ -104,7 +104,7 @@ impl BoundListener {
                     let run = connection::run(accepted, door.current(), shared, service);
                     drop(tasks.spawn("connection", run));
                 }
-                Err(error) if only_that_one(&error) => {}
+                Err(error) if is_client_gone(&error) => {}
                 Err(error) => {
                     tracing::warn!(listener = %self.address, %error, "cannot accept; will try again");
                     select! {
@@ -162,7 +162,7 @@ impl ConnectionLimit {
 }
 
 /// Whether an error belongs to a client that was gone before it was accepted, not to us.
-fn only_that_one(error: &io::Error) -> bool {
+fn is_client_gone(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
@@ -178,10 +178,10 @@ mod tests {
 
     #[test]
     fn only_our_own_trouble_makes_us_pause() {
-        let own = |kind: io::ErrorKind| !only_that_one(&kind.into());
+        let own = |kind: io::ErrorKind| !is_client_gone(&kind.into());
         assert!(!own(io::ErrorKind::ConnectionAborted));
         assert!(own(io::ErrorKind::OutOfMemory));
         let no_descriptor = io::Error::from_raw_os_error(24);
-        assert!(!only_that_one(&no_descriptor));
+        assert!(!is_client_gone(&no_descriptor));
     }
 }

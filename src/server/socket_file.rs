@@ -28,7 +28,7 @@ pub(super) fn listen(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     aside.push(format!(".{}", std::process::id()));
     let aside = PathBuf::from(aside);
     let listener = UnixListener::bind(&aside)?;
-    let settled = settle(&aside, path);
+    let settled = move_into_place(&aside, path);
     if settled.is_err() {
         drop(fs::remove_file(&aside));
     }
@@ -37,7 +37,7 @@ pub(super) fn listen(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     Ok((listener, SocketFile { path, identity }))
 }
 
-fn settle(aside: &Path, path: &Path) -> io::Result<(u64, u64)> {
+fn move_into_place(aside: &Path, path: &Path) -> io::Result<(u64, u64)> {
     fs::set_permissions(aside, fs::Permissions::from_mode(0o600))?;
     let identity = identity(aside)?;
     fs::rename(aside, path)?;

@@ -20,7 +20,7 @@ use super::{
 
 /// Polls a connection to its end, or to where it has to end. `poll` is told once when the drain
 /// begins.
-pub(super) async fn watched(
+pub(super) async fn run_with_watchdog(
     shared: &ServerContext,
     pulse: &Arc<Activity>,
     mut poll: impl FnMut(&mut Context<'_>, bool) -> Poll<Result<(), hyper::Error>>,

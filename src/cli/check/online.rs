@@ -11,7 +11,7 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::super::{Exit, complain, say};
+use super::super::{Exit, eprint_error, print_line};
 use crate::{
     config::Settings,
     oci::{Digest, Reference, Repository, RepositoryName, Tag, UpstreamName, Via},
@@ -76,9 +76,9 @@ pub(super) async fn run(settings: Settings, form: OutputFormat) -> Exit {
         Err(exit) => return exit,
     };
     let pins = table.pins();
-    let questions = upstreams.values().flat_map(logins);
+    let questions = upstreams.values().flat_map(credential_checks);
     let questions = questions.chain(pins.iter().map(|((repository, tag), digest)| {
-        pin(&table, &upstreams, (repository, tag), digest).boxed()
+        check_pin(&table, &upstreams, (repository, tag), digest).boxed()
     }));
     let mut findings = stream::iter(questions).buffered(CONCURRENT_MAX);
     let mut exit = Exit::Fine;
@@ -87,8 +87,8 @@ pub(super) async fn run(settings: Settings, form: OutputFormat) -> Exit {
             exit = Exit::Incomplete;
         }
         match serde_json::to_string(&finding) {
-            Ok(line) if form == OutputFormat::Json => say(line),
-            _ => say(&finding),
+            Ok(line) if form == OutputFormat::Json => print_line(line),
+            _ => print_line(&finding),
         }
     }
     exit
@@ -97,7 +97,7 @@ pub(super) async fn run(settings: Settings, form: OutputFormat) -> Exit {
 /// Those with a table, and those that routes name.
 fn upstreams(settings: Settings) -> Result<UpstreamsByName, Exit> {
     let failed = |error: &dyn std::error::Error| {
-        complain(chain(error));
+        eprint_error(chain(error));
         Exit::Failed
     };
     let metrics = Metrics::new().map_err(|error| failed(&error))?;
@@ -119,7 +119,7 @@ fn upstreams(settings: Settings) -> Result<UpstreamsByName, Exit> {
 
 /// One question for each path with a login of its own, and one for the upstream as a whole, unless
 /// we have logins for paths only.
-fn logins(upstream: &Upstream) -> impl Iterator<Item = BoxFuture<'_, Finding>> {
+fn credential_checks(upstream: &Upstream) -> impl Iterator<Item = BoxFuture<'_, Finding>> {
     let entries = upstream.settings().keyring.entries().iter();
     let mut subjects: Vec<_> = entries.map(|entry| entry.scope.path()).collect();
     if subjects.is_empty() {
@@ -129,10 +129,10 @@ fn logins(upstream: &Upstream) -> impl Iterator<Item = BoxFuture<'_, Finding>> {
     subjects.dedup();
     subjects
         .into_iter()
-        .map(|path| login(upstream, path).boxed())
+        .map(|path| check_credentials(upstream, path).boxed())
 }
 
-async fn login(upstream: &Upstream, path: Option<RepositoryName>) -> Finding {
+async fn check_credentials(upstream: &Upstream, path: Option<RepositoryName>) -> Finding {
     let outcome = upstream
         .ping(path.as_ref(), Instant::now() + ANSWER_MAX)
         .await;
@@ -143,7 +143,7 @@ async fn login(upstream: &Upstream, path: Option<RepositoryName>) -> Finding {
     let (user, reason) = match outcome {
         Ok(PingOutcome::Authenticated(user)) => (Some(user), None),
         Ok(PingOutcome::NoCredentialsNeeded | PingOutcome::AnonymousToken) => (None, None),
-        Err(error) => (None, Some(told(upstream, &error))),
+        Err(error) => (None, Some(error_text(upstream, &error))),
     };
     Finding::Login {
         upstream: name,
@@ -153,7 +153,7 @@ async fn login(upstream: &Upstream, path: Option<RepositoryName>) -> Finding {
     }
 }
 
-async fn pin(
+async fn check_pin(
     table: &RouteTable,
     upstreams: &UpstreamsByName,
     (repository, tag): (&Repository, &Tag),
@@ -165,7 +165,7 @@ async fn pin(
         Decision::Deny { .. } | Decision::Unmatched { .. } => Vec::new(),
     };
     let deadline = Instant::now() + ANSWER_MAX;
-    let (now, reason) = match meant(upstreams, &candidates, &reference, deadline).await {
+    let (now, reason) = match current_digest(upstreams, &candidates, &reference, deadline).await {
         Ok(now) => (Some(now), None),
         Err(reason) => (None, Some(reason)),
     };
@@ -179,7 +179,7 @@ async fn pin(
 }
 
 /// What a tag means at the first candidate that has it, or why nobody said.
-async fn meant(
+async fn current_digest(
     upstreams: &UpstreamsByName,
     candidates: &[Candidate],
     reference: &Reference,
@@ -208,7 +208,7 @@ async fn meant(
         match digest {
             Err(UpstreamError::Absent { .. }) => {}
             // Whoever does not answer may have it; a later candidate's tag would say nothing.
-            Err(error) => return Err(format!("{}: {}", upstream.name(), told(upstream, &error))),
+            Err(error) => return Err(format!("{}: {}", upstream.name(), error_text(upstream, &error))),
             Ok(digest) => return Ok(digest),
         }
     }
@@ -216,7 +216,7 @@ async fn meant(
 }
 
 /// An error without the address that the line begins with anyway.
-fn told(upstream: &Upstream, error: &UpstreamError) -> String {
+fn error_text(upstream: &Upstream, error: &UpstreamError) -> String {
     let text = error.to_string();
     let rest = text.strip_prefix(&upstream.url());
     rest.map_or_else(|| text.clone(), |rest| rest.trim_start().to_owned())

@@ -58,7 +58,7 @@ pub(super) async fn image(client: &Client, name: &str, tag: &str) -> Result<Pull
 
 /// How many requests a server in this process has answered, read from its metrics as a person
 /// would read them.
-pub(super) async fn answered(admin: &Client) -> Result<u64, String> {
+pub(super) async fn requests_answered(admin: &Client) -> Result<u64, String> {
     let text = body(get(admin, "http://admin/metrics").await?).await?;
     let text = String::from_utf8_lossy(&text);
     let counts = text

@@ -6,7 +6,7 @@ use crate::{
     control::KeptTag,
     oci::{Origin, Reference, Registry, Repository, Tag},
     platform::DigestPin,
-    pull::places,
+    pull::store_keys,
     route::{ImageName, RouteTable},
 };
 
@@ -24,7 +24,7 @@ pub(super) fn calico(table: &RouteTable, kept: &[KeptTag]) -> Vec<DigestPin> {
         let Reference::Tag(tag) = reference else {
             continue;
         };
-        if let Some(repository) = logical(table, origin, tag) {
+        if let Some(repository) = image_of(table, origin, tag) {
             let key = (repository.name.to_string(), tag.to_string());
             pins.entry(key).or_insert_with(|| DigestPin {
                 repository,
@@ -38,7 +38,7 @@ pub(super) fn calico(table: &RouteTable, kept: &[KeptTag]) -> Vec<DigestPin> {
 
 /// The name whose bytes an origin has: routes only lead there, so likely names are tried. A site
 /// may have put something before the image's own name.
-fn logical(table: &RouteTable, origin: &Origin, tag: &Tag) -> Option<Repository> {
+fn image_of(table: &RouteTable, origin: &Origin, tag: &Tag) -> Option<Repository> {
     let there = match origin {
         Origin::Upstream { name, .. } => name,
         Origin::Local(repository) => &repository.name,
@@ -53,7 +53,7 @@ fn logical(table: &RouteTable, origin: &Origin, tag: &Tag) -> Option<Repository>
         .find(|repository| {
             let named = ImageName::from(repository.clone());
             let wanted = Reference::Tag(tag.clone());
-            let places = places(table, &named, &wanted);
+            let places = store_keys(table, &named, &wanted);
             places.iter().any(|(place, _)| place == origin)
         })
 }

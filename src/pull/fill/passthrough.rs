@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     oci::{Digest, Origin, Verified, Verifier},
-    pull::{BlobBody, failure_tally::FailureKind, resolve::ask},
+    pull::{BlobBody, failure_tally::FailureKind, resolve::request_context},
     store::{KeptBlob, StoreError},
     tasks::Tasks,
     telemetry::Metrics,
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Most failures in a row without a new byte, over all sources.
-const FRUITLESS_MAX: u32 = 3;
+const ATTEMPTS_WITHOUT_PROGRESS_MAX: u32 = 3;
 /// Pause after a failure.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Bytes of the file that are hashed between two looks at the clock of others.
@@ -57,7 +57,7 @@ impl FillWorker {
         let small = size.is_some_and(|size| size <= VERIFIED_FIRST_MAX);
         let body = if small {
             self.metrics.bypassed();
-            match in_memory(stream).await {
+            match read_small(stream).await {
                 Ok(bytes) if Verified::of(self.job.digest, &bytes).is_ok() => {
                     BlobBody::Kept(KeptBlob::Small(bytes))
                 }
@@ -118,7 +118,7 @@ impl FillDisk {
 }
 
 /// All of a small blob; surplus ends it, for then it cannot be right.
-async fn in_memory(mut stream: BlobStream) -> Result<Bytes, UpstreamError> {
+async fn read_small(mut stream: BlobStream) -> Result<Bytes, UpstreamError> {
     let mut bytes = BytesMut::new();
     while let Some(chunk) = stream.next().await? {
         bytes.extend_from_slice(&chunk);
@@ -145,7 +145,7 @@ impl ReaderFallback for Passthrough {
             let mut failed = self.disk_failed.clone();
             // An error: the fill ended, and not for its disk.
             failed.wait_for(|failed| *failed).await.ok()?;
-            let verifier = hashed(self.job.digest, broken).await?;
+            let verifier = hash_existing(self.job.digest, broken).await?;
             let ring = Arc::new(Pipe::new(offset));
             let tide = FileProgress::new();
             let growing = tide.pipe_reader(&ring);
@@ -164,7 +164,7 @@ impl ReaderFallback for Passthrough {
 }
 
 /// The hash of what a broken file has for its readers; none if it cannot be read.
-async fn hashed(digest: Digest, broken: GrowingFile) -> Option<Verifier> {
+async fn hash_existing(digest: Digest, broken: GrowingFile) -> Option<Verifier> {
     let work = move || {
         let Watermark { readable, .. } = broken.watermark();
         let mut verifier = Verifier::new(digest);
@@ -195,7 +195,7 @@ impl PassthroughFetch {
         } = &way.job;
         for (candidate, asked) in sources.iter().cycle() {
             let before = self.verifier.seen();
-            let ask = ask(candidate, via, Instant::now() + *head_max);
+            let ask = request_context(candidate, via, Instant::now() + *head_max);
             let fetched = match asked.upstream.blob(&ask, digest, before).await {
                 Ok(stream) => self.pass(stream).await,
                 Err(error) => Err(error),
@@ -209,7 +209,7 @@ impl PassthroughFetch {
             } else {
                 fruitless + 1
             };
-            if fruitless >= FRUITLESS_MAX {
+            if fruitless >= ATTEMPTS_WITHOUT_PROGRESS_MAX {
                 return;
             }
             sleep(PAUSE).await;

@@ -14,7 +14,7 @@ use crate::{
         BlobBody, ContentKey, NegativeCache, PullError,
         failure_tally::{FailureKind, FailureTally},
         manifest::FetchSource,
-        resolve::ask,
+        resolve::request_context,
     },
     route::Candidate,
     store::{CommitError, Partial, Store},
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Most failures in a row without a single new byte, over all sources.
-const FRUITLESS_MAX: u32 = 6;
+const ATTEMPTS_WITHOUT_PROGRESS_MAX: u32 = 6;
 /// Pause after the first failure; it doubles up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause between two tries.
@@ -153,7 +153,7 @@ impl FillWorker {
     ) -> Result<AttemptOutcome, PullError> {
         let digest = self.job.digest;
         let told = self.store.referenced_size(&digest, &asked.origin).await;
-        let ask = ask(candidate, &self.job.via, Instant::now() + self.job.head_max);
+        let ask = request_context(candidate, &self.job.via, Instant::now() + self.job.head_max);
         let offset = partial.as_ref().map_or(0, Partial::written);
         if let Some(whole) = partial.take_if(|_| offset > 0 && told == Some(offset)) {
             // The process was killed between the last byte and the commit. The source still has to
@@ -166,7 +166,7 @@ impl FillWorker {
         let from = if self.distrusts_ranges { 0 } else { offset };
         let stream = match asked.upstream.blob(&ask, &digest, from).await {
             Ok(stream) => stream,
-            Err(error) if from > 0 && is_wrong_part(&error) => {
+            Err(error) if from > 0 && is_wrong_range(&error) => {
                 self.walk.note(FailureKind::Breach, &Arc::new(error));
                 self.distrusts_ranges = true;
                 if self.is_silent() {
@@ -265,7 +265,7 @@ impl FillWorker {
 impl RetryBudget {
     /// Whether another try is worth it; pauses before one that follows a failure.
     async fn lasts(&self) -> bool {
-        if self.fruitless >= FRUITLESS_MAX {
+        if self.fruitless >= ATTEMPTS_WITHOUT_PROGRESS_MAX {
             return false;
         }
         if self.fruitless > 0 {
@@ -276,7 +276,7 @@ impl RetryBudget {
 }
 
 /// Whether an answer was another part than the one asked for, or no part at all.
-fn is_wrong_part(error: &UpstreamError) -> bool {
+fn is_wrong_range(error: &UpstreamError) -> bool {
     matches!(
         error,
         UpstreamError::ProtocolViolation {
