@@ -58,9 +58,9 @@ fn targets(criterion: &mut Criterion) -> Fallible<()> {
         ("ping", "/v2/".to_owned()),
     ] {
         let uri: Uri = target.parse()?;
-        ApiRequest::of(&uri, Some("mirror.example"), &ingress).map_err(told)?;
+        ApiRequest::parse(&uri, Some("mirror.example"), &ingress).map_err(told)?;
         group.bench_function(name, |bencher| {
-            bencher.iter(|| ApiRequest::of(black_box(&uri), Some("mirror.example"), &ingress));
+            bencher.iter(|| ApiRequest::parse(black_box(&uri), Some("mirror.example"), &ingress));
         });
     }
     group.finish();

@@ -32,7 +32,7 @@ pub struct ProbeStatus {
     /// Whether we want requests.
     pub readiness: Readiness,
     /// Why the configuration on disk is not the one in use, in one line; none: it is.
-    pub refused: Option<Arc<str>>,
+    pub reload_error: Option<Arc<str>>,
 }
 
 /// What answers on the admin listener.
@@ -87,7 +87,7 @@ fn readyz(state: &ProbeStatus) -> (StatusCode, String) {
         Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
         Readiness::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
     };
-    let refused = state.refused.as_ref();
+    let refused = state.reload_error.as_ref();
     let refused = refused.map(|why| format!("the configuration was not reloaded: {why}\n"));
     (status, format!("{word}\n{}", refused.unwrap_or_default()))
 }
@@ -112,7 +112,7 @@ mod tests {
     async fn ask(readiness: Readiness, method: &str, path: &str) -> (u16, String) {
         let state = ProbeStatus {
             readiness,
-            refused: None,
+            reload_error: None,
         };
         told(state, method, path).await
     }
@@ -152,7 +152,7 @@ mod tests {
         }
         let state = ProbeStatus {
             readiness: Ready,
-            refused: Some("f:1: why".into()),
+            reload_error: Some("f:1: why".into()),
         };
         let body = "ready\nthe configuration was not reloaded: f:1: why\n";
         let answer = told(state, "GET", "/readyz").await;

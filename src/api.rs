@@ -73,26 +73,26 @@ impl Api {
     pub fn answer(self, parts: Parts) -> impl Future<Output = Response<Body>> + Send + 'static {
         async move {
             let began = Instant::now();
-            let (route, answer) = match self.asked(&parts) {
+            let (route, answer) = match self.parse(&parts) {
                 Ok((want, route)) => {
-                    let answer = self.route(&route, want, &parts).await;
+                    let answer = self.dispatch(&route, want, &parts).await;
                     (Some(route), answer)
                 }
                 Err(error) => (None, Err(error)),
             };
             let answer = answer.unwrap_or_else(|error| failure(&error));
-            self.tell(parts, route, answer, began)
+            self.record(parts, route, answer, began)
         }
     }
 
-    fn asked(&self, parts: &Parts) -> Result<(ReadMethod, ApiRequest), ApiError> {
-        let want = ReadMethod::of(&parts.method)?;
+    fn parse(&self, parts: &Parts) -> Result<(ReadMethod, ApiRequest), ApiError> {
+        let want = ReadMethod::parse(&parts.method)?;
         let host = parts.headers.get(HOST);
         let host = host.and_then(|value| value.to_str().ok());
-        Ok((want, ApiRequest::of(&parts.uri, host, &self.0.ingress)?))
+        Ok((want, ApiRequest::parse(&parts.uri, host, &self.0.ingress)?))
     }
 
-    async fn route(
+    async fn dispatch(
         &self,
         route: &ApiRequest,
         want: ReadMethod,
@@ -100,7 +100,7 @@ impl Api {
     ) -> Result<Answer, ApiError> {
         let headers = &parts.headers;
         let via = headers.get_all(VIA).iter().map(HeaderValue::as_bytes);
-        let puller = &self.0.puller.behind(via)?;
+        let puller = &self.0.puller.with_via(via)?;
         let mut answer = match route {
             ApiRequest::Ping => Ok(ping()),
             ApiRequest::Manifest(named, reference) => {
@@ -119,7 +119,7 @@ impl Api {
                 Box::pin(listing::referrers(puller, subject, want, path)).await
             }
         }?;
-        let ns = route.named().and_then(|named| named.ns.as_ref());
+        let ns = route.image().and_then(|named| named.ns.as_ref());
         let ns = ns.and_then(|ns| HeaderValue::try_from(ns.as_str()).ok());
         answer
             .response
@@ -129,7 +129,7 @@ impl Api {
     }
 
     /// Counts the answer now and logs it when its body has ended.
-    fn tell(
+    fn record(
         &self,
         parts: Parts,
         route: Option<ApiRequest>,
@@ -164,7 +164,7 @@ impl Api {
         let user_agent = headers.remove(USER_AGENT);
         let watch = move |bytes, complete| {
             api.metrics.sent(kind, bytes);
-            let named = route.as_ref().and_then(ApiRequest::named);
+            let named = route.as_ref().and_then(ApiRequest::image);
             let reference = route.as_ref().map(ApiRequest::reference);
             let upstream = match &origin {
                 Some(Origin::Upstream { upstream, .. }) => Some(upstream.as_str()),

@@ -47,9 +47,9 @@ const FETCHES_END_MAX: Duration = Duration::from_millis(500);
 pub struct RunningMirror {
     admin: ListenAddress,
     /// Fetches that belong to nobody's connection.
-    pulls: Tasks,
+    pull_tasks: Tasks,
     /// What the probes and metrics share; they answer until all else has ended.
-    probes: ServerContext,
+    admin_context: ServerContext,
     reloader: Reloader,
 }
 
@@ -115,7 +115,7 @@ pub async fn start(settings: Settings, disk: Arc<dyn Disk>) -> Result<RunningMir
     let control = bind(&control)?;
 
     let mut listeners = Listeners::new(doors.clone(), puller.clone());
-    let _all_added = listeners.turn(prepared, &puller);
+    let _all_added = listeners.replace(prepared, &puller);
     let answers = Control::new(store.clone());
     let own = || RequestLimit::new(live.now().requests_max);
     drop(serve(
@@ -141,16 +141,16 @@ pub async fn start(settings: Settings, disk: Arc<dyn Disk>) -> Result<RunningMir
     let listeners = Mutex::new(listeners);
     Ok(RunningMirror {
         admin: admin_address,
-        pulls,
-        probes,
+        pull_tasks: pulls,
+        admin_context: probes,
         reloader: Reloader(Arc::new(AppState {
             listeners,
-            doors,
+            context: doors,
             store,
-            fixed,
-            chores,
+            restart_only: fixed,
+            background: chores,
             metrics,
-            refused,
+            last_error: refused,
         })),
     })
 }
@@ -173,7 +173,7 @@ impl RunningMirror {
 
     /// What begins and ends the stop.
     pub fn stop(&self) -> &Stop {
-        &self.reloader.0.doors.stop
+        &self.reloader.0.context.stop
     }
 
     /// What gives it new settings.
@@ -187,18 +187,18 @@ impl RunningMirror {
         self.drain().await;
         // A fill that nobody waits for stops here, unless it is about to end: what it has written
         // is resumed some day.
-        if !self.pulls.wait(FETCHES_END_MAX).await {
-            end_tasks(&self.pulls).await;
+        if !self.pull_tasks.wait(FETCHES_END_MAX).await {
+            end_tasks(&self.pull_tasks).await;
         }
         self.store().close().await;
-        end_tasks(&self.reloader.0.chores).await;
-        self.probes.stop.end();
+        end_tasks(&self.reloader.0.background).await;
+        self.admin_context.stop.end();
         tracing::info!("stopped");
     }
 
     /// Waits for the running answers, until they have ended or must.
     async fn drain(&self) {
-        let doors = &self.reloader.0.doors;
+        let doors = &self.reloader.0.context;
         let drain_max = doors.settings.now().drain_max;
         let left = tokio::select! {
             _ended = doors.tasks.wait(drain_max + CLOSING_MAX) => doors.tasks.running(),
@@ -222,7 +222,7 @@ fn probe_status(
         } else {
             Readiness::Ready
         },
-        refused: refused.lock().clone(),
+        reload_error: refused.lock().clone(),
     }
 }
 

@@ -33,7 +33,7 @@ use crate::{
 /// How a command ended, as its exit status (the numbers are those of `sysexits.h` where it has one).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
-    Fine = 0,
+    Success = 0,
     Failed = 1,
     /// It ran, but something is missing or wrong elsewhere.
     Incomplete = 3,
@@ -120,14 +120,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             );
             let printed = error.print();
             if asked && printed.is_ok() {
-                Exit::Fine
+                Exit::Success
             } else {
                 Exit::Usage
             }
         }
     };
     ExitCode::from(match exit {
-        Exit::Fine => 0,
+        Exit::Success => 0,
         Exit::Failed => 1,
         Exit::Incomplete => 3,
         Exit::Usage => 64,

@@ -73,7 +73,7 @@ impl Control {
 
     async fn stored(&self, query: &str) -> Response<Body> {
         match parse_query(query) {
-            Ok(places) => json_response(StoredImage::of(&self.store, &places).await),
+            Ok(places) => json_response(StoredImage::look_up(&self.store, &places).await),
             Err(unreadable) => json(
                 StatusCode::BAD_REQUEST,
                 format!("{{\"error\":\"{unreadable}\"}}"),
@@ -157,7 +157,11 @@ fn parse_query(query: &str) -> Result<Vec<(Origin, Reference)>, InvalidControlMe
         .map_err(|_bytes| InvalidControlMessage)?;
     let lines: Vec<StoreKeyLine> =
         serde_json::from_str(&text).map_err(|_json| InvalidControlMessage)?;
-    lines.into_iter().take(STORE_KEYS_MAX).map(from_line).collect()
+    lines
+        .into_iter()
+        .take(STORE_KEYS_MAX)
+        .map(from_line)
+        .collect()
 }
 
 fn from_line(line: StoreKeyLine) -> Result<(Origin, Reference), InvalidControlMessage> {

@@ -28,7 +28,7 @@ pub use blob::{BlobAnswer, BlobBody};
 pub use directory::{KnownUpstream, UpstreamDirectory};
 pub use error::PullError;
 pub use explain::{CandidateLine, Explanation, RouteLine, RouteOutcome, StoredImage, store_keys};
-pub use listing::{TAGS_PER_PAGE_MAX, ReferrersPage, TagList, TagListPage};
+pub use listing::{ReferrersPage, TAGS_PER_PAGE_MAX, TagList, TagListPage};
 
 use crate::{
     oci::{
@@ -81,9 +81,9 @@ struct PullerState {
     manifests: Coalescer<(CoalescingKey, Reference), ManifestAnswer>,
     confirmed: Confirmations,
     /// What an upstream lately said it does not have.
-    absent: NegativeCache,
+    absences: NegativeCache,
     /// What the table says of names.
-    leads: ResolutionCache,
+    resolutions: ResolutionCache,
 }
 
 /// When upstreams last confirmed tags, by the process's own clock.
@@ -114,7 +114,7 @@ pub struct ManifestAnswer {
     /// The manifest.
     pub manifest: Arc<Manifest>,
     /// How the store had it.
-    pub how: CacheStatus,
+    pub cache_status: CacheStatus,
     /// The origin that answered.
     pub origin: Origin,
 }
@@ -164,8 +164,8 @@ impl Puller {
             store,
             manifests: Coalescer::new(tasks),
             confirmed: confirmations(),
-            absent,
-            leads: ResolutionCache::new(),
+            absences: absent,
+            resolutions: ResolutionCache::new(),
         };
         Self(Arc::new(inner), Via::own(instance))
     }
@@ -175,7 +175,7 @@ impl Puller {
     /// forgotten if any of them is another one now. This one goes on as it was, for those who have
     /// asked it.
     #[must_use]
-    pub fn renewed(
+    pub fn reconfigured(
         &self,
         settings: Settings,
         table: RouteTable,
@@ -183,7 +183,7 @@ impl Puller {
     ) -> Self {
         let old = &self.0;
         let absent = negative_cache(&settings);
-        let confirmed = if directory.leads_like(&old.directory) {
+        let confirmed = if directory.is_equivalent(&old.directory) {
             old.confirmed.clone()
         } else {
             confirmations()
@@ -193,12 +193,12 @@ impl Puller {
             table,
             directory,
             generation: old.generation + 1,
-            fills: old.fills.renewed(absent.clone()),
+            fills: old.fills.reconfigured(absent.clone()),
             store: old.store.clone(),
             manifests: old.manifests.clone(),
             confirmed,
-            absent,
-            leads: ResolutionCache::new(),
+            absences: absent,
+            resolutions: ResolutionCache::new(),
         };
         Self(Arc::new(inner), self.1.clone())
     }
@@ -213,7 +213,7 @@ impl Puller {
     /// # Errors
     /// [`ForwardingLoop`], before any work is joined: it might be the very work that waits for this
     /// request.
-    pub fn behind<'a>(
+    pub fn with_via<'a>(
         &self,
         values: impl Iterator<Item = &'a [u8]>,
     ) -> Result<Self, ForwardingLoop> {
@@ -226,7 +226,7 @@ impl Puller {
     }
 
     /// What requests for a name share their work by.
-    fn key(&self, named: &ImageName) -> CoalescingKey {
+    fn coalescing_key(&self, named: &ImageName) -> CoalescingKey {
         CoalescingKey(
             self.0.generation,
             named.repository.clone(),
@@ -244,8 +244,8 @@ impl Puller {
         reference: &Reference,
     ) -> Result<ManifestAnswer, PullError> {
         match reference {
-            Reference::Tag(tag) => self.by_tag(named, tag).await,
-            Reference::Digest(digest) => self.by_digest(named, digest).await,
+            Reference::Tag(tag) => self.manifest_by_tag(named, tag).await,
+            Reference::Digest(digest) => self.manifest_by_digest(named, digest).await,
         }
     }
 
@@ -265,7 +265,7 @@ impl Puller {
                 let origin = origin.clone();
                 return Ok(Some(ManifestAnswer {
                     manifest,
-                    how: CacheStatus::Hit,
+                    cache_status: CacheStatus::Hit,
                     origin,
                 }));
             }

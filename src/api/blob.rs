@@ -50,8 +50,8 @@ pub(super) async fn answer(
     }
     let answer = |response| Answer {
         response,
-        outcome: found.how.as_str(),
-        origin: found.from.clone(),
+        outcome: found.cache_status.as_str(),
+        origin: found.origin.clone(),
     };
     if not_modified(asked, headers) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -82,7 +82,7 @@ fn size(body: &BlobBody) -> Option<u64> {
     match body {
         BlobBody::Kept(KeptBlob::Small(bytes)) => u64::try_from(bytes.len()).ok(),
         BlobBody::Kept(KeptBlob::Trusted { size, .. } | KeptBlob::Unverified { size, .. })
-        | BlobBody::Elsewhere { size } => Some(*size),
+        | BlobBody::SizeOnly { size } => Some(*size),
         BlobBody::Arriving { size, .. } => *size,
     }
 }
@@ -120,7 +120,7 @@ fn body_part(body: &BlobBody, from: u64, to: Option<u64>) -> Option<BodyPart> {
                 end: to,
             }
         }
-        BlobBody::Elsewhere { .. } => return None,
+        BlobBody::SizeOnly { .. } => return None,
     })
 }
 

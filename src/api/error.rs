@@ -77,7 +77,7 @@ pub enum ApiError {
     Panicked,
     /// We asked for this ourselves, through other mirrors or our own other name.
     #[error(transparent)]
-    Circle(#[from] ForwardingLoop),
+    ForwardingLoop(#[from] ForwardingLoop),
     /// The pull failed.
     #[error("{0}")]
     Pull(PullError, ContentKind),
@@ -191,7 +191,7 @@ impl ApiError {
                     .with(ErrorHeader::RetryAfter(Duration::from_secs(1)))
             }
             // Whoever asked passes it on, so that all the way back nobody tries again.
-            Self::Circle(ForwardingLoop) => {
+            Self::ForwardingLoop(ForwardingLoop) => {
                 ErrorRow::new(StatusCode::LOOP_DETECTED, C::Unsupported, "refused")
             }
             Self::Panicked => {
@@ -225,20 +225,23 @@ impl ErrorRow {
             }
             PullError::Denied { .. } => Self::new(StatusCode::FORBIDDEN, C::Denied, "refused"),
             PullError::Refused(_) => Self::new(StatusCode::FORBIDDEN, C::Denied, "upstream"),
-            PullError::Absent => Self::new(StatusCode::NOT_FOUND, what.unknown(), "absent"),
+            PullError::Absent => Self::new(StatusCode::NOT_FOUND, what.unknown_code(), "absent"),
             PullError::Schema1 => Self::new(StatusCode::NOT_FOUND, C::ManifestUnknown, "upstream"),
             PullError::NoReferrers => Self::new(StatusCode::NOT_FOUND, C::Unsupported, "absent"),
             // A 429 would make containerd ask six times without a pause.
             PullError::Throttled { retry_after, .. } => upstream(StatusCode::SERVICE_UNAVAILABLE)
-                .with(ErrorHeader::RetryAfter(retry_after.unwrap_or(RETRY_AFTER_DEFAULT))),
-            PullError::Unavailable(_) => {
-                upstream(StatusCode::SERVICE_UNAVAILABLE).with(ErrorHeader::RetryAfter(RETRY_AFTER_DEFAULT))
-            }
+                .with(ErrorHeader::RetryAfter(
+                    retry_after.unwrap_or(RETRY_AFTER_DEFAULT),
+                )),
+            PullError::Unavailable(_) => upstream(StatusCode::SERVICE_UNAVAILABLE)
+                .with(ErrorHeader::RetryAfter(RETRY_AFTER_DEFAULT)),
             PullError::TimedOut(_) => upstream(StatusCode::GATEWAY_TIMEOUT),
-            PullError::Circle(_) => {
+            PullError::ForwardingLoop(_) => {
                 Self::new(StatusCode::LOOP_DETECTED, C::Unsupported, "upstream")
             }
-            PullError::Breach(_) | PullError::Corrupt(_) => upstream(StatusCode::BAD_GATEWAY),
+            PullError::ProtocolViolation(_) | PullError::Corrupt(_) => {
+                upstream(StatusCode::BAD_GATEWAY)
+            }
             PullError::Store(_) | PullError::Abandoned => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, C::Unavailable, "self")
             }
@@ -248,7 +251,7 @@ impl ErrorRow {
 
 impl ContentKind {
     /// The code for "not found".
-    fn unknown(self) -> ErrorCode {
+    fn unknown_code(self) -> ErrorCode {
         match self {
             Self::Manifest => ErrorCode::ManifestUnknown,
             Self::Blob => ErrorCode::BlobUnknown,

@@ -43,7 +43,7 @@ pub(super) async fn answer(
     );
     let media_type = HeaderValue::try_from(manifest.media_type().as_str());
     headers.extend(media_type.ok().map(|value| (header::CONTENT_TYPE, value)));
-    if found.how == CacheStatus::Stale {
+    if found.cache_status == CacheStatus::Stale {
         let warning = HeaderValue::from_static("110 roadstead \"upstream failed; this is stale\"");
         headers.insert(header::WARNING, warning);
     }
@@ -55,8 +55,8 @@ pub(super) async fn answer(
     }
     Ok(Answer {
         response,
-        outcome: found.how.as_str(),
-        origin: Some(found.origin).filter(|_| found.how != CacheStatus::Hit),
+        outcome: found.cache_status.as_str(),
+        origin: Some(found.origin).filter(|_| found.cache_status != CacheStatus::Hit),
     })
 }
 

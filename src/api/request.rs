@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use super::ApiError;
 use crate::{
     oci::{Digest, Reference, Tag},
-    pull::{TAGS_PER_PAGE_MAX, ReferrersPage, TagListPage},
+    pull::{ReferrersPage, TAGS_PER_PAGE_MAX, TagListPage},
     route::{ImageName, Ingress, IngressError},
 };
 
@@ -52,7 +52,7 @@ struct QueryParameters<'a> {
 
 impl ReadMethod {
     /// A mirror reads; every other method is refused.
-    pub(super) fn of(method: &Method) -> Result<Self, ApiError> {
+    pub(super) fn parse(method: &Method) -> Result<Self, ApiError> {
         match *method {
             Method::GET => Ok(Self::Get),
             Method::HEAD => Ok(Self::Head),
@@ -66,13 +66,13 @@ impl ApiRequest {
     ///
     /// # Errors
     /// The answer for a target that means nothing here.
-    pub fn of(uri: &Uri, host: Option<&str>, ingress: &Ingress) -> Result<Self, ApiError> {
+    pub fn parse(uri: &Uri, host: Option<&str>, ingress: &Ingress) -> Result<Self, ApiError> {
         let query_bytes = uri.query().map_or(0, str::len);
         if uri.path().len() + query_bytes > TARGET_BYTES_MAX {
             return Err(ApiError::TargetTooLong);
         }
         let path = path(uri.path())?;
-        let query = QueryParameters::of(uri.query().unwrap_or_default())?;
+        let query = QueryParameters::parse(uri.query().unwrap_or_default())?;
         let ns = query.ns.as_deref();
         let authority = uri.authority().map(Authority::as_str);
         if authority.is_some_and(|other| !ingress.answers_for(other)) {
@@ -98,7 +98,7 @@ impl ApiRequest {
             }
             (Some(prefix), Some("tags"), Some("list")) => {
                 let named = named(prefix)?;
-                Ok(Self::Tags(named, query.page()?))
+                Ok(Self::Tags(named, query.tag_list_page()?))
             }
             (Some(prefix), Some("referrers"), Some(digest)) => {
                 let named = named(prefix)?;
@@ -125,7 +125,7 @@ impl ApiRequest {
     }
 
     /// The name that is asked for.
-    pub fn named(&self) -> Option<&ImageName> {
+    pub fn image(&self) -> Option<&ImageName> {
         match self {
             Self::Ping => None,
             Self::Manifest(named, _)
@@ -189,7 +189,7 @@ fn parse_reference(text: &str) -> Result<Reference, ApiError> {
 }
 
 impl<'a> QueryParameters<'a> {
-    fn of(text: &'a str) -> Result<Self, ApiError> {
+    fn parse(text: &'a str) -> Result<Self, ApiError> {
         let mut query = Self::default();
         for pair in text.split('&') {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -210,7 +210,7 @@ impl<'a> QueryParameters<'a> {
         Ok(query)
     }
 
-    fn page(self) -> Result<TagListPage, ApiError> {
+    fn tag_list_page(self) -> Result<TagListPage, ApiError> {
         let count = match self.n.as_deref() {
             None => TAGS_PER_PAGE_MAX,
             Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {

@@ -28,10 +28,10 @@ use crate::{
 /// All listeners of the mirror.
 #[derive(Debug)]
 pub(super) struct Listeners {
-    doors: ServerContext,
+    context: ServerContext,
     requests: RequestLimit,
     /// What every request looks at once, when it begins.
-    world: Arc<ArcSwap<LiveConfig>>,
+    live: Arc<ArcSwap<LiveConfig>>,
     open: Vec<OpenListener>,
     /// No longer configured; connections of theirs still end.
     closing: Vec<OpenListener>,
@@ -56,7 +56,7 @@ struct OpenListener {
     address: ListenAddress,
     ingress: Ingress,
     tls: Option<ListenerTls>,
-    door: LiveTls,
+    live_tls: LiveTls,
     stop: Stop,
     /// Ends when the address is free; none before it accepts.
     accepting: Option<JoinHandle<Option<()>>>,
@@ -71,7 +71,7 @@ pub(super) struct PreparedListeners(Vec<(config::ListenerSettings, ListenerSlot)
 #[derive(Debug)]
 enum ListenerSlot {
     /// One that is open already, by its number.
-    Kept(usize),
+    Existing(usize),
     New(BoundListener),
 }
 
@@ -80,7 +80,7 @@ enum ListenerSlot {
 pub(super) struct ListenerChanges {
     pub(super) added: usize,
     /// Kept, but met with another certificate.
-    pub(super) other_tls: usize,
+    pub(super) tls_changed: usize,
     /// Each ends when its address is free.
     pub(super) removed: Vec<JoinHandle<Option<()>>>,
 }
@@ -91,8 +91,8 @@ impl Listeners {
         let apis = BTreeMap::new();
         Self {
             requests: RequestLimit::new(doors.settings.now().requests_max),
-            doors,
-            world: Arc::new(ArcSwap::from_pointee(LiveConfig { puller, apis })),
+            context: doors,
+            live: Arc::new(ArcSwap::from_pointee(LiveConfig { puller, apis })),
             open: Vec::new(),
             closing: Vec::new(),
             count: 0,
@@ -106,7 +106,7 @@ impl Listeners {
 
     /// Who pulls for them now.
     pub(super) fn puller(&self) -> Puller {
-        self.world.load().puller.clone()
+        self.live.load().puller.clone()
     }
 
     /// Takes the addresses that are not taken yet; nothing else changes.
@@ -118,16 +118,20 @@ impl Listeners {
     }
 
     /// From now on these are open and no others, and `puller` pulls for all of them.
-    pub(super) fn turn(&mut self, prepared: PreparedListeners, puller: &Puller) -> ListenerChanges {
+    pub(super) fn replace(
+        &mut self,
+        prepared: PreparedListeners,
+        puller: &Puller,
+    ) -> ListenerChanges {
         let mut turned = ListenerChanges::default();
         let mut before = mem::take(&mut self.open);
         let mut opening = Vec::new();
         for (wanted, place) in prepared.0 {
             match place {
-                ListenerSlot::Kept(number) => {
+                ListenerSlot::Existing(number) => {
                     for mut kept in before.extract_if(.., |one| one.number == number) {
-                        turned.other_tls += usize::from(kept.tls != wanted.tls);
-                        kept.door.set(wanted.tls.as_ref());
+                        turned.tls_changed += usize::from(kept.tls != wanted.tls);
+                        kept.live_tls.set(wanted.tls.as_ref());
                         (kept.ingress, kept.tls) = (wanted.ingress.clone(), wanted.tls.clone());
                         self.open.push(kept);
                     }
@@ -135,7 +139,7 @@ impl Listeners {
                 ListenerSlot::New(bound) => {
                     turned.added += 1;
                     self.count += 1;
-                    let listener = OpenListener::new(self.count, wanted, &bound, &self.doors);
+                    let listener = OpenListener::new(self.count, wanted, &bound, &self.context);
                     self.open.push(listener);
                     opening.push((self.count, bound));
                 }
@@ -143,12 +147,12 @@ impl Listeners {
         }
         self.closing.extend(before);
         self.closing.retain(|one| one.serving.strong_count() > 0);
-        self.swap(puller);
-        self.tell();
+        self.publish(puller);
+        self.export_metrics();
         for (number, bound) in opening {
             let mut new = self.open.iter_mut();
             if let Some(new) = new.find(|one| one.number == number) {
-                new.accept(bound, (&self.doors, &self.requests), &self.world);
+                new.accept(bound, (&self.context, &self.requests), &self.live);
             }
         }
         for listener in &mut self.closing {
@@ -159,8 +163,8 @@ impl Listeners {
     }
 
     /// Shows when the listeners' certificates end.
-    fn tell(&self) {
-        let metrics = &self.doors.metrics;
+    fn export_metrics(&self) {
+        let metrics = &self.context.metrics;
         for gone in &self.closing {
             metrics.certificate_expires(&metric_owner(gone), None);
         }
@@ -172,10 +176,10 @@ impl Listeners {
     }
 
     /// Puts a new world in the old one's place.
-    fn swap(&self, puller: &Puller) {
+    fn publish(&self, puller: &Puller) {
         let api = |one: &OpenListener| {
             let (ingress, address) = (one.ingress.clone(), one.address.to_string());
-            let metrics = Arc::clone(&self.doors.metrics);
+            let metrics = Arc::clone(&self.context.metrics);
             (
                 one.number,
                 Api::new(puller.clone(), ingress, address, metrics),
@@ -183,7 +187,7 @@ impl Listeners {
         };
         // A connection that is about to close may have sent one more request.
         let apis = self.open.iter().chain(&self.closing).map(api).collect();
-        self.world.store(Arc::new(LiveConfig {
+        self.live.store(Arc::new(LiveConfig {
             puller: puller.clone(),
             apis,
         }));
@@ -206,7 +210,7 @@ impl PreparedListeners {
                 .iter()
                 .position(|one| one.configured == listener.address);
             let place = match known {
-                Some(index) => ListenerSlot::Kept(open.remove(index).number),
+                Some(index) => ListenerSlot::Existing(open.remove(index).number),
                 None => ListenerSlot::New(bind_beside(held, &listener.address)?),
             };
             Ok((listener, place))
@@ -231,9 +235,9 @@ impl OpenListener {
             configured: wanted.address,
             address: bound.address().clone(),
             ingress: wanted.ingress,
-            door: LiveTls::new(wanted.tls.as_ref()),
+            live_tls: LiveTls::new(wanted.tls.as_ref()),
             tls: wanted.tls,
-            stop: doors.stop.of_part(),
+            stop: doors.stop.child(),
             accepting: None,
             serving: Weak::new(),
         }
@@ -258,7 +262,12 @@ impl OpenListener {
             stop: self.stop.clone(),
             ..doors.clone()
         };
-        self.accepting = Some(serve(bound, self.door.clone(), (&doors, requests), answer));
+        self.accepting = Some(serve(
+            bound,
+            self.live_tls.clone(),
+            (&doors, requests),
+            answer,
+        ));
     }
 }
 

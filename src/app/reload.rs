@@ -27,13 +27,13 @@ pub struct Reloader(pub(super) Arc<AppState>);
 pub(super) struct AppState {
     pub(super) listeners: Mutex<Listeners>,
     /// What the listeners share.
-    pub(super) doors: ServerContext,
+    pub(super) context: ServerContext,
     pub(super) store: Store,
-    pub(super) fixed: RestartOnly,
+    pub(super) restart_only: RestartOnly,
     /// What runs beside requests.
-    pub(super) chores: Tasks,
+    pub(super) background: Tasks,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) refused: LastReloadError,
+    pub(super) last_error: LastReloadError,
 }
 
 /// Why the configuration on disk is not the one in use, in one line; none: it is.
@@ -57,7 +57,7 @@ pub struct ReloadSummary {
     /// How many routes there are now.
     pub routes: usize,
     /// The keys that differ from what the process was started with, and wait for its next start.
-    pub later: Vec<&'static str>,
+    pub restart_needed: Vec<&'static str>,
 }
 
 /// What only a start can change.
@@ -77,12 +77,12 @@ impl Reloader {
     ///
     /// # Errors
     /// See [`StartError`]; nothing has changed then.
-    pub async fn adopt(&self, settings: Settings) -> Result<ReloadSummary, StartError> {
+    pub async fn apply(&self, settings: Settings) -> Result<ReloadSummary, StartError> {
         let house = &*self.0;
         let (server, store, log) = (settings.server, settings.store.clone(), settings.log);
-        let (change, removed) = house.turn(settings)?;
-        house.doors.settings.set(server);
-        house.doors.stop.set_grace(server.grace);
+        let (change, removed) = house.swap(settings)?;
+        house.context.settings.set(server);
+        house.context.stop.set_grace(server.grace);
         log::apply(&log);
         house.store.set_bounds(&store).await;
         for listener in removed {
@@ -101,8 +101,8 @@ impl Reloader {
 impl AppState {
     /// The swap itself. Whoever else comes with new settings meanwhile waits, which takes no longer
     /// than preparing clients and binding addresses does.
-    fn turn(&self, settings: Settings) -> Result<(ReloadSummary, ClosingListeners), StartError> {
-        let later = self.fixed.differing(&settings);
+    fn swap(&self, settings: Settings) -> Result<(ReloadSummary, ClosingListeners), StartError> {
+        let later = self.restart_only.differing(&settings);
         let routes = settings.table.routes();
         let mut listeners = self.listeners.lock();
         let old = listeners.puller();
@@ -113,18 +113,18 @@ impl AppState {
             Arc::clone(&self.metrics),
             Some(old.directory()),
         )?;
-        let (new, changed, gone) = directory.compared(old.directory());
-        let puller = old.renewed(settings.pull, settings.table, directory);
-        let turned = listeners.turn(prepared, &puller);
+        let (new, changed, gone) = directory.changes_since(old.directory());
+        let puller = old.reconfigured(settings.pull, settings.table, directory);
+        let turned = listeners.replace(prepared, &puller);
         let change = ReloadSummary {
             listeners_added: turned.added,
             listeners_removed: turned.removed.len(),
-            listeners_changed: turned.other_tls,
+            listeners_changed: turned.tls_changed,
             upstreams_new: new,
             upstreams_changed: changed,
             upstreams_gone: gone,
             routes,
-            later,
+            restart_needed: later,
         };
         Ok((change, turned.removed))
     }
@@ -138,14 +138,14 @@ impl ReloadSummary {
     pub(super) fn is_any(&self) -> bool {
         let same = Self {
             routes: self.routes,
-            later: self.later.clone(),
+            restart_needed: self.restart_needed.clone(),
             ..Self::default()
         };
         *self != same
     }
 
     /// Writes it to the log.
-    pub(super) fn tell(&self, title: &'static str) {
+    pub(super) fn log(&self, title: &'static str) {
         tracing::info!(
             listeners_added = self.listeners_added,
             listeners_removed = self.listeners_removed,

@@ -36,7 +36,7 @@ pub struct LoadOutcome {
     /// What it says, if it holds.
     pub loaded: Result<Loaded, LoadError>,
     /// What is known besides.
-    pub traces: LoadRecord,
+    pub record: LoadRecord,
 }
 
 /// What a configuration that was read leaves behind, for comparison.
@@ -45,7 +45,7 @@ pub struct LoadRecord {
     /// Its text.
     pub text: Option<String>,
     /// The files; none where the built-in defaults hold.
-    pub seen: FileFingerprints,
+    pub fingerprints: FileFingerprints,
 }
 
 /// Why a configuration cannot be used.
@@ -82,11 +82,11 @@ enum ReloadTrigger {
 struct ConfigWatcher {
     reloader: Reloader,
     /// The last text that was taken.
-    good: Option<String>,
-    seen: FileFingerprints,
+    last_good: Option<String>,
+    fingerprints: FileFingerprints,
     /// What has been said of the configuration already.
     notes: Vec<String>,
-    complaints: Vec<String>,
+    errors: Vec<String>,
 }
 
 impl Reloader {
@@ -101,26 +101,26 @@ impl Reloader {
     ) {
         let watcher = ConfigWatcher {
             reloader: self.clone(),
-            good: first.text,
-            seen: first.seen,
+            last_good: first.text,
+            fingerprints: first.fingerprints,
             notes,
-            complaints: Vec::new(),
+            errors: Vec::new(),
         };
         let work = watcher.run(source, hangups);
-        drop(self.0.chores.spawn("reload", work));
+        drop(self.0.background.spawn("reload", work));
     }
 }
 
 impl ConfigWatcher {
     async fn run(mut self, source: ConfigSource, mut hangups: Hangups) {
-        let stop = self.reloader.0.doors.stop.clone();
+        let stop = self.reloader.0.context.stop.clone();
         loop {
             let occasion = select! {
                 () = stop.begun() => return,
                 () = hangups.next() => ReloadTrigger::Signal,
-                () = changed(&self.seen) => ReloadTrigger::Change,
+                () = changed(&self.fingerprints) => ReloadTrigger::Change,
             };
-            if self.seen.is_empty() {
+            if self.fingerprints.is_empty() {
                 tracing::info!("no configuration file was named, so there is nothing to read anew");
             } else {
                 self.reload(&source, occasion).await;
@@ -129,43 +129,50 @@ impl ConfigWatcher {
     }
 
     async fn reload(&mut self, source: &ConfigSource, occasion: ReloadTrigger) {
-        let Some(LoadOutcome { loaded, traces }) = load(source, None).await else {
+        let Some(LoadOutcome {
+            loaded,
+            record: traces,
+        }) = load(source, None).await
+        else {
             return;
         };
-        self.seen = traces.seen;
+        self.fingerprints = traces.fingerprints;
         let loaded = match loaded {
-            Ok(_) if is_emptied(self.good.as_deref(), traces.text.as_deref()) => {
+            Ok(_) if is_emptied(self.last_good.as_deref(), traces.text.as_deref()) => {
                 Err(LoadError::Empty)
             }
             loaded => loaded,
         };
-        match self.take(loaded).await {
+        match self.apply(loaded).await {
             Ok((change, notes)) => {
-                self.good = traces.text;
-                self.taken(&change, notes);
+                self.last_good = traces.text;
+                self.report_applied(&change, notes);
             }
             Err(unfit) => {
                 let mut complaints = unfit.lines();
-                if self.good != traces.text {
-                    let more = self.stay_current(source).await;
+                if self.last_good != traces.text {
+                    let more = self.reload_last_good(source).await;
                     complaints.extend(more.into_iter().flat_map(|unfit| unfit.lines()));
                 }
-                self.refused(complaints, occasion);
+                self.report_rejected(complaints, occasion);
             }
         }
     }
 
     /// Whatever is wrong with the new text, a certificate or a password may have been renewed: reads
     /// the last text that held, with its files as they are now. What is wrong with that, if anything.
-    async fn stay_current(&mut self, source: &ConfigSource) -> Option<LoadError> {
-        let good = self.good.clone()?;
-        let LoadOutcome { loaded, traces } = load(source, Some(good)).await?;
-        for (path, fingerprint) in traces.seen {
-            self.seen.entry(path).or_insert(fingerprint);
+    async fn reload_last_good(&mut self, source: &ConfigSource) -> Option<LoadError> {
+        let good = self.last_good.clone()?;
+        let LoadOutcome {
+            loaded,
+            record: traces,
+        } = load(source, Some(good)).await?;
+        for (path, fingerprint) in traces.fingerprints {
+            self.fingerprints.entry(path).or_insert(fingerprint);
         }
-        match self.take(loaded).await {
+        match self.apply(loaded).await {
             Ok((change, _notes)) if change.is_any() => {
-                change.tell(
+                change.log(
                     "the last configuration that held was read with its files as they are now",
                 );
                 None
@@ -175,34 +182,34 @@ impl ConfigWatcher {
         }
     }
 
-    async fn take(
+    async fn apply(
         &self,
         loaded: Result<Loaded, LoadError>,
     ) -> Result<(super::ReloadSummary, Vec<String>), LoadError> {
         let Loaded { settings, notes } = loaded?;
         let change = self
             .reloader
-            .adopt(settings)
+            .apply(settings)
             .await
             .map_err(LoadError::Start)?;
         Ok((change, notes))
     }
 
-    fn taken(&mut self, change: &super::ReloadSummary, mut notes: Vec<String>) {
+    fn report_applied(&mut self, change: &super::ReloadSummary, mut notes: Vec<String>) {
         self.reloader.0.metrics.reloaded(Reload::Applied);
-        *self.reloader.0.refused.lock() = None;
-        change.tell("configuration reloaded");
-        let later = change.later.iter();
+        *self.reloader.0.last_error.lock() = None;
+        change.log("configuration reloaded");
+        let later = change.restart_needed.iter();
         notes.extend(later.map(|key| format!("{key}: takes effect at the next start")));
         for note in notes.iter().filter(|note| !self.notes.contains(note)) {
             tracing::warn!("{note}");
         }
         self.notes = notes;
-        self.complaints.clear();
+        self.errors.clear();
     }
 
-    fn refused(&mut self, complaints: Vec<String>, occasion: ReloadTrigger) {
-        if occasion == ReloadTrigger::Change && complaints == self.complaints {
+    fn report_rejected(&mut self, complaints: Vec<String>, occasion: ReloadTrigger) {
+        if occasion == ReloadTrigger::Change && complaints == self.errors {
             return;
         }
         self.reloader.0.metrics.reloaded(Reload::Failed);
@@ -219,8 +226,8 @@ impl ConfigWatcher {
             several => format!(" (and {} more)", several - 1),
         };
         let line = first.unwrap_or_default() + &more;
-        *self.reloader.0.refused.lock() = Some(line.into());
-        self.complaints = complaints;
+        *self.reloader.0.last_error.lock() = Some(line.into());
+        self.errors = complaints;
     }
 }
 

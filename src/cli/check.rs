@@ -5,7 +5,7 @@ mod online;
 use clap::Args;
 use serde_json::json;
 
-use super::{ConfigArguments, Exit, eprint_error, runtime, print_line};
+use super::{ConfigArguments, Exit, eprint_error, print_line, runtime};
 use crate::config::{Loaded, Overrides, Settings};
 
 #[expect(clippy::struct_excessive_bools, reason = "independent switches")]
@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             return if arguments.online {
                 check_online(arguments, loaded.settings)
             } else {
-                Exit::Fine
+                Exit::Success
             };
         }
         Ok(Err(exit)) => return exit,

@@ -15,7 +15,7 @@ use std::{
 use clap::Args;
 use reqwest::Client;
 
-use super::{Exit, eprint_error, runtime, print_line};
+use super::{Exit, eprint_error, print_line, runtime};
 use crate::{
     app::{self, RunningMirror},
     config::{self, Environment, LoadContext, Overrides},
@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Err(exit) => return exit,
     };
     match runtime.block_on(demo(arguments)) {
-        Ok(()) => Exit::Fine,
+        Ok(()) => Exit::Success,
         Err(error) => {
             eprint_error(format_args!("the demo failed: {error}"));
             Exit::Failed
@@ -149,7 +149,9 @@ async fn step(
     match before.zip(after).map(|(before, after)| after - before) {
         Some(1) => print_line("     the registry was asked once: has the tag moved?"),
         Some(count) => print_line(format_args!("     the registry answered {count} requests")),
-        None if pulled.stale => print_line("     the tag is marked stale, for nobody could be asked"),
+        None if pulled.stale => {
+            print_line("     the tag is marked stale, for nobody could be asked");
+        }
         None => {}
     }
     print_line("");

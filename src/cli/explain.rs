@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 use http::Uri;
 
-use super::{ConfigArguments, Exit, eprint_error, runtime, print_line, store_view::StoreView};
+use super::{ConfigArguments, Exit, eprint_error, print_line, runtime, store_view::StoreView};
 use crate::{
     api::ApiRequest,
     config::{ListenerSettings, Overrides, Settings},
@@ -53,7 +53,7 @@ async fn explain(arguments: &Arguments, settings: Settings) -> Exit {
             }
         }
     }
-    let keeper = StoreView::of(settings.store).await;
+    let keeper = StoreView::open(settings.store).await;
     let metrics = match Metrics::new() {
         Ok(metrics) => Arc::new(metrics),
         Err(error) => {
@@ -70,13 +70,14 @@ async fn explain(arguments: &Arguments, settings: Settings) -> Exit {
         }
     };
     for (named, reference) in asked {
-        let explained = explain_one(&settings.table, &directory, &keeper, (&named, &reference)).await;
+        let explained =
+            explain_one(&settings.table, &directory, &keeper, (&named, &reference)).await;
         match (arguments.json, serde_json::to_string(&explained)) {
             (true, Ok(json)) => print_line(json),
             _ => print_explanation(&explained),
         }
     }
-    Exit::Fine
+    Exit::Success
 }
 
 /// What a text on the command line means.
@@ -93,7 +94,7 @@ fn subject(
     }
     let uri = text.parse::<Uri>().map_err(|error| error.to_string())?;
     let listener = listener.ok_or("there is no listener")?;
-    match ApiRequest::of(&uri, None, &listener.ingress).map_err(|error| error.to_string())? {
+    match ApiRequest::parse(&uri, None, &listener.ingress).map_err(|error| error.to_string())? {
         ApiRequest::Manifest(named, reference) => Ok((named, reference)),
         ApiRequest::Blob(named, digest) | ApiRequest::Referrers(named, digest, _) => {
             Ok((named, Reference::Digest(digest)))
@@ -111,7 +112,7 @@ async fn explain_one(
 ) -> Explanation {
     let mut explained = Explanation::of(table, directory, named, reference);
     if explained.outcome != RouteOutcome::Deny {
-        explained.keep(keeper.stored(&store_keys(table, named, reference)).await);
+        explained.add_stored(keeper.stored(&store_keys(table, named, reference)).await);
     }
     explained
 }

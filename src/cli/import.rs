@@ -12,7 +12,7 @@ use clap::{
 };
 use serde_json::json;
 
-use super::{ConfigArguments, Exit, eprint_error, print_text, eprint_line};
+use super::{ConfigArguments, Exit, eprint_error, eprint_line, print_text};
 use crate::{
     config::{Environment, LoadContext, Overrides, SelfAddresses},
     disk::{self, ExistingFile, ReadableBy},
@@ -73,11 +73,11 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     for path in &arguments.files {
         files.add(path);
     }
-    let count = files.texts.len();
+    let count = files.files.len();
     if let Some(path) = &arguments.baseline {
         files.add(path);
     }
-    let inputs: Vec<_> = files.texts.iter().map(InputFile::input).collect();
+    let inputs: Vec<_> = files.files.iter().map(InputFile::input).collect();
     let (inputs, baseline) = inputs.split_at_checked(count).unwrap_or_default();
     let options = ImportOptions {
         baseline: baseline.first().copied(),
@@ -165,7 +165,7 @@ fn print_config(imported: &Imported, arguments: &Arguments) -> Exit {
         warn_of_comments(&written);
     }
     print_text(&written.toml);
-    Exit::Fine
+    Exit::Success
 }
 
 /// What the configuration lacks without files for its secrets.
@@ -252,7 +252,7 @@ enum InputOrigin {
 /// What was read, in order, within the bounds.
 #[derive(Default)]
 struct InputFiles {
-    texts: Vec<InputFile>,
+    files: Vec<InputFile>,
     bytes: usize,
     remarks: Vec<Diagnostic>,
 }
@@ -309,11 +309,11 @@ impl InputFiles {
             }
         };
         self.bytes += bytes.len();
-        if self.bytes > BYTES_MAX || self.texts.len() == FILES_MAX {
+        if self.bytes > BYTES_MAX || self.files.len() == FILES_MAX {
             let message = format!("more than {FILES_MAX} files, or {BYTES_MAX} bytes together");
             self.refuse(&name, message);
         } else {
-            self.texts.push(InputFile {
+            self.files.push(InputFile {
                 name,
                 bytes,
                 is_named: origin == InputOrigin::Named,

@@ -32,7 +32,7 @@ impl ConfigLoader {
     }
 
     /// For whoever reads it again.
-    pub(super) fn source(self) -> ConfigSource {
+    pub(super) fn into_source(self) -> ConfigSource {
         Arc::new(move |text| self.read(text))
     }
 
@@ -50,7 +50,7 @@ impl ConfigLoader {
             return LoadOutcome {
                 loaded: config::defaults(&self.overrides, &self.environment)
                     .map_err(LoadError::from),
-                traces: LoadRecord::default(),
+                record: LoadRecord::default(),
             };
         };
         let text = text.map_or_else(
@@ -86,7 +86,10 @@ impl ConfigLoader {
         let seen = seen.into_inner();
         LoadOutcome {
             loaded,
-            traces: LoadRecord { text, seen },
+            record: LoadRecord {
+                text,
+                fingerprints: seen,
+            },
         }
     }
 }

@@ -12,7 +12,10 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 
-use super::{ConfigArguments, Exit, eprint_error, print_text, runtime, print_line, store_view::StoreView, eprint_line};
+use super::{
+    ConfigArguments, Exit, eprint_error, eprint_line, print_line, print_text, runtime,
+    store_view::StoreView,
+};
 use crate::{
     config::{Overrides, Settings},
     disk::{self, ExistingFile, ReadableBy},
@@ -88,7 +91,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         (Some(folder), files) => write(folder, files, arguments),
         (None, [one]) => {
             print_text(&one.text);
-            Exit::Fine
+            Exit::Success
         }
         (None, files) => {
             for (at, RenderedFile { path, text }) in files.iter().enumerate() {
@@ -97,7 +100,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
                 let start = if is_next { "---\n" } else { "" };
                 print_text(&format!("{start}# file: {path}\n{text}"));
             }
-            Exit::Fine
+            Exit::Success
         }
     }
 }
@@ -146,9 +149,9 @@ fn pins(target: RenderFormat, settings: &Settings) -> Result<Vec<DigestPin>, Exi
     if target != RenderFormat::Calico {
         return Ok(Vec::new());
     }
-    let kept =
-        runtime()?.block_on(async { StoreView::of(settings.store.clone()).await.tags().await });
-    Ok(pins::calico(&settings.table, &kept))
+    let reserved =
+        runtime()?.block_on(async { StoreView::open(settings.store.clone()).await.tags().await });
+    Ok(pins::calico(&settings.table, &reserved))
 }
 
 fn registries(arguments: &Arguments, settings: &Settings) -> Vec<Registry> {
@@ -205,7 +208,7 @@ fn write(folder: &Path, files: &[RenderedFile], arguments: &Arguments) -> Exit {
         }
         print_line(format_args!("{}: {what}", path.display()));
     }
-    Exit::Fine
+    Exit::Success
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Exit {

@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     };
     match runtime() {
         Ok(runtime) => {
-            let exit = runtime.block_on(serve(loader.source(), configured, first.traces));
+            let exit = runtime.block_on(serve(loader.into_source(), configured, first.record));
             // All that has to be kept is kept by now; a file system that hangs must not keep us.
             runtime.shutdown_timeout(RUNTIME_END_MAX);
             exit
@@ -93,7 +93,7 @@ async fn serve(source: ConfigSource, loaded: Loaded, traces: LoadRecord) -> Exit
         () = running.finish() => {}
         () = signals => {}
     }
-    Exit::Fine
+    Exit::Success
 }
 
 /// What may be done about a start that failed for a reason of the house's surroundings.

@@ -18,32 +18,32 @@ use crate::{
 
 /// Who can say what is kept: the store itself, or the server that holds it.
 pub(super) enum StoreView {
-    Ours(Store),
+    Local(Store),
     Server(reqwest::Client),
-    Nobody,
+    Unavailable,
 }
 
 impl StoreView {
     /// Finds out.
-    pub(super) async fn of(settings: store::Settings) -> Self {
+    pub(super) async fn open(settings: store::Settings) -> Self {
         let folder = settings.path.clone();
         // Looking must not make a store where there is none.
         if !folder.is_dir() {
-            return Self::Nobody;
+            return Self::Unavailable;
         }
         let Ok(metrics) = Metrics::new().map(Arc::new) else {
-            return Self::Nobody;
+            return Self::Unavailable;
         };
         let tasks = Tasks::new(Arc::clone(&metrics));
         match Store::open(settings, Arc::new(RealDisk), tasks, metrics).await {
-            Ok(store) => Self::Ours(store),
+            Ok(store) => Self::Local(store),
             Err(StoreError::Locked { .. }) => Self::server(&folder),
             Err(error) => {
                 eprint_error(format_args!(
                     "cannot look into the store: {}",
                     chain(&error)
                 ));
-                Self::Nobody
+                Self::Unavailable
             }
         }
     }
@@ -56,7 +56,7 @@ impl StoreView {
                 eprint_error(format_args!(
                     "cannot ask the server that holds the store: {error}"
                 ));
-                Self::Nobody
+                Self::Unavailable
             }
         }
     }
@@ -64,16 +64,18 @@ impl StoreView {
     /// What is kept of the first of these places that has something.
     pub(super) async fn stored(&self, places: &[(Origin, Reference)]) -> Option<StoredImage> {
         match self {
-            Self::Nobody => None,
-            Self::Ours(store) => StoredImage::of(store, places)
-                .await
-                .unwrap_or_else(|error| {
-                    eprint_error(format_args!(
-                        "cannot look into the store: {}",
-                        chain(&error)
-                    ));
-                    None
-                }),
+            Self::Unavailable => None,
+            Self::Local(store) => {
+                StoredImage::look_up(store, places)
+                    .await
+                    .unwrap_or_else(|error| {
+                        eprint_error(format_args!(
+                            "cannot look into the store: {}",
+                            chain(&error)
+                        ));
+                        None
+                    })
+            }
             Self::Server(client) => {
                 let answer = get(client, &control::stored_target(places)).await?;
                 serde_json::from_slice(&answer).ok()?
@@ -84,8 +86,8 @@ impl StoreView {
     /// Every tag that is kept.
     pub(super) async fn tags(&self) -> Vec<KeptTag> {
         match self {
-            Self::Nobody => Vec::new(),
-            Self::Ours(store) => control::kept_tags(store).await.unwrap_or_else(|error| {
+            Self::Unavailable => Vec::new(),
+            Self::Local(store) => control::kept_tags(store).await.unwrap_or_else(|error| {
                 eprint_error(format_args!(
                     "cannot look into the store: {}",
                     chain(&error)

@@ -129,7 +129,7 @@ impl Imports {
 
     fn add(&mut self, imported: Imported, table: &ImportTable<'_, '_>) {
         for one in imported.routes {
-            let spot = one.place.0.parse();
+            let spot = one.location.0.parse();
             let spot = spot.map_or_else(|_no_place| table.spot.clone(), |spot| table.spot(&spot));
             self.routes.push((one, spot));
         }

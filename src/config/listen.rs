@@ -193,7 +193,10 @@ impl ListenSettings {
     /// Whom the listeners let in, for a sentence.
     pub(super) fn admitted_clients(&self) -> &'static str {
         let asks = |listener: &ListenerSettings| {
-            listener.tls.as_ref().is_some_and(ListenerTls::asks_clients)
+            listener
+                .tls
+                .as_ref()
+                .is_some_and(ListenerTls::requires_client_certificate)
         };
         if self.listeners.iter().all(asks) {
             "whoever shows a listener a certificate of its client_ca_file"

@@ -86,7 +86,7 @@ impl Routes {
                 from: from(&text.matches),
                 targets: text.to.iter().map(target).collect(),
                 location: spot.clone(),
-                rule_location: text.place.clone(),
+                rule_location: text.location.clone(),
             };
             match text.compile() {
                 Ok(rule) => self.rules.push(rule.imported()),
@@ -147,7 +147,7 @@ impl Routes {
             band: band.and_then(|band| u16::try_from(band).ok()),
             tag_fresh,
             tag_stale_max,
-            place: place.clone(),
+            location: place.clone(),
         });
         let compiled = text.map_or(Err(Vec::new()), RuleText::compile);
         let invalid = compiled.as_ref().err().map_or(&[][..], Vec::as_slice);

@@ -185,7 +185,7 @@ fn route(toml: &mut TomlWriter, route: &RuleText) {
         band,
         tag_fresh,
         tag_stale_max,
-        place,
+        location: place,
     } = route;
     toml.table("[[route]]", place);
     match matches {

@@ -8,7 +8,7 @@ use crate::{
 
 impl Puller {
     /// Whether one of a name's origins has the right to hand out a kept blob.
-    pub(super) async fn may_see(
+    pub(super) async fn may_serve(
         &self,
         origins: &[Origin],
         digest: &Digest,
@@ -62,11 +62,17 @@ mod tests {
             name: "a/b".parse().unwrap(),
         };
         let public = |name: &UpstreamName| name.as_str() == "public";
-        let named = |by: &str| grants_access(Provenance::Referenced, &of("mine"), &[of(by)], public);
+        let named =
+            |by: &str| grants_access(Provenance::Referenced, &of("mine"), &[of(by)], public);
         assert!(!named("private"));
         assert!(named("public"));
         assert!(named("mine"));
-        assert!(grants_access(Provenance::Confirmed, &of("mine"), &[], public));
+        assert!(grants_access(
+            Provenance::Confirmed,
+            &of("mine"),
+            &[],
+            public
+        ));
         assert!(!grants_access(
             Provenance::Unknown,
             &of("mine"),

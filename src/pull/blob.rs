@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::{
     CacheStatus, ContentKey, PullError, Puller,
     fill::{Fill, FillJob, ReadableBlob},
-    resolve::{Resolution, request_context, origin_of},
+    resolve::{Resolution, origin_of, request_context},
 };
 use crate::{
     oci::{Digest, Origin, Reference},
@@ -27,9 +27,9 @@ pub struct BlobAnswer {
     /// Its bytes.
     pub body: BlobBody,
     /// How the store had it.
-    pub how: CacheStatus,
+    pub cache_status: CacheStatus,
     /// Who brought it, if it had to be brought.
-    pub from: Option<Origin>,
+    pub origin: Option<Origin>,
 }
 
 /// A blob's bytes, or where they are.
@@ -45,7 +45,7 @@ pub enum BlobBody {
         size: Option<u64>,
     },
     /// Upstream has it; only its size was asked for.
-    Elsewhere {
+    SizeOnly {
         /// The size that upstream or a manifest told.
         size: u64,
     },
@@ -57,35 +57,35 @@ impl Puller {
     /// # Errors
     /// See [`PullError`].
     pub async fn blob(&self, named: &ImageName, digest: &Digest) -> Result<BlobAnswer, PullError> {
-        let lead = self.lead(named, &Reference::Digest(*digest))?;
+        let lead = self.resolve(named, &Reference::Digest(*digest))?;
         match self.kept_blob(named, digest, &lead).await {
             Some(kept) => Ok(kept),
             // Boxed, or every hit would have room for a miss.
-            None => Box::pin(self.missing(named, digest, &lead)).await,
+            None => Box::pin(self.missing_blob(named, digest, &lead)).await,
         }
     }
 
-    async fn missing(
+    async fn missing_blob(
         &self,
         named: &ImageName,
         digest: &Digest,
         lead: &Resolution,
     ) -> Result<BlobAnswer, PullError> {
         let order = self
-            .reachable(named, digest, &ContentKey::Blob(*digest), lead)
+            .sources(named, digest, &ContentKey::Blob(*digest), lead)
             .await?;
-        if self.0.store.holds(digest).await.unwrap_or(false) && !self.0.fills.has(digest) {
+        if self.0.store.holds(digest).await.unwrap_or(false) && !self.0.fills.is_running(digest) {
             // A fill may have landed since the first look.
             if let Some(kept) = self.kept_blob(named, digest, lead).await {
                 return Ok(kept);
             }
             // Kept, but not for this name: it is served once its own upstream has confirmed it.
-            self.confirm(&order, digest).await?;
+            self.confirm_blob(&order, digest).await?;
             if let Some(kept) = self.kept_blob(named, digest, lead).await {
                 return Ok(kept);
             }
         }
-        self.fetch(named, digest, order).await
+        self.join_fill(named, digest, order).await
     }
 
     /// A blob's size, without fetching it.
@@ -97,34 +97,34 @@ impl Puller {
         named: &ImageName,
         digest: &Digest,
     ) -> Result<BlobAnswer, PullError> {
-        let lead = self.lead(named, &Reference::Digest(*digest))?;
+        let lead = self.resolve(named, &Reference::Digest(*digest))?;
         match self.kept_blob(named, digest, &lead).await {
             Some(kept) => Ok(kept),
-            None => Box::pin(self.missing_size(named, digest, &lead)).await,
+            None => Box::pin(self.missing_blob_size(named, digest, &lead)).await,
         }
     }
 
-    async fn missing_size(
+    async fn missing_blob_size(
         &self,
         named: &ImageName,
         digest: &Digest,
         lead: &Resolution,
     ) -> Result<BlobAnswer, PullError> {
         let order = self
-            .reachable(named, digest, &ContentKey::Blob(*digest), lead)
+            .sources(named, digest, &ContentKey::Blob(*digest), lead)
             .await?;
-        if self.0.fills.has(digest) {
-            let found = self.fetch(named, digest, order).await?;
+        if self.0.fills.is_running(digest) {
+            let found = self.join_fill(named, digest, order).await?;
             return Ok(with_size(found, self.0.settings.blob_head_max).await);
         }
-        if let Some(size) = self.confirm(&order, digest).await? {
+        if let Some(size) = self.confirm_blob(&order, digest).await? {
             return Ok(BlobAnswer {
-                body: BlobBody::Elsewhere { size },
-                how: CacheStatus::Miss,
-                from: None,
+                body: BlobBody::SizeOnly { size },
+                cache_status: CacheStatus::Miss,
+                origin: None,
             });
         }
-        let found = self.fetch(named, digest, order).await?;
+        let found = self.join_fill(named, digest, order).await?;
         Ok(with_size(found, self.0.settings.blob_head_max).await)
     }
 
@@ -136,7 +136,10 @@ impl Puller {
         lead: &Resolution,
     ) -> Option<BlobAnswer> {
         let found = async {
-            if self.may_see(self.origins_of(named, lead), digest).await? {
+            if self
+                .may_serve(self.resolution_origins(named, lead), digest)
+                .await?
+            {
                 return Ok(self.0.store.blob(digest).await?);
             }
             Ok::<_, PullError>(None)
@@ -147,14 +150,14 @@ impl Puller {
         });
         kept.map(|kept| BlobAnswer {
             body: BlobBody::Kept(kept),
-            how: CacheStatus::Hit,
-            from: None,
+            cache_status: CacheStatus::Hit,
+            origin: None,
         })
     }
 
     /// Asks a name's own candidates whether they have a blob, and remembers the first that has.
     /// The size that it, or one of its manifests, tells.
-    async fn confirm(
+    async fn confirm_blob(
         &self,
         order: &[Candidate],
         digest: &Digest,
@@ -165,7 +168,7 @@ impl Puller {
             let ask = request_context(candidate, &self.1, deadline);
             upstream.blob_head(&ask, digest).await
         };
-        let (size, origin) = self.first(order, Some(&blob), asking).await?;
+        let (size, origin) = self.ask_in_order(order, Some(&blob), asking).await?;
         if let Err(error) = self.0.store.confirm(digest, &origin).await {
             tracing::error!(%digest, %origin, %error, "a confirmation was not kept");
         }
@@ -176,7 +179,7 @@ impl Puller {
     }
 
     /// Joins the fill that brings this digest, or starts one.
-    async fn fetch(
+    async fn join_fill(
         &self,
         named: &ImageName,
         digest: &Digest,
@@ -185,20 +188,23 @@ impl Puller {
         let deadline = Instant::now() + self.0.settings.blob_head_max;
         let mut last = PullError::Abandoned;
         for _ in 0..JOINS_MAX {
-            let fill = self.0.fills.join(*digest, || self.job(*digest, &order));
-            match timeout_at(deadline, fill.arrival()).await {
+            let fill = self
+                .0
+                .fills
+                .join(*digest, || self.fill_job(*digest, &order));
+            match timeout_at(deadline, fill.readable()).await {
                 Err(_late) => return Err(PullError::TimedOut(None)),
-                Ok(Err(error)) if fill.serves(&order, self.0.generation) => return Err(error),
+                Ok(Err(error)) if fill.speaks_for(&order, self.0.generation) => return Err(error),
                 // It failed for somebody else's candidates, not for ours.
                 Ok(Err(error)) => last = error,
-                Ok(Ok(arrival)) => return self.arrived(named, &order, &fill, arrival).await,
+                Ok(Ok(arrival)) => return self.serve_fill(named, &order, &fill, arrival).await,
             }
         }
         Err(last)
     }
 
     /// Hands out what a fill brings, if this name may see it.
-    async fn arrived(
+    async fn serve_fill(
         &self,
         named: &ImageName,
         order: &[Candidate],
@@ -209,20 +215,20 @@ impl Puller {
         let mine = order
             .iter()
             .any(|candidate| origin_of(candidate) == arrival.origin);
-        if !mine && !self.may_see(&self.origins(named), &digest).await? {
-            self.confirm(order, &digest).await?;
+        if !mine && !self.may_serve(&self.origins(named), &digest).await? {
+            self.confirm_blob(order, &digest).await?;
         }
         Ok(BlobAnswer {
             body: arrival.body,
-            how: CacheStatus::Miss,
-            from: Some(arrival.origin),
+            cache_status: CacheStatus::Miss,
+            origin: Some(arrival.origin),
         })
     }
 
     /// What a fill needs to know.
-    fn job(&self, digest: Digest, order: &[Candidate]) -> FillJob {
+    fn fill_job(&self, digest: Digest, order: &[Candidate]) -> FillJob {
         let sources = order.iter().filter_map(|candidate| {
-            let asked = self.upstream(candidate).ok()?;
+            let asked = self.source(candidate).ok()?;
             Some((candidate.clone(), asked))
         });
         FillJob {

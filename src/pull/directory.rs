@@ -21,7 +21,7 @@ const OTHER: &str = "other";
 /// All upstreams: those of the configuration, and those that routes name without more.
 pub struct UpstreamDirectory {
     configured: HashMap<UpstreamName, KnownUpstream>,
-    others: Mutex<ImplicitUpstreams>,
+    implicit: Mutex<ImplicitUpstreams>,
     defaults: UpstreamDefaults,
     metrics: Arc<Metrics>,
 }
@@ -58,7 +58,7 @@ impl UpstreamDirectory {
     ) -> Result<Self, BuildError> {
         let build = |(settings, refused): (Settings, RefusalPolicy)| {
             let name = settings.name.clone();
-            let kept = previous.and_then(|previous| previous.same(&settings));
+            let kept = previous.and_then(|previous| previous.reusable(&settings));
             let upstream = match kept {
                 Some(upstream) => upstream,
                 None => Upstream::new(settings, Arc::clone(&metrics))?,
@@ -70,7 +70,7 @@ impl UpstreamDirectory {
             .map(build)
             .collect::<Result<_, _>>()?;
         let directory = Self {
-            others: Mutex::new(ImplicitUpstreams {
+            implicit: Mutex::new(ImplicitUpstreams {
                 current: HashMap::new(),
                 earlier: previous.map(Self::all).unwrap_or_default(),
             }),
@@ -78,7 +78,7 @@ impl UpstreamDirectory {
             defaults,
             metrics,
         };
-        directory.tell(previous);
+        directory.export_metrics(previous);
         Ok(directory)
     }
 
@@ -94,15 +94,15 @@ impl UpstreamDirectory {
         if let Some(known) = self.configured.get(name) {
             return Ok(known.clone());
         }
-        if let Some(known) = self.others.lock().current.get(name) {
+        if let Some(known) = self.implicit.lock().current.get(name) {
             return Ok(known.clone());
         }
         let mut settings = self.defaults.for_host(name);
-        if !table.knows(name) {
+        if !table.names_upstream(name) {
             settings.label = OTHER.into();
             settings.named_by = NamedBy::Client;
         }
-        let earlier = self.others.lock().earlier.remove(name);
+        let earlier = self.implicit.lock().earlier.remove(name);
         let known = match earlier {
             Some(known) if *known.upstream.settings() == settings => known,
             _ => KnownUpstream {
@@ -110,7 +110,7 @@ impl UpstreamDirectory {
                 refused: RefusalPolicy::Auto,
             },
         };
-        let mut others = self.others.lock();
+        let mut others = self.implicit.lock();
         if others.current.len() < OTHERS_MAX {
             let known = others.current.entry(name.clone()).or_insert(known);
             return Ok(known.clone());
@@ -129,12 +129,12 @@ impl UpstreamDirectory {
     }
 
     /// Whether every name leads where it leads in `other`.
-    pub(super) fn leads_like(&self, other: &Self) -> bool {
-        self.compared(other) == (0, 0, 0) && self.defaults == other.defaults
+    pub(super) fn is_equivalent(&self, other: &Self) -> bool {
+        self.changes_since(other) == (0, 0, 0) && self.defaults == other.defaults
     }
 
     /// How many of the configured upstreams are new, changed and gone since `other`.
-    pub fn compared(&self, other: &Self) -> (usize, usize, usize) {
+    pub fn changes_since(&self, other: &Self) -> (usize, usize, usize) {
         let before = |known: &KnownUpstream| other.configured.get(known.upstream.name());
         let pairs = self
             .configured
@@ -150,7 +150,7 @@ impl UpstreamDirectory {
     }
 
     /// The upstream with exactly these settings.
-    fn same(&self, settings: &Settings) -> Option<Upstream> {
+    fn reusable(&self, settings: &Settings) -> Option<Upstream> {
         let same = |known: &KnownUpstream| {
             let upstream = &known.upstream;
             (upstream.settings() == settings).then(|| upstream.clone())
@@ -159,7 +159,7 @@ impl UpstreamDirectory {
         if let Some(known) = self.configured.get(name) {
             return same(known);
         }
-        let others = self.others.lock();
+        let others = self.implicit.lock();
         let known = others
             .current
             .get(name)
@@ -169,7 +169,7 @@ impl UpstreamDirectory {
 
     /// What the next directory may go on with, each as a host without a table.
     fn all(&self) -> HashMap<UpstreamName, KnownUpstream> {
-        let others = self.others.lock();
+        let others = self.implicit.lock();
         // However many reloads there are, there are no more than these.
         let room = OTHERS_MAX.saturating_sub(others.current.len());
         // A later entry of the same name wins.
@@ -179,7 +179,7 @@ impl UpstreamDirectory {
     }
 
     /// Shows what operators should know of the configured upstreams' transports.
-    fn tell(&self, previous: Option<&Self>) {
+    fn export_metrics(&self, previous: Option<&Self>) {
         let plain = Transport::default();
         let gone = previous.into_iter().flat_map(|previous| {
             let configured = previous.configured.values();
@@ -190,11 +190,11 @@ impl UpstreamDirectory {
             (settings, &settings.transport)
         });
         for (settings, transport) in gone.chain(present) {
-            self.tell_one(settings, transport);
+            self.export_transport(settings, transport);
         }
     }
 
-    fn tell_one(&self, settings: &Settings, transport: &Transport) {
+    fn export_transport(&self, settings: &Settings, transport: &Transport) {
         let label = &settings.label;
         if transport.is_verified {
             self.metrics.upstream_verified(label);
@@ -292,8 +292,8 @@ mod tests {
         ] {
             assert_eq!(shares(&first, &second, host), want, "{host}");
         }
-        assert_eq!(second.compared(&first), (2, 1, 0));
-        assert!(!second.leads_like(&first) && first.leads_like(&first));
+        assert_eq!(second.changes_since(&first), (2, 1, 0));
+        assert!(!second.is_equivalent(&first) && first.is_equivalent(&first));
         let refused = |directory: &UpstreamDirectory| {
             let known = directory.find(&name("a.example"), &table());
             known.unwrap().refused

@@ -43,10 +43,10 @@ pub enum PullError {
     TimedOut(#[source] Option<Arc<UpstreamError>>),
     /// Upstream would ask us for the very same. It is no word on whether there is such a thing.
     #[error("mirrors point at each other")]
-    Circle(#[source] Arc<UpstreamError>),
+    ForwardingLoop(#[source] Arc<UpstreamError>),
     /// What an upstream sent is not what was asked for.
     #[error("upstream broke the protocol")]
-    Breach(#[source] Arc<UpstreamError>),
+    ProtocolViolation(#[source] Arc<UpstreamError>),
     /// Docker's schema 1, whose digest names other bytes than are sent.
     #[error("upstream only has a schema 1 manifest, which cannot be mirrored")]
     Schema1,

@@ -144,7 +144,7 @@ impl Explanation {
     }
 
     /// What is kept is served, though there is nobody to ask; else that is a refusal.
-    pub fn keep(&mut self, stored: Option<StoredImage>) {
+    pub fn add_stored(&mut self, stored: Option<StoredImage>) {
         if stored.is_none() && self.outcome == RouteOutcome::Route && self.candidates.is_empty() {
             self.outcome = RouteOutcome::Deny;
         }
@@ -157,7 +157,7 @@ impl StoredImage {
     ///
     /// # Errors
     /// The store's.
-    pub async fn of(
+    pub async fn look_up(
         store: &Store,
         places: &[(Origin, Reference)],
     ) -> Result<Option<Self>, PullError> {
@@ -194,7 +194,7 @@ pub fn store_keys(
         (Some(tag), Reference::Tag(_)) => Reference::Tag(Tag::clone(tag)),
         _ => reference.clone(),
     };
-    let candidates = table.origins(named);
+    let candidates = table.all_candidates(named);
     let upstream = candidates
         .iter()
         .map(|candidate| (origin_of(candidate), there(candidate)));

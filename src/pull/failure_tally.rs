@@ -15,8 +15,8 @@ const HIDES_MISSING: [&str; 4] = ["docker.io", "registry-1.docker.io", "ghcr.io"
 #[derive(Debug, Default)]
 pub(super) struct FailureTally {
     hidden: Option<Arc<UpstreamError>>,
-    breach: Option<Arc<UpstreamError>>,
-    circle: Option<Arc<UpstreamError>>,
+    violation: Option<Arc<UpstreamError>>,
+    forwarding_loop: Option<Arc<UpstreamError>>,
     transient: Option<Arc<UpstreamError>>,
     retry_after: Option<Duration>,
 }
@@ -33,9 +33,9 @@ pub(super) enum FailureKind {
     /// It cannot be asked now, or asks to wait.
     Transient,
     /// It, or somebody behind it, would ask us again.
-    Circle,
+    ForwardingLoop,
     /// What it sent cannot be used.
-    Breach,
+    ProtocolViolation,
 }
 
 /// How a 401 or 403 of an upstream is to be read.
@@ -45,7 +45,7 @@ pub(super) enum RefusalMeaning {
     Hidden,
     /// It is the answer if it is one to our login; said to nobody in particular, it may only mean
     /// that there is no such thing.
-    FinalToUs,
+    FinalIfAuthenticated,
     /// It is the answer.
     Final,
 }
@@ -57,7 +57,7 @@ impl RefusalMeaning {
         match policy {
             RefusalPolicy::Next => Self::Hidden,
             RefusalPolicy::Auto if hides() => Self::Hidden,
-            RefusalPolicy::Auto => Self::FinalToUs,
+            RefusalPolicy::Auto => Self::FinalIfAuthenticated,
             RefusalPolicy::Stop => Self::Final,
         }
     }
@@ -70,11 +70,13 @@ impl FailureKind {
             UpstreamError::Absent { .. } => Self::Absent,
             UpstreamError::Refused { .. } => match refusal {
                 RefusalMeaning::Hidden => Self::Hidden,
-                RefusalMeaning::FinalToUs if !error.is_refused_credentials() => Self::Hidden,
-                RefusalMeaning::FinalToUs | RefusalMeaning::Final => Self::Refused,
+                RefusalMeaning::FinalIfAuthenticated if !error.is_refused_credentials() => {
+                    Self::Hidden
+                }
+                RefusalMeaning::FinalIfAuthenticated | RefusalMeaning::Final => Self::Refused,
             },
-            UpstreamError::ProtocolViolation { .. } => Self::Breach,
-            UpstreamError::Loop { .. } => Self::Circle,
+            UpstreamError::ProtocolViolation { .. } => Self::ProtocolViolation,
+            UpstreamError::Loop { .. } => Self::ForwardingLoop,
             _ => Self::Transient,
         }
     }
@@ -86,8 +88,8 @@ impl FailureTally {
         let slot = match heard {
             FailureKind::Absent => return,
             FailureKind::Hidden | FailureKind::Refused => &mut self.hidden,
-            FailureKind::Breach => &mut self.breach,
-            FailureKind::Circle => &mut self.circle,
+            FailureKind::ProtocolViolation => &mut self.violation,
+            FailureKind::ForwardingLoop => &mut self.forwarding_loop,
             FailureKind::Transient => &mut self.transient,
         };
         if let UpstreamError::Throttled {
@@ -105,11 +107,11 @@ impl FailureTally {
     /// what we do not; then broken answers, then hidden ones.
     pub(super) fn verdict(self) -> PullError {
         if self.transient.is_none()
-            && let Some(source) = self.circle
+            && let Some(source) = self.forwarding_loop
         {
-            return PullError::Circle(source);
+            return PullError::ForwardingLoop(source);
         }
-        match (self.transient, self.breach, self.hidden) {
+        match (self.transient, self.violation, self.hidden) {
             (Some(source), _, _) => match &*source {
                 UpstreamError::TimedOut { .. } => PullError::TimedOut(Some(source)),
                 UpstreamError::Throttled { .. } => PullError::Throttled {
@@ -123,7 +125,7 @@ impl FailureTally {
                     breach: ProtocolViolation::Schema1,
                     ..
                 } => PullError::Schema1,
-                _ => PullError::Breach(source),
+                _ => PullError::ProtocolViolation(source),
             },
             (None, None, Some(source)) => PullError::Refused(source),
             (None, None, None) => PullError::Absent,

@@ -86,7 +86,7 @@ impl Fills {
     }
 
     /// The same fills, for a new configuration: those that start from now on note absences here.
-    pub(super) fn renewed(&self, absent: NegativeCache) -> Self {
+    pub(super) fn reconfigured(&self, absent: NegativeCache) -> Self {
         Self {
             running: Arc::clone(&self.running),
             store: self.store.clone(),
@@ -97,7 +97,7 @@ impl Fills {
     }
 
     /// Whether a fill of this digest is under way. Once it is not, what it kept is also confirmed.
-    pub(super) fn has(&self, digest: &Digest) -> bool {
+    pub(super) fn is_running(&self, digest: &Digest) -> bool {
         self.running.lock().contains_key(digest)
     }
 
@@ -130,9 +130,9 @@ impl Fills {
         let work = FillWorker {
             store: self.store.clone(),
             metrics: Arc::clone(&self.metrics),
-            walk: FailureTally::default(),
-            absent: self.absent.clone(),
-            say,
+            failures: FailureTally::default(),
+            absences: self.absent.clone(),
+            result: say,
             distrusts_ranges: false,
             disk: FillDisk::new(&job, (self.tasks.clone(), Arc::clone(&self.metrics))),
             job,
@@ -155,7 +155,7 @@ impl Fill {
     }
 
     /// Waits until bytes may be read, or the fill failed.
-    pub(super) async fn arrival(&self) -> Result<ReadableBlob, PullError> {
+    pub(super) async fn readable(&self) -> Result<ReadableBlob, PullError> {
         let mut outcome = self.outcome.clone();
         let said = outcome.wait_for(Option::is_some).await;
         let said = said.ok().and_then(|said| said.clone());
@@ -171,7 +171,11 @@ impl Fill {
 
     /// Whether its failure is also the answer for these candidates: it asked all of them, as they
     /// are configured now.
-    pub(super) fn serves(&self, candidates: &[Candidate], generation: ConfigGeneration) -> bool {
+    pub(super) fn speaks_for(
+        &self,
+        candidates: &[Candidate],
+        generation: ConfigGeneration,
+    ) -> bool {
         self.generation == generation
             && candidates
                 .iter()

@@ -22,7 +22,7 @@ pub(super) enum TagDecision {
     /// The record answers.
     Serve(Digest),
     /// Ask upstream; nothing, or this digest, is known.
-    Ask,
+    Revalidate,
 }
 
 /// Decides by the process's own clock when upstream last confirmed the record. A record from
@@ -37,7 +37,7 @@ pub(super) fn tag_decision(
         (Some(record), Some(at)) if now.saturating_duration_since(at) < policy.fresh => {
             TagDecision::Serve(record.digest)
         }
-        _ => TagDecision::Ask,
+        _ => TagDecision::Revalidate,
     }
 }
 
@@ -78,10 +78,13 @@ mod tests {
         );
         assert_eq!(
             step(Some(known), Some(confirmed), after(5)),
-            TagDecision::Ask
+            TagDecision::Revalidate
         );
-        assert_eq!(step(Some(known), None, after(0)), TagDecision::Ask);
-        assert_eq!(step(None, Some(confirmed), after(0)), TagDecision::Ask);
+        assert_eq!(step(Some(known), None, after(0)), TagDecision::Revalidate);
+        assert_eq!(
+            step(None, Some(confirmed), after(0)),
+            TagDecision::Revalidate
+        );
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Puller {
     /// # Errors
     /// See [`PullError`]; an upstream that fails is never an empty list.
     pub async fn tags(&self, named: &ImageName, page: &TagListPage) -> Result<TagList, PullError> {
-        let lead = self.lead(named, &Reference::Tag(Tag::any()))?;
+        let lead = self.resolve(named, &Reference::Tag(Tag::any()))?;
         if page.count == 0 {
             return Ok(TagList {
                 tags: Vec::new(),
@@ -75,7 +75,7 @@ impl Puller {
             let ask = request_context(candidate, &self.1, deadline);
             upstream.tags(&ask, wanted).await
         };
-        match self.first(&lead.candidates, None, asking).await {
+        match self.ask_in_order(&lead.candidates, None, asking).await {
             Ok((list, _origin)) => Ok(TagList {
                 tags: list.names,
                 more: list.more,
@@ -97,7 +97,7 @@ impl Puller {
             found.extend(self.0.store.tags(&origin).await?);
         }
         if found.is_empty() {
-            return Err(lead.nobody().unwrap_or(PullError::Absent));
+            return Err(lead.no_candidate().unwrap_or(PullError::Absent));
         }
         let after = |tag: &&Tag| page.after.as_deref().is_none_or(|last| tag.as_str() > last);
         let mut rest = found.iter().filter(after).map(ToString::to_string);
@@ -120,11 +120,11 @@ impl Puller {
         page: &ReferrersPage,
     ) -> Result<Referrers, PullError> {
         let artifact_type = page.artifact_type.as_deref();
-        let lead = self.lead(named, &Reference::Digest(*digest))?;
-        let order = self.order(named, digest, &lead).await?;
+        let lead = self.resolve(named, &Reference::Digest(*digest))?;
+        let order = self.candidates_for_digest(named, digest, &lead).await?;
         if self.0.settings.offline || order.is_empty() {
             let kept = self.kept_referrers(named, digest, artifact_type).await;
-            return match (kept, lead.nobody()) {
+            return match (kept, lead.no_candidate()) {
                 (Err(PullError::NoReferrers), Some(nobody)) => Err(nobody),
                 (kept, _) => kept,
             };
@@ -137,7 +137,7 @@ impl Puller {
                 Some(next) => upstream.referrers_next(&ask, digest, next).await,
             }
         };
-        match self.first(&order, None, asking).await {
+        match self.ask_in_order(&order, None, asking).await {
             Ok((found, _origin)) => Ok(found),
             // What is kept is no continuation of what an upstream began to list.
             Err(PullError::Absent) if page.next.is_none() => {

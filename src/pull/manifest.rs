@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     CacheStatus, ContentKey, ManifestAnswer, PullError, Puller,
     failure_tally::{FailureKind, FailureTally, RefusalMeaning},
-    resolve::{Resolution, request_context, origin_of},
+    resolve::{Resolution, origin_of, request_context},
 };
 use crate::{
     oci::{Digest, Manifest, Origin, Reference},
@@ -19,24 +19,24 @@ use crate::{
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_millis(50);
 
 impl Puller {
-    pub(super) async fn by_digest(
+    pub(super) async fn manifest_by_digest(
         &self,
         named: &ImageName,
         digest: &Digest,
     ) -> Result<ManifestAnswer, PullError> {
         let reference = Reference::Digest(*digest);
-        let lead = self.lead(named, &reference)?;
-        self.digest_of(named, digest, &lead).await
+        let lead = self.resolve(named, &reference)?;
+        self.resolved_manifest(named, digest, &lead).await
     }
 
     /// As [`Puller::by_digest`], for a lead that is known already.
-    pub(super) async fn digest_of(
+    pub(super) async fn resolved_manifest(
         &self,
         named: &ImageName,
         digest: &Digest,
         lead: &Resolution,
     ) -> Result<ManifestAnswer, PullError> {
-        let origins = self.origins_of(named, lead);
+        let origins = self.resolution_origins(named, lead);
         match self.kept_manifest(origins, digest).await? {
             Some(kept) => Ok(kept),
             // Boxed, or every hit would have room for a miss.
@@ -50,11 +50,11 @@ impl Puller {
         digest: &Digest,
         lead: &Resolution,
     ) -> Result<ManifestAnswer, PullError> {
-        let origins = self.origins_of(named, lead).to_vec();
+        let origins = self.resolution_origins(named, lead).to_vec();
         let item = ContentKey::Manifest(Reference::Digest(*digest));
-        let order = self.reachable(named, digest, &item, lead).await?;
+        let candidates_for_digest = self.sources(named, digest, &item, lead).await?;
         let (puller, digest) = (self.clone(), *digest);
-        let key = (self.key(named), Reference::Digest(digest));
+        let key = (self.coalescing_key(named), Reference::Digest(digest));
         self.0
             .manifests
             .run(key, move || async move {
@@ -63,7 +63,10 @@ impl Puller {
                     return Ok(kept);
                 }
                 let deadline = Instant::now() + puller.0.settings.manifest_max;
-                retry_throttled(deadline, || puller.fetch_digest(&order, digest, deadline)).await
+                retry_throttled(deadline, || {
+                    puller.fetch_digest(&candidates_for_digest, digest, deadline)
+                })
+                .await
             })
             .await
     }
@@ -80,13 +83,13 @@ impl Puller {
             let ask = request_context(candidate, &self.1, deadline);
             upstream.manifest(&ask, reference).await
         };
-        let (manifest, origin) = self.first(order, Some(&item), asking).await?;
-        self.keep(manifest, origin).await
+        let (manifest, origin) = self.ask_in_order(order, Some(&item), asking).await?;
+        self.store_manifest(manifest, origin).await
     }
 
     /// Asks one candidate after the other, up to the first that has an answer or refuses us. The
     /// absence of an `item` is remembered.
-    pub(super) async fn first<'o, T, F>(
+    pub(super) async fn ask_in_order<'o, T, F>(
         &self,
         order: &'o [Candidate],
         item: Option<&ContentKey>,
@@ -97,11 +100,11 @@ impl Puller {
     {
         let mut walk = FailureTally::default();
         for candidate in order {
-            let asked = self.upstream(candidate)?;
+            let asked = self.source(candidate)?;
             match asking(asked.upstream.clone(), candidate).await {
                 Ok(answer) => return Ok((answer, asked.origin)),
                 Err(error) => {
-                    if self.heard(&asked, error, item, &mut walk) == FailureKind::Refused {
+                    if self.record_failure(&asked, error, item, &mut walk) == FailureKind::Refused {
                         break;
                     }
                 }
@@ -112,7 +115,7 @@ impl Puller {
 
     /// Keeps a manifest that was just fetched. If the disk fails, it is still served: the disk is
     /// an optimisation.
-    pub(super) async fn keep(
+    pub(super) async fn store_manifest(
         &self,
         manifest: Manifest,
         origin: Origin,
@@ -123,13 +126,13 @@ impl Puller {
         }
         Ok(ManifestAnswer {
             manifest,
-            how: CacheStatus::Miss,
+            cache_status: CacheStatus::Miss,
             origin,
         })
     }
 
     /// Sorts a candidate's failure, remembers an absence, and notes the rest for the verdict.
-    pub(super) fn heard(
+    pub(super) fn record_failure(
         &self,
         asked: &FetchSource,
         error: UpstreamError,
@@ -142,14 +145,14 @@ impl Puller {
             tracing::debug!(origin = %asked.origin, %error, "asked in vain");
         } else if let Some(item) = item {
             let absent = (asked.origin.clone(), item.clone());
-            self.0.absent.insert(absent, ());
+            self.0.absences.insert(absent, ());
         }
         walk.note(heard, &error);
         heard
     }
 
     /// The upstream behind a candidate.
-    pub(super) fn upstream(&self, candidate: &Candidate) -> Result<FetchSource, PullError> {
+    pub(super) fn source(&self, candidate: &Candidate) -> Result<FetchSource, PullError> {
         let known = self.0.directory.find(&candidate.upstream, &self.0.table).map_err(|error| {
             tracing::error!(upstream = %candidate.upstream, %error, "no client for an upstream");
             PullError::Abandoned

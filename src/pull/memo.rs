@@ -29,7 +29,11 @@ impl<K: Eq + Hash, V: Clone> Memo<K, V> {
     }
 
     /// The answer for a key; if it is not known, `find` finds it. A failure is not remembered.
-    pub(super) fn get<E>(&self, key: K, find: impl FnOnce(&K) -> Result<V, E>) -> Result<V, E> {
+    pub(super) fn get_or_find<E>(
+        &self,
+        key: K,
+        find: impl FnOnce(&K) -> Result<V, E>,
+    ) -> Result<V, E> {
         let place = usize::try_from(self.hasher.hash_one(&key) >> 48).unwrap_or_default();
         let Some(shard) = self.shards.get(place % SHARDS) else {
             return find(&key);
@@ -63,17 +67,17 @@ mod tests {
     fn an_answer_is_found_once_and_a_failure_again() {
         let memo = Memo::new();
         let never = |_: &i32| Err::<i32, _>("asked");
-        assert_eq!(memo.get(1, never), Err("asked"));
-        assert_eq!(memo.get(1, |key| Ok::<_, &str>(key + 1)), Ok(2));
-        assert_eq!(memo.get(1, never), Ok(2));
-        assert_eq!(memo.get(2, never), Err("asked"));
+        assert_eq!(memo.get_or_find(1, never), Err("asked"));
+        assert_eq!(memo.get_or_find(1, |key| Ok::<_, &str>(key + 1)), Ok(2));
+        assert_eq!(memo.get_or_find(1, never), Ok(2));
+        assert_eq!(memo.get_or_find(2, never), Err("asked"));
     }
 
     #[test]
     fn it_does_not_grow_for_ever() {
         let memo = Memo::new();
         for key in 0..100_000 {
-            assert_eq!(memo.get(key, |key| Ok::<_, ()>(*key)), Ok(key));
+            assert_eq!(memo.get_or_find(key, |key| Ok::<_, ()>(*key)), Ok(key));
         }
         let held: usize = memo.shards.iter().map(|shard| shard.read().len()).sum();
         assert!((1..=SHARDS * SHARD_COUNT_MAX).contains(&held), "{held}");

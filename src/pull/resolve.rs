@@ -32,7 +32,7 @@ pub(super) struct Resolution {
     /// How long a tag's record counts.
     pub(super) policy: FreshnessPolicy,
     /// What to say if there is nobody to ask.
-    nobody: PullError,
+    no_candidate: PullError,
 }
 
 /// What a candidate's tag is remembered by.
@@ -82,19 +82,21 @@ impl Resolution {
             origins: OnceLock::new(),
             pin,
             policy,
-            nobody,
+            no_candidate: nobody,
         }
     }
 
     /// The error for a name whose candidates are none, if so.
-    pub(super) fn nobody(&self) -> Option<PullError> {
-        self.candidates.is_empty().then(|| self.nobody.clone())
+    pub(super) fn no_candidate(&self) -> Option<PullError> {
+        self.candidates
+            .is_empty()
+            .then(|| self.no_candidate.clone())
     }
 }
 
 impl Puller {
     /// Asks the routes; a rule that denies ends it here, for kept content too.
-    pub(super) fn lead(
+    pub(super) fn resolve(
         &self,
         named: &ImageName,
         reference: &Reference,
@@ -107,7 +109,7 @@ impl Puller {
             let lead = self.decide(named, reference, tag.as_ref());
             lead.map(Arc::new)
         };
-        self.0.leads.get((named.clone(), tag), decide)
+        self.0.resolutions.get_or_find((named.clone(), tag), decide)
     }
 
     fn decide(
@@ -154,7 +156,7 @@ impl Puller {
     /// Every origin that may answer for a name. Loaded bundles come last: most names are in none,
     /// and looking there costs a question to the disk.
     pub(super) fn origins(&self, named: &ImageName) -> Vec<Origin> {
-        let table = self.0.table.origins(named);
+        let table = self.0.table.all_candidates(named);
         let upstream = table.iter().map(origin_of);
         upstream
             .chain(named.repositories().map(Origin::Local))
@@ -162,27 +164,34 @@ impl Puller {
     }
 
     /// As [`Puller::origins`], found once.
-    pub(super) fn origins_of<'l>(&self, named: &ImageName, lead: &'l Resolution) -> &'l [Origin] {
+    pub(super) fn resolution_origins<'l>(
+        &self,
+        named: &ImageName,
+        lead: &'l Resolution,
+    ) -> &'l [Origin] {
         lead.origins.get_or_init(|| self.origins(named))
     }
 
     /// Whom to ask for a digest now, or the reason why there is nobody. What a candidate lately did
     /// not have it is not asked for again, unless one of its manifests has come to name it.
-    pub(super) async fn reachable(
+    pub(super) async fn sources(
         &self,
         named: &ImageName,
         digest: &Digest,
         item: &ContentKey,
         lead: &Resolution,
     ) -> Result<Vec<Candidate>, PullError> {
-        let order = self.order(named, digest, lead).await?;
+        let order = self.candidates_for_digest(named, digest, lead).await?;
         if order.is_empty() {
-            return Err(lead.nobody().unwrap_or(PullError::Absent));
+            return Err(lead.no_candidate().unwrap_or(PullError::Absent));
         }
         let mut reachable = Vec::new();
         for candidate in order {
             let origin = origin_of(&candidate);
-            let absent = self.0.absent.contains_key(&(origin.clone(), item.clone()));
+            let absent = self
+                .0
+                .absences
+                .contains_key(&(origin.clone(), item.clone()));
             if !absent || self.0.store.provenance(digest, &origin).await? != Provenance::Unknown {
                 reachable.push(candidate);
             }
@@ -195,22 +204,29 @@ impl Puller {
 
     /// Whom to ask for a digest: the origins whose manifests name it, for a digest follows the tag
     /// that produced it, then the route's candidates.
-    pub(super) async fn order(
+    pub(super) async fn candidates_for_digest(
         &self,
         named: &ImageName,
         digest: &Digest,
         lead: &Resolution,
     ) -> Result<Vec<Candidate>, PullError> {
         let mut order: Vec<Candidate> = Vec::new();
-        for candidate in self.0.table.origins(named) {
+        for candidate in self.0.table.all_candidates(named) {
             // A disk that cannot be read knows nobody.
-            let standing = self.0.store.provenance(digest, &origin_of(&candidate)).await;
+            let standing = self
+                .0
+                .store
+                .provenance(digest, &origin_of(&candidate))
+                .await;
             if standing.is_ok_and(|standing| standing != Provenance::Unknown) {
                 order.push(candidate);
             }
         }
         for candidate in &lead.candidates {
-            if order.iter().all(|known| origin_of(known) != origin_of(candidate)) {
+            if order
+                .iter()
+                .all(|known| origin_of(known) != origin_of(candidate))
+            {
                 order.push(candidate.clone());
             }
         }

@@ -10,7 +10,7 @@ use super::{
     failure_tally::{FailureKind, FailureTally},
     freshness::{TagDecision, may_be_stale, tag_decision},
     manifest::{FetchSource, retry_throttled},
-    resolve::{Resolution, TagKeys, request_context, origin_of, tag_at},
+    resolve::{Resolution, TagKeys, origin_of, request_context, tag_at},
 };
 use crate::{
     oci::{Digest, Manifest, Origin, Reference, Tag},
@@ -20,55 +20,58 @@ use crate::{
 };
 
 impl Puller {
-    pub(super) async fn by_tag(
+    pub(super) async fn manifest_by_tag(
         &self,
         named: &ImageName,
         tag: &Tag,
     ) -> Result<ManifestAnswer, PullError> {
-        let lead = self.lead(named, &Reference::Tag(tag.clone()))?;
+        let lead = self.resolve(named, &Reference::Tag(tag.clone()))?;
         if let Some(pinned) = &lead.pin {
-            return self.digest_of(named, pinned, &lead).await;
+            return self.resolved_manifest(named, pinned, &lead).await;
         }
         if !self.0.settings.offline
-            && let Some(fresh) = self.fresh(&lead).await?
+            && let Some(fresh) = self.fresh_manifest(&lead).await?
         {
             return Ok(fresh);
         }
         // Boxed, or every hit would have room for a miss.
-        Box::pin(self.not_fresh(named, tag, lead)).await
+        Box::pin(self.refresh_tag(named, tag, lead)).await
     }
 
-    async fn not_fresh(
+    async fn refresh_tag(
         &self,
         named: &ImageName,
         tag: &Tag,
         lead: Arc<Resolution>,
     ) -> Result<ManifestAnswer, PullError> {
         if self.0.settings.offline {
-            return self.offline(named, tag, &lead).await;
+            return self.offline_manifest(named, tag, &lead).await;
         }
-        if let Some(nobody) = lead.nobody() {
-            return self.local(named, tag).await?.ok_or(nobody);
+        if let Some(nobody) = lead.no_candidate() {
+            return self.local_manifest(named, tag).await?.ok_or(nobody);
         }
         let (puller, asked_for) = (self.clone(), (named.clone(), tag.clone()));
-        let key = (self.key(named), Reference::Tag(tag.clone()));
+        let key = (self.coalescing_key(named), Reference::Tag(tag.clone()));
         let work = move || async move {
             let (named, tag) = asked_for;
             // Another flight may have landed between the look above and the start of this one.
-            if let Some(fresh) = puller.fresh(&lead).await? {
+            if let Some(fresh) = puller.fresh_manifest(&lead).await? {
                 return Ok(fresh);
             }
             let deadline = Instant::now() + puller.0.settings.manifest_max;
-            retry_throttled(deadline, || puller.ask_all(&named, &tag, &lead, deadline)).await
+            retry_throttled(deadline, || {
+                puller.ask_candidates(&named, &tag, &lead, deadline)
+            })
+            .await
         };
         self.0.manifests.run(key, work).await
     }
 
     /// The answer that needs no upstream: the first candidate that is not lately absent, if its
     /// record is fresh.
-    async fn fresh(&self, lead: &Resolution) -> Result<Option<ManifestAnswer>, PullError> {
+    async fn fresh_manifest(&self, lead: &Resolution) -> Result<Option<ManifestAnswer>, PullError> {
         for TagKeys { kept, absent } in &lead.tags {
-            if self.0.absent.contains_key(absent) {
+            if self.0.absences.contains_key(absent) {
                 continue;
             }
             // A disk that cannot be read has no record.
@@ -78,14 +81,14 @@ impl Puller {
                 TagDecision::Serve(digest) => {
                     self.kept_manifest(slice::from_ref(&kept.0), &digest).await
                 }
-                TagDecision::Ask => Ok(None),
+                TagDecision::Revalidate => Ok(None),
             };
         }
         Ok(None)
     }
 
     /// Walks the candidates over their own records; a loaded bundle comes last.
-    async fn ask_all(
+    async fn ask_candidates(
         &self,
         named: &ImageName,
         tag: &Tag,
@@ -97,11 +100,15 @@ impl Puller {
             let there = tag_at(candidate, tag);
             let item = ContentKey::Manifest(Reference::Tag(there.clone()));
             let origin = origin_of(candidate);
-            if self.0.absent.contains_key(&(origin.clone(), item.clone())) {
+            if self
+                .0
+                .absences
+                .contains_key(&(origin.clone(), item.clone()))
+            {
                 continue;
             }
-            let asked = self.upstream(candidate)?;
-            let error = match self.ask_one(&asked, candidate, there, deadline).await {
+            let asked = self.source(candidate)?;
+            let error = match self.ask_candidate(&asked, candidate, there, deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(CandidateFailure::Upstream(error)) => error,
                 Err(CandidateFailure::Pull(error)) => return Err(error),
@@ -109,7 +116,7 @@ impl Puller {
             let is_upstreams_word = is_definitive(&error);
             let is_refused_login = error.is_refused_credentials();
             let text = error.to_string();
-            let heard = self.heard(&asked, error, Some(&item), &mut walk);
+            let heard = self.record_failure(&asked, error, Some(&item), &mut walk);
             if heard == FailureKind::Absent
                 && let Err(error) = self.0.store.forget_tag(&origin, there).await
             {
@@ -118,7 +125,7 @@ impl Puller {
             // The network's word on what changed is missing, or our login is broken: what this
             // candidate last said beats what a later one says now.
             if !is_upstreams_word
-                && let Some(stale) = self.stale(&origin, there, lead, &text).await?
+                && let Some(stale) = self.stale_manifest(&origin, there, lead, &text).await?
             {
                 if is_refused_login {
                     tracing::error!(%origin, tag = %there, why = text, "our login is refused");
@@ -129,11 +136,13 @@ impl Puller {
                 return Err(walk.verdict());
             }
         }
-        self.local(named, tag).await?.ok_or_else(|| walk.verdict())
+        self.local_manifest(named, tag)
+            .await?
+            .ok_or_else(|| walk.verdict())
     }
 
     /// Asks one candidate what a tag means now, and makes sure that we have it.
-    async fn ask_one(
+    async fn ask_candidate(
         &self,
         asked: &FetchSource,
         candidate: &Candidate,
@@ -146,10 +155,10 @@ impl Puller {
         if let Some(digest) = asked.upstream.manifest_head(&ask, &reference).await? {
             let kept = self.0.store.manifest(&origin, &digest).await;
             if let Some(manifest) = kept.unwrap_or_default() {
-                self.record(&origin, tag, digest).await?;
+                self.record_tag(&origin, tag, digest).await?;
                 return Ok(ManifestAnswer {
                     manifest,
-                    how: CacheStatus::Revalidated,
+                    cache_status: CacheStatus::Revalidated,
                     origin,
                 });
             }
@@ -158,30 +167,35 @@ impl Puller {
                 .manifest(&ask, &Reference::Digest(digest))
                 .await
             {
-                Ok(manifest) => return self.take(manifest, origin, tag).await,
+                Ok(manifest) => return self.store_tagged(manifest, origin, tag).await,
                 // A registry that knows the tag but not its own digest: ask by tag.
                 Err(UpstreamError::Absent { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         let manifest = asked.upstream.manifest(&ask, &reference).await?;
-        self.take(manifest, origin, tag).await
+        self.store_tagged(manifest, origin, tag).await
     }
 
-    async fn take(
+    async fn store_tagged(
         &self,
         manifest: Manifest,
         origin: Origin,
         tag: &Tag,
     ) -> Result<ManifestAnswer, CandidateFailure> {
-        let answer = self.keep(manifest, origin).await?;
-        self.record(&answer.origin, tag, answer.manifest.digest())
+        let answer = self.store_manifest(manifest, origin).await?;
+        self.record_tag(&answer.origin, tag, answer.manifest.digest())
             .await?;
         Ok(answer)
     }
 
     /// Remembers what a tag means. A disk that fails costs only the memory of it.
-    async fn record(&self, origin: &Origin, tag: &Tag, digest: Digest) -> Result<(), PullError> {
+    async fn record_tag(
+        &self,
+        origin: &Origin,
+        tag: &Tag,
+        digest: Digest,
+    ) -> Result<(), PullError> {
         self.0
             .confirmed
             .insert((origin.clone(), tag.clone()), Instant::now());
@@ -196,7 +210,7 @@ impl Puller {
     }
 
     /// What a candidate last said, if that is not too long ago.
-    async fn stale(
+    async fn stale_manifest(
         &self,
         origin: &Origin,
         tag: &Tag,
@@ -215,48 +229,51 @@ impl Puller {
         tracing::warn!(%origin, %tag, digest = %record.digest, why, "serving a stale tag");
         Ok(Some(ManifestAnswer {
             manifest,
-            how: CacheStatus::Stale,
+            cache_status: CacheStatus::Stale,
             origin: origin.clone(),
         }))
     }
 
     /// With no upstream at all: a loaded bundle first, then what any candidate last said, however
     /// long ago.
-    async fn offline(
+    async fn offline_manifest(
         &self,
         named: &ImageName,
         tag: &Tag,
         lead: &Resolution,
     ) -> Result<ManifestAnswer, PullError> {
-        if let Some(answer) = self.local(named, tag).await? {
+        if let Some(answer) = self.local_manifest(named, tag).await? {
             return Ok(answer);
         }
         for candidate in &lead.candidates {
             if let Some(answer) = self
-                .recorded(origin_of(candidate), tag_at(candidate, tag))
+                .recorded_manifest(origin_of(candidate), tag_at(candidate, tag))
                 .await?
             {
                 return Ok(answer);
             }
         }
-        Err(lead.nobody().unwrap_or(PullError::Absent))
+        Err(lead.no_candidate().unwrap_or(PullError::Absent))
     }
 
     /// What a loaded bundle says.
-    async fn local(
+    async fn local_manifest(
         &self,
         named: &ImageName,
         tag: &Tag,
     ) -> Result<Option<ManifestAnswer>, PullError> {
         for repository in named.repositories() {
-            if let Some(answer) = self.recorded(Origin::Local(repository), tag).await? {
+            if let Some(answer) = self
+                .recorded_manifest(Origin::Local(repository), tag)
+                .await?
+            {
                 return Ok(Some(answer));
             }
         }
         Ok(None)
     }
 
-    async fn recorded(
+    async fn recorded_manifest(
         &self,
         origin: Origin,
         tag: &Tag,

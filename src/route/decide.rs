@@ -62,7 +62,7 @@ impl RouteTable {
 
     /// Every place that bytes under this name may have come from: the candidates for digests, those
     /// for tags, and those of the routes for single tags. What is kept locally is not among them.
-    pub fn origins(&self, named: &ImageName) -> Vec<Candidate> {
+    pub fn all_candidates(&self, named: &ImageName) -> Vec<Candidate> {
         let by_digest = self.by_digest(named);
         let by_tag = self.by_tag(named, RequestedReference::AnyTag, None);
         let mut origins = by_digest.into_candidates();
@@ -162,7 +162,9 @@ impl RouteTable {
             return Decision::Route {
                 place: None,
                 from: public::LIST_NAME.to_owned(),
-                candidates: equal_repositories(named).filter_map(self::source_candidate).collect(),
+                candidates: equal_repositories(named)
+                    .filter_map(source_candidate)
+                    .collect(),
                 pin: None,
                 tag_fresh: None,
                 tag_stale_max: None,
@@ -196,8 +198,8 @@ impl Decision {
 #[derive(Clone, Copy, Debug)]
 struct RouteQuery<'a> {
     subject: &'a MatchSubject<'a>,
-    named: &'a ImageName,
-    asked: RequestedReference<'a>,
+    image: &'a ImageName,
+    reference: RequestedReference<'a>,
     tag: Option<&'a Tag>,
 }
 
@@ -210,8 +212,8 @@ impl<'a> RouteQuery<'a> {
     ) -> Self {
         Self {
             subject,
-            named,
-            asked,
+            image: named,
+            reference: asked,
             tag,
         }
     }
@@ -231,7 +233,7 @@ fn in_registry(repository: &Repository, registry: &Registry) -> Repository {
 fn decision(entry: &RouteEntry, request: &RouteQuery<'_>) -> Decision {
     match entry.rule.text.action {
         Action::Deny => Decision::Deny {
-            place: entry.rule.place().clone(),
+            place: entry.rule.location().clone(),
             from: entry.pattern.written.clone(),
         },
         Action::Route => {
@@ -243,7 +245,7 @@ fn decision(entry: &RouteEntry, request: &RouteQuery<'_>) -> Decision {
 
 fn route_decision(entry: &RouteEntry, candidates: Vec<Candidate>, pin: Option<Digest>) -> Decision {
     Decision::Route {
-        place: Some(entry.rule.place().clone()),
+        place: Some(entry.rule.location().clone()),
         from: entry.pattern.written.clone(),
         candidates,
         pin,
@@ -254,17 +256,18 @@ fn route_decision(entry: &RouteEntry, candidates: Vec<Candidate>, pin: Option<Di
 
 /// Targets in order, each in the spellings that the rule's library policy gives.
 fn candidates(entry: &RouteEntry, request: &RouteQuery<'_>) -> Vec<Candidate> {
-    let bound = entry.pattern.bind(request.subject);
+    let bound = entry.pattern.captures(request.subject);
     let mut found = Vec::new();
     for target in &entry.rule.targets {
-        if !target.ref_kind.takes(request.asked) {
+        if !target.ref_kind.accepts(request.reference) {
             continue;
         }
-        match &target.to {
+        match &target.destination {
             Destination::Source => found.extend(source_candidates(request, target)),
             Destination::Upstream { .. } => {
                 let names = library_spellings(entry.rule.text.library, request.subject.repository);
-                let filled = names.map(|name| target_candidate(target, name, entry, (request, &bound)));
+                let filled =
+                    names.map(|name| target_candidate(target, name, entry, (request, &bound)));
                 found.extend(filled.flatten());
             }
         }
@@ -275,7 +278,7 @@ fn candidates(entry: &RouteEntry, request: &RouteQuery<'_>) -> Vec<Candidate> {
 /// The registry of the name itself, then those that count as equal to it.
 fn source_candidates(request: &RouteQuery<'_>, target: &RouteTarget) -> Vec<Candidate> {
     let own = request.subject.repository;
-    let others = equal_repositories(request.named).filter(|repository| repository != own);
+    let others = equal_repositories(request.image).filter(|repository| repository != own);
     let all = std::iter::once(own.clone()).chain(others);
     let mut found: Vec<_> = all.filter_map(source_candidate).collect();
     for candidate in &mut found {
@@ -305,12 +308,12 @@ fn target_candidate(
         upstream,
         path,
         tag,
-    } = &target.to
+    } = &target.destination
     else {
         return None;
     };
     let Repository { registry, name } = request.subject.repository;
-    let rewritten = Rewrite::first(&entry.rule.rewrites, spelled);
+    let rewritten = Rewrite::apply_first(&entry.rule.rewrites, spelled);
     let rest = match &rewritten {
         // A rewritten name is whole: the matched prefix may be gone from it.
         Some(whole) if !entry.pattern.is_exact() => whole,

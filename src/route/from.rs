@@ -87,7 +87,7 @@ impl HostMatch {
         })
     }
 
-    pub(super) fn has(&self, registry: &Registry) -> bool {
+    pub(super) fn matches(&self, registry: &Registry) -> bool {
         match self {
             Self::Exact(exact) => exact == registry,
             Self::AnyPort(host) => host == registry.host(),

@@ -37,7 +37,7 @@ impl RouteIndex {
     pub(super) fn new(entries: Vec<RouteEntry>) -> Self {
         let mut index = Self::default();
         for entry in entries {
-            let PatternKind::Place(hosts, paths) = &entry.pattern.kind else {
+            let PatternKind::From(hosts, paths) = &entry.pattern.kind else {
                 index.loose.push(entry);
                 continue;
             };
@@ -75,7 +75,7 @@ impl RouteIndex {
         asked: RequestedReference<'_>,
     ) -> Option<&RouteEntry> {
         let fits = |entry: &&RouteEntry| {
-            entry.rule.text.ref_kind.takes(asked) && entry.pattern.matches(subject, asked)
+            entry.rule.text.ref_kind.accepts(asked) && entry.pattern.matches(subject, asked)
         };
         let placed = self.placed(subject.repository).filter(fits);
         let placed = placed.max_by_key(|entry| entry.rank);
@@ -88,7 +88,8 @@ impl RouteIndex {
 
     /// The entries that decide single tags of this repository, the best first.
     pub(super) fn single_tags(&self, subject: &MatchSubject<'_>) -> Vec<&RouteEntry> {
-        let fits = |entry: &&RouteEntry| entry.pattern.minds_tag() && entry.pattern.covers(subject);
+        let fits =
+            |entry: &&RouteEntry| entry.pattern.is_tag_specific() && entry.pattern.covers(subject);
         let all = self.placed(subject.repository).chain(&self.loose);
         let mut found: Vec<_> = all.filter(fits).collect();
         found.sort_by_key(|entry| std::cmp::Reverse(entry.rank));

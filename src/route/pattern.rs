@@ -22,7 +22,7 @@ pub(super) struct Pattern {
 #[derive(Clone, Debug)]
 pub(super) enum PatternKind {
     /// `from`: whole elements, indexed.
-    Place(HostMatch, PathMatch),
+    From(HostMatch, PathMatch),
     /// `from_glob`: on the repository in every spelling; what stands after a colon in the last
     /// element is a glob on the tag.
     Glob { repository: Glob, tag: Option<Glob> },
@@ -69,7 +69,7 @@ pub(super) struct MatchCaptures {
 impl Pattern {
     pub(super) fn from(text: &str) -> Result<Self, RuleError> {
         let (hosts, paths) = from::parse(text)?;
-        Ok(Self::new(text, PatternKind::Place(hosts, paths)))
+        Ok(Self::new(text, PatternKind::From(hosts, paths)))
     }
 
     pub(super) fn glob(text: &str) -> Result<Self, RuleError> {
@@ -103,7 +103,7 @@ impl Pattern {
     /// Two patterns with the same key match the same names.
     pub(super) fn key(&self) -> String {
         match &self.kind {
-            PatternKind::Place(hosts, paths) => format!("from {hosts}{paths}"),
+            PatternKind::From(hosts, paths) => format!("from {hosts}{paths}"),
             PatternKind::Glob { .. } => format!("from_glob {}", self.written),
             PatternKind::Regex(_) => format!("from_regex {}", self.written),
             PatternKind::Contains(_) => format!("contains {}", self.written),
@@ -112,19 +112,19 @@ impl Pattern {
 
     /// Whether only one repository can match.
     pub(super) fn is_exact(&self) -> bool {
-        matches!(self.kind, PatternKind::Place(_, PathMatch::Exactly(..)))
+        matches!(self.kind, PatternKind::From(_, PathMatch::Exactly(..)))
     }
 
     /// The one tag that it matches.
     pub(super) fn exact_tag(&self) -> Option<&Tag> {
         match &self.kind {
-            PatternKind::Place(_, PathMatch::Exactly(_, tag)) => tag.as_ref(),
+            PatternKind::From(_, PathMatch::Exactly(_, tag)) => tag.as_ref(),
             _ => None,
         }
     }
 
     /// Whether it matches some tags of a repository and not others.
-    pub(super) fn minds_tag(&self) -> bool {
+    pub(super) fn is_tag_specific(&self) -> bool {
         matches!(&self.kind, PatternKind::Glob { tag: Some(_), .. }) || self.exact_tag().is_some()
     }
 
@@ -138,26 +138,26 @@ impl Pattern {
 
     /// The band of a rule that writes none: what is said more exactly decides first. An opt-out by
     /// `contains` beats the catch-all only, as in the tools it comes from.
-    fn usual_band(&self) -> u16 {
+    fn default_band(&self) -> u16 {
         match &self.kind {
-            PatternKind::Place(_, PathMatch::Exactly(..)) => 400,
+            PatternKind::From(_, PathMatch::Exactly(..)) => 400,
             PatternKind::Glob { .. } | PatternKind::Regex(_) => 300,
-            PatternKind::Place(HostMatch::Any, PathMatch::Below(path)) if path.is_empty() => 0,
-            PatternKind::Place(..) => 200,
+            PatternKind::From(HostMatch::Any, PathMatch::Below(path)) if path.is_empty() => 0,
+            PatternKind::From(..) => 200,
             PatternKind::Contains(_) => 100,
         }
     }
 
     pub(super) fn rank(&self, band: Option<u16>, kind: RefKind, order: usize) -> MatchRank {
         let hosts = match &self.kind {
-            PatternKind::Place(HostMatch::Exact(_), _) => (3, 0),
-            PatternKind::Place(HostMatch::AnyPort(_), _) => (2, 0),
-            PatternKind::Place(HostMatch::Suffix(suffix), _) => (1, suffix.len()),
+            PatternKind::From(HostMatch::Exact(_), _) => (3, 0),
+            PatternKind::From(HostMatch::AnyPort(_), _) => (2, 0),
+            PatternKind::From(HostMatch::Suffix(suffix), _) => (1, suffix.len()),
             _ => (0, 0),
         };
         let paths = match &self.kind {
-            PatternKind::Place(_, PathMatch::Exactly(..)) => (3, 0),
-            PatternKind::Place(_, PathMatch::Below(path)) => (2, path.len()),
+            PatternKind::From(_, PathMatch::Exactly(..)) => (3, 0),
+            PatternKind::From(_, PathMatch::Below(path)) => (2, path.len()),
             PatternKind::Glob { repository, tag } => {
                 let tag = tag.as_ref().map_or(0, Glob::literal_len);
                 (1, repository.literal_len() + tag)
@@ -166,11 +166,11 @@ impl Pattern {
             PatternKind::Regex(_) => (0, 0),
         };
         MatchRank {
-            band: band.unwrap_or_else(|| self.usual_band()),
+            band: band.unwrap_or_else(|| self.default_band()),
             hosts,
             paths,
             reference: match kind {
-                _ if self.minds_tag() => 2,
+                _ if self.is_tag_specific() => 2,
                 RefKind::Any => 0,
                 RefKind::Tag | RefKind::Digest => 1,
             },
@@ -192,7 +192,7 @@ impl Pattern {
                 RequestedReference::Tag(tag),
             ) => glob.matches(tag.as_str()),
             (_, RequestedReference::Tag(tag)) => self.exact_tag().is_none_or(|exact| exact == tag),
-            (_, RequestedReference::AnyTag | RequestedReference::Digest) => !self.minds_tag(),
+            (_, RequestedReference::AnyTag | RequestedReference::Digest) => !self.is_tag_specific(),
         };
         tag_fits && self.covers(subject)
     }
@@ -201,11 +201,11 @@ impl Pattern {
     pub(super) fn covers(&self, subject: &MatchSubject<'_>) -> bool {
         let Repository { registry, name } = subject.repository;
         match &self.kind {
-            PatternKind::Place(hosts, PathMatch::Exactly(exact, _)) => {
-                exact == name && hosts.has(registry)
+            PatternKind::From(hosts, PathMatch::Exactly(exact, _)) => {
+                exact == name && hosts.matches(registry)
             }
-            PatternKind::Place(hosts, PathMatch::Below(path)) => {
-                name.strip_prefix(path).is_some() && hosts.has(registry)
+            PatternKind::From(hosts, PathMatch::Below(path)) => {
+                name.strip_prefix(path).is_some() && hosts.matches(registry)
             }
             PatternKind::Glob { repository, .. } => subject
                 .spellings
@@ -219,13 +219,13 @@ impl Pattern {
     }
 
     /// What the pattern leaves for the targets; asked once, of the pattern that decides.
-    pub(super) fn bind(&self, subject: &MatchSubject<'_>) -> MatchCaptures {
+    pub(super) fn captures(&self, subject: &MatchSubject<'_>) -> MatchCaptures {
         match &self.kind {
-            PatternKind::Place(_, PathMatch::Exactly(name, _)) => MatchCaptures {
+            PatternKind::From(_, PathMatch::Exactly(name, _)) => MatchCaptures {
                 prefix: name.as_str().to_owned(),
                 captures: Vec::new(),
             },
-            PatternKind::Place(_, PathMatch::Below(path)) => MatchCaptures {
+            PatternKind::From(_, PathMatch::Below(path)) => MatchCaptures {
                 prefix: path.clone(),
                 ..MatchCaptures::default()
             },

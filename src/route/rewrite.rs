@@ -37,7 +37,7 @@ impl Rewrite {
     }
 
     /// The name as the first rewrite that matches makes it; none if none matches.
-    pub(super) fn first(rewrites: &[Self], name: &str) -> Option<String> {
+    pub(super) fn apply_first(rewrites: &[Self], name: &str) -> Option<String> {
         let rewrite = rewrites
             .iter()
             .find(|rewrite| rewrite.regex.is_match(name))?;
@@ -92,7 +92,11 @@ mod tests {
     fn rewrites_are_unanchored_and_global() {
         let check = |regex: &str, with: &str, name: &str, want: Option<&str>| {
             let rewrites = [rewrite(regex, with).unwrap()];
-            assert_eq!(Rewrite::first(&rewrites, name).as_deref(), want, "{regex}");
+            assert_eq!(
+                Rewrite::apply_first(&rewrites, name).as_deref(),
+                want,
+                "{regex}"
+            );
         };
         check("a", "b", "a/xa", Some("b/xb"));
         check("^a", "b", "a/a", Some("b/a"));

@@ -37,7 +37,7 @@ pub struct RuleText {
     /// How long a tag is served without its upstream; none for the general setting.
     pub tag_stale_max: Option<Duration>,
     /// Where it stands.
-    pub place: ConfigLocation,
+    pub location: ConfigLocation,
 }
 
 /// The four ways of saying which names a route is about.
@@ -167,7 +167,7 @@ impl RuleText {
             band: None,
             tag_fresh: None,
             tag_stale_max: None,
-            place,
+            location: place,
         }
     }
 
@@ -181,9 +181,9 @@ impl RuleText {
         };
         let parse = |target: &TargetText| RouteTarget::parse(target, allowed);
         let written = |target: &TargetText| target.target.clone();
-        let targets = problems.each("to", &self.to, written, parse);
+        let targets = problems.collect_each("to", &self.to, written, parse);
         let written = |rewrite: &RewriteText| rewrite.regex.clone();
-        let rewrites = problems.each("rewrite", &self.rewrite, written, Rewrite::compile);
+        let rewrites = problems.collect_each("rewrite", &self.rewrite, written, Rewrite::compile);
         let pin = self.pin(&patterns, &mut problems);
         self.check_whole(&patterns, &mut problems);
         if problems.0.is_empty() {
@@ -203,7 +203,10 @@ impl RuleText {
     fn patterns(&self, problems: &mut RuleErrors) -> Vec<Pattern> {
         let one =
             |key, text: &String, parsed: Result<Pattern, RuleError>, problems: &mut RuleErrors| {
-                problems.take(key, None, text, parsed).into_iter().collect()
+                problems
+                    .collect(key, None, text, parsed)
+                    .into_iter()
+                    .collect()
             };
         match &self.matches {
             MatchText::From(texts) => {
@@ -211,7 +214,7 @@ impl RuleText {
                     problems.add("from", None, "", RuleError::new("names no registry"));
                 }
                 let parsed =
-                    problems.each("from", texts, String::clone, |text| Pattern::from(text));
+                    problems.collect_each("from", texts, String::clone, |text| Pattern::from(text));
                 let mut patterns: Vec<Pattern> = Vec::new();
                 for pattern in parsed {
                     // Two spellings of one registry say nothing twice.
@@ -233,7 +236,7 @@ impl RuleText {
             let reason = "only one tag can be pinned: `from` must name it, as R/REPOSITORY:TAG";
             problems.add("digest", None, text, RuleError::new(reason));
         }
-        problems.take("digest", None, text, text.parse().map_err(RuleError::new))
+        problems.collect("digest", None, text, text.parse().map_err(RuleError::new))
     }
 
     fn check_whole(&self, patterns: &[Pattern], problems: &mut RuleErrors) {
@@ -257,7 +260,7 @@ impl RuleText {
             let flaw = RuleError::new(format!("a band is a number from 0 to {BAND_MAX}"));
             problems.add("band", None, &band.to_string(), flaw);
         }
-        if self.ref_kind == RefKind::Digest && patterns.iter().any(Pattern::minds_tag) {
+        if self.ref_kind == RefKind::Digest && patterns.iter().any(Pattern::is_tag_specific) {
             let flaw = RuleError::new("a request by digest has no tag for this route to match");
             problems.add("ref", None, "digest", flaw);
         }
@@ -273,26 +276,28 @@ impl Rule {
     }
 
     /// Where it stands.
-    pub fn place(&self) -> &ConfigLocation {
-        &self.text.place
+    pub fn location(&self) -> &ConfigLocation {
+        &self.text.location
     }
 
     /// The upstreams it names, for `check` and the loop guard; `source` is not among them.
     pub fn targets(&self) -> impl Iterator<Item = &UpstreamName> {
-        self.targets.iter().filter_map(|target| match &target.to {
-            Destination::Source => None,
-            Destination::Upstream { upstream, .. } => Some(upstream),
-        })
+        self.targets
+            .iter()
+            .filter_map(|target| match &target.destination {
+                Destination::Source => None,
+                Destination::Upstream { upstream, .. } => Some(upstream),
+            })
     }
 
     /// Whether it can lead to the registry of the name itself.
-    pub(super) fn leads_to_source(&self) -> bool {
-        let source = |target: &RouteTarget| matches!(target.to, Destination::Source);
+    pub(super) fn can_target_source(&self) -> bool {
+        let source = |target: &RouteTarget| matches!(target.destination, Destination::Source);
         self.targets.iter().any(source)
     }
 
     /// Whether both do the same with what they match.
-    pub(super) fn does_as(&self, other: &Self) -> bool {
+    pub(super) fn has_same_effect(&self, other: &Self) -> bool {
         let what = |rule: &Self| {
             let RuleText {
                 action,
@@ -310,7 +315,7 @@ impl Rule {
 }
 
 impl RefKind {
-    pub(super) fn takes(self, asked: RequestedReference<'_>) -> bool {
+    pub(super) fn accepts(self, asked: RequestedReference<'_>) -> bool {
         match self {
             Self::Any => true,
             Self::Tag => !matches!(asked, RequestedReference::Digest),
@@ -348,7 +353,7 @@ impl RuleErrors {
         });
     }
 
-    fn take<T>(
+    fn collect<T>(
         &mut self,
         key: &'static str,
         index: Option<usize>,
@@ -360,7 +365,7 @@ impl RuleErrors {
             .ok()
     }
 
-    fn each<S, T>(
+    fn collect_each<S, T>(
         &mut self,
         key: &'static str,
         texts: &[S],
@@ -369,7 +374,7 @@ impl RuleErrors {
     ) -> Vec<T> {
         let texts = texts.iter().enumerate();
         texts
-            .filter_map(|(index, text)| self.take(key, Some(index), &written(text), parse(text)))
+            .filter_map(|(index, text)| self.collect(key, Some(index), &written(text), parse(text)))
             .collect()
     }
 }

@@ -33,7 +33,7 @@ impl RouteTable {
             found.named.extend(public::listed());
         }
         for entry in self.index.all() {
-            let PatternKind::Place(hosts, _) = &entry.pattern.kind else {
+            let PatternKind::From(hosts, _) = &entry.pattern.kind else {
                 found.patterns.insert(entry.pattern.written.clone());
                 continue;
             };
@@ -53,7 +53,7 @@ impl RouteTable {
     /// The upstreams that routes name: in a target, or as a registry that is asked itself.
     pub fn upstreams(&self) -> BTreeSet<UpstreamName> {
         let itself = |entry: &RouteEntry| match &entry.pattern.kind {
-            PatternKind::Place(HostMatch::Exact(registry), _) if entry.rule.leads_to_source() => {
+            PatternKind::From(HostMatch::Exact(registry), _) if entry.rule.can_target_source() => {
                 registry.as_str().parse().ok()
             }
             _ => None,
@@ -66,8 +66,7 @@ impl RouteTable {
     /// The tags that routes answer with a digest of their own.
     pub fn pins(&self) -> BTreeMap<(Repository, Tag), Digest> {
         let pin = |entry: &RouteEntry| {
-            let PatternKind::Place(hosts, PathMatch::Exactly(name, Some(tag))) =
-                &entry.pattern.kind
+            let PatternKind::From(hosts, PathMatch::Exactly(name, Some(tag))) = &entry.pattern.kind
             else {
                 return None;
             };

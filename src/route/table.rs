@@ -90,7 +90,7 @@ impl RouteTable {
 
     /// Whether an upstream's name stands in the configuration or on the built-in list, and was not
     /// merely made from a client's request.
-    pub fn knows(&self, upstream: &UpstreamName) -> bool {
+    pub fn names_upstream(&self, upstream: &UpstreamName) -> bool {
         self.targets.contains(upstream)
             || upstream
                 .as_str()
@@ -130,9 +130,9 @@ fn insert(entries: &mut EntriesByMatch, new: RouteEntry) -> Result<Option<String
     };
     let old = held.get();
     let from = old.pattern.written.clone();
-    let (first, second) = (old.rule.place().clone(), new.rule.place().clone());
+    let (first, second) = (old.rule.location().clone(), new.rule.location().clone());
     let (ConfigLocation(old_place), ConfigLocation(new_place)) = (&first, &second);
-    if old.rule.does_as(&new.rule) {
+    if old.rule.has_same_effect(&new.rule) {
         let note = format!("{new_place}: {from:?} says the same as {old_place}");
         return Ok(Some(note));
     }
@@ -161,7 +161,7 @@ fn collision_notes(entries: &[RouteEntry]) -> Vec<String> {
         let texts = entry.rule.text.to.iter().zip(&entry.rule.targets);
         for (text, _) in texts.filter(|(_, target)| target.drops_registry()) {
             let places = by_target.entry(&text.target).or_default();
-            places.insert(entry.rule.place(), &entry.pattern.written);
+            places.insert(entry.rule.location(), &entry.pattern.written);
         }
     }
     let several = by_target.into_iter().filter(|(_, places)| places.len() > 1);
@@ -188,7 +188,7 @@ mod tests {
     };
 
     fn at(mut text: RuleText, place: &str) -> Rule {
-        text.place = ConfigLocation(place.into());
+        text.location = ConfigLocation(place.into());
         text.compile().unwrap()
     }
 

@@ -12,7 +12,7 @@ use super::{
 pub(super) struct RouteTarget {
     pub(super) ref_kind: RefKind,
     pub(super) refused: Option<RefusalPolicy>,
-    pub(super) to: Destination,
+    pub(super) destination: Destination,
 }
 
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ pub(super) struct Template(Vec<TemplatePart>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum TemplatePart {
     Text(String),
-    Var(TemplateVariable),
+    Variable(TemplateVariable),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl RouteTarget {
         Ok(Self {
             ref_kind: *ref_kind,
             refused: *refused,
-            to: match target.as_str() {
+            destination: match target.as_str() {
                 "source" => Destination::Source,
                 target => parse_upstream(target, allowed)?,
             },
@@ -92,7 +92,7 @@ impl RouteTarget {
 
     /// Whether different names may become one here: the registry is left out.
     pub(super) fn drops_registry(&self) -> bool {
-        match &self.to {
+        match &self.destination {
             Destination::Source => false,
             Destination::Upstream { path, .. } => {
                 !path.has(TemplateVariable::Registry) && !path.has_group()
@@ -163,7 +163,9 @@ impl Template {
             if !plain.is_empty() {
                 pieces.push(TemplatePart::Text(plain.to_owned()));
             }
-            pieces.push(TemplatePart::Var(TemplateVariable::parse(name, allowed)?));
+            pieces.push(TemplatePart::Variable(TemplateVariable::parse(
+                name, allowed,
+            )?));
             rest = after;
         }
         if !rest.is_empty() {
@@ -183,7 +185,7 @@ impl Template {
         for piece in &self.0 {
             match piece {
                 TemplatePart::Text(plain) => text.push_str(plain),
-                TemplatePart::Var(var) => text.push_str(values.get(*var)?),
+                TemplatePart::Variable(var) => text.push_str(values.get(*var)?),
             }
         }
         Some(text)
@@ -208,16 +210,17 @@ impl Template {
         !self
             .0
             .iter()
-            .any(|piece| matches!(piece, TemplatePart::Var(_)))
+            .any(|piece| matches!(piece, TemplatePart::Variable(_)))
     }
 
     fn has(&self, var: TemplateVariable) -> bool {
-        self.0.contains(&TemplatePart::Var(var))
+        self.0.contains(&TemplatePart::Variable(var))
     }
 
     fn has_group(&self) -> bool {
-        let group =
-            |piece: &TemplatePart| matches!(piece, TemplatePart::Var(TemplateVariable::Group(_)));
+        let group = |piece: &TemplatePart| {
+            matches!(piece, TemplatePart::Variable(TemplateVariable::Group(_)))
+        };
         self.0.iter().any(group)
     }
 
@@ -225,7 +228,7 @@ impl Template {
     fn example(&self) -> String {
         let text = |piece: &TemplatePart| match piece {
             TemplatePart::Text(plain) => plain.clone(),
-            TemplatePart::Var(_) => "a".to_owned(),
+            TemplatePart::Variable(_) => "a".to_owned(),
         };
         self.0.iter().map(text).collect()
     }
@@ -296,7 +299,7 @@ mod tests {
             ref_kind: RefKind::Any,
             refused: None,
         };
-        Ok(RouteTarget::parse(&text, allowed)?.to)
+        Ok(RouteTarget::parse(&text, allowed)?.destination)
     }
 
     #[test]

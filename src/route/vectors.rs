@@ -94,7 +94,7 @@ fn check(table: &RouteTable, rows: &[RouteRow]) {
 }
 
 fn origins(table: &RouteTable, text: &str) -> Vec<String> {
-    shown(&table.origins(&image(text).0))
+    shown(&table.all_candidates(&image(text).0))
 }
 
 const HARBOR: &str = "harbor.example.org/airgap-images/";

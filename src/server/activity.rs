@@ -11,25 +11,25 @@ use super::{Settings, client_stream::ClientStream};
 /// so the lock is never waited for.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
-    beat: Mutex<ActivityState>,
+    state: Mutex<ActivityState>,
     /// The stream, when the HTTP library has let go of it.
-    pub(super) returned: Mutex<Option<ClientStream>>,
+    pub(super) returned_stream: Mutex<Option<ClientStream>>,
 }
 
 /// The state of a connection at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ActivityState {
     /// Requests whose answer has not left yet.
-    pub(super) answers: usize,
+    pub(super) responses: usize,
     /// Those of them that have a piece at hand which the client does not want yet: in HTTP/2 it
     /// says how much it takes of each.
-    pub(super) offered: usize,
+    pub(super) responses_blocked: usize,
     /// Counts bytes taken by the client and answers ended; any change is progress.
     pub(super) progress: u64,
     /// Whether a head has begun and not ended.
     pub(super) within_head: bool,
     /// How the two directions are.
-    pub(super) way: TransportState,
+    pub(super) transport: TransportState,
 }
 
 /// How the two directions of a connection are.
@@ -37,13 +37,13 @@ pub(super) struct ActivityState {
 pub(super) enum TransportState {
     /// Both are free.
     #[default]
-    Free,
+    Ready,
     /// The client takes nothing at the moment.
     Blocked,
     /// The client has ended its direction, or the connection is broken.
-    Ended,
+    Closed,
     /// The client broke the rules of a head.
-    Refused,
+    Malformed,
 }
 
 /// What a connection is waiting for.
@@ -69,13 +69,13 @@ pub(super) struct PhaseTimer {
 
 impl Activity {
     /// Changes the state.
-    pub(super) fn note(&self, change: impl FnOnce(&mut ActivityState)) {
-        change(&mut self.beat.lock());
+    pub(super) fn update(&self, change: impl FnOnce(&mut ActivityState)) {
+        change(&mut self.state.lock());
     }
 
     /// The state now.
-    pub(super) fn beat(&self) -> ActivityState {
-        *self.beat.lock()
+    pub(super) fn state(&self) -> ActivityState {
+        *self.state.lock()
     }
 }
 
@@ -90,7 +90,7 @@ impl PhaseTimer {
     }
 
     /// Takes the state at `now` in; when this connection's patience ends, unless something moves.
-    pub(super) fn settle(
+    pub(super) fn update(
         &mut self,
         beat: ActivityState,
         now: Instant,
@@ -104,7 +104,7 @@ impl PhaseTimer {
                 since: now,
             };
         }
-        Some(self.since + phase.patience(settings)?)
+        Some(self.since + phase.timeout(settings)?)
     }
 
     pub(super) fn phase(&self) -> ConnectionPhase {
@@ -114,10 +114,10 @@ impl PhaseTimer {
 
 impl ConnectionPhase {
     fn of(beat: ActivityState) -> Self {
-        let waits_for_client = beat.answers > 0 && beat.offered == beat.answers;
-        if beat.way == TransportState::Blocked || waits_for_client {
+        let waits_for_client = beat.responses > 0 && beat.responses_blocked == beat.responses;
+        if beat.transport == TransportState::Blocked || waits_for_client {
             Self::Blocked
-        } else if beat.answers > 0 {
+        } else if beat.responses > 0 {
             Self::Answering
         } else if beat.within_head {
             Self::Head
@@ -126,7 +126,7 @@ impl ConnectionPhase {
         }
     }
 
-    fn patience(self, settings: &Settings) -> Option<Duration> {
+    fn timeout(self, settings: &Settings) -> Option<Duration> {
         match self {
             Self::Idle => Some(settings.idle_max),
             Self::Head => Some(settings.header_max),
@@ -148,11 +148,11 @@ mod tests {
         (answers, within_head, way, progress): (usize, bool, TransportState, u64),
     ) -> ActivityState {
         ActivityState {
-            answers,
-            offered: 0,
+            responses: answers,
+            responses_blocked: 0,
             progress,
             within_head,
-            way,
+            transport: way,
         }
     }
 
@@ -166,20 +166,20 @@ mod tests {
         };
         let start = Instant::now();
         let mut stillness = PhaseTimer::new(start);
-        let idle = |progress| beat((0, NO_HEAD, TransportState::Free, progress));
+        let idle = |progress| beat((0, NO_HEAD, TransportState::Ready, progress));
         // (second, state, the second its patience ends)
         let rows = [
             (0, idle(0), Some(60)),
             (5, idle(0), Some(60)),
-            (7, beat((0, HEAD, TransportState::Free, 0)), Some(17)),
-            (9, beat((0, HEAD, TransportState::Free, 0)), Some(17)),
-            (10, beat((1, NO_HEAD, TransportState::Free, 0)), None),
+            (7, beat((0, HEAD, TransportState::Ready, 0)), Some(17)),
+            (9, beat((0, HEAD, TransportState::Ready, 0)), Some(17)),
+            (10, beat((1, NO_HEAD, TransportState::Ready, 0)), None),
             (11, beat((1, NO_HEAD, TransportState::Blocked, 0)), Some(41)),
             (12, beat((1, NO_HEAD, TransportState::Blocked, 0)), Some(41)),
             (13, beat((1, NO_HEAD, TransportState::Blocked, 1)), Some(43)),
             // A head that began during an answer has its time from the answer's end on.
-            (14, beat((1, HEAD, TransportState::Free, 1)), None),
-            (15, beat((0, HEAD, TransportState::Free, 2)), Some(25)),
+            (14, beat((1, HEAD, TransportState::Ready, 1)), None),
+            (15, beat((0, HEAD, TransportState::Ready, 2)), Some(25)),
             (16, idle(2), Some(76)),
             // A whole request between two looks.
             (20, idle(4), Some(80)),
@@ -188,7 +188,7 @@ mod tests {
         ];
         for (second, beat, due) in rows {
             let at = |second| start + Duration::from_secs(second);
-            let settled = stillness.settle(beat, at(second), &settings);
+            let settled = stillness.update(beat, at(second), &settings);
             assert_eq!(settled, due.map(at), "second {second}");
         }
     }

@@ -27,7 +27,7 @@ pub(super) enum ClientStream {
 
 impl ClientStream {
     /// A new lane, where the kernel can send files: on a TCP connection in plain text.
-    pub(super) fn lane(&self) -> Option<SendfileQueue> {
+    pub(super) fn sendfile_queue(&self) -> Option<SendfileQueue> {
         match self {
             Self::Tcp(stream) => Some(SendfileQueue::of(stream)),
             Self::Unix(_) | Self::Tls(_) => None,

@@ -37,46 +37,52 @@ pub(super) async fn run(
         return;
     };
     let pulse = Arc::new(Activity::default());
-    let end = if met.spoken == HttpProtocol::Http2 {
+    let end = if met.protocol == HttpProtocol::Http2 {
         Box::pin(http2::serve(met.stream, remote, &shared, &pulse, service)).await
     } else {
         http1::serve(met.stream, remote, &shared, &pulse, service).await
     };
-    let way = pulse.beat().way;
-    if let Some(why) = refusal_reason(&end, way, met.spoken) {
+    let way = pulse.state().transport;
+    if let Some(why) = refusal_reason(&end, way, met.protocol) {
         shared.metrics.connection_refused();
         tracing::debug!(%remote, why, "connection refused");
     }
-    let stream = pulse.returned.lock().take();
+    let stream = pulse.returned_stream.lock().take();
     if let (Some(stream), false) = (
         stream,
-        way == TransportState::Ended || matches!(end, ConnectionEnd::Over),
+        way == TransportState::Closed || matches!(end, ConnectionEnd::Stopped),
     ) {
         lingering_close(stream).await;
     }
 }
 
 /// Why a connection counts as refused.
-fn refusal_reason(end: &ConnectionEnd, way: TransportState, spoken: HttpProtocol) -> Option<&'static str> {
+fn refusal_reason(
+    end: &ConnectionEnd,
+    way: TransportState,
+    spoken: HttpProtocol,
+) -> Option<&'static str> {
     match end {
-        _ if way == TransportState::Refused => Some("a line of the head ended in a bare line feed"),
-        ConnectionEnd::Late(ConnectionPhase::Head) => Some("the head took too long"),
-        ConnectionEnd::Late(ConnectionPhase::Blocked) => {
+        _ if way == TransportState::Malformed => {
+            Some("a line of the head ended in a bare line feed")
+        }
+        ConnectionEnd::TimedOut(ConnectionPhase::Head) => Some("the head took too long"),
+        ConnectionEnd::TimedOut(ConnectionPhase::Blocked) => {
             Some("the client took no byte for too long")
         }
-        ConnectionEnd::Done(Err(error)) if error.is_parse() => {
+        ConnectionEnd::Served(Err(error)) if error.is_parse() => {
             Some("the head is not HTTP, or too large")
         }
         // In HTTP/2 it is none of ours that fails a connection.
-        ConnectionEnd::Done(Err(_))
-            if spoken == HttpProtocol::Http2 && way != TransportState::Ended =>
+        ConnectionEnd::Served(Err(_))
+            if spoken == HttpProtocol::Http2 && way != TransportState::Closed =>
         {
             Some("it broke HTTP/2's rules")
         }
-        ConnectionEnd::Done(_)
-        | ConnectionEnd::Late(_)
+        ConnectionEnd::Served(_)
+        | ConnectionEnd::TimedOut(_)
         | ConnectionEnd::Drained
-        | ConnectionEnd::Over => None,
+        | ConnectionEnd::Stopped => None,
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::{
 pub struct Stop {
     own: StopState,
     /// The whole's, for a part that may also stop alone.
-    whole: Option<StopState>,
+    parent: Option<StopState>,
 }
 
 #[derive(Clone, Debug)]
@@ -36,17 +36,17 @@ impl Stop {
     pub fn new(grace: Duration) -> Self {
         Self {
             own: StopState::new(grace),
-            whole: None,
+            parent: None,
         }
     }
 
     /// The stop of a part: it also stops when this does. Alone it has no grace, for a listener that
     /// is no longer configured has no load balancer that might still come.
     #[must_use]
-    pub fn of_part(&self) -> Self {
+    pub fn child(&self) -> Self {
         Self {
             own: StopState::new(Duration::ZERO),
-            whole: Some(self.own.clone()),
+            parent: Some(self.own.clone()),
         }
     }
 
@@ -79,7 +79,7 @@ impl Stop {
 
     /// Whether it has begun: what readiness asks.
     pub fn has_begun(&self) -> bool {
-        self.both().any(StopState::have_begun)
+        self.both().any(StopState::has_begun)
     }
 
     /// Waits until it has begun.
@@ -102,7 +102,7 @@ impl Stop {
     }
 
     fn both(&self) -> impl Iterator<Item = &StopState> {
-        [&self.own].into_iter().chain(&self.whole)
+        [&self.own].into_iter().chain(&self.parent)
     }
 
     /// Waits for its own stages or the whole's, whichever come first.
@@ -111,7 +111,7 @@ impl Stop {
         W: Fn(StopState) -> F + Send + Sync,
         F: Future<Output = ()> + Send,
     {
-        let (own, whole) = (self.own.clone(), self.whole.clone());
+        let (own, whole) = (self.own.clone(), self.parent.clone());
         // Waits that were captured would have room twice, in every connection.
         async move {
             select! {
@@ -127,7 +127,7 @@ impl StopState {
         Self(Arc::new(watch::Sender::new(StopStage::Serving { grace })))
     }
 
-    fn have_begun(&self) -> bool {
+    fn has_begun(&self) -> bool {
         self.0.borrow().has_begun()
     }
 
@@ -240,7 +240,7 @@ mod tests {
     #[tokio::test]
     async fn a_part_stops_alone_or_with_the_whole() {
         let whole = Stop::new(Duration::from_hours(1));
-        let (alone, other) = (whole.of_part(), whole.of_part());
+        let (alone, other) = (whole.child(), whole.child());
         alone.begin();
         alone.begun().await;
         alone.draining().await;

@@ -72,7 +72,7 @@ impl Scan for FrameScanner {
         Ok(())
     }
 
-    fn within(&self) -> bool {
+    fn is_within_head(&self) -> bool {
         matches!(self.at, FramePosition::Head | FramePosition::LastOfHead)
     }
 }
@@ -155,7 +155,7 @@ mod tests {
             let bytes = frames.concat();
             let mut whole = FrameScanner::default();
             assert_eq!(whole.scan(&bytes), Ok(()));
-            assert_eq!(whole.within(), within, "{name}");
+            assert_eq!(whole.is_within_head(), within, "{name}");
             // Cut anywhere, it must come to the same end.
             let mut pieces = FrameScanner::default();
             for byte in bytes {
@@ -167,6 +167,6 @@ mod tests {
         let mut bytes = [preface(), frame(HEADERS, END_HEADERS, 40)].concat();
         bytes.pop();
         assert_eq!(half.scan(&bytes), Ok(()));
-        assert!(half.within());
+        assert!(half.is_within_head());
     }
 }

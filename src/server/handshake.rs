@@ -15,7 +15,7 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// A connection whose client was met.
 pub(super) struct NegotiatedStream {
     pub(super) stream: ClientStream,
-    pub(super) spoken: HttpProtocol,
+    pub(super) protocol: HttpProtocol,
 }
 
 /// What client and server agreed to speak.
@@ -35,7 +35,7 @@ pub(super) async fn negotiate(
     match tls {
         None => Some(NegotiatedStream {
             stream,
-            spoken: HttpProtocol::Http1,
+            protocol: HttpProtocol::Http1,
         }),
         Some(tls) => Box::pin(tls_handshake(stream, remote, tls, shared)).await,
     }
@@ -61,7 +61,7 @@ async fn tls_handshake(
     };
     match shaken {
         Ok(tls) => Some(NegotiatedStream {
-            spoken: match tls.get_ref().1.alpn_protocol() {
+            protocol: match tls.get_ref().1.alpn_protocol() {
                 Some(b"h2") => HttpProtocol::Http2,
                 _ => HttpProtocol::Http1,
             },
@@ -104,6 +104,9 @@ mod tests {
         let plain = InvalidMessage::InvalidContentType.into();
         assert!(handshake_error(&error(plain)).starts_with("the client does not speak TLS"));
         let nameless = rustls::Error::NoCertificatesPresented;
-        assert_eq!(handshake_error(&error(nameless)), "peer sent no certificates");
+        assert_eq!(
+            handshake_error(&error(nameless)),
+            "peer sent no certificates"
+        );
     }
 }

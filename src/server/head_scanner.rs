@@ -65,7 +65,7 @@ impl Scan for HeadScanner {
         Ok(())
     }
 
-    fn within(&self) -> bool {
+    fn is_within_head(&self) -> bool {
         !matches!(self.at, HeadPosition::Between | HeadPosition::Body)
     }
 }

@@ -27,7 +27,7 @@ pub(super) async fn serve(
     service: impl HttpService,
 ) -> ConnectionEnd {
     let io = ObservedStream::new(stream, HeadScanner::default(), Arc::clone(pulse));
-    let lane = io.lane();
+    let lane = io.sendfile_queue();
     let io = TokioIo::new(io);
     let answering = Arc::clone(pulse);
     let entry = service_fn(move |mut request: Request<Incoming>| {

@@ -52,7 +52,7 @@ pub(super) async fn serve(
     let (answering, places) = (Arc::clone(pulse), shared.connections.clone());
     let entry = service_fn(move |mut request: Request<Incoming>| {
         let mut answering = ResponseTracker::new(Arc::clone(&answering));
-        if !answering.take_place(&places) {
+        if !answering.take_permit(&places) {
             request.extensions_mut().insert(OverConnectionLimit);
         }
         let is_head = request.method() == Method::HEAD;
@@ -80,7 +80,7 @@ pub(super) async fn serve(
             // First what answers, then what sends the answers, and once more if that let requests in.
             streams.poll(context);
             let ended = served.as_mut().poll(context);
-            if ended.is_ready() || !streams.has_fresh() {
+            if ended.is_ready() || !streams.has_new() {
                 return ended;
             }
         }

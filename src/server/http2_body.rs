@@ -23,7 +23,7 @@ pub(super) struct Http2Body<B> {
     rest: Bytes,
     /// Whether a piece was handed over, and the next one not asked for.
     offered: bool,
-    answering: ResponseTracker,
+    tracker: ResponseTracker,
 }
 
 impl<B> Http2Body<B> {
@@ -32,7 +32,7 @@ impl<B> Http2Body<B> {
             body,
             rest: Bytes::new(),
             offered: false,
-            answering,
+            tracker: answering,
         }
     }
 }
@@ -47,7 +47,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Http2Body<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let pieces = self.get_mut();
         if mem::take(&mut pieces.offered) {
-            pieces.answering.taken();
+            pieces.tracker.taken();
         }
         if pieces.rest.is_empty() {
             let Some(body) = &mut pieces.body else {
@@ -65,7 +65,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Http2Body<B> {
         let bytes = pieces.rest.len().min(CHUNK_BYTES_MAX);
         let piece = pieces.rest.split_to(bytes);
         pieces.offered = true;
-        pieces.answering.offered();
+        pieces.tracker.offered();
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
@@ -84,7 +84,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Http2Body<B> {
 impl<B> Drop for Http2Body<B> {
     fn drop(&mut self) {
         if self.offered {
-            self.answering.taken();
+            self.tracker.taken();
         }
     }
 }

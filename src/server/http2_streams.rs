@@ -19,7 +19,7 @@ type StreamFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// in its pulse is never seen late.
 #[derive(Default)]
 pub(super) struct Http2Streams {
-    fresh: StreamExecutor,
+    executor: StreamExecutor,
     running: FuturesUnordered<StreamFuture>,
 }
 
@@ -30,17 +30,17 @@ pub(super) struct StreamExecutor(Arc<Mutex<Vec<StreamFuture>>>);
 impl Http2Streams {
     /// What the HTTP library gets.
     pub(super) fn executor(&self) -> StreamExecutor {
-        self.fresh.clone()
+        self.executor.clone()
     }
 
     /// Whether a request came in since the last [`Http2Streams::poll`].
-    pub(super) fn has_fresh(&self) -> bool {
-        !self.fresh.0.lock().is_empty()
+    pub(super) fn has_new(&self) -> bool {
+        !self.executor.0.lock().is_empty()
     }
 
     /// Goes on with all that can go on.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) {
-        self.running.extend(self.fresh.take());
+        self.running.extend(self.executor.take());
         while self.running.poll_next_unpin(context) == Poll::Ready(Some(())) {}
     }
 }
@@ -54,7 +54,7 @@ impl StreamExecutor {
 impl Drop for Http2Streams {
     /// Each of them holds an executor, which holds those that are fresh: a ring, if it stayed.
     fn drop(&mut self) {
-        drop(self.fresh.take());
+        drop(self.executor.take());
     }
 }
 

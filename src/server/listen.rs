@@ -33,9 +33,9 @@ pub struct BoundListener {
 /// The places for connections, over all listeners that share a clone.
 #[derive(Clone, Debug)]
 pub struct ConnectionLimit {
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     /// What further answers of one connection leave to connections.
-    kept: usize,
+    reserved: usize,
 }
 
 #[derive(Debug)]
@@ -134,7 +134,7 @@ impl BoundListener {
                 (ClientStream::Unix(stream), Remote::Unix)
             }
         };
-        let place = Arc::clone(&places.places).acquire_owned().await;
+        let place = Arc::clone(&places.permits).acquire_owned().await;
         let place = place.map_err(|_never_closed| io::ErrorKind::Interrupted)?;
         Ok((place, stream, remote))
     }
@@ -145,19 +145,19 @@ impl ConnectionLimit {
     pub fn new(connections_max: usize) -> Self {
         let places = connections_max.min(Semaphore::MAX_PERMITS);
         Self {
-            places: Arc::new(Semaphore::new(places)),
-            kept: places / 2,
+            permits: Arc::new(Semaphore::new(places)),
+            reserved: places / 2,
         }
     }
 
     /// A place for one more answer on a connection that sends one already: that is what a place
     /// is for, a file and memory. Nothing if half of all are taken, so that a few clients who ask
     /// for much keep nobody out.
-    pub(super) fn another(&self) -> Option<OwnedSemaphorePermit> {
-        if self.places.available_permits() <= self.kept {
+    pub(super) fn try_extra(&self) -> Option<OwnedSemaphorePermit> {
+        if self.permits.available_permits() <= self.reserved {
             return None;
         }
-        Arc::clone(&self.places).try_acquire_owned().ok()
+        Arc::clone(&self.permits).try_acquire_owned().ok()
     }
 }
 

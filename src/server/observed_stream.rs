@@ -27,7 +27,7 @@ pub(super) trait Scan {
     fn scan(&mut self, bytes: &[u8]) -> Result<(), Self::Refused>;
 
     /// Whether a head has begun and not ended.
-    fn within(&self) -> bool;
+    fn is_within_head(&self) -> bool;
 }
 
 /// A stream that tells a [`Activity`] what it sees, and goes back there when it is dropped: the HTTP
@@ -36,24 +36,24 @@ pub(super) trait Scan {
 pub(super) struct ObservedStream<R> {
     /// Some until the drop.
     stream: Option<ClientStream>,
-    lane: Option<SendfileQueue>,
+    sendfile_queue: Option<SendfileQueue>,
     scanner: R,
-    pulse: Arc<Activity>,
+    activity: Arc<Activity>,
 }
 
 impl<R: Scan> ObservedStream<R> {
     pub(super) fn new(stream: ClientStream, scanner: R, pulse: Arc<Activity>) -> Self {
         Self {
-            lane: stream.lane(),
+            sendfile_queue: stream.sendfile_queue(),
             stream: Some(stream),
             scanner,
-            pulse,
+            activity: pulse,
         }
     }
 
     /// Where stretches of files may leave by.
-    pub(super) fn lane(&self) -> Option<SendfileQueue> {
-        self.lane.clone()
+    pub(super) fn sendfile_queue(&self) -> Option<SendfileQueue> {
+        self.sendfile_queue.clone()
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut ClientStream>> {
@@ -62,33 +62,36 @@ impl<R: Scan> ObservedStream<R> {
     }
 
     fn wrote(&self, outcome: &Poll<io::Result<usize>>) {
-        self.pulse.note(|beat| match outcome {
+        self.activity.update(|beat| match outcome {
             Poll::Ready(Ok(bytes)) => {
-                if *bytes > 0 && (R::WRITING_IS_PROGRESS || beat.way == TransportState::Blocked) {
+                if *bytes > 0
+                    && (R::WRITING_IS_PROGRESS || beat.transport == TransportState::Blocked)
+                {
                     beat.progress = beat.progress.wrapping_add(1);
                 }
-                if beat.way == TransportState::Blocked {
-                    beat.way = TransportState::Free;
+                if beat.transport == TransportState::Blocked {
+                    beat.transport = TransportState::Ready;
                 }
             }
             // The client may still be told in order that there is no more.
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {}
-            Poll::Ready(Err(_broken)) => beat.way = TransportState::Ended,
-            Poll::Pending => beat.way = TransportState::Blocked,
+            Poll::Ready(Err(_broken)) => beat.transport = TransportState::Closed,
+            Poll::Pending => beat.transport = TransportState::Blocked,
         });
     }
 
     fn read(&mut self, fresh: &[u8]) -> io::Result<()> {
         if fresh.is_empty() {
-            self.pulse.note(|beat| beat.way = TransportState::Ended);
+            self.activity
+                .update(|beat| beat.transport = TransportState::Closed);
             return Ok(());
         }
         let outcome = self.scanner.scan(fresh);
-        let within_head = self.scanner.within();
-        self.pulse.note(|beat| {
+        let within_head = self.scanner.is_within_head();
+        self.activity.update(|beat| {
             beat.within_head = within_head;
             if outcome.is_err() {
-                beat.way = TransportState::Refused;
+                beat.transport = TransportState::Malformed;
             }
         });
         outcome.map_err(|_refused| io::ErrorKind::InvalidData.into())
@@ -110,7 +113,8 @@ impl<R: Scan + Unpin> AsyncRead for ObservedStream<R> {
                 Poll::Ready(line.read(fresh))
             }
             Poll::Ready(Err(broken)) => {
-                line.pulse.note(|beat| beat.way = TransportState::Ended);
+                line.activity
+                    .update(|beat| beat.transport = TransportState::Closed);
                 Poll::Ready(Err(broken))
             }
             other => other,
@@ -134,7 +138,7 @@ impl<R: Scan + Unpin> AsyncWrite for ObservedStream<R> {
     ) -> Poll<io::Result<usize>> {
         let line = self.get_mut();
         let stream = line.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        let outcome = Pin::new(stream).poll_send(context, slices, line.lane.as_ref());
+        let outcome = Pin::new(stream).poll_send(context, slices, line.sendfile_queue.as_ref());
         line.wrote(&outcome);
         outcome
     }
@@ -158,6 +162,6 @@ impl<R: Scan + Unpin> AsyncWrite for ObservedStream<R> {
 
 impl<R> Drop for ObservedStream<R> {
     fn drop(&mut self) {
-        *self.pulse.returned.lock() = self.stream.take();
+        *self.activity.returned_stream.lock() = self.stream.take();
     }
 }

@@ -18,35 +18,38 @@ use super::{
 
 /// Counts an answer from its request's head to its body's end.
 pub(super) struct ResponseTracker {
-    pulse: Arc<Activity>,
+    activity: Arc<Activity>,
     /// Where the connection's own place does not suffice.
-    place: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl ResponseTracker {
     pub(super) fn new(pulse: Arc<Activity>) -> Self {
-        pulse.note(|beat| beat.answers += 1);
-        Self { pulse, place: None }
+        pulse.update(|beat| beat.responses += 1);
+        Self {
+            activity: pulse,
+            permit: None,
+        }
     }
 
     /// Takes a place of its own, unless it is its connection's only answer; whether there was one.
-    pub(super) fn take_place(&mut self, places: &ConnectionLimit) -> bool {
-        if self.pulse.beat().answers > 1 {
-            self.place = places.another();
-            return self.place.is_some();
+    pub(super) fn take_permit(&mut self, places: &ConnectionLimit) -> bool {
+        if self.activity.state().responses > 1 {
+            self.permit = places.try_extra();
+            return self.permit.is_some();
         }
         true
     }
 
     /// A piece is at hand for the client.
     pub(super) fn offered(&self) {
-        self.pulse.note(|beat| beat.offered += 1);
+        self.activity.update(|beat| beat.responses_blocked += 1);
     }
 
     /// The client took it, or never will.
     pub(super) fn taken(&self) {
-        self.pulse.note(|beat| {
-            beat.offered = beat.offered.saturating_sub(1);
+        self.activity.update(|beat| {
+            beat.responses_blocked = beat.responses_blocked.saturating_sub(1);
             beat.progress = beat.progress.wrapping_add(1);
         });
     }
@@ -54,8 +57,8 @@ impl ResponseTracker {
 
 impl Drop for ResponseTracker {
     fn drop(&mut self) {
-        self.pulse.note(|beat| {
-            beat.answers = beat.answers.saturating_sub(1);
+        self.activity.update(|beat| {
+            beat.responses = beat.responses.saturating_sub(1);
             beat.progress = beat.progress.wrapping_add(1);
         });
     }
@@ -70,8 +73,8 @@ pub(super) struct Http1Body<B: Body> {
     body: B,
     broken: Option<B::Error>,
     /// Whether the next look for bytes waits until the last ones were tried on the client.
-    rests: bool,
-    answering: ResponseTracker,
+    yields_once: bool,
+    tracker: ResponseTracker,
 }
 
 impl<B: Body> Http1Body<B> {
@@ -79,8 +82,8 @@ impl<B: Body> Http1Body<B> {
         Self {
             body,
             broken: None,
-            rests: false,
-            answering,
+            yields_once: false,
+            tracker: answering,
         }
     }
 }
@@ -94,14 +97,14 @@ impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Http1Body<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let watched = self.get_mut();
-        if watched.answering.pulse.beat().way == TransportState::Blocked {
+        if watched.tracker.activity.state().transport == TransportState::Blocked {
             // The library comes back when the client has taken something.
             return Poll::Pending;
         }
         if let Some(broken) = watched.broken.take() {
             return Poll::Ready(Some(Err(broken)));
         }
-        if mem::take(&mut watched.rests) {
+        if mem::take(&mut watched.yields_once) {
             // The library writes whenever a body has nothing, and then asks again.
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -112,7 +115,7 @@ impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Http1Body<B> {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        watched.rests = true;
+        watched.yields_once = true;
         Poll::Ready(frame)
     }
 

@@ -96,17 +96,17 @@ where
 {
     let layers = Arc::new(Layers {
         answer,
-        places,
+        permits: places,
         failures,
         metrics,
     });
-    service_fn(move |request: Request<Incoming>| Arc::clone(&layers).fence(request))
+    service_fn(move |request: Request<Incoming>| Arc::clone(&layers).catch_panics(request))
 }
 
 /// What every request passes, shared by all of them.
 struct Layers<A> {
     answer: A,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     failures: FailureResponses,
     metrics: Arc<Metrics>,
 }
@@ -117,7 +117,7 @@ where
     F: Future<Output = Response<Body>>,
 {
     /// Outermost, so that a panic anywhere below becomes an answer and ends nothing else.
-    fn fence(
+    fn catch_panics(
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> {
@@ -147,7 +147,7 @@ where
                 // Boxed, or every request would have room for what hardly any does.
                 return Box::pin(self.admit_without_body(request)).await;
             }
-            match self.place(&request) {
+            match self.permit(&request) {
                 Some(_place) => (self.answer)(request.into_parts().0).await,
                 None => (self.failures.shed)(),
             }
@@ -163,7 +163,7 @@ where
         let answer = if matches!(*request.method(), Method::GET | Method::HEAD) {
             (self.failures.bad_request)(BadRequest::Body)
         } else {
-            match self.place(&request) {
+            match self.permit(&request) {
                 // No request that gets this far has a body.
                 Some(_place) => (self.answer)(request.into_parts().0).await,
                 None => (self.failures.shed)(),
@@ -175,9 +175,9 @@ where
 
     /// Innermost, bounds what waits for upstream and disk: at the limit a request is refused at
     /// once instead of queueing where nobody counts it. Bodies that are leaving hold no place.
-    fn place(&self, request: &Request<Incoming>) -> Option<SemaphorePermit<'_>> {
+    fn permit(&self, request: &Request<Incoming>) -> Option<SemaphorePermit<'_>> {
         let is_crowded = request.extensions().get::<OverConnectionLimit>().is_some();
-        self.places.try_acquire().ok().filter(|_| !is_crowded)
+        self.permits.try_acquire().ok().filter(|_| !is_crowded)
     }
 }
 

@@ -65,7 +65,7 @@ impl ListenerTls {
     }
 
     /// Whether nodes must show a certificate.
-    pub fn asks_clients(&self) -> bool {
+    pub fn requires_client_certificate(&self) -> bool {
         self.clients.is_some()
     }
 }

@@ -29,9 +29,9 @@ pub(super) async fn run_with_watchdog(
     poll_fn(|context| {
         let drains = watch.drain_begins(context);
         if let Poll::Ready(result) = poll(context, drains) {
-            return Poll::Ready(ConnectionEnd::Done(result));
+            return Poll::Ready(ConnectionEnd::Served(result));
         }
-        watch.poll_late()
+        watch.poll_end()
     })
     .await
 }
@@ -39,42 +39,42 @@ pub(super) async fn run_with_watchdog(
 /// How a connection ended.
 pub(super) enum ConnectionEnd {
     /// The HTTP library is done with it.
-    Done(Result<(), hyper::Error>),
+    Served(Result<(), hyper::Error>),
     /// Nothing moved for too long.
-    Late(ConnectionPhase),
+    TimedOut(ConnectionPhase),
     /// The drain's time is over.
     Drained,
     /// No time is left at all.
-    Over,
+    Stopped,
 }
 
 /// Decides when a connection has to end although its client does nothing.
 struct Watchdog {
     settings: Settings,
-    pulse: Arc<Activity>,
-    stillness: PhaseTimer,
+    activity: Arc<Activity>,
+    phase_timer: PhaseTimer,
     /// Set to the next deadline or an earlier one, so that it is seldom set anew.
     alarm: Pin<Box<Sleep>>,
     draining: Pin<Box<dyn Future<Output = ()> + Send>>,
     over: Pin<Box<dyn Future<Output = ()> + Send>>,
     drained: Option<Instant>,
-    bell: Arc<WakeFlag>,
+    wake_flag: Arc<WakeFlag>,
     /// What the clock and the stop wake: it rings the bell.
-    ringer: Waker,
+    timer_waker: Waker,
     /// Whether they have to be asked in this poll, since one of them rang.
-    asks: bool,
+    polls_timers: bool,
 }
 
 /// Tells a wake by the clock or by the stop from the many by the stream: asking those two takes
 /// locks that all connections share.
 struct WakeFlag {
-    rung: AtomicBool,
+    raised: AtomicBool,
     connection: AtomicWaker,
 }
 
 impl Wake for WakeFlag {
     fn wake(self: Arc<Self>) {
-        self.rung.store(true, Ordering::Release);
+        self.raised.store(true, Ordering::Release);
         self.connection.wake();
     }
 }
@@ -85,16 +85,16 @@ impl Watchdog {
         let settings = shared.settings.now();
         let bell = Arc::new(WakeFlag {
             // All of them have to be asked once, to know whom to wake.
-            rung: AtomicBool::new(true),
+            raised: AtomicBool::new(true),
             connection: AtomicWaker::new(),
         });
         Self {
-            ringer: Waker::from(Arc::clone(&bell)),
-            bell,
-            asks: false,
+            timer_waker: Waker::from(Arc::clone(&bell)),
+            wake_flag: bell,
+            polls_timers: false,
             settings,
-            pulse,
-            stillness: PhaseTimer::new(now),
+            activity: pulse,
+            phase_timer: PhaseTimer::new(now),
             alarm: Box::pin(sleep_until(now + settings.idle_max)),
             draining: Box::pin(shared.stop.draining()),
             over: Box::pin(shared.stop.ended()),
@@ -104,12 +104,12 @@ impl Watchdog {
 
     /// True once, when the drain begins. Every poll of the connection begins here.
     fn drain_begins(&mut self, connection: &Context<'_>) -> bool {
-        self.bell.connection.register(connection.waker());
-        self.asks = self.bell.rung.swap(false, Ordering::Acquire);
-        if !self.asks || self.drained.is_some() {
+        self.wake_flag.connection.register(connection.waker());
+        self.polls_timers = self.wake_flag.raised.swap(false, Ordering::Acquire);
+        if !self.polls_timers || self.drained.is_some() {
             return false;
         }
-        let mut context = Context::from_waker(&self.ringer);
+        let mut context = Context::from_waker(&self.timer_waker);
         let begins = self.draining.as_mut().poll(&mut context).is_ready();
         if begins {
             self.drained = Some(Instant::now() + self.settings.drain_max);
@@ -117,31 +117,31 @@ impl Watchdog {
         begins
     }
 
-    fn poll_late(&mut self) -> Poll<ConnectionEnd> {
-        let mut context = Context::from_waker(&self.ringer);
-        if self.asks && self.over.as_mut().poll(&mut context).is_ready() {
-            return Poll::Ready(ConnectionEnd::Over);
+    fn poll_end(&mut self) -> Poll<ConnectionEnd> {
+        let mut context = Context::from_waker(&self.timer_waker);
+        if self.polls_timers && self.over.as_mut().poll(&mut context).is_ready() {
+            return Poll::Ready(ConnectionEnd::Stopped);
         }
         let now = Instant::now();
         let still = self
-            .stillness
-            .settle(self.pulse.beat(), now, &self.settings);
+            .phase_timer
+            .update(self.activity.state(), now, &self.settings);
         if self.drained.is_some_and(|drained| drained <= now) {
             return Poll::Ready(ConnectionEnd::Drained);
         }
         if still.is_some_and(|still| still <= now) {
-            return Poll::Ready(ConnectionEnd::Late(self.stillness.phase()));
+            return Poll::Ready(ConnectionEnd::TimedOut(self.phase_timer.phase()));
         }
         let due = [still, self.drained].into_iter().flatten().min();
         if let Some(due) = due
             && (self.alarm.is_elapsed() || due < self.alarm.deadline())
         {
             self.alarm.as_mut().reset(due);
-            self.asks = true;
+            self.polls_timers = true;
         }
-        if self.asks && self.alarm.as_mut().poll(&mut context).is_ready() && due.is_some() {
+        if self.polls_timers && self.alarm.as_mut().poll(&mut context).is_ready() && due.is_some() {
             // It was set for an earlier deadline, or this one has just come: look again.
-            self.ringer.wake_by_ref();
+            self.timer_waker.wake_by_ref();
         }
         Poll::Pending
     }

@@ -211,7 +211,7 @@ impl Mirror {
             disk,
             folder: Arc::clone(folder),
         };
-        self.running.reloader().adopt(other.settings()).await
+        self.running.reloader().apply(other.settings()).await
     }
 
     /// Where it listens now.

@@ -248,12 +248,12 @@ async fn listeners_come_and_go_and_kept_ones_keep_their_socket() {
 async fn what_only_a_start_can_change_is_named() {
     let mirror = Mirror::with("").start().await;
     let change = mirror.adopt("[limits]\nrequests_max = 7\n").await.unwrap();
-    assert_eq!(change.later, ["limits.requests_max"]);
+    assert_eq!(change.restart_needed, ["limits.requests_max"]);
     let change = mirror
         .adopt("[store]\nsize_max = \"1MiB\"\n")
         .await
         .unwrap();
-    assert_eq!(change.later, [""; 0]);
+    assert_eq!(change.restart_needed, [""; 0]);
     mirror.stop().await;
 }
 
@@ -288,7 +288,7 @@ async fn a_hangup_reads_a_file_anew_and_is_harmless_without_one() {
                     path: "gone.toml".into(),
                     source,
                 }),
-                traces: LoadRecord::default(),
+                record: LoadRecord::default(),
             }
         })
     };
@@ -296,7 +296,7 @@ async fn a_hangup_reads_a_file_anew_and_is_harmless_without_one() {
     let file = folder.path().join("gone.toml");
     let with_file = LoadRecord {
         text: None,
-        seen: [(file.clone(), roadstead::disk::fingerprint(&file))].into(),
+        fingerprints: [(file.clone(), roadstead::disk::fingerprint(&file))].into(),
     };
     let mirror = Mirror::with("").start().await;
     let none = Arc::new(AtomicUsize::new(0));

@@ -40,7 +40,7 @@ pub(super) enum OutputFormat {
 #[serde(untagged)]
 enum Finding {
     /// Whether an upstream lets us in.
-    Login {
+    Credentials {
         /// The upstream, with the path that the login is for.
         upstream: String,
         /// Whether it does.
@@ -81,7 +81,7 @@ pub(super) async fn run(settings: Settings, form: OutputFormat) -> Exit {
         check_pin(&table, &upstreams, (repository, tag), digest).boxed()
     }));
     let mut findings = stream::iter(questions).buffered(CONCURRENT_MAX);
-    let mut exit = Exit::Fine;
+    let mut exit = Exit::Success;
     while let Some(finding) = findings.next().await {
         if !finding.is_fine() {
             exit = Exit::Incomplete;
@@ -145,7 +145,7 @@ async fn check_credentials(upstream: &Upstream, path: Option<RepositoryName>) ->
         Ok(PingOutcome::NoCredentialsNeeded | PingOutcome::AnonymousToken) => (None, None),
         Err(error) => (None, Some(error_text(upstream, &error))),
     };
-    Finding::Login {
+    Finding::Credentials {
         upstream: name,
         fine: reason.is_none(),
         user,
@@ -208,7 +208,13 @@ async fn current_digest(
         match digest {
             Err(UpstreamError::Absent { .. }) => {}
             // Whoever does not answer may have it; a later candidate's tag would say nothing.
-            Err(error) => return Err(format!("{}: {}", upstream.name(), error_text(upstream, &error))),
+            Err(error) => {
+                return Err(format!(
+                    "{}: {}",
+                    upstream.name(),
+                    error_text(upstream, &error)
+                ));
+            }
             Ok(digest) => return Ok(digest),
         }
     }
@@ -225,7 +231,7 @@ fn error_text(upstream: &Upstream, error: &UpstreamError) -> String {
 impl Finding {
     fn is_fine(&self) -> bool {
         match self {
-            Self::Login { fine, .. } | Self::Pin { fine, .. } => *fine,
+            Self::Credentials { fine, .. } | Self::Pin { fine, .. } => *fine,
         }
     }
 }
@@ -233,7 +239,7 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Login {
+            Self::Credentials {
                 upstream,
                 user,
                 reason,

@@ -179,7 +179,7 @@ fn listeners_inherit_how_nodes_are_met_or_say_otherwise() {
             };
             let first = first.tls.as_ref().unwrap();
             assert_eq!(Some(first.identity()), identity("cert", "key").as_ref());
-            assert!(first.asks_clients());
+            assert!(first.requires_client_certificate());
             let second = second.tls.as_ref();
             assert_eq!(
                 second.map(server::ListenerTls::identity),
@@ -187,7 +187,7 @@ fn listeners_inherit_how_nodes_are_met_or_say_otherwise() {
                 "{text}"
             );
             assert_eq!(
-                second.is_some_and(server::ListenerTls::asks_clients),
+                second.is_some_and(server::ListenerTls::requires_client_certificate),
                 asks,
                 "{text}"
             );

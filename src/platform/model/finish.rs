@@ -32,7 +32,7 @@ pub(in crate::platform) fn finish(
     let mut rules = Vec::new();
     for route in &into.routes {
         let spot = spots
-            .get(&route.place)
+            .get(&route.location)
             .cloned()
             .unwrap_or_else(|| Location::start("-"));
         if let Some(rule) = compile(route, &spot, &mut into.diagnostics) {
@@ -132,7 +132,7 @@ fn locations(into: &Imported) -> BTreeMap<ConfigLocation, Location> {
     let spot = |place: &ConfigLocation| Some((place.clone(), place.0.parse().ok()?));
     into.routes
         .iter()
-        .filter_map(|route| spot(&route.place))
+        .filter_map(|route| spot(&route.location))
         .collect()
 }
 

@@ -38,9 +38,9 @@ const CHUNK_BYTES: usize = 256 * 1024;
 impl FillWorker {
     /// The disk failed under a file. Who reads it goes on past the disk; if nobody does yet, the
     /// next try does without a file.
-    pub(super) fn lost(&self, error: &StoreError) -> AttemptOutcome {
-        self.disk.fails(&self.job.digest, error);
-        if !self.is_silent() {
+    pub(super) fn disk_failed(&self, error: &StoreError) -> AttemptOutcome {
+        self.disk.set_failed(&self.job.digest, error);
+        if !self.is_unread() {
             return AttemptOutcome::Done;
         }
         AttemptOutcome::Interrupted { progress: true }
@@ -48,7 +48,7 @@ impl FillWorker {
 
     /// Serves a blob that cannot be written: a small one from memory, verified; of a large one each
     /// reader fetches its own.
-    pub(super) async fn pass(
+    pub(super) async fn pass_through(
         &mut self,
         stream: BlobStream,
         size: Option<u64>,
@@ -63,15 +63,15 @@ impl FillWorker {
                 }
                 Ok(_wrong) => return AttemptOutcome::Corrupt,
                 Err(error) => {
-                    self.walk.note(FailureKind::Transient, &Arc::new(error));
+                    self.failures.note(FailureKind::Transient, &Arc::new(error));
                     return AttemptOutcome::Interrupted { progress: false };
                 }
             }
         } else {
-            let file = GrowingFile::broken(Arc::clone(&self.disk.bypass));
+            let file = GrowingFile::broken(Arc::clone(&self.disk.passthrough));
             BlobBody::Arriving { file, size }
         };
-        self.say
+        self.result
             .send_replace(Some(Ok(ReadableBlob { body, origin })));
         AttemptOutcome::Done
     }
@@ -90,9 +90,9 @@ pub(super) struct Passthrough {
 /// How the disk does in this fill, and the way past it.
 #[derive(Debug)]
 pub(super) struct FillDisk {
-    failed: watch::Sender<bool>,
+    has_failed: watch::Sender<bool>,
     /// The way past it, for each reader.
-    pub(super) bypass: Arc<Passthrough>,
+    pub(super) passthrough: Arc<Passthrough>,
 }
 
 impl FillDisk {
@@ -104,16 +104,19 @@ impl FillDisk {
             tasks,
             metrics,
         });
-        Self { failed, bypass }
+        Self {
+            has_failed: failed,
+            passthrough: bypass,
+        }
     }
 
-    pub(super) fn fails(&self, digest: &Digest, error: &StoreError) {
+    pub(super) fn set_failed(&self, digest: &Digest, error: &StoreError) {
         tracing::error!(%digest, %error, "a blob cannot be kept; it is passed on");
-        self.failed.send_replace(true);
+        self.has_failed.send_replace(true);
     }
 
-    pub(super) fn failed(&self) -> bool {
-        *self.failed.borrow()
+    pub(super) fn has_failed(&self) -> bool {
+        *self.has_failed.borrow()
     }
 }
 
@@ -131,12 +134,12 @@ async fn read_small(mut stream: BlobStream) -> Result<Bytes, UpstreamError> {
 
 /// One reader's own fetch.
 struct PassthroughFetch {
-    way: Arc<Passthrough>,
+    passthrough: Arc<Passthrough>,
     verifier: Verifier,
     /// The first byte that the reader wants.
     from: u64,
-    ring: Arc<Pipe>,
-    tide: FileProgress,
+    pipe: Arc<Pipe>,
+    progress: FileProgress,
 }
 
 impl ReaderFallback for Passthrough {
@@ -150,11 +153,11 @@ impl ReaderFallback for Passthrough {
             let tide = FileProgress::new();
             let growing = tide.pipe_reader(&ring);
             let passage = PassthroughFetch {
-                way: Arc::clone(&self),
+                passthrough: Arc::clone(&self),
                 verifier,
                 from: offset,
-                ring,
-                tide,
+                pipe: ring,
+                progress: tide,
             };
             self.metrics.bypassed();
             drop(self.tasks.spawn("passing a blob", passage.run()));
@@ -185,7 +188,7 @@ impl PassthroughFetch {
     /// the proof, the tide breaks the reader's body.
     async fn run(mut self) {
         let mut fruitless = 0;
-        let way = Arc::clone(&self.way);
+        let way = Arc::clone(&self.passthrough);
         let FillJob {
             digest,
             sources,
@@ -197,11 +200,11 @@ impl PassthroughFetch {
             let before = self.verifier.seen();
             let ask = request_context(candidate, via, Instant::now() + *head_max);
             let fetched = match asked.upstream.blob(&ask, digest, before).await {
-                Ok(stream) => self.pass(stream).await,
+                Ok(stream) => self.forward(stream).await,
                 Err(error) => Err(error),
             };
             let Err(error) = fetched else {
-                return self.prove();
+                return self.verify();
             };
             tracing::debug!(upstream = %candidate.upstream, %error, "passing a blob");
             fruitless = if self.verifier.seen() > before {
@@ -217,7 +220,7 @@ impl PassthroughFetch {
     }
 
     /// Hands on what one answer brings.
-    async fn pass(&mut self, mut stream: BlobStream) -> Result<(), UpstreamError> {
+    async fn forward(&mut self, mut stream: BlobStream) -> Result<(), UpstreamError> {
         let mut skip = self.verifier.seen().saturating_sub(stream.start());
         while let Some(mut chunk) = stream.next().await? {
             let length = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
@@ -229,22 +232,22 @@ impl PassthroughFetch {
             let unwanted = usize::try_from(unwanted).unwrap_or(usize::MAX);
             let wanted = chunk.split_off(unwanted.min(chunk.len()));
             if !wanted.is_empty() {
-                let push = pin!(self.ring.push(wanted));
-                let deserted = pin!(self.tide.readers_gone());
+                let push = pin!(self.pipe.push(wanted));
+                let deserted = pin!(self.progress.readers_gone());
                 if let Either::Right(_) = select(push, deserted).await {
                     // Nobody reads any more: as good as delivered.
                     return Ok(());
                 }
             }
             let readable = self.verifier.seen().saturating_sub(HELD_BACK_BYTES);
-            self.tide.advance(readable);
+            self.progress.advance(readable);
         }
         Ok(())
     }
 
-    fn prove(self) {
+    fn verify(self) {
         match self.verifier.finish() {
-            Ok(proof) => self.tide.finish(proof.size()),
+            Ok(proof) => self.progress.finish(proof.size()),
             Err(error) => tracing::debug!(%error, "a blob was not passed to its end"),
         }
     }

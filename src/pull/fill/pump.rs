@@ -33,12 +33,14 @@ impl FillWorker {
         let mut skip = file.written().saturating_sub(stream.start());
         loop {
             let large = size.unwrap_or_else(|| file.written()) > VERIFIED_FIRST_MAX;
-            if large && self.is_silent() {
+            if large && self.is_unread() {
                 let body = BlobBody::Arriving {
-                    file: file.reader().with_fallback(Arc::clone(&self.disk.bypass)),
+                    file: file
+                        .reader()
+                        .with_fallback(Arc::clone(&self.disk.passthrough)),
                     size,
                 };
-                self.say.send_replace(Some(Ok(ReadableBlob {
+                self.result.send_replace(Some(Ok(ReadableBlob {
                     body,
                     origin: origin.clone(),
                 })));

@@ -34,10 +34,10 @@ pub(super) struct FillWorker {
     pub(super) store: Store,
     pub(super) metrics: Arc<Metrics>,
     /// What the sources said that failed.
-    pub(super) walk: FailureTally,
-    pub(super) absent: NegativeCache,
+    pub(super) failures: FailureTally,
+    pub(super) absences: NegativeCache,
     /// What those who wait are told; silent until bytes may be read.
-    pub(super) say: watch::Sender<Option<Result<ReadableBlob, PullError>>>,
+    pub(super) result: watch::Sender<Option<Result<ReadableBlob, PullError>>>,
     /// A source gave another part than it was asked for: no more ranges, what is known is skipped.
     pub(super) distrusts_ranges: bool,
     pub(super) job: FillJob,
@@ -64,7 +64,7 @@ pub(super) enum AttemptOutcome {
 /// Why the round ends or goes on: failures in a row, and wrong bytes.
 #[derive(Debug, Default)]
 struct RetryBudget {
-    fruitless: u32,
+    without_progress: u32,
     corrupt: u32,
 }
 
@@ -73,26 +73,26 @@ impl FillWorker {
     pub(super) async fn run(mut self) {
         let began = Instant::now();
         self.metrics.fill_began();
-        let outcome = self.bring().await;
+        let outcome = self.fetch().await;
         self.metrics.fill_ended(began.elapsed());
         if let Err(error) = outcome {
             tracing::warn!(digest = %self.job.digest, %error, "a blob was not fetched");
-            if self.is_silent() {
-                self.say.send_replace(Some(Err(error)));
+            if self.is_unread() {
+                self.result.send_replace(Some(Err(error)));
             }
         }
     }
 
     /// Whether nobody was told of any bytes yet.
-    pub(super) fn is_silent(&self) -> bool {
-        self.say.borrow().is_none()
+    pub(super) fn is_unread(&self) -> bool {
+        self.result.borrow().is_none()
     }
 
     /// Goes round the sources until one has delivered, all are exhausted, or too many tries in a
     /// row brought nothing.
-    async fn bring(&mut self) -> Result<(), PullError> {
+    async fn fetch(&mut self) -> Result<(), PullError> {
         let digest = self.job.digest;
-        if self.landed_meanwhile(&digest).await {
+        if self.is_stored_already(&digest).await {
             return Ok(());
         }
         let sources = std::mem::take(&mut self.job.sources);
@@ -100,7 +100,7 @@ impl FillWorker {
         // What a killed process left is finished, not fetched again.
         let resumed = self.store.resume(&digest, None).await;
         let mut partial = resumed.unwrap_or_else(|error| {
-            self.disk.fails(&digest, &error);
+            self.disk.set_failed(&digest, &error);
             None
         });
         let mut patience = RetryBudget::default();
@@ -111,27 +111,31 @@ impl FillWorker {
                 AttemptOutcome::Exhausted => drop(sources.remove(0)),
                 AttemptOutcome::Refused => sources.retain(|(other, _)| *other < rank),
                 AttemptOutcome::Interrupted { progress } => {
-                    patience.fruitless = if progress { 0 } else { patience.fruitless + 1 };
+                    patience.without_progress = if progress {
+                        0
+                    } else {
+                        patience.without_progress + 1
+                    };
                     sources.rotate_left(1);
                 }
                 AttemptOutcome::Corrupt => {
                     patience.corrupt += 1;
                     // Whoever reads already has wrong bytes; only unseen ones can be replaced.
-                    if patience.corrupt > 1 || !self.is_silent() {
+                    if patience.corrupt > 1 || !self.is_unread() {
                         return Err(PullError::Corrupt(digest));
                     }
                     sources.rotate_left(1);
                 }
             }
-            if !patience.lasts().await {
+            if !patience.allows_another().await {
                 break;
             }
         }
-        Err(std::mem::take(&mut self.walk).verdict())
+        Err(std::mem::take(&mut self.failures).verdict())
     }
 
     /// Whether another fill kept the blob between this one's look into the store and its start.
-    async fn landed_meanwhile(&self, digest: &Digest) -> bool {
+    async fn is_stored_already(&self, digest: &Digest) -> bool {
         let Ok(Some(kept)) = self.store.blob(digest).await else {
             return false;
         };
@@ -140,7 +144,7 @@ impl FillWorker {
             return false;
         };
         let body = BlobBody::Kept(kept);
-        self.say
+        self.result
             .send_replace(Some(Ok(ReadableBlob { body, origin })));
         true
     }
@@ -160,34 +164,35 @@ impl FillWorker {
             // say that it has the blob: these bytes may be somebody else's.
             return match asked.upstream.blob_head(&ask, &digest).await {
                 Ok(_size) => Ok(self.commit(whole, &asked.origin).await),
-                Err(error) => Ok(self.heard(error, asked)),
+                Err(error) => Ok(self.record_failure(error, asked)),
             };
         }
         let from = if self.distrusts_ranges { 0 } else { offset };
         let stream = match asked.upstream.blob(&ask, &digest, from).await {
             Ok(stream) => stream,
             Err(error) if from > 0 && is_wrong_range(&error) => {
-                self.walk.note(FailureKind::Breach, &Arc::new(error));
+                self.failures
+                    .note(FailureKind::ProtocolViolation, &Arc::new(error));
                 self.distrusts_ranges = true;
-                if self.is_silent() {
+                if self.is_unread() {
                     // What was left over may not be the beginning of what is there.
                     *partial = None;
                     self.store.discard_partial(&digest).await?;
                 }
                 return Ok(AttemptOutcome::Interrupted { progress: false });
             }
-            Err(error) => return Ok(self.heard(error, asked)),
+            Err(error) => return Ok(self.record_failure(error, asked)),
         };
         if let Some((told, size)) = told.zip(stream.size()).filter(|(told, size)| told != size) {
-            return Ok(self.heard(wrong_length(asked, told, size), asked));
+            return Ok(self.record_failure(wrong_length(asked, told, size), asked));
         }
         let size = stream.size().or(told);
-        Ok(self.take_in(stream, size, asked, partial).await)
+        Ok(self.receive(stream, size, asked, partial).await)
     }
 
     /// Writes an answer's bytes to the file, which is made if there is none; without a disk they
     /// are passed on.
-    async fn take_in(
+    async fn receive(
         &mut self,
         mut stream: BlobStream,
         size: Option<u64>,
@@ -198,12 +203,14 @@ impl FillWorker {
         let origin = &asked.origin;
         let mut file = match partial.take() {
             Some(file) => file,
-            None if self.disk.failed() => return self.pass(stream, size, origin.clone()).await,
+            None if self.disk.has_failed() => {
+                return self.pass_through(stream, size, origin.clone()).await;
+            }
             None => match self.store.begin(&digest, size).await {
                 Ok(file) => file,
                 Err(error) => {
-                    self.disk.fails(&digest, &error);
-                    return self.pass(stream, size, origin.clone()).await;
+                    self.disk.set_failed(&digest, &error);
+                    return self.pass_through(stream, size, origin.clone()).await;
                 }
             },
         };
@@ -212,12 +219,12 @@ impl FillWorker {
             Ok(Err(error)) => error,
             Ok(Ok(())) if size.is_some_and(|size| file.written() < size) => cut_short(asked),
             Ok(Ok(())) => return self.commit(file, origin).await,
-            Err(error) => return self.lost(&error),
+            Err(error) => return self.disk_failed(&error),
         };
-        self.walk.note(FailureKind::Transient, &Arc::new(error));
+        self.failures.note(FailureKind::Transient, &Arc::new(error));
         // Whatever becomes of the next try, these bytes need not come again.
         if let Err(error) = file.flush().await {
-            return self.lost(&error);
+            return self.disk_failed(&error);
         }
         let progress = file.written() > before;
         *partial = Some(file);
@@ -232,7 +239,7 @@ impl FillWorker {
                     tracing::error!(%digest, %origin, %error, "a blob's origin was not kept");
                 }
                 let (body, origin) = (BlobBody::Kept(kept), origin.clone());
-                self.say
+                self.result
                     .send_replace(Some(Ok(ReadableBlob { body, origin })));
                 AttemptOutcome::Done
             }
@@ -240,36 +247,36 @@ impl FillWorker {
                 tracing::error!(%origin, %error, "upstream sent wrong bytes");
                 AttemptOutcome::Corrupt
             }
-            Err(CommitError::Store(error)) => self.lost(&error),
+            Err(CommitError::Store(error)) => self.disk_failed(&error),
         }
     }
 
-    fn heard(&mut self, error: UpstreamError, asked: &FetchSource) -> AttemptOutcome {
+    fn record_failure(&mut self, error: UpstreamError, asked: &FetchSource) -> AttemptOutcome {
         let heard = FailureKind::of(&error, asked.refusal);
         if heard == FailureKind::Absent {
             let blob = ContentKey::Blob(self.job.digest);
-            self.absent.insert((asked.origin.clone(), blob), ());
+            self.absences.insert((asked.origin.clone(), blob), ());
         }
-        self.walk.note(heard, &Arc::new(error));
+        self.failures.note(heard, &Arc::new(error));
         match heard {
             FailureKind::Transient => AttemptOutcome::Interrupted { progress: false },
             FailureKind::Refused => AttemptOutcome::Refused,
             FailureKind::Absent
             | FailureKind::Hidden
-            | FailureKind::Circle
-            | FailureKind::Breach => AttemptOutcome::Exhausted,
+            | FailureKind::ForwardingLoop
+            | FailureKind::ProtocolViolation => AttemptOutcome::Exhausted,
         }
     }
 }
 
 impl RetryBudget {
     /// Whether another try is worth it; pauses before one that follows a failure.
-    async fn lasts(&self) -> bool {
-        if self.fruitless >= ATTEMPTS_WITHOUT_PROGRESS_MAX {
+    async fn allows_another(&self) -> bool {
+        if self.without_progress >= ATTEMPTS_WITHOUT_PROGRESS_MAX {
             return false;
         }
-        if self.fruitless > 0 {
-            sleep((PAUSE * 2_u32.pow(self.fruitless - 1)).min(PAUSE_MAX)).await;
+        if self.without_progress > 0 {
+            sleep((PAUSE * 2_u32.pow(self.without_progress - 1)).min(PAUSE_MAX)).await;
         }
         true
     }

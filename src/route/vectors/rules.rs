@@ -182,7 +182,7 @@ fn equal_registries_are_tried_after_the_first() {
         "quay.io/calico/node",
     ];
     assert_eq!(decide(&second), want);
-    assert_eq!(shown(&second.origins(&named)), want);
+    assert_eq!(shown(&second.all_candidates(&named)), want);
 }
 
 #[test]
@@ -255,7 +255,7 @@ proptest! {
         };
         let table = routes(&[(&from, &[&to, "source"])]);
         let named = ImageName::from(image.repository);
-        let mut found = table.origins(&named);
+        let mut found = table.all_candidates(&named);
         if let Decision::Route { candidates, .. } = table.decide(&named, &image.reference) {
             prop_assert!(!candidates.is_empty());
             found.extend(candidates);

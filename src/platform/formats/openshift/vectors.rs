@@ -110,7 +110,7 @@ fn e_streams_and_mirror_sets() {
     let want = ["4:3 I-ASSUMED", "4:9 I-LIBWIDER", "7:15 W-SHADOW"];
     assert_eq!(codes, want);
     let etcd: ImageReference = "quay.io/coreos/etcd".parse().unwrap();
-    let origins = table(&imported).origins(&etcd.repository.into());
+    let origins = table(&imported).all_candidates(&etcd.repository.into());
     let origins: Vec<_> = origins.iter().map(shown).collect();
     assert_eq!(origins, ["registry.corp/quay/coreos/etcd"], "E-09");
 }
