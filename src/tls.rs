@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn row_124_certificates_and_keys_fit_or_say_why_not() {
+    fn b124_certificates_and_keys_fit_or_say_why_not() {
         let ((chain, key), (_, other)) = (pair(), pair());
         let identity = Identity::from_pem(&chain, &key).unwrap();
         assert!(identity.validity().not_after > SystemTime::now());

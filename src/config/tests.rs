@@ -92,7 +92,7 @@ fn the_simple_case() {
 }
 
 #[test]
-fn row_112_unknown_and_duplicate_keys_and_wrong_types() {
+fn b112_unknown_and_duplicate_keys_and_wrong_types() {
     let problem = one_problem("[store]\nlisten = \"0.0.0.0:1\"\n");
     assert_eq!(problem.key, "store.listen");
     assert_eq!((problem.line, problem.column), (Some(2), Some(1)));
@@ -119,7 +119,7 @@ fn row_112_unknown_and_duplicate_keys_and_wrong_types() {
 }
 
 #[test]
-fn rows_113_and_115_upstream_addresses_and_names() {
+fn b113_b115_upstream_addresses_and_names() {
     let url = |url: &str| one_problem(&format!("[upstream.x]\nurl = \"{url}\"\n")).key;
     for bad in [
         "harbor.example.org",
@@ -153,7 +153,7 @@ fn rows_113_and_115_upstream_addresses_and_names() {
 }
 
 #[test]
-fn row_116_loops() {
+fn b116_loops() {
     for text in [
         "[upstream.x]\nurl = \"http://127.0.0.1:5000\"",
         "[upstream.x]\nurl = \"http://localhost:5001\"",
@@ -169,7 +169,7 @@ fn row_116_loops() {
 }
 
 #[test]
-fn rows_118_to_120_sizes_numbers_and_durations() {
+fn b118_to_b120_sizes_numbers_and_durations() {
     for text in [
         "[store]\nsize_max = \"0B\"",
         "[store]\nsize_max = \"-1GiB\"",
@@ -191,7 +191,7 @@ fn rows_118_to_120_sizes_numbers_and_durations() {
 }
 
 #[test]
-fn row_126_password_files() {
+fn b126_password_files() {
     let with = |file: &str| {
         let text = format!("[upstream.\"a.b\"]\nusername = \"me\"\npassword_file = \"{file}\"\n");
         load(&text)
@@ -236,7 +236,7 @@ fn access_per_client_is_not_built_and_public_with_a_login_is_noted() {
 }
 
 #[test]
-fn row_130_addresses_of_our_own() {
+fn b130_addresses_of_our_own() {
     for (text, key) in [
         ("[admin]\nlisten = \"127.0.0.1:5000\"", "admin.listen"),
         ("[server]\nlisten = \"0.0.0.0:5001\"", "server.listen"),

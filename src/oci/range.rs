@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_44_to_49_of_the_request_table() {
+    fn b044_to_b049_ranges() {
         assert_eq!(cut("bytes=0-0", 10), Some(vec![(0, 0)]));
         assert_eq!(cut("bytes=-5", 10), Some(vec![(5, 9)]));
         assert_eq!(cut("bytes=-50", 10), Some(vec![(0, 9)]));

@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_93_and_94_of_the_answer_table() {
+    fn b093_b094_redirects_that_are_refused() {
         let from = "https://r.example/v2/a/blobs/b";
         let good = [
             ("/elsewhere?x=1", "https://r.example/elsewhere?x=1"),

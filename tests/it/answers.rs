@@ -1,6 +1,6 @@
-//! What upstreams' answers come to: rows of the table that no other file shows. Rows 75 to 91, 98,
-//! 104, 108 and 111 are in `failures`, `blobs`, `resume` and `tags`, 92 to 94 in `quirks_redirects`,
-//! 95 and 96 in `logins`, 100 and 101 in `quirks_load`.
+//! What upstreams' answers come to: rows of `docs/FAILURES.md` that no other file shows. B075 to
+//! B091, B098, B104, B108 and B111 are in `failures`, `blobs`, `resume` and `tags`, B092 to B094 in
+//! `quirks_redirects`, B095 and B096 in `logins`, B100 and B101 in `quirks_load`.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn row_097_a_403_is_403() {
+async fn b097_a_403_is_403() {
     for with_login in [false, true] {
         let hub = FakeRegistry::start().await;
         let image = image(&hub);
@@ -33,7 +33,7 @@ async fn row_097_a_403_is_403() {
 }
 
 #[tokio::test]
-async fn row_099_row_102_a_kept_tag_outlives_a_429_and_every_5xx() {
+async fn b099_b102_a_kept_tag_outlives_a_429_and_every_5xx() {
     let scenes = [429, 500, 502, 503, 504].map(|status| async move {
         let hub = FakeRegistry::start().await;
         let image = image(&hub);
@@ -59,7 +59,7 @@ async fn row_099_row_102_a_kept_tag_outlives_a_429_and_every_5xx() {
 }
 
 #[tokio::test]
-async fn row_103_without_a_connection_a_kept_tag_is_stale_and_the_rest_503() {
+async fn b103_without_a_connection_a_kept_tag_is_stale_and_the_rest_503() {
     // The design has one answer for all that may pass: unreachable is 503.
     let hub = FakeRegistry::start().await;
     let image = image(&hub);
@@ -78,7 +78,7 @@ async fn row_103_without_a_connection_a_kept_tag_is_stale_and_the_rest_503() {
 }
 
 #[tokio::test]
-async fn row_103_t37_without_a_name_or_tls_nothing_is_said_in_plain_text() {
+async fn b103_t37_without_a_name_or_tls_nothing_is_said_in_plain_text() {
     let plain = FakeRegistry::start().await;
     // Who is asked for the name, so that no name server is.
     let proxy = FakeProxy::start().await;
@@ -104,7 +104,7 @@ async fn row_103_t37_without_a_name_or_tls_nothing_is_said_in_plain_text() {
 }
 
 #[tokio::test]
-async fn row_105_a_token_answer_without_a_token_is_502() {
+async fn b105_a_token_answer_without_a_token_is_502() {
     let page = |body: &[u8]| {
         let answer = http::Response::builder().header("content-type", "application/json");
         Fault::Answer(answer.body(Bytes::copy_from_slice(body)).unwrap())
@@ -135,7 +135,7 @@ async fn row_105_a_token_answer_without_a_token_is_502() {
 }
 
 #[tokio::test]
-async fn row_105_a_lifetime_that_makes_no_sense_is_clamped() {
+async fn b105_a_lifetime_that_makes_no_sense_is_clamped() {
     let scenes =
         ["-1", "0", "1000000000000000000", "1e300", "\"300\"", "null"].map(|text| async move {
             let hub = FakeRegistry::builder()
@@ -155,7 +155,7 @@ async fn row_105_a_lifetime_that_makes_no_sense_is_clamped() {
 }
 
 #[tokio::test]
-async fn row_106_row_107_heads_that_make_no_sense_are_502() {
+async fn b106_b107_heads_that_make_no_sense_are_502() {
     let crowd = (0..10_000).fold(String::from("HTTP/1.1 200 OK\r\n"), |mut head, at| {
         write!(head, "x{at}: y\r\n").unwrap();
         head
@@ -191,7 +191,7 @@ async fn row_106_row_107_heads_that_make_no_sense_are_502() {
 }
 
 #[tokio::test]
-async fn row_107_a_flood_of_1xx_is_no_answer() {
+async fn b107_a_flood_of_1xx_is_no_answer() {
     let hub = FakeRegistry::start().await;
     let flood = "HTTP/1.1 100 Continue\r\n\r\n".repeat(10_000);
     let flood = Fault::Raw(Bytes::from(flood));
@@ -202,7 +202,7 @@ async fn row_107_a_flood_of_1xx_is_no_answer() {
 }
 
 #[tokio::test]
-async fn row_109_a_list_without_end_ends_and_foreign_links_lead_nowhere() {
+async fn b109_a_list_without_end_ends_and_foreign_links_lead_nowhere() {
     let foreign = FakeRegistry::start().await;
     for link in [Link::Endless, Link::Foreign(foreign.url())] {
         let hub = FakeRegistry::builder().page_size(2).start().await;
@@ -225,7 +225,7 @@ async fn row_109_a_list_without_end_ends_and_foreign_links_lead_nowhere() {
 }
 
 #[tokio::test]
-async fn row_110_without_referrers_upstream_we_have_none_either() {
+async fn b110_without_referrers_upstream_we_have_none_either() {
     // The design: 404 UNSUPPORTED, so that clients look for the fallback tag themselves.
     let hub = FakeRegistry::builder().no_referrers().start().await;
     let image = image(&hub);

@@ -15,7 +15,7 @@ use crate::{
 const SEED: u64 = 63;
 
 #[tokio::test]
-async fn contract_63_to_66_ranges_of_a_blob_that_is_still_arriving() {
+async fn r063_to_r066_ranges_of_a_blob_that_is_still_arriving() {
     let hub = FakeRegistry::start().await;
     let blob = hub.blob(NAME, random_bytes(6 * MIB, SEED));
     let gate = Gate::new();
@@ -33,7 +33,7 @@ async fn contract_63_to_66_ranges_of_a_blob_that_is_still_arriving() {
     let several = ask(&list(&two)).reply().await;
     assert_eq!(parts(&several), expected(&blob, &two));
 
-    // Contract 65: a client takes one chunk of everything and leaves.
+    // R065: a client takes one chunk of everything and leaves.
     let mut leaving = ask("bytes=0-").open().await;
     assert_eq!(
         body_so_far(&mut leaving, 1000).await[..1000],
@@ -41,7 +41,7 @@ async fn contract_63_to_66_ranges_of_a_blob_that_is_still_arriving() {
     );
     drop(leaving);
 
-    // Contract 66: open ranges, some of them behind what has arrived.
+    // R066: open ranges, some of them behind what has arrived.
     let mut open = Vec::new();
     for at in 0..8 {
         open.push((at, ask(&format!("bytes={}-", at * 700_000)).open().await));
@@ -58,7 +58,7 @@ async fn contract_63_to_66_ranges_of_a_blob_that_is_still_arriving() {
     assert_eq!(Reply::read(last).await.whole(), &blob.bytes[6 * MIB - 5..]);
     assert!(parts(&Reply::read(both).await) == expected(&blob, &far));
     mirror.keeps(1).await;
-    assert_eq!(hub.served(&blob).gets(), 1, "contract 66");
+    assert_eq!(hub.served(&blob).gets(), 1, "R066");
     assert_eq!(hub.bytes_sent(), 6 * MIB);
 }
 
@@ -82,7 +82,7 @@ async fn ranges_of_a_blob_of_unknown_size() {
 }
 
 #[tokio::test]
-async fn contract_25_the_head_of_a_blob_of_unknown_size_is_no_lie() {
+async fn r025_the_head_of_a_blob_of_unknown_size_is_no_lie() {
     let hub = FakeRegistry::start().await;
     for size in [1000, 5 * MIB] {
         let blob = hub.blob(NAME, random_bytes(size, SEED));
@@ -100,7 +100,7 @@ async fn contract_25_the_head_of_a_blob_of_unknown_size_is_no_lie() {
 }
 
 #[tokio::test]
-async fn contract_49_a_head_does_not_need_upstreams_head() {
+async fn r049_a_head_does_not_need_upstreams_head() {
     let hub = FakeRegistry::start().await;
     let blob = hub.blob(NAME, random_bytes(1000, SEED));
     hub.next(Match::blobs(), Fault::RefuseHead).always();

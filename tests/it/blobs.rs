@@ -34,7 +34,7 @@ async fn t12_a_small_blob_with_a_flipped_byte_is_healed_or_502_and_never_kept() 
 }
 
 #[tokio::test]
-async fn row_087_f03_a_large_blob_with_a_flipped_byte_ends_short_and_is_not_kept() {
+async fn b087_f03_a_large_blob_with_a_flipped_byte_ends_short_and_is_not_kept() {
     let hub = FakeRegistry::start().await;
     let mirror = started(&hub).await;
     for (seed, at) in [(1, 0), (2, LARGE / 2), (3, LARGE - 1)] {
@@ -44,7 +44,7 @@ async fn row_087_f03_a_large_blob_with_a_flipped_byte_ends_short_and_is_not_kept
         assert_eq!(
             (reply.status, reply.error),
             (200, None),
-            "row 70: FIN, not RST"
+            "R070: FIN, not RST"
         );
         assert!(
             reply.body.len() <= LARGE - HELD_BACK,
@@ -77,7 +77,7 @@ async fn no_range_gives_the_tail_of_a_wrong_blob() {
 }
 
 #[tokio::test]
-async fn row_083_a_length_that_contradicts_the_manifest_is_502_before_the_first_byte() {
+async fn b083_a_length_that_contradicts_the_manifest_is_502_before_the_first_byte() {
     let hub = FakeRegistry::start().await;
     let image = hub.image(REPOSITORY, "1", &[random_bytes(LARGE, 1)]);
     let layer = &image.layers[0];
@@ -90,7 +90,7 @@ async fn row_083_a_length_that_contradicts_the_manifest_is_502_before_the_first_
 }
 
 #[tokio::test]
-async fn row_084_q36_a_blob_without_length_is_streamed_and_has_one_if_a_manifest_told() {
+async fn b084_q36_a_blob_without_length_is_streamed_and_has_one_if_a_manifest_told() {
     let hub = FakeRegistry::start().await;
     hub.next(Match::blobs(), Fault::NoLength).always();
     let small = hub.blob(REPOSITORY, random_bytes(1000, 1));
@@ -127,7 +127,7 @@ fn unchunked(mut body: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn row_77_a_blob_of_no_bytes_has_a_length() {
+async fn r077_a_blob_of_no_bytes_has_a_length() {
     let hub = FakeRegistry::start().await;
     let empty = hub.blob(REPOSITORY, Bytes::new());
     let mirror = started(&hub).await;
@@ -145,7 +145,7 @@ async fn row_77_a_blob_of_no_bytes_has_a_length() {
 }
 
 #[tokio::test]
-async fn rows_49_and_54_a_head_of_an_uncached_blob_fetches_nothing() {
+async fn r049_b054_a_head_of_an_uncached_blob_fetches_nothing() {
     for fault in [None, Some(Fault::RefuseHead), Some(Fault::Status(403))] {
         let hub = FakeRegistry::start().await;
         let layer = hub.blob(REPOSITORY, random_bytes(LARGE, 1));
@@ -171,7 +171,7 @@ async fn rows_49_and_54_a_head_of_an_uncached_blob_fetches_nothing() {
 }
 
 #[tokio::test]
-async fn row_111_a_head_without_length_is_answered_from_the_bytes() {
+async fn b111_a_head_without_length_is_answered_from_the_bytes() {
     let hub = FakeRegistry::start().await;
     let layer = hub.blob(REPOSITORY, random_bytes(1000, 1));
     hub.next(Match::blobs().head(), Fault::NoLength);

@@ -37,7 +37,7 @@ async fn rest(mut socket: tokio::net::TcpStream, mut seen: Vec<u8>) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn f27_row_67_fifty_cold_pulls_of_a_large_blob_ask_once() {
+async fn f27_r067_fifty_cold_pulls_of_a_large_blob_ask_once() {
     let hub = FakeRegistry::start().await;
     let layer = hub.blob(REPOSITORY, random_bytes(LARGE, 1));
     let gate = Gate::new();
@@ -82,8 +82,7 @@ async fn fifty_cold_pulls_of_a_small_blob_ask_once_and_so_do_small_and_large_tog
 }
 
 #[tokio::test]
-async fn rows_63_and_69_the_first_bytes_leave_while_the_rest_is_held_and_late_joiners_get_them_too()
-{
+async fn r063_r069_the_first_bytes_leave_while_the_rest_is_held_and_late_joiners_get_them_too() {
     let hub = FakeRegistry::start().await;
     let (layer, gate) = held_after(&hub, HELD);
     let mirror = Mirror::of(&hub).start().await;
@@ -102,7 +101,7 @@ async fn rows_63_and_69_the_first_bytes_leave_while_the_rest_is_held_and_late_jo
 }
 
 #[tokio::test]
-async fn row_66_ranges_join_the_one_fetch() {
+async fn r066_ranges_join_the_one_fetch() {
     let hub = FakeRegistry::start().await;
     let (layer, gate) = held_after(&hub, HELD);
     let mirror = Mirror::of(&hub).start().await;
@@ -180,7 +179,7 @@ async fn a_range_alone_starts_the_one_fetch_of_the_whole() {
 }
 
 #[tokio::test]
-async fn f26_row_68_the_first_client_may_leave_anywhere() {
+async fn f26_r068_the_first_client_may_leave_anywhere() {
     const POSITIONS: usize = 20;
     let hub = FakeRegistry::start().await;
     let mirror = Mirror::of(&hub).start().await;
@@ -209,7 +208,7 @@ async fn f26_row_68_the_first_client_may_leave_anywhere() {
 }
 
 #[tokio::test]
-async fn row_65_a_blob_is_kept_although_its_only_client_left() {
+async fn r065_a_blob_is_kept_although_its_only_client_left() {
     let hub = FakeRegistry::start().await;
     let (layer, gate) = held_after(&hub, HELD);
     let mirror = Mirror::of(&hub).start().await;

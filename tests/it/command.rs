@@ -107,7 +107,7 @@ fn config(folder: &Path, hub: &str) -> std::path::PathBuf {
 }
 
 #[test]
-fn contract_108_an_entry_a_request_whatever_it_says() {
+fn r108_an_entry_a_request_whatever_it_says() {
     let folder = tempfile::tempdir().unwrap();
     let served = Served::start(&config(folder.path(), "http://127.0.0.1:9"));
     let hostile: [&[u8]; 8] = [

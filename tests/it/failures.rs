@@ -12,7 +12,7 @@ use crate::{
 const LARGE: usize = 5 * MIB;
 
 #[tokio::test]
-async fn row_075_a_manifest_with_another_digest_is_502_and_not_kept() {
+async fn b075_a_manifest_with_another_digest_is_502_and_not_kept() {
     let hub = FakeRegistry::start().await;
     let right = Image::new(&[random_bytes(10, 1)]).manifest;
     let mut wrong = Image::new(&[random_bytes(10, 2)]).manifest;
@@ -41,7 +41,7 @@ async fn a_candidate_with_a_wrong_manifest_is_passed_over() {
 }
 
 #[tokio::test]
-async fn row_082_t14_a_lying_digest_header_is_not_believed() {
+async fn b082_t14_a_lying_digest_header_is_not_believed() {
     let hub = FakeRegistry::start().await;
     let image = hub.image(REPOSITORY, "1", &[random_bytes(10, 1)]);
     hub.next(Match::manifests(), Fault::WrongDigestHeader)
@@ -54,7 +54,7 @@ async fn row_082_t14_a_lying_digest_header_is_not_believed() {
 }
 
 #[tokio::test]
-async fn row_076_f04_a_login_page_is_no_content() {
+async fn b076_f04_a_login_page_is_no_content() {
     let hub = FakeRegistry::start().await;
     let image = hub.image(REPOSITORY, "1", &[random_bytes(LARGE, 1)]);
     let portal = hub.next(Match::any(), Fault::Html).always();
@@ -73,7 +73,7 @@ async fn row_076_f04_a_login_page_is_no_content() {
 }
 
 #[tokio::test]
-async fn row_077_t17_a_huge_manifest_is_502_declared_or_streamed() {
+async fn b077_t17_a_huge_manifest_is_502_declared_or_streamed() {
     let hub = FakeRegistry::start().await;
     let pad = "x".repeat(4 * MIB);
     let text = format!("{{\"schemaVersion\":2,\"layers\":[],\"annotations\":{{\"a\":\"{pad}\"}}}}");
@@ -91,7 +91,7 @@ async fn row_077_t17_a_huge_manifest_is_502_declared_or_streamed() {
 }
 
 #[tokio::test]
-async fn row_39_a_manifest_of_almost_4_mib_passes() {
+async fn r039_a_manifest_of_almost_4_mib_passes() {
     let hub = FakeRegistry::start().await;
     let pad = "x".repeat(4 * MIB - 200);
     let text = format!("{{\"schemaVersion\":2,\"layers\":[],\"annotations\":{{\"a\":\"{pad}\"}}}}");
@@ -101,7 +101,7 @@ async fn row_39_a_manifest_of_almost_4_mib_passes() {
 }
 
 #[tokio::test]
-async fn row_081_q27_schema_1_is_404_and_says_why() {
+async fn b081_q27_schema_1_is_404_and_says_why() {
     let hub = FakeRegistry::start().await;
     let text = r#"{"schemaVersion":1,"name":"a","tag":"1","fsLayers":[],"history":[]}"#;
     hub.manifest(REPOSITORY, Some("1"), media_type::DOCKER_MANIFEST, text);
@@ -112,7 +112,7 @@ async fn row_081_q27_schema_1_is_404_and_says_why() {
 }
 
 #[tokio::test]
-async fn row_078_row_079_row_080_t13_documents_that_are_no_manifest_are_502() {
+async fn b078_b079_b080_t13_documents_that_are_no_manifest_are_502() {
     let hub = FakeRegistry::start().await;
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     let index = media_type::INDEX;
@@ -166,7 +166,7 @@ async fn q26_a_manifests_real_type_reaches_the_client() {
 }
 
 #[tokio::test]
-async fn row_088_an_encoded_body_nobody_asked_for_is_tried_again_and_then_502() {
+async fn b088_an_encoded_body_nobody_asked_for_is_tried_again_and_then_502() {
     let hub = FakeRegistry::start().await;
     let image = hub.image(REPOSITORY, "1", &[random_bytes(10, 1)]);
     let once = [Match::manifests().get(), Match::blobs().get()];
@@ -183,7 +183,7 @@ async fn row_088_an_encoded_body_nobody_asked_for_is_tried_again_and_then_502() 
 }
 
 #[tokio::test]
-async fn rows_16_and_23_sha512_names_manifests_and_blobs() {
+async fn r016_b023_sha512_names_manifests_and_blobs() {
     let hub = FakeRegistry::start().await;
     let layer = Content::sha512(media_type::LAYER, random_bytes(LARGE, 1));
     let text = format!(
@@ -209,7 +209,7 @@ async fn rows_16_and_23_sha512_names_manifests_and_blobs() {
 }
 
 #[tokio::test]
-async fn row_46_a_child_of_an_index_is_fetched_where_the_index_came_from() {
+async fn r046_a_child_of_an_index_is_fetched_where_the_index_came_from() {
     let (one, other) = (FakeRegistry::start().await, FakeRegistry::start().await);
     let image = Image::new(&[random_bytes(10, 1)]);
     let index = other.index(REPOSITORY, "1", &[&image]);
@@ -224,7 +224,7 @@ async fn row_46_a_child_of_an_index_is_fetched_where_the_index_came_from() {
 }
 
 #[tokio::test]
-async fn rows_25_to_27_what_is_nowhere_is_404_at_once() {
+async fn b025_to_b027_what_is_nowhere_is_404_at_once() {
     let hub = FakeRegistry::start().await;
     let image = hub.image(REPOSITORY, "1", &[random_bytes(10, 1)]);
     let mirror = started(&hub).await;
@@ -235,7 +235,7 @@ async fn rows_25_to_27_what_is_nowhere_is_404_at_once() {
     assert_eq!(
         failure(&blob(&mirror, &image.manifest).await),
         unknown,
-        "row 45"
+        "R045"
     );
     let unknown = (404, "MANIFEST_UNKNOWN".to_owned());
     for reference in ["2", &nowhere.digest, &image.layers[0].digest] {
@@ -261,7 +261,7 @@ async fn t11_foreign_layer_urls_are_never_followed() {
 }
 
 #[tokio::test]
-async fn row_108_nothing_of_upstreams_head_gets_through() {
+async fn b108_nothing_of_upstreams_head_gets_through() {
     for name in [
         "Set-Cookie",
         "Alt-Svc",

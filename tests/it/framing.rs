@@ -1,4 +1,5 @@
-//! How requests are framed: methods, bodies, hosts, and what is offered. The ids are those of the tables of bad input and of the wire contract.
+//! How requests are framed: methods, bodies, hosts, and what is offered. Ids that begin with B are
+//! rows of `docs/FAILURES.md`, with R of `docs/CLIENTS.md`.
 #![expect(clippy::too_many_lines, reason = "tables")]
 
 use fake_registry::{
@@ -17,32 +18,32 @@ use crate::{
 const SEED: u64 = 32;
 
 #[tokio::test]
-async fn rows_28_to_31_a_mirror_only_reads() {
+async fn b028_to_b031_a_mirror_only_reads() {
     let (hub, image, mirror) = stage().await;
     let mut rows = Rows::default();
     let digest = &image.manifest.digest;
     let table = [
-        ("28", "POST", "/v2/x/blobs/uploads/".to_owned()),
-        ("29", "PUT", "/v2/library/nginx/manifests/1.25".to_owned()),
+        ("B028", "POST", "/v2/x/blobs/uploads/".to_owned()),
+        ("B029", "PUT", "/v2/library/nginx/manifests/1.25".to_owned()),
         (
-            "29",
+            "B029",
             "PATCH",
             "/v2/library/nginx/blobs/uploads/1".to_owned(),
         ),
         (
-            "29",
+            "B029",
             "DELETE",
             format!("/v2/library/nginx/manifests/{digest}"),
         ),
         (
-            "30",
+            "B030",
             "POST",
             format!("/v2/x/blobs/uploads/?mount={digest}&from=private"),
         ),
-        ("31", "TRACE", "/v2/".to_owned()),
-        ("31", "CONNECT", "evil.example:443".to_owned()),
-        ("31", "BREW", "/v2/".to_owned()),
-        ("31", "OPTIONS", "*".to_owned()),
+        ("B031", "TRACE", "/v2/".to_owned()),
+        ("B031", "CONNECT", "evil.example:443".to_owned()),
+        ("B031", "BREW", "/v2/".to_owned()),
+        ("B031", "OPTIONS", "*".to_owned()),
     ];
     for (id, method, target) in table {
         let row = format!("{id}: {method} {target}");
@@ -57,7 +58,7 @@ async fn rows_28_to_31_a_mirror_only_reads() {
             .await;
         rows.same(&format!("{row} with an empty body"), reply.status, 405);
     }
-    // Contract 91: a body is read, so that the client can finish sending and read the answer.
+    // R091: a body is read, so that the client can finish sending and read the answer.
     let body = "x".repeat(60 * KIB);
     for framing in [
         format!("Content-Length: {}\r\n\r\n{body}", body.len()),
@@ -68,13 +69,9 @@ async fn rows_28_to_31_a_mirror_only_reads() {
     ] {
         let request = format!("PUT /v2/a/manifests/1 HTTP/1.1\r\nHost: m\r\n{framing}");
         let reply = raw(&mirror, request).await;
+        rows.same("R091", verdict(&reply), (405, "UNSUPPORTED".to_owned()));
         rows.same(
-            "contract 91",
-            verdict(&reply),
-            (405, "UNSUPPORTED".to_owned()),
-        );
-        rows.same(
-            "contract 91",
+            "R091",
             (reply.header("connection"), reply.error),
             (Some("close"), None),
         );
@@ -83,38 +80,38 @@ async fn rows_28_to_31_a_mirror_only_reads() {
 }
 
 #[tokio::test]
-async fn rows_32_to_38_framing() {
+async fn b032_to_b036_b038_framing() {
     let (hub, _image, mirror) = stage().await;
     let mut rows = Rows::default();
     let host = "Host: m\r\n";
     // What our own rules refuse is JSON; what the HTTP library cannot parse is a bare 400.
     let ours = [
         (
-            "32",
+            "B032",
             format!("GET /v2/ HTTP/1.1\r\n{host}Content-Length: 5\r\n\r\nhello"),
         ),
         (
-            "32",
+            "B032",
             format!("HEAD /v2/ HTTP/1.1\r\n{host}Content-Length: 5\r\n\r\nhello"),
         ),
         (
-            "32",
+            "B032",
             format!(
                 "GET /v2/ HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
             ),
         ),
         (
-            "32, contract 15",
+            "B032, R015",
             format!(
                 "GET /v2/a/manifests/sha256:totallywrong HTTP/1.1\r\n{host}Content-Length: 5\r\n\r\nhello"
             ),
         ),
         (
-            "32, waiting",
+            "B032, waiting",
             format!("GET /v2/ HTTP/1.1\r\n{host}Content-Length: 5\r\nExpect: 100-continue\r\n\r\n"),
         ),
-        ("36", "GET /v2/ HTTP/1.1\r\n\r\n".to_owned()),
-        ("36", format!("GET /v2/ HTTP/1.1\r\n{host}{host}\r\n")),
+        ("B036", "GET /v2/ HTTP/1.1\r\n\r\n".to_owned()),
+        ("B036", format!("GET /v2/ HTTP/1.1\r\n{host}{host}\r\n")),
     ];
     for (id, request) in ours {
         let row = format!("{id}: {request:?}");
@@ -127,35 +124,38 @@ async fn rows_32_to_38_framing() {
     }
     let both = "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n";
     let library = [
-        ("33", format!("GET /v2/ HTTP/1.1\r\n{host}{both}")),
+        ("B033", format!("GET /v2/ HTTP/1.1\r\n{host}{both}")),
         (
-            "34",
+            "B034",
             format!("GET /v2/ HTTP/1.0\r\n{host}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
         ),
         (
-            "35",
+            "B035",
             format!(
                 "GET /v2/ HTTP/1.1\r\n{host}Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!"
             ),
         ),
         (
-            "35",
+            "B035",
             format!("GET /v2/ HTTP/1.1\r\n{host}Content-Length: +5\r\n\r\nhello"),
         ),
         (
-            "35",
+            "B035",
             format!("GET /v2/ HTTP/1.1\r\n{host}Content-Length: 5, 5\r\n\r\nhello"),
         ),
         (
-            "38",
+            "B038",
             format!("GET /v2/ HTTP/1.1\r\n{host}X: a\r\n b\r\n\r\n"),
         ),
-        ("38", format!("GET /v2/ HTTP/1.1\r\n{host}X : a\r\n\r\n")),
-        ("38", format!("GET /v2/ HTTP/1.1\r\n{host}X: a\0b\r\n\r\n")),
-        ("38", format!("GET /v2/ HTTP/1.1\r\n{host}: a\r\n\r\n")),
-        ("38", "GET  /v2/ HTTP/1.1\r\nHost: m\r\n\r\n".to_owned()),
-        ("38", "GET /v2/ HTTP/3.1\r\nHost: m\r\n\r\n".to_owned()),
-        ("38", "\u{16}\u{3}\u{1}\u{2}\u{0}".to_owned()),
+        ("B038", format!("GET /v2/ HTTP/1.1\r\n{host}X : a\r\n\r\n")),
+        (
+            "B038",
+            format!("GET /v2/ HTTP/1.1\r\n{host}X: a\0b\r\n\r\n"),
+        ),
+        ("B038", format!("GET /v2/ HTTP/1.1\r\n{host}: a\r\n\r\n")),
+        ("B038", "GET  /v2/ HTTP/1.1\r\nHost: m\r\n\r\n".to_owned()),
+        ("B038", "GET /v2/ HTTP/3.1\r\nHost: m\r\n\r\n".to_owned()),
+        ("B038", "\u{16}\u{3}\u{1}\u{2}\u{0}".to_owned()),
     ];
     for (id, request) in library {
         // A second request on the same connection must never be answered.
@@ -179,7 +179,7 @@ async fn rows_32_to_38_framing() {
         .matches("HTTP/1.1")
         .count();
     rows.same(
-        "33: POST",
+        "B033: POST",
         (reply.status, answers, reply.error),
         (405, 0, None),
     );
@@ -189,7 +189,7 @@ async fn rows_32_to_38_framing() {
     ] {
         let reply = raw(&mirror, request).await;
         rows.same(
-            "38: a bare LF closes",
+            "B038: a bare LF closes",
             (reply.status, reply.error),
             (0, None),
         );
@@ -198,7 +198,7 @@ async fn rows_32_to_38_framing() {
 }
 
 #[tokio::test]
-async fn row_32_a_refused_body_is_drained_up_to_64_kib() {
+async fn b032_a_refused_body_is_drained_up_to_64_kib() {
     let (_hub, _image, mirror) = stage().await;
     let mut socket = TcpStream::connect(mirror.address()).await.unwrap();
     let size = 64 * KIB - 1;
@@ -210,7 +210,7 @@ async fn row_32_a_refused_body_is_drained_up_to_64_kib() {
 }
 
 #[tokio::test]
-async fn row_37_a_foreign_authority_is_not_served() {
+async fn b037_a_foreign_authority_is_not_served() {
     let hub = FakeRegistry::start().await;
     hub.image("library/nginx", "1.25", &[random_bytes(10, SEED)]);
     let mirror = Mirror::of(&hub)
@@ -232,7 +232,7 @@ async fn row_37_a_foreign_authority_is_not_served() {
         ("hub.corp", path, 200),
         ("hub.corp", "/v2/", 200),
     ] {
-        let row = format!("37: http://{authority}{path}");
+        let row = format!("B037: http://{authority}{path}");
         let host = authority;
         let request = format!(
             "GET http://{authority}{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
@@ -243,7 +243,7 @@ async fn row_37_a_foreign_authority_is_not_served() {
             rows.same(&row, verdict(&reply).1, "NAME_UNKNOWN".to_owned());
         }
     }
-    // Contract 107: by whatever name the mirror itself was reached.
+    // R107: by whatever name the mirror itself was reached.
     for host in [
         "evil.example",
         "10.1.2.3:80",
@@ -253,7 +253,7 @@ async fn row_37_a_foreign_authority_is_not_served() {
     ] {
         let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         rows.same(
-            &format!("107: {host:?}"),
+            &format!("R107: {host:?}"),
             raw(&mirror, request).await.status,
             200,
         );
@@ -261,17 +261,17 @@ async fn row_37_a_foreign_authority_is_not_served() {
 }
 
 #[tokio::test]
-async fn rows_42_43_and_52_what_is_offered_and_not_taken() {
+async fn b042_b043_b052_what_is_offered_and_not_taken() {
     let (_hub, image, mirror) = stage().await;
     let mut rows = Rows::default();
     for (id, name, value) in [
-        ("42", "Upgrade", "h2c"),
-        ("42", "Upgrade", "websocket"),
-        ("43", "Expect", "100-continue"),
-        ("52, contract 75", "Accept-Encoding", "zstd, gzip, deflate"),
-        ("contract 109", "X-Custom", "a"),
+        ("B042", "Upgrade", "h2c"),
+        ("B042", "Upgrade", "websocket"),
+        ("B043", "Expect", "100-continue"),
+        ("B052, R075", "Accept-Encoding", "zstd, gzip, deflate"),
+        ("R109", "X-Custom", "a"),
         (
-            "64, the mirror asks for none",
+            "B064, the mirror asks for none",
             "Authorization",
             "Basic eDp5",
         ),

@@ -38,7 +38,7 @@ fn fields(reply: &Reply) -> BTreeMap<&str, &str> {
 }
 
 #[tokio::test]
-async fn contract_24_to_26_and_49_to_52_head_and_get_say_the_same() {
+async fn r024_to_r026_r049_to_r052_head_and_get_say_the_same() {
     let hub = FakeRegistry::start().await;
     let layers = [
         random_bytes(5 * MIB, SEED),
@@ -115,7 +115,7 @@ async fn contract_24_to_26_and_49_to_52_head_and_get_say_the_same() {
 }
 
 #[tokio::test]
-async fn contract_94_no_header_of_an_upstream_gets_through() {
+async fn r094_no_header_of_an_upstream_gets_through() {
     let hub = FakeRegistry::start().await;
     let image = hub.image("library/nginx", "1.25", &[random_bytes(1000, SEED)]);
     let noisy = |status: u16, kind: &str, body: Bytes| {
@@ -227,7 +227,7 @@ async fn contract_94_no_header_of_an_upstream_gets_through() {
 }
 
 #[tokio::test]
-async fn contract_35_84_and_109_nothing_of_a_client_goes_up() {
+async fn r035_r084_r109_nothing_of_a_client_goes_up() {
     let hub = FakeRegistry::start().await;
     let image = hub.image("library/nginx", "1.25", &[random_bytes(1000, SEED)]);
     let mirror = Mirror::of(&hub).start().await;
@@ -274,14 +274,14 @@ async fn contract_35_84_and_109_nothing_of_a_client_goes_up() {
                 media_type::DOCKER_LIST,
                 media_type::DOCKER_MANIFEST,
             ] {
-                assert!(accept.contains(kind), "contract 35: {accept}");
+                assert!(accept.contains(kind), "R035: {accept}");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn row_51_and_contract_95_not_modified_only_if_asked() {
+async fn b051_r095_not_modified_only_if_asked() {
     let hub = FakeRegistry::start().await;
     let image = hub.image("library/nginx", "1.25", &[random_bytes(1000, SEED)]);
     let mirror = Mirror::of(&hub).start().await;

@@ -1,5 +1,5 @@
-//! How large a head may be, how many may come at once, and how long connections live. The ids are
-//! those of the tables of bad input and of the wire contract.
+//! How large a head may be, how many may come at once, and how long connections live. Ids that
+//! begin with B are rows of `docs/FAILURES.md`, with R of `docs/CLIENTS.md`.
 
 use std::fmt::Write as _;
 
@@ -23,7 +23,7 @@ use crate::{
 const SEED: u64 = 39;
 
 #[tokio::test]
-async fn rows_39_to_41_sizes_and_patience() {
+async fn b039_to_b041_sizes_and_patience() {
     let hub = FakeRegistry::start().await;
     let mirror = Mirror::of(&hub)
         .config("[timeouts]\nheader = \"50ms\"")
@@ -31,10 +31,14 @@ async fn rows_39_to_41_sizes_and_patience() {
         .await;
     let mut rows = Rows::default();
     let longest = format!("/v2/{}", "a".repeat(8 * KIB - 4));
-    rows.same("39: 8 KiB", mirror.get(&longest).reply().await.status, 404);
+    rows.same(
+        "B039: 8 KiB",
+        mirror.get(&longest).reply().await.status,
+        404,
+    );
     let longer = mirror.get(&format!("{longest}a")).reply().await;
     rows.same(
-        "39: 8 KiB + 1",
+        "B039: 8 KiB + 1",
         verdict(&longer),
         (414, "NAME_INVALID".to_owned()),
     );
@@ -42,34 +46,34 @@ async fn rows_39_to_41_sizes_and_patience() {
         .get(&format!("/v2/?x={}", "a".repeat(8 * KIB)))
         .reply()
         .await;
-    rows.same("39: a query", query.status, 414);
+    rows.same("B039: a query", query.status, 414);
     let huge = raw(
         &mirror,
         format!("GET /{} HTTP/1.1\r\nHost: m\r\n\r\n", "a".repeat(70 * KIB)),
     )
     .await;
     rows.same(
-        "39: longer than a whole head may be",
+        "B039: longer than a whole head may be",
         (huge.status, huge.error),
         (431, None),
     );
 
     let with = |size: usize| mirror.get("/v2/").with("X", &"a".repeat(size)).reply();
-    rows.same("40: 60 KiB", with(60 * KIB).await.status, 200);
-    rows.same("40: 70 KiB", with(70 * KIB).await.status, 431);
+    rows.same("B040: 60 KiB", with(60 * KIB).await.status, 200);
+    rows.same("B040: 70 KiB", with(70 * KIB).await.status, 431);
     let fields = |count: usize| {
         let fields = (0..count).fold(mirror.get("/v2/"), |ask, _| ask.with("X", "a"));
         async { fields.reply().await.status }
     };
-    rows.same("40: 90 fields", fields(90).await, 200);
-    rows.same("40: 101 fields", fields(101).await, 431);
+    rows.same("B040: 90 fields", fields(90).await, 200);
+    rows.same("B040: 101 fields", fields(101).await, 431);
 
     let slow = raw(&mirror, "GET /v2/ HTTP/1.1\r\nHost: ").await;
-    rows.same("41", (slow.status, slow.error), (0, None));
+    rows.same("B041", (slow.status, slow.error), (0, None));
 }
 
 #[tokio::test]
-async fn row_70_at_the_limit_of_connections_a_client_waits() {
+async fn b070_at_the_limit_of_connections_a_client_waits() {
     let hub = FakeRegistry::start().await;
     let mirror = Mirror::of(&hub)
         .config("[limits]\nconnections_max = 16")
@@ -101,7 +105,7 @@ async fn row_70_at_the_limit_of_connections_a_client_waits() {
 }
 
 #[tokio::test]
-async fn row_70_too_many_requests_at_work_are_shed() {
+async fn b070_too_many_requests_at_work_are_shed() {
     let hub = FakeRegistry::start().await;
     hub.image("library/nginx", "1.25", &[random_bytes(10, SEED)]);
     let gate = Gate::new();
@@ -128,7 +132,7 @@ async fn row_70_too_many_requests_at_work_are_shed() {
 }
 
 #[tokio::test]
-async fn contract_103_connections_live_on_unless_told_otherwise() {
+async fn r103_connections_live_on_unless_told_otherwise() {
     let (_hub, image, mirror) = stage().await;
     let blob = format!("/v2/library/nginx/blobs/{}", image.layers[0].digest);
     let mut socket = TcpStream::connect(mirror.address()).await.unwrap();
@@ -183,7 +187,7 @@ async fn contract_103_connections_live_on_unless_told_otherwise() {
 }
 
 #[tokio::test]
-async fn contract_103_a_thousand_short_connections_leak_nothing() {
+async fn r103_a_thousand_short_connections_leak_nothing() {
     let (_hub, _image, mirror) = stage().await;
     for _ in 0..1000 {
         assert_eq!(mirror.get("/v2/").reply().await.status, 200);

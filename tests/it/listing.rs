@@ -41,7 +41,7 @@ async fn hub(page: usize) -> FakeRegistry {
 }
 
 #[tokio::test]
-async fn contract_96_links_lead_to_the_end_in_every_shape() {
+async fn r096_links_lead_to_the_end_in_every_shape() {
     let all: Vec<_> = (0..25).map(|at| format!("t{at:02}")).collect();
     for page in [1000, 7] {
         let hub = hub(page).await;
@@ -90,19 +90,19 @@ async fn contract_96_links_lead_to_the_end_in_every_shape() {
 }
 
 #[tokio::test]
-async fn rows_55_to_57_and_contract_97_stretches_of_a_list() {
+async fn b055_to_b057_r097_stretches_of_a_list() {
     let hub = hub(1000).await;
     let mirror = Mirror::of(&hub).start().await;
     let mut rows = Rows::default();
     let list = |query: &str| mirror.get(&format!("/v2/{NAME}/tags/list{query}")).reply();
     for (row, query, first, count, more) in [
         ("all", "", "t00", 25, false),
-        ("55", "?n=0", "", 0, false),
-        ("55", "?n=0&last=t03", "", 0, false),
-        ("57", "?n=1000000000", "t00", 25, false),
-        ("57", "?n=99999999999999999999999", "t00", 25, false),
-        ("96", "?n=2", "t00", 2, true),
-        ("96", "?n=25", "t00", 25, false),
+        ("B055", "?n=0", "", 0, false),
+        ("B055", "?n=0&last=t03", "", 0, false),
+        ("B057", "?n=1000000000", "t00", 25, false),
+        ("B057", "?n=99999999999999999999999", "t00", 25, false),
+        ("R096", "?n=2", "t00", 2, true),
+        ("R096", "?n=25", "t00", 25, false),
         ("last is exclusive", "?last=t03", "t04", 21, false),
         ("last and n", "?n=2&last=t03", "t04", 2, true),
         ("last need not exist", "?last=t03a", "t04", 21, false),
@@ -119,7 +119,7 @@ async fn rows_55_to_57_and_contract_97_stretches_of_a_list() {
     }
     for query in ["?n=-1", "?n=x", "?n=", "?n=1.5", "?n=+1"] {
         rows.same(
-            &format!("56: {query}"),
+            &format!("B056: {query}"),
             failure(&list(query).await),
             (400, "UNSUPPORTED".to_owned()),
         );
@@ -130,7 +130,7 @@ async fn rows_55_to_57_and_contract_97_stretches_of_a_list() {
 }
 
 #[tokio::test]
-async fn row_57_a_clamped_page_has_a_link() {
+async fn b057_a_clamped_page_has_a_link() {
     let hub = FakeRegistry::builder().page_size(5000).start().await;
     let image = hub.image(NAME, "t0000", &[]);
     for at in 1..1500 {
@@ -168,7 +168,7 @@ async fn q35_links_of_every_style_are_understood_and_none_is_relayed() {
 }
 
 #[tokio::test]
-async fn contract_98_a_failing_upstream_is_never_an_empty_list() {
+async fn r098_a_failing_upstream_is_never_an_empty_list() {
     let hub = hub(1000).await;
     for (fault, status) in [
         (Fault::Status(500), 503),
@@ -197,7 +197,7 @@ async fn contract_98_a_failing_upstream_is_never_an_empty_list() {
 }
 
 #[tokio::test]
-async fn contract_99_referrers_are_passed_on_filtered_or_not() {
+async fn r099_referrers_are_passed_on_filtered_or_not() {
     let hub = FakeRegistry::start().await;
     let image = hub.image(NAME, "1", &[random_bytes(10, SEED)]);
     let sbom = hub.attach(NAME, &image.manifest, "text/sbom", "a");
@@ -247,7 +247,7 @@ async fn contract_99_referrers_are_passed_on_filtered_or_not() {
 }
 
 #[tokio::test]
-async fn contract_99_pages_of_referrers_are_followed_by_upstreams_own_words() {
+async fn r099_pages_of_referrers_are_followed_by_upstreams_own_words() {
     let hub = FakeRegistry::start().await;
     let image = hub.image(NAME, "1", &[random_bytes(10, SEED)]);
     hub.attach(NAME, &image.manifest, "text/sbom", "a");
@@ -293,7 +293,7 @@ async fn contract_99_pages_of_referrers_are_followed_by_upstreams_own_words() {
 }
 
 #[tokio::test]
-async fn contract_100_101_without_the_api_there_is_no_empty_list() {
+async fn r100_r101_without_the_api_there_is_no_empty_list() {
     let hub = FakeRegistry::builder().no_referrers().start().await;
     let image = hub.image(NAME, "1", &[random_bytes(10, SEED)]);
     let mirror = Mirror::of(&hub).start().await;

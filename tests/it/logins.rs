@@ -96,7 +96,7 @@ async fn a_hundred_requests_with_an_expired_token_fetch_one() {
 }
 
 #[tokio::test]
-async fn row_096_a_401_for_ever_is_403_after_two_tokens() {
+async fn b096_a_401_for_ever_is_403_after_two_tokens() {
     let hub = bearer().await;
     let image = image(&hub);
     let challenge = format!("Bearer realm=\"{}/token\",service=\"x\"", hub.url());

@@ -176,7 +176,7 @@ async fn t48_a_tag_that_is_kept_is_stale_while_upstream_goes_in_a_circle() {
 }
 
 #[tokio::test]
-async fn row_071_a_request_with_our_own_marker_is_508_whatever_it_asks_for() {
+async fn b071_a_request_with_our_own_marker_is_508_whatever_it_asks_for() {
     let hub = FakeRegistry::start().await;
     let image = image(&hub);
     let mirror = Mirror::of(&hub).config(ALWAYS_ASK).start().await;

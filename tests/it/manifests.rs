@@ -10,7 +10,7 @@ use crate::{
 const SEED: u64 = 27;
 
 #[tokio::test]
-async fn contract_33_to_37_accept_changes_nothing() {
+async fn r033_to_r037_accept_changes_nothing() {
     let hub = FakeRegistry::start().await;
     let image = hub.image("library/nginx", "1.25", &[random_bytes(10, SEED)]);
     let index = hub.index("library/nginx", "all", &[&image]);
@@ -52,10 +52,10 @@ async fn contract_33_to_37_accept_changes_nothing() {
 }
 
 #[tokio::test]
-async fn contract_27_to_31_and_38_what_upstream_says_of_a_manifest() {
+async fn r027_to_r032_r038_what_upstream_says_of_a_manifest() {
     let hub = FakeRegistry::start().await;
     let text = |kind: &str| {
-        // Contract 29: spaces, unknown fields and the last line feed are the content too.
+        // R029: spaces, unknown fields and the last line feed are the content too.
         let config = Content::new(media_type::CONFIG, "{}");
         format!(
             " {{ \"schemaVersion\": 2,\n\t\"mediaType\": \"{kind}\", \"x\": [1,  2],\n \"config\": {},\n \"layers\": [] }}\r\n\n",
@@ -64,23 +64,23 @@ async fn contract_27_to_31_and_38_what_upstream_says_of_a_manifest() {
     };
     let mut rows = Rows::default();
     let odd = [
-        ("27", Fault::NoDigestHeader, 200),
-        ("28", Fault::WrongDigestHeader, 200),
+        ("R027", Fault::NoDigestHeader, 200),
+        ("R028", Fault::WrongDigestHeader, 200),
         (
-            "30",
+            "R030",
             Fault::ContentType("application/octet-stream".into()),
             200,
         ),
-        ("30", Fault::ContentType("text/plain".into()), 200),
-        ("30", Fault::ContentType("application/json".into()), 200),
+        ("R030", Fault::ContentType("text/plain".into()), 200),
+        ("R030", Fault::ContentType("application/json".into()), 200),
         (
-            "31",
+            "R031",
             Fault::ContentType(format!("{}; charset=utf-8", media_type::DOCKER_MANIFEST)),
             200,
         ),
-        ("26", Fault::NoLength, 200),
-        ("38", Fault::FlipByte(3), 502),
-        ("32", Fault::Html, 502),
+        ("R026", Fault::NoLength, 200),
+        ("R038", Fault::FlipByte(3), 502),
+        ("R032", Fault::Html, 502),
     ];
     for (at, (row, fault, status)) in odd.into_iter().enumerate() {
         let repository = format!("library/n{at}");

@@ -184,6 +184,6 @@ async fn f13_a_start_without_upstream_is_quick_and_serves() {
     mirror.keeps(3).await;
     hub.down();
     let mirror = mirror.restart().await;
-    assert_eq!(mirror.get("/v2/").reply().await.status, 200, "row 20");
+    assert_eq!(mirror.get("/v2/").reply().await.status, 200, "R020");
     pull(&mirror, "1", &image).await;
 }

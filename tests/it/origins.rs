@@ -175,7 +175,7 @@ async fn a_blob_of_a_public_upstream_is_asked_for_once_or_named_by_a_manifest() 
 }
 
 #[tokio::test]
-async fn e_09_w7_a_digest_follows_the_tag_that_produced_it() {
+async fn e09_w7_a_digest_follows_the_tag_that_produced_it() {
     for gone in [None, Some("store/index.redb")] {
         let (patched, other) = (FakeRegistry::start().await, FakeRegistry::start().await);
         let image = Image::new(&[random_bytes(1000, 1), random_bytes(5 * MIB, 2)]);
@@ -239,7 +239,7 @@ async fn a_denied_name_is_denied_for_what_is_kept_too() {
 }
 
 #[tokio::test]
-async fn t05_row_11_an_unmatched_registry_is_404_without_a_connection() {
+async fn t05_b011_an_unmatched_registry_is_404_without_a_connection() {
     let hub = FakeRegistry::start().await;
     let stranger = FakeRegistry::start().await;
     let image = stranger.image("a/b", "1", &[random_bytes(10, 1)]);

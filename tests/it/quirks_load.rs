@@ -56,7 +56,7 @@ async fn q40_both_kinds_of_429_leave_what_is_kept() {
 }
 
 #[tokio::test]
-async fn row_100_row_101_q41_a_429_with_nothing_kept_is_503_with_a_clamped_wait() {
+async fn b100_b101_q41_a_429_with_nothing_kept_is_503_with_a_clamped_wait() {
     // The design's answer is 503 and not 429, which containerd would hand to the pod.
     let in_a_minute = std::time::SystemTime::now() + std::time::Duration::from_mins(1);
     let in_a_minute = httpdate::fmt_http_date(in_a_minute);

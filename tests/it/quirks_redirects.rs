@@ -200,7 +200,7 @@ async fn q22_each_of_two_cdns_gets_its_own_signature_only() {
 }
 
 #[tokio::test]
-async fn row_092_q23_loops_and_long_chains_are_502_whatever_their_status() {
+async fn b092_q23_loops_and_long_chains_are_502_whatever_their_status() {
     for status in [301, 302, 303, 307, 308] {
         let hub = FakeRegistry::start().await;
         let (looping, chained) = (hub.blob(REPOSITORY, "a"), hub.blob(REPOSITORY, "b"));
@@ -224,7 +224,7 @@ async fn row_092_q23_loops_and_long_chains_are_502_whatever_their_status() {
 }
 
 #[tokio::test]
-async fn row_093_q23_a_redirect_must_lead_to_a_plain_web_address() {
+async fn b093_q23_a_redirect_must_lead_to_a_plain_web_address() {
     let locations = [
         "file:///etc/passwd",
         "data:,x",
@@ -257,7 +257,7 @@ async fn none_of_them(locations: &[&str]) {
 }
 
 #[tokio::test]
-async fn row_094_q23_no_redirect_leads_to_metadata_or_link_local_addresses() {
+async fn b094_q23_no_redirect_leads_to_metadata_or_link_local_addresses() {
     let hosts = [
         "169.254.169.254",
         "169.254.1.1",

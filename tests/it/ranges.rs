@@ -21,64 +21,59 @@ fn meant(size: u64) -> Vec<Row> {
     let all = None;
     let many: Vec<_> = (0..10_000).map(|at| format!("{at}-{at}")).collect();
     vec![
-        ("44", "bytes=0-0".into(), 206, Some((0, 0))),
-        ("45", "bytes=-5".into(), 206, Some((size - 5, end))),
-        ("46, contract 57", format!("bytes={size}-"), 416, None),
-        ("46", format!("bytes={size}-{}", size + 5), 416, None),
-        ("46", "bytes=-0".into(), 416, None),
-        ("47", "bytes=5-2".into(), 200, all),
-        ("47", "bytes=a-b".into(), 200, all),
-        ("47", "bytes=0-18446744073709551616".into(), 200, all),
+        ("B044", "bytes=0-0".into(), 206, Some((0, 0))),
+        ("B045", "bytes=-5".into(), 206, Some((size - 5, end))),
+        ("B046, R057", format!("bytes={size}-"), 416, None),
+        ("B046", format!("bytes={size}-{}", size + 5), 416, None),
+        ("B046", "bytes=-0".into(), 416, None),
+        ("B047", "bytes=5-2".into(), 200, all),
+        ("B047", "bytes=a-b".into(), 200, all),
+        ("B047", "bytes=0-18446744073709551616".into(), 200, all),
         (
-            "47",
+            "B047",
             "bytes=0-18446744073709551615".into(),
             206,
             Some((0, end)),
         ),
-        ("47", "bytes=".into(), 200, all),
-        ("47", "bytes 0-1".into(), 200, all),
-        ("48, touching", "bytes=0-1,2-4".into(), 206, Some((0, 4))),
+        ("B047", "bytes=".into(), 200, all),
+        ("B047", "bytes 0-1".into(), 200, all),
+        ("B048, touching", "bytes=0-1,2-4".into(), 206, Some((0, 4))),
         (
-            "48, overlapping",
+            "B048, overlapping",
             "bytes=0-9,5-20".into(),
             206,
             Some((0, 20)),
         ),
         (
-            "48, one inside",
+            "B048, one inside",
             format!("bytes={size}-,0-4"),
             206,
             Some((0, 4)),
         ),
         (
-            "48, 10,000 touching",
+            "B048, 10,000 touching",
             format!("bytes={}", many[..5_000].join(",")),
             206,
             Some((0, 4_999)),
         ),
-        ("49, contract 62", "lines=1-2".into(), 200, all),
-        ("contract 53", "bytes=0-".into(), 206, Some((0, end))),
-        ("contract 54", "bytes=100-".into(), 206, Some((100, end))),
+        ("B049, R062", "lines=1-2".into(), 200, all),
+        ("R053", "bytes=0-".into(), 206, Some((0, end))),
+        ("R054", "bytes=100-".into(), 206, Some((100, end))),
         (
-            "contract 54, the last",
+            "R054, the last",
             format!("bytes={end}-"),
             206,
             Some((end, end)),
         ),
         (
-            "contract 55",
+            "R055",
             format!("bytes=10-{}", size + 1000),
             206,
             Some((10, end)),
         ),
+        ("R056", "bytes=-500".into(), 206, Some((size - 500, end))),
         (
-            "contract 56",
-            "bytes=-500".into(),
-            206,
-            Some((size - 500, end)),
-        ),
-        (
-            "contract 56, more than all",
+            "R056, more than all",
             format!("bytes=-{}", size * 2),
             206,
             Some((0, end)),
@@ -99,9 +94,9 @@ async fn check(mirror: &Mirror, blob: &Content, state: &str) {
             .head(&format!("/v2/{NAME}/blobs/{}", blob.digest))
             .with("Range", &range);
         let head = head.reply().await;
-        // Contract 78; ranges are for GET (RFC 9110, 14.2).
+        // R078; ranges are for GET (RFC 9110, 14.2).
         rows.same(
-            &format!("contract 78: {row}"),
+            &format!("R078: {row}"),
             (head.status, head.body.len()),
             (200, 0),
         );
@@ -121,10 +116,10 @@ async fn check(mirror: &Mirror, blob: &Content, state: &str) {
         }
         let (first, last) = part.unwrap_or((0, size - 1));
         let want = &blob.bytes[usize::try_from(first).unwrap()..=usize::try_from(last).unwrap()];
-        rows.holds(&row, reply.whole() == want, &"contract 64: other bytes");
-        rows.same("contract 52", reply.header("accept-ranges"), Some("bytes"));
+        rows.holds(&row, reply.whole() == want, &"R064: other bytes");
+        rows.same("R052", reply.header("accept-ranges"), Some("bytes"));
         rows.same(
-            "contract 58",
+            "R058",
             reply.header("content-type"),
             Some("application/octet-stream"),
         );
@@ -139,16 +134,12 @@ async fn check(mirror: &Mirror, blob: &Content, state: &str) {
             .collect();
         let range = format!("bytes {first}-{last}/{size}");
         let want = part.map(|_| ("content-range", range.as_str()));
-        rows.same(
-            &format!("contract 59: {row}"),
-            said,
-            want.into_iter().collect(),
-        );
+        rows.same(&format!("R059: {row}"), said, want.into_iter().collect());
     }
 }
 
 #[tokio::test]
-async fn rows_44_to_49_kept_blobs_of_every_size() {
+async fn b044_to_b049_kept_blobs_of_every_size() {
     let hub = FakeRegistry::start().await;
     for size in [6_000, 70_000, 5 * MIB] {
         let blob = hub.blob(NAME, random_bytes(size, SEED));
@@ -163,7 +154,7 @@ async fn rows_44_to_49_kept_blobs_of_every_size() {
 }
 
 #[tokio::test]
-async fn row_50_a_manifest_has_no_ranges() {
+async fn b050_a_manifest_has_no_ranges() {
     let hub = FakeRegistry::start().await;
     let image = hub.image(NAME, "1", &[]);
     let mirror = Mirror::of(&hub).start().await;
@@ -241,7 +232,7 @@ pub(crate) fn expected(blob: &Content, spans: &[(usize, usize)]) -> Vec<(String,
 }
 
 #[tokio::test]
-async fn row_48_and_contract_60_61_several_ranges_are_multipart() {
+async fn b048_r060_r061_several_ranges_are_multipart() {
     let hub = FakeRegistry::start().await;
     let sixty_four: Vec<_> = (0..64).map(|at| (at * 90, at * 90 + 7)).collect();
     for size in [6_000, 70_000, 5 * MIB] {
@@ -301,7 +292,7 @@ async fn if_range_guards_a_range() {
 }
 
 #[tokio::test]
-async fn contract_77_an_empty_blob() {
+async fn r077_an_empty_blob() {
     let hub = FakeRegistry::start().await;
     let blob = Content::new(media_type::OCTETS, "");
     hub.put_blob(NAME, &blob);

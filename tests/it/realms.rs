@@ -1,4 +1,4 @@
-//! Token services that must not get our login: T06 and row 95.
+//! Token services that must not get our login: T06 and B095.
 
 use std::net::Ipv4Addr;
 
@@ -93,7 +93,7 @@ fn hostile(port: u16, own: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn t06_row_095_a_hostile_realm_never_gets_the_password() {
+async fn t06_b095_a_hostile_realm_never_gets_the_password() {
     let canary = Canary::on(ELSEWHERE).await;
     let hub = FakeRegistry::builder().bearer("robot", PASSWORD);
     let hub = hub.start().await;
@@ -168,7 +168,7 @@ async fn t06_a_realm_that_redirects_leads_nowhere() {
 
 /// What a foreign service gives to everybody may be used: by whoever has no login at all.
 #[tokio::test]
-async fn row_095_without_a_login_a_foreign_realm_is_asked_for_an_anonymous_token() {
+async fn b095_without_a_login_a_foreign_realm_is_asked_for_an_anonymous_token() {
     let canary = Canary::on(ELSEWHERE).await;
     let realm = format!("http://{}/token", canary.address());
     let hub = FakeRegistry::builder().bearer_anonymous().realm(&realm);

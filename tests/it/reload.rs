@@ -320,7 +320,7 @@ async fn a_hangup_reads_a_file_anew_and_is_harmless_without_one() {
 }
 
 #[tokio::test]
-async fn row_132_a_reload_that_does_not_hold_changes_nothing_and_is_said() {
+async fn b132_a_reload_that_does_not_hold_changes_nothing_and_is_said() {
     let ((one, first), (two, second)) = (registry(1).await, registry(2).await);
     let both = [("one", &one), ("two", &two)];
     let folder = tempfile::tempdir().unwrap();
@@ -392,7 +392,7 @@ async fn row_132_a_reload_that_does_not_hold_changes_nothing_and_is_said() {
 
 /// Some editors empty a file before they write it, and an empty file would be all defaults.
 #[tokio::test]
-async fn row_132_an_emptied_file_is_not_taken_before_it_is_written() {
+async fn b132_an_emptied_file_is_not_taken_before_it_is_written() {
     let ((one, first), (two, second)) = (registry(1).await, registry(2).await);
     let both = [("one", &one), ("two", &two)];
     let folder = tempfile::tempdir().unwrap();

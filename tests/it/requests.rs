@@ -1,5 +1,5 @@
-//! What a client may ask for, row by row: the answer's status and the specification's code. The ids
-//! are those of the tables of bad input and of the wire contract.
+//! What a client may ask for, row by row: the answer's status and the specification's code. Ids that
+//! begin with B are rows of `docs/FAILURES.md`, with R of `docs/CLIENTS.md`.
 #![expect(clippy::too_many_lines, reason = "tables")]
 
 use fake_registry::{Content, FakeRegistry, Image, Match, bare::Reply, media_type, random_bytes};
@@ -48,91 +48,86 @@ async fn check(mirror: &Mirror, table: &[(&str, &str, u16, &str)]) {
 }
 
 #[tokio::test]
-async fn rows_1_to_10_paths() {
+async fn b001_to_b010_paths() {
     let (hub, _image, mirror) = stage().await;
     let long = format!("/v2/{}/manifests/1", "a".repeat(256));
     let table = [
-        ("1", "/v2", 200, ""),
-        ("1", "/v2/", 200, ""),
-        ("2", "/v1/_ping", 404, "NAME_UNKNOWN"),
-        ("2", "/foo", 404, "NAME_UNKNOWN"),
-        ("contract 18", "/", 404, "NAME_UNKNOWN"),
-        ("contract 18", "/favicon.ico", 404, "NAME_UNKNOWN"),
-        ("contract 18", "/api/x", 404, "NAME_UNKNOWN"),
-        ("contract 18", "/v2/library/nginx", 404, "NAME_UNKNOWN"),
+        ("B001", "/v2", 200, ""),
+        ("B001", "/v2/", 200, ""),
+        ("B002", "/v1/_ping", 404, "NAME_UNKNOWN"),
+        ("B002", "/foo", 404, "NAME_UNKNOWN"),
+        ("R018", "/", 404, "NAME_UNKNOWN"),
+        ("R018", "/favicon.ico", 404, "NAME_UNKNOWN"),
+        ("R018", "/api/x", 404, "NAME_UNKNOWN"),
+        ("R018", "/v2/library/nginx", 404, "NAME_UNKNOWN"),
+        ("R018", "/v2/library/nginx/manifests", 404, "NAME_UNKNOWN"),
+        ("R018", "/v2/library/nginx/v2/", 404, "NAME_UNKNOWN"),
+        ("R018", "/v2/v2/", 404, "NAME_UNKNOWN"),
+        ("R018", "/v3/", 404, "NAME_UNKNOWN"),
+        ("B003", "/v2/Library/nginx/manifests/1", 400, "NAME_INVALID"),
+        ("B004", "/v2/a//b/manifests/1", 400, "NAME_INVALID"),
+        ("B005", "/v2/../../etc/manifests/1", 400, "NAME_INVALID"),
         (
-            "contract 18",
-            "/v2/library/nginx/manifests",
-            404,
-            "NAME_UNKNOWN",
-        ),
-        ("contract 18", "/v2/library/nginx/v2/", 404, "NAME_UNKNOWN"),
-        ("contract 18", "/v2/v2/", 404, "NAME_UNKNOWN"),
-        ("contract 18", "/v3/", 404, "NAME_UNKNOWN"),
-        ("3", "/v2/Library/nginx/manifests/1", 400, "NAME_INVALID"),
-        ("4", "/v2/a//b/manifests/1", 400, "NAME_INVALID"),
-        ("5", "/v2/../../etc/manifests/1", 400, "NAME_INVALID"),
-        (
-            "5",
+            "B005",
             "/v2/%2e%2e%2f%2e%2e%2fetc/manifests/1",
             400,
             "NAME_INVALID",
         ),
         (
-            "5",
+            "B005",
             "/v2/%2e%2e/%2E%2E/etc/manifests/1",
             400,
             "NAME_INVALID",
         ),
-        ("6", "/v2/a%2Fb/manifests/1", 400, "NAME_INVALID"),
+        ("B006", "/v2/a%2Fb/manifests/1", 400, "NAME_INVALID"),
         (
-            "6",
+            "B006",
             "/v2/library/nginx/manifests%2f1.25",
             400,
             "NAME_INVALID",
         ),
-        ("7", "/v2/%252e%252e/manifests/1", 400, "NAME_INVALID"),
-        ("8", "/v2/a%00b/manifests/1", 400, "NAME_INVALID"),
-        ("8", "/v2/a%0d%0ab/manifests/1", 400, "NAME_INVALID"),
-        ("8", "/v2/a%ffb/manifests/1", 400, "NAME_INVALID"),
-        ("8", "/v2/a/manifests/1%00", 400, "NAME_INVALID"),
-        ("9", long.as_str(), 400, "NAME_INVALID"),
-        ("10", "/v2/a//manifests/1", 400, "NAME_INVALID"),
-        ("10", "/v2/a./manifests/1", 400, "NAME_INVALID"),
-        ("10", "/v2/a-/manifests/1", 400, "NAME_INVALID"),
-        ("10", "/v2/a___/manifests/1", 400, "NAME_INVALID"),
-        ("10", "/v2/a___b/manifests/1", 400, "NAME_INVALID"),
+        ("B007", "/v2/%252e%252e/manifests/1", 400, "NAME_INVALID"),
+        ("B008", "/v2/a%00b/manifests/1", 400, "NAME_INVALID"),
+        ("B008", "/v2/a%0d%0ab/manifests/1", 400, "NAME_INVALID"),
+        ("B008", "/v2/a%ffb/manifests/1", 400, "NAME_INVALID"),
+        ("B008", "/v2/a/manifests/1%00", 400, "NAME_INVALID"),
+        ("B009", long.as_str(), 400, "NAME_INVALID"),
+        ("B010", "/v2/a//manifests/1", 400, "NAME_INVALID"),
+        ("B010", "/v2/a./manifests/1", 400, "NAME_INVALID"),
+        ("B010", "/v2/a-/manifests/1", 400, "NAME_INVALID"),
+        ("B010", "/v2/a___/manifests/1", 400, "NAME_INVALID"),
+        ("B010", "/v2/a___b/manifests/1", 400, "NAME_INVALID"),
     ];
     check(&mirror, &table).await;
-    assert_eq!(hub.requests().len(), 0, "contract 17: nobody was asked");
+    assert_eq!(hub.requests().len(), 0, "R017: nobody was asked");
 }
 
 #[tokio::test]
-async fn rows_11_to_19_namespaces() {
+async fn b011_to_b019_namespaces() {
     let (hub, _image, mirror) = stage().await;
     let table = [
-        ("11", "unknown.example", 404, "NAME_UNKNOWN"),
-        ("11", "unknown.example:5000", 404, "NAME_UNKNOWN"),
-        ("12", "http://169.254.169.254/", 400, "NAME_INVALID"),
-        ("13", "user:pw@registry-1.docker.io", 400, "NAME_INVALID"),
-        ("14", "docker.io:99999", 400, "NAME_INVALID"),
-        ("14", "docker.io:", 400, "NAME_INVALID"),
-        ("15", "docker.io&ns=evil.example", 400, "NAME_INVALID"),
-        ("15", "docker.io&ns=docker.io", 400, "NAME_INVALID"),
-        ("17", "DOCKER.IO", 200, ""),
-        ("17", "docker.io.", 200, ""),
-        ("18", "xn--dcker-jua.io", 404, "NAME_UNKNOWN"),
+        ("B011", "unknown.example", 404, "NAME_UNKNOWN"),
+        ("B011", "unknown.example:5000", 404, "NAME_UNKNOWN"),
+        ("B012", "http://169.254.169.254/", 400, "NAME_INVALID"),
+        ("B013", "user:pw@registry-1.docker.io", 400, "NAME_INVALID"),
+        ("B014", "docker.io:99999", 400, "NAME_INVALID"),
+        ("B014", "docker.io:", 400, "NAME_INVALID"),
+        ("B015", "docker.io&ns=evil.example", 400, "NAME_INVALID"),
+        ("B015", "docker.io&ns=docker.io", 400, "NAME_INVALID"),
+        ("B017", "DOCKER.IO", 200, ""),
+        ("B017", "docker.io.", 200, ""),
+        ("B018", "xn--dcker-jua.io", 404, "NAME_UNKNOWN"),
         (
-            "18, which no reference can hold",
+            "B018, which no reference can hold",
             "d%C3%B6cker.io",
             400,
             "NAME_INVALID",
         ),
-        ("19", "2130706433", 404, "NAME_UNKNOWN"),
-        ("19", "0x7f.1", 404, "NAME_UNKNOWN"),
-        ("19", "%5B::ffff:7f00:1%5D", 404, "NAME_UNKNOWN"),
-        ("contract 2", "registry-1.docker.io", 200, ""),
-        ("contract 2", "index.docker.io", 200, ""),
+        ("B019", "2130706433", 404, "NAME_UNKNOWN"),
+        ("B019", "0x7f.1", 404, "NAME_UNKNOWN"),
+        ("B019", "%5B::ffff:7f00:1%5D", 404, "NAME_UNKNOWN"),
+        ("R002", "registry-1.docker.io", 200, ""),
+        ("R002", "index.docker.io", 200, ""),
     ];
     let target = |ns: &str| format!("/v2/library/nginx/manifests/1.25?ns={ns}");
     let targets: Vec<_> = table.iter().map(|row| target(row.1)).collect();
@@ -142,17 +137,14 @@ async fn rows_11_to_19_namespaces() {
         .map(|(row, target)| (row.0, target.as_str(), row.2, row.3))
         .collect();
     check(&mirror, &table).await;
-    assert!(
-        hub.count(Match::manifests()) <= 2,
-        "contract 2: one cache entry"
-    );
+    assert!(hub.count(Match::manifests()) <= 2, "R002: one cache entry");
     let metrics = mirror.metrics().await;
     let asked = metrics
         .lines()
         .filter(|line| line.starts_with("roadstead_upstream_requests_total"));
     assert!(
         asked.clone().all(|line| line.contains("\"hub\"")),
-        "row 11: {metrics}"
+        "B011: {metrics}"
     );
 
     let mirror = Mirror::of(&hub)
@@ -161,7 +153,7 @@ async fn rows_11_to_19_namespaces() {
         .await;
     let none = [
         (
-            "16",
+            "B016",
             "/v2/library/nginx/manifests/1.25?ns=",
             400,
             "NAME_INVALID",
@@ -177,7 +169,7 @@ async fn rows_11_to_19_namespaces() {
 }
 
 #[tokio::test]
-async fn rows_20_to_27_references_and_digests() {
+async fn b020_to_b027_references_and_digests() {
     let (hub, image, mirror) = stage().await;
     let big = Content::sha512(media_type::OCTETS, random_bytes(2000, SEED + 1));
     hub.put_blob("library/nginx", &big);
@@ -187,107 +179,107 @@ async fn rows_20_to_27_references_and_digests() {
     let hex = |count: usize| "a".repeat(count);
     let layer = &image.layers[0].digest;
     let table = [
-        ("contract 13", of("manifests", &longest), 200, ""),
+        ("R013", of("manifests", &longest), 200, ""),
         (
-            "20",
+            "B020",
             of("manifests", &"t".repeat(129)),
             404,
             "MANIFEST_UNKNOWN",
         ),
         (
-            "20",
+            "B020",
             of("manifests", ".INVALID_MANIFEST_NAME"),
             404,
             "MANIFEST_UNKNOWN",
         ),
-        ("20", of("manifests", "a%20b"), 404, "MANIFEST_UNKNOWN"),
+        ("B020", of("manifests", "a%20b"), 404, "MANIFEST_UNKNOWN"),
         (
-            "20, where a colon means a digest",
+            "B020, where a colon means a digest",
             of("manifests", "a:b"),
             400,
             "DIGEST_INVALID",
         ),
-        ("21", of("blobs", "sha256:abc"), 400, "DIGEST_INVALID"),
+        ("B021", of("blobs", "sha256:abc"), 400, "DIGEST_INVALID"),
         (
-            "21",
+            "B021",
             of("blobs", &format!("sha256:{}", hex(63))),
             400,
             "DIGEST_INVALID",
         ),
         (
-            "21",
+            "B021",
             of("blobs", &format!("sha256:{}", hex(65))),
             400,
             "DIGEST_INVALID",
         ),
         (
-            "21",
+            "B021",
             of("blobs", &format!("sha256:{}", "A".repeat(64))),
             400,
             "DIGEST_INVALID",
         ),
         (
-            "21",
+            "B021",
             of("manifests", &format!("sha256:{}", hex(63))),
             400,
             "DIGEST_INVALID",
         ),
         (
-            "22",
+            "B022",
             of("blobs", &format!("md5:{}", hex(32))),
             400,
             "DIGEST_INVALID",
         ),
         (
-            "22",
+            "B022",
             of("blobs", &format!("sha1:{}", hex(40))),
             400,
             "DIGEST_INVALID",
         ),
         (
-            "22",
+            "B022",
             of("blobs", &format!("foo+bar:{}", hex(40))),
             400,
             "DIGEST_INVALID",
         ),
-        ("22", of("blobs", "latest"), 400, "DIGEST_INVALID"),
-        ("23", of("blobs", &big.digest), 200, ""),
+        ("B022", of("blobs", "latest"), 400, "DIGEST_INVALID"),
+        ("B023", of("blobs", &big.digest), 200, ""),
         (
-            "24, no endpoint",
+            "B024, no endpoint",
             of("blobs", "sha256:../../../../etc/passwd"),
             404,
             "NAME_UNKNOWN",
         ),
         (
-            "24",
+            "B024",
             of("blobs", "sha256:..%2F..%2Fetc%2Fpasswd"),
             400,
             "NAME_INVALID",
         ),
-        ("24", of("blobs", "sha256:.."), 400, "DIGEST_INVALID"),
+        ("B024", of("blobs", "sha256:.."), 400, "DIGEST_INVALID"),
         (
-            "25",
+            "B025",
             of("blobs", &format!("sha256:{}", hex(64))),
             404,
             "BLOB_UNKNOWN",
         ),
-        ("26", of("manifests", "absent"), 404, "MANIFEST_UNKNOWN"),
+        ("B026", of("manifests", "absent"), 404, "MANIFEST_UNKNOWN"),
         (
-            "26",
+            "B026",
             of("manifests", &format!("sha256:{}", hex(64))),
             404,
             "MANIFEST_UNKNOWN",
         ),
-        ("27", of("manifests", layer), 404, "MANIFEST_UNKNOWN"),
-        ("25", of("blobs", layer), 200, ""),
+        ("B027", of("manifests", layer), 404, "MANIFEST_UNKNOWN"),
+        ("B025", of("blobs", layer), 200, ""),
         (
-            "27, the blob kept",
+            "B027, the blob kept",
             of("manifests", layer),
             404,
             "MANIFEST_UNKNOWN",
         ),
         (
-            "contract 45",
+            "R045",
             of("blobs", &image.manifest.digest),
             404,
             "BLOB_UNKNOWN",
@@ -298,10 +290,10 @@ async fn rows_20_to_27_references_and_digests() {
             200,
             "",
         ),
-        ("59", of("referrers", "sha256:abc"), 400, "DIGEST_INVALID"),
-        ("59", of("referrers", "latest"), 400, "DIGEST_INVALID"),
+        ("B059", of("referrers", "sha256:abc"), 400, "DIGEST_INVALID"),
+        ("B059", of("referrers", "latest"), 400, "DIGEST_INVALID"),
         (
-            "60",
+            "B060",
             of("referrers", &format!("sha256:{}", hex(64))),
             200,
             "",
@@ -313,11 +305,11 @@ async fn rows_20_to_27_references_and_digests() {
         .collect();
     check(&mirror, &table).await;
     let reply = mirror.blob("library/nginx", &big).reply().await;
-    assert_eq!(reply.whole(), big.bytes, "contract 16");
+    assert_eq!(reply.whole(), big.bytes, "R016");
 }
 
 #[tokio::test]
-async fn contract_10_to_11_names_are_split_from_the_right() {
+async fn r010_r011_names_are_split_from_the_right() {
     let (hub, _image, mirror) = stage().await;
     let mut rows = Rows::default();
     for name in [
@@ -336,15 +328,15 @@ async fn contract_10_to_11_names_are_split_from_the_right() {
 }
 
 #[tokio::test]
-async fn rows_53_54_heads_of_what_is_kept_and_what_is_not() {
+async fn b053_b054_heads_of_what_is_kept_and_what_is_not() {
     let (hub, image, mirror) = stage().await;
     let mut rows = Rows::default();
     let layer = &image.layers[0];
     let blob = format!("/v2/library/nginx/blobs/{}", layer.digest);
     for (row, target, content) in [
-        ("54", blob.as_str(), layer),
-        ("54", "/v2/library/nginx/manifests/1.25", &image.manifest),
-        ("53", "/v2/library/nginx/manifests/1.25", &image.manifest),
+        ("B054", blob.as_str(), layer),
+        ("B054", "/v2/library/nginx/manifests/1.25", &image.manifest),
+        ("B053", "/v2/library/nginx/manifests/1.25", &image.manifest),
     ] {
         let head = mirror.head(target).reply().await;
         rows.same(
@@ -362,30 +354,30 @@ async fn rows_53_54_heads_of_what_is_kept_and_what_is_not() {
         rows.same(row, head.header("transfer-encoding"), None);
     }
     rows.same(
-        "54: the blob was not fetched for its size",
+        "B054: the blob was not fetched for its size",
         hub.served(layer).gets(),
         0,
     );
     assert_eq!(mirror.get(&blob).reply().await.whole(), layer.bytes);
     hub.down();
     let head = mirror.head(&blob).reply().await;
-    rows.same("53: kept", head.header("content-length"), Some("1000"));
+    rows.same("B053: kept", head.header("content-length"), Some("1000"));
 }
 
 #[tokio::test]
-async fn rows_58_and_72_what_a_mirror_has_not() {
+async fn b058_b072_what_a_mirror_has_not() {
     let (_hub, _image, mirror) = stage().await;
     let table = [
-        ("58, contract 93", "/v2/_catalog", 404, "UNSUPPORTED"),
-        ("58", "/v2/_catalog?n=10", 404, "UNSUPPORTED"),
-        ("72", "/metrics", 404, "NAME_UNKNOWN"),
-        ("72", "/debug", 404, "NAME_UNKNOWN"),
-        ("72", "/debug/pprof/", 404, "NAME_UNKNOWN"),
-        ("72", "/admin", 404, "NAME_UNKNOWN"),
-        ("72", "/livez", 404, "NAME_UNKNOWN"),
-        ("72", "/readyz", 404, "NAME_UNKNOWN"),
-        ("72", "/stored", 404, "NAME_UNKNOWN"),
-        ("72", "/v2/metrics", 404, "NAME_UNKNOWN"),
+        ("B058, R093", "/v2/_catalog", 404, "UNSUPPORTED"),
+        ("B058", "/v2/_catalog?n=10", 404, "UNSUPPORTED"),
+        ("B072", "/metrics", 404, "NAME_UNKNOWN"),
+        ("B072", "/debug", 404, "NAME_UNKNOWN"),
+        ("B072", "/debug/pprof/", 404, "NAME_UNKNOWN"),
+        ("B072", "/admin", 404, "NAME_UNKNOWN"),
+        ("B072", "/livez", 404, "NAME_UNKNOWN"),
+        ("B072", "/readyz", 404, "NAME_UNKNOWN"),
+        ("B072", "/stored", 404, "NAME_UNKNOWN"),
+        ("B072", "/v2/metrics", 404, "NAME_UNKNOWN"),
     ];
     check(&mirror, &table).await;
 }

@@ -54,7 +54,7 @@ async fn f01_f02_f05_q42_a_body_that_breaks_is_resumed_where_it_stopped() {
         hub.next(Match::blob(&layer), fault);
         let mirror = patient(&hub).start().await;
         let reply = mirror.blob(REPOSITORY, &layer).reply().await;
-        assert!(reply.whole() == layer.bytes, "row 71: {text}");
+        assert!(reply.whole() == layer.bytes, "R071: {text}");
         mirror.keeps(1).await;
         let again = mirror.blob(REPOSITORY, &layer).reply().await;
         assert!(again.whole() == layer.bytes, "{text}");
@@ -81,7 +81,7 @@ async fn f01_twenty_breaks_in_one_blob_cost_few_bytes() {
 }
 
 #[tokio::test]
-async fn row_090_q38_an_upstream_that_ignores_range_is_skipped_to_the_offset() {
+async fn b090_q38_an_upstream_that_ignores_range_is_skipped_to_the_offset() {
     for size in [SMALL, LARGE] {
         let hub = FakeRegistry::start().await;
         let layer = layer(&hub, size);
@@ -94,7 +94,7 @@ async fn row_090_q38_an_upstream_that_ignores_range_is_skipped_to_the_offset() {
 }
 
 #[tokio::test]
-async fn row_091_a_wrong_part_is_dropped_and_the_next_try_starts_at_zero() {
+async fn b091_a_wrong_part_is_dropped_and_the_next_try_starts_at_zero() {
     for size in [SMALL, LARGE] {
         for fault in [Fault::WrongContentRange, Fault::Status(416)] {
             let hub = FakeRegistry::start().await;
@@ -112,7 +112,7 @@ async fn row_091_a_wrong_part_is_dropped_and_the_next_try_starts_at_zero() {
 }
 
 #[tokio::test]
-async fn row_085_a_hopeless_body_ends_short_and_the_next_pull_goes_on() {
+async fn b085_a_hopeless_body_ends_short_and_the_next_pull_goes_on() {
     let hub = FakeRegistry::start().await;
     let layer = layer(&hub, LARGE);
     let outage = hub
@@ -162,7 +162,7 @@ async fn f02_a_length_that_is_one_too_many_is_never_a_complete_wrong_body() {
 }
 
 #[tokio::test]
-async fn row_086_surplus_bytes_are_ignored() {
+async fn b086_surplus_bytes_are_ignored() {
     for size in [0, 1000, SMALL, LARGE] {
         let hub = FakeRegistry::start().await;
         let layer = layer(&hub, size);
@@ -177,7 +177,7 @@ async fn row_086_surplus_bytes_are_ignored() {
 }
 
 #[tokio::test]
-async fn row_089_a_part_of_what_was_asked_for_as_a_whole_is_refused() {
+async fn b089_a_part_of_what_was_asked_for_as_a_whole_is_refused() {
     let hub = FakeRegistry::start().await;
     let layer = layer(&hub, LARGE);
     let part = http::Response::builder()
@@ -293,7 +293,7 @@ async fn a_refused_login_ends_the_walk_for_blobs_too() {
 }
 
 #[tokio::test]
-async fn row_104_a_blob_whose_head_never_comes_is_504() {
+async fn b104_a_blob_whose_head_never_comes_is_504() {
     let hub = FakeRegistry::start().await;
     let layer = layer(&hub, SMALL);
     hub.next(Match::any(), Fault::HoldHead(Gate::new()))

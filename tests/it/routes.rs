@@ -99,7 +99,7 @@ async fn w2_two_equal_sources_are_one_repository() {
 }
 
 #[tokio::test]
-async fn w3_kr_01_to_04_the_last_element_below_one_path() {
+async fn w3_kr01_to_kr04_the_last_element_below_one_path() {
     let names = [
         "cass-management-api",
         "dse-mgmtapi-6_8",
@@ -134,7 +134,7 @@ async fn w3_kr_01_to_04_the_last_element_below_one_path() {
 }
 
 #[tokio::test]
-async fn w4_e_01_to_03_an_unqualified_name_leads_to_the_internal_registry() {
+async fn w4_e01_to_e03_an_unqualified_name_leads_to_the_internal_registry() {
     let name = "iot-device-registry-infinispan";
     let there = format!("enmasse-infra/{name}");
     let internal = registry(&[&there], "latest").await;
@@ -158,7 +158,7 @@ async fn w4_e_01_to_03_an_unqualified_name_leads_to_the_internal_registry() {
 }
 
 #[tokio::test]
-async fn w5_e_05_to_09_mirrors_for_digests_and_mirrors_for_tags() {
+async fn w5_e05_to_e09_mirrors_for_digests_and_mirrors_for_tags() {
     let corp = registry(&["enmasse/agent", "quay/coreos/etcd"], "1").await;
     let quay = registry(&["enmasse/agent", "enmasse/other", "coreos/etcd"], "1").await;
     let routes = upstream("registry.corp", &corp)
@@ -207,7 +207,7 @@ async fn w5_e_05_to_09_mirrors_for_digests_and_mirrors_for_tags() {
 }
 
 #[tokio::test]
-async fn w6_a_01_and_02_one_image_has_a_list_of_its_own() {
+async fn w6_a01_a02_one_image_has_a_list_of_its_own() {
     let corp = registry(&["astro/ap-houston-api", "astro/ap-airflow"], "2.2.5").await;
     let routes = upstream("registry.corp", &corp)
         + &route("quay.io/astronomer", "\"registry.corp/astro/{name}\"", "")
@@ -255,7 +255,7 @@ async fn w7_one_tag_leads_elsewhere_and_its_digests_follow() {
     assert!(only(&corp, "fantasy/coolstuff"));
     let target = "/v2/fantasy/coolstuff/manifests/v1.0?ns=ghcr.io";
     let reply = mirror.get(target).reply().await;
-    assert_eq!(reply.header("oci-namespace"), Some("ghcr.io"), "row 23");
+    assert_eq!(reply.header("oci-namespace"), Some("ghcr.io"), "R023");
 }
 
 #[tokio::test]
@@ -276,7 +276,7 @@ async fn w8_nested_names_and_flat_names() {
 }
 
 #[tokio::test]
-async fn in_11_ns_names_an_internal_registry_with_a_path_like_ours() {
+async fn in11_ns_names_an_internal_registry_with_a_path_like_ours() {
     let harbor = registry(&["docker.io/library/nginx"], "1").await;
     let routes = upstream("harbor.corp", &harbor) + &route("harbor.corp", "\"source\"", "");
     let mirror = Mirror::with(&routes).start().await;
@@ -285,7 +285,7 @@ async fn in_11_ns_names_an_internal_registry_with_a_path_like_ours() {
 }
 
 #[tokio::test]
-async fn rows_10_and_11_names_may_hold_the_words_of_the_protocol() {
+async fn r010_r011_names_may_hold_the_words_of_the_protocol() {
     let names = [
         "a/manifests/b",
         "a/blobs/b",

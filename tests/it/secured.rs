@@ -121,7 +121,7 @@ async fn a_registry_that_wants_our_certificate_gets_it() {
 }
 
 #[tokio::test]
-async fn row_103_t37_a_bad_certificate_is_trouble_and_never_plain_text() {
+async fn b103_t37_a_bad_certificate_is_trouble_and_never_plain_text() {
     let (ours, others) = (Authority::new("ours"), Authority::new("others"));
     let pairs = [
         ("expired", ours.expired_server(&["127.0.0.1"])),
@@ -181,7 +181,7 @@ async fn a_kept_tag_outlives_its_registrys_certificate() {
 }
 
 #[tokio::test]
-async fn row_093_q23_from_https_no_redirect_leads_to_http() {
+async fn b093_q23_from_https_no_redirect_leads_to_http() {
     let ours = Authority::new("ours");
     let hub = secured(&ours.server(&["127.0.0.1"])).await;
     let plain = FakeRegistry::start().await;

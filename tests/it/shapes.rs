@@ -133,7 +133,7 @@ async fn s1_to_s7_share_one_kept_copy() {
             rows.holds(row, reply.body == want.bytes, &"other bytes");
             let echoed = reply.header("oci-namespace").is_some();
             let honoured = query.contains("docker");
-            rows.same(&format!("contract 23: {row}"), echoed, honoured);
+            rows.same(&format!("R023: {row}"), echoed, honoured);
         }
     }
     rows.same("one copy", hub.served(layer).gets(), 1);
@@ -141,7 +141,7 @@ async fn s1_to_s7_share_one_kept_copy() {
 }
 
 #[tokio::test]
-async fn in_vectors_name_the_repository_that_the_hub_is_asked_for() {
+async fn requests_name_the_repository_that_the_hub_is_asked_for() {
     let hub = FakeRegistry::start().await;
     let mirror = mirror(&hub, "docker.io").start().await;
     let mut rows = Rows::default();
@@ -158,7 +158,7 @@ async fn in_vectors_name_the_repository_that_the_hub_is_asked_for() {
             "waldo/a/b",
         ),
         (
-            "IN-12 coded, contract 3",
+            "IN-12 coded, R003",
             "/v2/a/b/manifests/1?ns=registry.waldo.com%3A8443",
             "waldo/a/b",
         ),
@@ -176,7 +176,7 @@ async fn in_vectors_name_the_repository_that_the_hub_is_asked_for() {
         ("S7 first of equals", "/v2/any/a/b/manifests/1", "quay/a/b"),
         ("S7 by ns", "/v2/any/a/b/manifests/1?ns=docker.io", "a/b"),
         (
-            "contract 9: ns decides",
+            "R009: ns decides",
             "/v2/quay.io/a/b/manifests/1?ns=docker.io",
             "quay.io/a/b",
         ),
@@ -208,9 +208,9 @@ async fn in_vectors_name_the_repository_that_the_hub_is_asked_for() {
 }
 
 #[tokio::test]
-async fn in_15_the_ping_is_answered_in_every_shape_and_never_routed() {
+async fn in15_the_ping_is_answered_in_every_shape_and_never_routed() {
     let hub = FakeRegistry::start().await;
-    // Contract 20: even if upstream is silent, and even if it is gone.
+    // R020: even if upstream is silent, and even if it is gone.
     hub.next(Match::any(), Fault::Stall).optional();
     let mirror = mirror(&hub, "").start().await;
     let mut rows = Rows::default();
@@ -240,11 +240,7 @@ async fn in_15_the_ping_is_answered_in_every_shape_and_never_routed() {
                     reply.header("docker-distribution-api-version"),
                     Some("registry/2.0"),
                 );
-                rows.same(
-                    "contract 22",
-                    reply.header("x-registry-supports-signatures"),
-                    None,
-                );
+                rows.same("R022", reply.header("x-registry-supports-signatures"), None);
                 rows.same(target, reply.header("content-length"), Some("2"));
                 rows.same(
                     target,

@@ -34,7 +34,7 @@ fn counts(hub: &FakeRegistry) -> (usize, usize) {
 }
 
 #[tokio::test]
-async fn row_44_a_cold_tag_is_one_head_and_one_get_and_a_fresh_one_nothing() {
+async fn r044_a_cold_tag_is_one_head_and_one_get_and_a_fresh_one_nothing() {
     let hub = FakeRegistry::start().await;
     let image = image(&hub, "1", 1);
     let mirror = Mirror::of(&hub).config(NEVER_ASK).start().await;
@@ -47,7 +47,7 @@ async fn row_44_a_cold_tag_is_one_head_and_one_get_and_a_fresh_one_nothing() {
         let get = tag(&mirror, "1").await;
         assert_eq!(get.whole(), image.manifest.bytes);
         for name in ["content-length", "content-type", "docker-content-digest"] {
-            assert_eq!(head.header(name), get.header(name), "row 24: {name}");
+            assert_eq!(head.header(name), get.header(name), "R024: {name}");
         }
         assert_eq!(counts(&hub), (1, 1));
     }
@@ -68,7 +68,7 @@ async fn an_old_tag_is_confirmed_by_one_head_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn row_40_a_moved_tag_shows_its_new_digest_and_the_old_one_stays_readable() {
+async fn r040_a_moved_tag_shows_its_new_digest_and_the_old_one_stays_readable() {
     let hub = FakeRegistry::start().await;
     let old = image(&hub, "1", 1);
     let mirror = asking(&hub).start().await;
@@ -144,7 +144,7 @@ async fn f12_a_tag_is_served_stale_and_says_so_when_upstream_fails() {
 }
 
 #[tokio::test]
-async fn row_098_a_deleted_tag_is_never_served_stale_and_its_record_is_gone() {
+async fn b098_a_deleted_tag_is_never_served_stale_and_its_record_is_gone() {
     let hub = FakeRegistry::start().await;
     let image = image(&hub, "1", 1);
     let mirror = asking(&hub).start().await;
@@ -266,7 +266,7 @@ async fn what_candidates_failures_come_to() {
 }
 
 #[tokio::test]
-async fn row_82_a_throttled_upstream_is_503_with_its_own_wait() {
+async fn r082_a_throttled_upstream_is_503_with_its_own_wait() {
     let hub = FakeRegistry::start().await;
     hub.next(Match::any(), Fault::Throttle("17".into()));
     let mirror = asking(&hub).start().await;
@@ -305,7 +305,7 @@ async fn a_moved_tag_whose_new_manifest_cannot_be_had_is_stale() {
 }
 
 #[tokio::test]
-async fn row_104_a_timeout_with_nothing_kept_is_504() {
+async fn b104_a_timeout_with_nothing_kept_is_504() {
     let hub = FakeRegistry::start().await;
     hub.next(Match::any(), Fault::HoldHead(Gate::new()))
         .always();
@@ -541,7 +541,7 @@ async fn a_tag_may_be_called_as_the_protocols_version() {
 }
 
 #[tokio::test]
-async fn row_43_fifty_heads_and_fifty_gets_of_a_cold_tag_ask_once() {
+async fn r043_fifty_heads_and_fifty_gets_of_a_cold_tag_ask_once() {
     let hub = FakeRegistry::start().await;
     let image = image(&hub, "1", 1);
     let gate = Gate::new();

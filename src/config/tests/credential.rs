@@ -167,7 +167,7 @@ fn a_new_password_changes_its_own_upstream_alone() {
 }
 
 #[test]
-fn row_126_secrets_come_from_files_that_nobody_else_reads() {
+fn b126_secrets_come_from_files_that_nobody_else_reads() {
     let given = |key: &str, file: &str| {
         let username = if key == "password_file" {
             "username = \"me\"\n"
@@ -210,7 +210,7 @@ fn row_126_secrets_come_from_files_that_nobody_else_reads() {
 }
 
 #[test]
-fn row_126_a_secret_in_the_file_itself_is_refused_and_not_repeated() {
+fn b126_a_secret_in_the_file_itself_is_refused_and_not_repeated() {
     let hint = "secrets come from files";
     for key in ["password", "token", "secret"] {
         for table in [
@@ -334,7 +334,7 @@ fn two_logins_for_one_place_name_each_other() {
 }
 
 #[test]
-fn row_131_public_with_a_login_is_said() {
+fn b131_public_with_a_login_is_said() {
     let route = "[[route]]\nfrom = \"docker.io\"\nto = [\"a.b\"]\n";
     let logins = credential("a.b/team", PASSWORD) + route;
     let notes = fine(&(logins.clone() + "[upstream.\"a.b\"]\n")).notes;

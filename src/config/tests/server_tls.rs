@@ -57,7 +57,7 @@ fn load_with(
 }
 
 #[test]
-fn rows_124_and_126_what_is_no_pair_is_refused_where_it_stands() {
+fn b124_b126_what_is_no_pair_is_refused_where_it_stands() {
     let files = pem_files();
     // The two keys, the one at fault, and why.
     let rows = [
@@ -197,7 +197,7 @@ fn listeners_inherit_how_nodes_are_met_or_say_otherwise() {
 }
 
 #[test]
-fn row_125_a_certificate_out_of_its_time_is_said_and_used() {
+fn b125_a_certificate_out_of_its_time_is_said_and_used() {
     let files = pem_files();
     for (pair, note) in [
         (

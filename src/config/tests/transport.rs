@@ -117,7 +117,7 @@ fn proxies_that_cannot_be_used_are_refused() {
 }
 
 #[test]
-fn row_124_certificates_and_keys_that_cannot_be_used_are_refused() {
+fn b124_certificates_and_keys_that_cannot_be_used_are_refused() {
     let ((chain, key), (_, other)) = (pair(), pair());
     let sealed = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
     let both = "client_cert_file = \"c\"\nclient_key_file = \"k\"";
@@ -161,7 +161,7 @@ fn row_124_certificates_and_keys_that_cannot_be_used_are_refused() {
 }
 
 #[test]
-fn row_125_a_certificate_out_of_its_time_is_said_and_used() {
+fn b125_a_certificate_out_of_its_time_is_said_and_used() {
     let key = KeyPair::generate().unwrap();
     let both = "client_cert_file = \"c\"\nclient_key_file = \"k\"";
     let years = |year| date_time_ymd(year, 1, 1);

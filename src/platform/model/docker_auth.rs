@@ -537,7 +537,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::too_many_lines, reason = "a table")]
-    fn row_126_what_is_wrong_is_said_without_a_secret() {
+    fn b126_what_is_wrong_is_said_without_a_secret() {
         let coded =
             |plain: &str| format!(r#"{{"auths": {{"a.b": {{"auth": "{}"}}}}}}"#, auth(plain));
         let fields = |fields: &str| format!(r#"{{"auths": {{"a.b": {{{fields}}}}}}}"#);

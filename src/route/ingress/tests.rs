@@ -56,7 +56,7 @@ fn check(rows: &[IngressRow]) {
 }
 
 #[test]
-fn in_vectors() {
+fn what_a_request_names() {
     let nginx = NGINX;
     check(&[
         ("IN-01", "", "/v2/library/nginx?ns=docker.io", nginx),

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn w_worked_examples() {
+fn worked_examples() {
     let w1 = routes(&[("docker.io", &["harbor.example.org/airgap-images/docker.io"])]);
     check(
         &w1,
@@ -99,7 +99,7 @@ const W_2: &[RouteRow] = &[
 ];
 
 #[test]
-fn e_openshift_and_enmasse() {
+fn openshift_and_enmasse() {
     let hijacked = format!("{INT}/enmasse-infra/{{name}}");
     let openshift = table(vec![
         route(
@@ -176,7 +176,7 @@ const E: &[RouteRow] = &[
 ];
 
 #[test]
-fn n_node_configuration() {
+fn node_configuration() {
     let rewritten = |regex: &str, with: &str| {
         let mut text = route("docker.io", &["h", "source"]);
         text.library = LibraryPrefix::Keep;

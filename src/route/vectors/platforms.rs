@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn pa_palette() {
+fn palette_images() {
     let h = "harbor.example.org/airgap-images";
     let pair = |registry: &str, folder: &str| {
         let first = format!("{h}/{folder}");
@@ -117,7 +117,7 @@ const PA_2: &[RouteRow] = &[
 ];
 
 #[test]
-fn kr_k8ssandra() {
+fn k8ssandra_images() {
     let mut text = route(
         "ghcr.io/k8ssandra",
         &["private-registry.local/enterprise/{name}"],
@@ -181,7 +181,7 @@ const KR: &[RouteRow] = &[
 ];
 
 #[test]
-fn cr_calico() {
+fn calico_images() {
     let mirror = "myregistry.com/calico-mirror/cal-{name}";
     let calico = routes(&[
         ("quay.io/calico", &[mirror]),
@@ -259,7 +259,7 @@ const CR_2: &[RouteRow] = &[
 ];
 
 #[test]
-fn a_astronomer() {
+fn astronomer_images() {
     let astronomer = routes(&[
         ("quay.io/astronomer", &["registry.corp/astro/{name}"]),
         (

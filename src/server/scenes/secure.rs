@@ -80,7 +80,7 @@ async fn plain_http_at_a_tls_port_ends_without_an_answer() {
 }
 
 #[tokio::test]
-async fn row_068_only_clients_of_the_authority_get_in() {
+async fn b068_only_clients_of_the_authority_get_in() {
     let (house, nodes, strangers) = (Authority::new(), Authority::new(), Authority::new());
     let scene = open_behind(LiveTls::new(Some(&house.tls(Some(&nodes)))), settings());
     let (own, foreign) = (nodes.identity(), strangers.identity());

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rows_75_to_82_of_the_answer_table() {
+    async fn what_is_refused_as_a_manifest() {
         let ok = "HTTP/1.1 200 K";
         let by_digest = Reference::Digest(digest(INDEX));
         assert_eq!(

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn q05_and_row_105_answers_are_taken_with_bounds() {
+    fn q05_b105_answers_are_taken_with_bounds() {
         let rows = [
             (r#"{"token":"a"}"#, "Bearer a", 60),
             (r#"{"access_token":"b"}"#, "Bearer b", 60),

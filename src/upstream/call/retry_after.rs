@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn row_101_of_the_answer_table() {
+    fn b101_waits_are_kept_within_bounds() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         let date = |seconds| httpdate::fmt_http_date(now + Duration::from_secs(seconds));
         let check = |value: &str, want: Option<u64>| {

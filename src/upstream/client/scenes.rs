@@ -255,7 +255,7 @@ async fn t37_plain_text_is_never_spoken_instead() {
 }
 
 #[tokio::test]
-async fn row_103_a_name_that_stands_for_nothing_is_trouble_that_may_pass() {
+async fn b103_a_name_that_stands_for_nothing_is_trouble_that_may_pass() {
     let settings = UpstreamDefaults::default().for_host(&"r.test".parse().unwrap());
     let nowhere = |_host| std::future::ready(Err(std::io::Error::other("no such name"))).boxed();
     let built = build_with(&settings, Arc::new(nowhere)).unwrap();

@@ -1,4 +1,4 @@
-//! Astronomer: routing reference 7.3, and its document's samples.
+//! Astronomer: the A rows of `docs/ROUTING.md`, and its document's samples.
 
 use crate::platform::{
     formats::docker_config::vectors::{secret, user},
@@ -7,7 +7,7 @@ use crate::platform::{
     *,
 };
 
-/// What 7.3 has as imported. All Secrets of the platform carry the same key.
+/// What the A rows have as imported. All Secrets of the platform carry the same key.
 fn sample() -> Vec<(&'static str, String)> {
     let values = "\
 global:
@@ -49,7 +49,7 @@ fn import_one(text: &str) -> Imported {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn names_lead_where_7_3_says() {
+fn names_and_logins_of_the_sample() {
     let imported = import_all(&sample(), &OPTIONS);
     assert_eq!(lines(&imported), [""; 0]);
     check(

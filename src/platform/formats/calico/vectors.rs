@@ -49,7 +49,7 @@ data:
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn c_fields_compose_names() {
+fn fields_compose_names() {
     let quay = "quay.io/calico/node:v3.31.7";
     let hub = "docker.io/calico/node:v3.28.5";
     let operator = "quay.io/tigera/operator:v1.40.15";
@@ -211,7 +211,7 @@ fn c08_c10_sets_pin_what_they_name() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn cr_an_installation_of_ones_own_registry() {
+fn an_installation_of_ones_own_registry() {
     let text = format!(
         "{}---\n{PULL_SECRET}",
         installation(&format!(

@@ -1,4 +1,4 @@
-//! Pull Secrets and Docker's files: routing reference 8.3, and what is wrong with them.
+//! Pull Secrets and Docker's files: the S rows of `docs/ROUTING.md`, and what is wrong with them.
 
 use crate::{
     oci::ImageReference,
@@ -34,7 +34,7 @@ pub(in crate::platform) fn secret(name: &str, namespace: &str, key: &str, user: 
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn keys_are_for_repositories_as_in_8_3() {
+fn keys_are_for_repositories() {
     let rows: [(&str, &[&str], &str, Option<&str>); 19] = [
         (
             "S-01",

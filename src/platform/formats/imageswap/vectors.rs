@@ -11,7 +11,7 @@ fn remarks(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn is_the_projects_own_map() {
+fn the_projects_own_map() {
     check(&map(PROJECT), IS);
     assert_eq!(remarks(PROJECT), [""; 0]);
     check(&map(&PROJECT.replace('\n', "\r\n")), IS);
@@ -150,7 +150,7 @@ const IS: &[ExpectedRoute] = &[
 ];
 
 #[test]
-fn is_17_lines_without_a_separator_are_errors() {
+fn is17_lines_without_a_separator_are_errors() {
     let text = "default::\n\
                 registry2.bar.com:8443:registry.baz.com:30003/bar # comment\n\
                 \x20 registry3.bar.com:8443:registry.baz.com\n\
@@ -169,7 +169,7 @@ fn is_17_lines_without_a_separator_are_errors() {
 }
 
 #[test]
-fn is_19_library() {
+fn is19_library() {
     let imported = map("default::\ndocker.io:harbor.example.com\n\
                         docker.io/library:harbor.example.com/library");
     assert_eq!(codes(&imported), ["1:10 W-OPEN", "3:1 I-LIBWIDER"]);
@@ -191,7 +191,7 @@ fn is_19_library() {
 }
 
 #[test]
-fn is_20_21_defaults() {
+fn is20_is21_defaults() {
     let imported = map("default:");
     let image = "john.io/paulbower/hello-kubernetes:1.5";
     let want = &["john.io/paulbower/hello-kubernetes"];
@@ -208,7 +208,7 @@ fn is_20_21_defaults() {
 }
 
 #[test]
-fn is_22_to_26_single_images() {
+fn is22_to_is26_single_images() {
     let imported = map("default::d.example
 [EXACT]mysql/mysql-server:5.6::myownrepo.example.com/base/public-image-cache:mysql_mysql-server_5.6
 [EXACT]auto::auto
@@ -347,7 +347,7 @@ const IX: &[ExpectedRoute] = &[
 ];
 
 #[test]
-fn ix_palettes_map() {
+fn palettes_map() {
     let want = ["1:1 W-NODEFAULT", "4:13 W-COLLIDE"];
     assert_eq!(remarks(LINES), want);
     let with_default = map(&format!("{LINES}default::\n"));
@@ -357,7 +357,7 @@ fn ix_palettes_map() {
 }
 
 #[test]
-fn ix_quirks_that_are_not_repeated() {
+fn quirks_that_are_not_repeated() {
     let one = |lines: &str, rows: &[ExpectedRoute]| check(&map(lines), rows);
     let want = &["q.example.com/m-quay.io/a/b"];
     one(
@@ -404,7 +404,7 @@ fn ix_quirks_that_are_not_repeated() {
 }
 
 #[test]
-fn ix_14_ix_18_what_is_wrong_says_where() {
+fn ix14_ix18_what_is_wrong_says_where() {
     let text = "\
 default::
 docker.io/library::h/library

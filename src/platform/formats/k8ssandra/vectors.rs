@@ -93,7 +93,7 @@ fn private() -> Imported {
 }
 
 #[test]
-fn kr_overridden_images() {
+fn overridden_images() {
     let client = format!("docker.io/k8ssandra/k8ssandra-client@{CLIENT}");
     let to = |name: &'static str| -> &'static [&'static str] {
         Box::leak(Box::new([&*format!(

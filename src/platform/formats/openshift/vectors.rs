@@ -103,7 +103,7 @@ fn tags(entries: &[&str]) -> String {
 }
 
 #[test]
-fn e_streams_and_mirror_sets() {
+fn streams_and_mirror_sets() {
     let imported = import_all(&[("stream.yaml", STREAM), ("sets.yaml", MIRROR_SETS)]);
     check(&imported, E);
     let codes = codes(&imported);

@@ -43,7 +43,7 @@ fn list() -> &'static str {
 }
 
 #[test]
-fn pa_the_documents_samples() {
+fn the_documents_samples() {
     for (name, text) in [
         ("registry-secret.yaml", SECRET),
         ("values.yaml", HELM),
@@ -78,7 +78,7 @@ fn pa_the_documents_samples() {
 }
 
 #[test]
-fn pa_the_documents_samples_as_they_are_copied() {
+fn the_documents_samples_as_they_are_copied() {
     let indented = |text: &str| -> String {
         let lines = text.split_inclusive('\n');
         lines.fold(String::new(), |text, line| text + "    " + line)
@@ -117,7 +117,7 @@ fn read_any(name: &str, text: &str) -> Imported {
 }
 
 #[test]
-fn pa_13_both_dialects_are_one() {
+fn pa13_both_dialects_are_one() {
     let runtime = SECRET.replace("::harbor.example.org/", "::harbor.example.org/v2/");
     let imported = palette("s.yaml", &runtime);
     check(&imported, PA);
@@ -140,7 +140,7 @@ fn pa_13_both_dialects_are_one() {
 }
 
 #[test]
-fn pa_11_connected_sites_fall_back() {
+fn pa11_connected_sites_fall_back() {
     let options = ImportOptions {
         fallback: SourceFallback::Source,
         ..OPTIONS
@@ -160,7 +160,7 @@ fn pa_11_connected_sites_fall_back() {
 }
 
 #[test]
-fn pa_12_in_06_07_paths_of_targets_are_aliases() {
+fn pa12_in06_in07_paths_of_targets_are_aliases() {
     let imported = palette("s.yaml", SECRET);
     let aliases = imported.aliases.iter();
     let text = IngressText {
@@ -226,7 +226,7 @@ fn pa_12_in_06_07_paths_of_targets_are_aliases() {
 }
 
 #[test]
-fn pa_14_without_an_airgap() {
+fn pa14_without_an_airgap() {
     let text = "docker.io::public.ecr.aws/1234567/airgap-images/docker.io,\
                 gcr.io::public.ecr.aws/1234567/airgap-images/gcr.io";
     let folder = "public.ecr.aws/1234567/airgap-images";
@@ -250,7 +250,7 @@ fn pa_14_without_an_airgap() {
 }
 
 #[test]
-fn pa_15_16_17_edge_hosts_replace_prefixes() {
+fn pa15_pa16_pa17_edge_hosts_replace_prefixes() {
     let imported = palette("user-data", EDGE);
     assert_eq!(codes(&imported), ["21:7 W-SLASH", "21:39 W-SLASH"]);
     let rows: &[ExpectedRoute] = &[

@@ -17,7 +17,7 @@ async fn t08_each_upstream_has_its_own_tokens() {
 }
 
 #[tokio::test]
-async fn row_95_a_realm_of_strangers_gets_no_login() {
+async fn b095_a_realm_of_strangers_gets_no_login() {
     let (scene, canary) = (Scene::new().await, Scene::new().await);
     let foreign = format!("http://127.9.9.9:{}/token", canary.address.port());
     let refusal = format!("HTTP/1.1 401 U\nwww-authenticate: Bearer realm=\"{foreign}\"");

@@ -175,7 +175,7 @@ async fn q14_a_throttled_service_leaves_the_old_token_in_use() {
 }
 
 #[tokio::test]
-async fn row_96_a_refusal_for_ever_ends_after_two_rounds() {
+async fn b096_a_refusal_for_ever_ends_after_two_rounds() {
     let scene = Scene::new().await;
     for scope in ["a", "b", "c", "d"] {
         scene.on(
@@ -199,7 +199,7 @@ async fn row_96_a_refusal_for_ever_ends_after_two_rounds() {
 }
 
 #[tokio::test]
-async fn row_105_token_answers_that_are_none_are_breaches() {
+async fn b105_token_answers_that_are_none_are_breaches() {
     let large = format!(r#"{{"token":"{}"}}"#, "a".repeat(70_000));
     let answers = [
         (OK, "{}"),
