@@ -1,5 +1,5 @@
 //! How requests are framed: methods, bodies, hosts, and what is offered. Ids that begin with B are
-//! rows of `docs/FAILURES.md`, with R of `docs/CLIENTS.md`.
+//! rows of `docs/FAILURES.md`, with R of `docs/REQUIREMENTS.md`.
 #![expect(clippy::too_many_lines, reason = "tables")]
 
 use fake_registry::{

@@ -1,5 +1,5 @@
 //! How large a head may be, how many may come at once, and how long connections live. Ids that
-//! begin with B are rows of `docs/FAILURES.md`, with R of `docs/CLIENTS.md`.
+//! begin with B are rows of `docs/FAILURES.md`, with R of `docs/REQUIREMENTS.md`.
 
 use std::fmt::Write as _;
 

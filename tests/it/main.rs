@@ -18,6 +18,7 @@ mod command;
 mod conformance;
 mod credentials;
 mod disks;
+mod documents;
 mod drain;
 mod failures;
 mod framing;

@@ -1,5 +1,5 @@
 //! What a client may ask for, row by row: the answer's status and the specification's code. Ids that
-//! begin with B are rows of `docs/FAILURES.md`, with R of `docs/CLIENTS.md`.
+//! begin with B are rows of `docs/FAILURES.md`, with R of `docs/REQUIREMENTS.md`.
 #![expect(clippy::too_many_lines, reason = "tables")]
 
 use fake_registry::{Content, FakeRegistry, Image, Match, bare::Reply, media_type, random_bytes};
