@@ -8,6 +8,8 @@ mod ask;
 mod authentication;
 mod call;
 mod client;
+mod connect_error;
+mod connect_failure;
 mod credentials;
 mod error;
 mod proxy;
@@ -28,12 +30,14 @@ use crate::{
 use call::caller::Caller;
 use credentials::helper::CredentialHelpers;
 
+pub use address::NamedBy;
 pub use ask::{
     blob::BlobStream,
     list::{Referrers, TagPageRequest, Tags},
     ping::PingOutcome,
 };
 pub use client::over_socket;
+pub use connect_error::ClientBuildError;
 pub use credentials::keyring::{
     Credential, CredentialScope, CredentialSource, InvalidCredentialScope, Keyring, KeyringEntry,
 };
@@ -94,15 +98,6 @@ pub struct Settings {
     pub progress_max: Duration,
     /// Most bytes of a manifest, a tag list or a referrers list.
     pub manifest_bytes_max: usize,
-}
-
-/// Who named an upstream's host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NamedBy {
-    /// A table, a route or the built-in list.
-    Configuration,
-    /// A client, by a route from `*` to `source`.
-    Client,
 }
 
 /// What holds for every upstream unless its own table says otherwise.

@@ -68,7 +68,7 @@ impl UpstreamDirectory {
         let configured: HashMap<_, _> = configured
             .into_iter()
             .map(build)
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<_, BuildError>>()?;
         let directory = Self {
             implicit: Mutex::new(ImplicitUpstreams {
                 current: HashMap::new(),

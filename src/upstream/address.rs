@@ -16,8 +16,6 @@ use reqwest::{
 };
 use thiserror::Error;
 
-use super::NamedBy;
-
 /// Most addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 16;
 
@@ -42,7 +40,16 @@ pub(super) enum NetworkZone {
     Loopback,
 }
 
-/// Who of an upstream stands where.
+/// Who named the hosts of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedBy {
+    /// A table, a route or the built-in list.
+    Configuration,
+    /// A client, by a route from `*` to `source`.
+    Client,
+}
+
+/// Who of a service stands where.
 #[derive(Debug)]
 pub(super) struct GuardPolicy {
     /// The endpoints' own hosts, as they stand in URLs.
@@ -71,7 +78,7 @@ pub(super) struct AddressGuard {
 }
 
 /// Every address of a name is forbidden.
-#[derive(Clone, Copy, Debug, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the name stands for addresses that must not be contacted")]
 pub(super) struct ForbiddenAddress;
 

@@ -1,6 +1,7 @@
 //! One request over all endpoints and attempts: limits, retries, redirects, and what a status means.
 
 pub(super) mod body;
+mod build;
 pub(super) mod caller;
 mod concurrency;
 pub(super) mod endpoint;

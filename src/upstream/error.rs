@@ -4,6 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use thiserror::Error;
 
+use super::{address::ForbiddenAddress, connect_error::ClientBuildError, redirect::RedirectError};
+
 /// Why an upstream did not give what was asked. Each names the endpoint (or the host that it
 /// redirected to) as `SCHEME://HOST[:PORT]`: no path, no query, no secret.
 #[derive(Clone, Debug, Error)]
@@ -131,8 +133,8 @@ pub enum BuildError {
         reason: &'static str,
     },
     /// TLS or the client could not be set up.
-    #[error("no client: {0}")]
-    Client(String),
+    #[error(transparent)]
+    Client(#[from] ClientBuildError),
 }
 
 impl UpstreamError {
@@ -169,6 +171,21 @@ impl UpstreamError {
                 ProtocolViolation::Digest | ProtocolViolation::Encoding
             ),
             _ => false,
+        }
+    }
+}
+
+impl From<ForbiddenAddress> for ProtocolViolation {
+    fn from(_: ForbiddenAddress) -> Self {
+        Self::Address
+    }
+}
+
+impl From<RedirectError> for ProtocolViolation {
+    fn from(error: RedirectError) -> Self {
+        match error {
+            RedirectError::Address(_) => Self::Address,
+            RedirectError::Refused(why) => Self::Redirect(why),
         }
     }
 }

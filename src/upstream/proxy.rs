@@ -7,7 +7,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{ClientBuilder, NoProxy, Url};
 use thiserror::Error;
 
-use super::{BuildError, ProxySettings, tls};
+use super::{connect_error::ClientBuildError, tls, transport::ProxySettings};
 use crate::secret::Secret;
 
 /// What no proxy of the environment is meant for, as every program has it.
@@ -45,8 +45,11 @@ impl ProxySettings {
     }
 
     /// Adds the proxies to a client.
-    pub(super) fn apply_to(&self, mut builder: ClientBuilder) -> Result<ClientBuilder, BuildError> {
-        let failed = |error: &dyn Error| BuildError::Client(error.to_string());
+    pub(super) fn apply_to(
+        &self,
+        mut builder: ClientBuilder,
+    ) -> Result<ClientBuilder, ClientBuildError> {
+        let failed = |error: &dyn Error| ClientBuildError(error.to_string());
         let none = self.no_proxy().and_then(|list| NoProxy::from_string(&list));
         if let Some(secret) = &self.http {
             let url = Self::parse_url(secret.reveal()).map_err(|error| failed(&error))?;

@@ -3,45 +3,51 @@
 
 use reqwest::Url;
 
-use super::{ProtocolViolation, address::AddressGuard};
+use super::address::{AddressGuard, ForbiddenAddress};
 
 /// Most redirects of one request.
 pub(super) const REDIRECTS_MAX: usize = 5;
+
+/// Why a redirect is not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedirectError {
+    /// The target's address must not be contacted.
+    Address(ForbiddenAddress),
+    /// The target is not one that a redirect may have.
+    Refused(&'static str),
+}
 
 /// The next address to ask.
 pub(super) fn next_url(
     from: &Url,
     location: Option<&[u8]>,
     guard: &AddressGuard,
-) -> Result<Url, ProtocolViolation> {
+) -> Result<Url, RedirectError> {
     let location = location.and_then(|value| std::str::from_utf8(value).ok());
-    let location = location.ok_or(ProtocolViolation::Redirect("it names no target"))?;
+    let location = location.ok_or(RedirectError::Refused("it names no target"))?;
     let mut url = from
         .join(location)
-        .map_err(|_error| ProtocolViolation::Redirect("its target is no address"))?;
+        .map_err(|_error| RedirectError::Refused("its target is no address"))?;
     url.set_fragment(None);
     match (from.scheme(), url.scheme()) {
         (_, "https") | ("http", "http") => {}
-        ("https", "http") => return Err(ProtocolViolation::Redirect("from https to http")),
-        _ => return Err(ProtocolViolation::Redirect("neither http nor https")),
+        ("https", "http") => return Err(RedirectError::Refused("from https to http")),
+        _ => return Err(RedirectError::Refused("neither http nor https")),
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(ProtocolViolation::Redirect("its target carries a login"));
+        return Err(RedirectError::Refused("its target carries a login"));
     }
     match url.host_str() {
         Some(host) if guard.admits_literal(host) => Ok(url),
-        Some(_) => Err(ProtocolViolation::Address),
-        None => Err(ProtocolViolation::Redirect("its target has no host")),
+        Some(_) => Err(RedirectError::Address(ForbiddenAddress)),
+        None => Err(RedirectError::Refused("its target has no host")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::{
-        NamedBy,
-        address::{GuardPolicy, NetworkZone},
-    };
+    use crate::upstream::address::{GuardPolicy, NamedBy, NetworkZone};
 
     fn guard(own: &str) -> AddressGuard {
         AddressGuard::new(GuardPolicy {
@@ -53,7 +59,7 @@ mod tests {
         })
     }
 
-    fn follow(from: &str, location: &str) -> Result<String, ProtocolViolation> {
+    fn follow(from: &str, location: &str) -> Result<String, RedirectError> {
         let from: Url = from.parse().unwrap();
         let guard = guard(from.host_str().unwrap());
         next_url(&from, Some(location.as_bytes()), &guard).map(|url| url.to_string())

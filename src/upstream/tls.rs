@@ -16,7 +16,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-use super::{BuildError, Transport};
+use super::{connect_error::ClientBuildError, transport::Transport};
 use crate::tls::provider;
 
 /// The system's trust anchors, if it has any, and those that browsers agree on. Read once: an
@@ -34,7 +34,7 @@ static ROOTS: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
 pub(super) fn for_own_hosts(
     transport: &Transport,
     hosts: &[String],
-) -> Result<ClientConfig, BuildError> {
+) -> Result<ClientConfig, ClientBuildError> {
     let roots = roots(transport)?;
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -62,7 +62,7 @@ pub(super) fn for_own_hosts(
 }
 
 /// For everyone else: the same trust, no certificate of ours, and always checked.
-pub(super) fn for_other_hosts(transport: &Transport) -> Result<ClientConfig, BuildError> {
+pub(super) fn for_other_hosts(transport: &Transport) -> Result<ClientConfig, ClientBuildError> {
     let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(client_error)?
@@ -206,7 +206,7 @@ impl ServerCertVerifier for InsecureHostsVerifier {
     }
 }
 
-fn roots(transport: &Transport) -> Result<Arc<RootCertStore>, BuildError> {
+fn roots(transport: &Transport) -> Result<Arc<RootCertStore>, ClientBuildError> {
     let authorities = transport.authorities.certificates();
     if authorities.is_empty() {
         return Ok(Arc::clone(&ROOTS));
@@ -235,6 +235,6 @@ fn over_http1(mut config: ClientConfig) -> ClientConfig {
     clippy::needless_pass_by_value,
     reason = "it is what map_err hands over"
 )]
-fn client_error(error: impl ToString) -> BuildError {
-    BuildError::Client(error.to_string())
+fn client_error(error: impl ToString) -> ClientBuildError {
+    ClientBuildError(error.to_string())
 }

@@ -27,6 +27,7 @@ use crate::{
             retry::{self, RetryAlternatives, RetryCause, RetryDecision, RetryState, SPREAD_MAX},
             retry_after,
         },
+        connect_failure::failure_detail,
     },
 };
 
@@ -195,17 +196,17 @@ impl Caller {
         let (client, proxy) = match &station.socket {
             Some(socket) if url.origin() == station.base.origin() => (socket, None),
             _ => {
-                let client = self
-                    .clients
-                    .client_for(url)
-                    .map_err(|breach| TokenFetchFailure {
-                        error: UpstreamError::ProtocolViolation {
-                            endpoint: Arc::clone(&service),
-                            breach,
-                        },
-                        cause: None,
-                        status: None,
-                    })?;
+                let client =
+                    self.clients
+                        .client_for(url)
+                        .map_err(|forbidden| TokenFetchFailure {
+                            error: UpstreamError::ProtocolViolation {
+                                endpoint: Arc::clone(&service),
+                                breach: forbidden.into(),
+                            },
+                            cause: None,
+                            status: None,
+                        })?;
                 (client, self.clients.proxy_for(url))
             }
         };
@@ -376,7 +377,7 @@ async fn read_body(mut response: Response, endpoint: &Arc<str>) -> Result<Vec<u8
             Err(error) => {
                 return Err(UpstreamError::Unreachable {
                     endpoint: Arc::clone(endpoint),
-                    detail: exchange::failure_detail(&error.without_url(), None),
+                    detail: failure_detail(&error.without_url(), None),
                 });
             }
         }

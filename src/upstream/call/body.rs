@@ -7,10 +7,10 @@ use http::{HeaderMap, StatusCode};
 use reqwest::Response;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{caller::Caller, concurrency::ConcurrencyPermit, exchange::failure_detail, judge};
+use super::{caller::Caller, concurrency::ConcurrencyPermit, judge};
 use crate::{
     telemetry::Metrics,
-    upstream::{ProtocolViolation, UpstreamError},
+    upstream::{ProtocolViolation, UpstreamError, connect_failure::failure_detail},
 };
 
 /// What must arrive within the time that silence may last: less is a trickle and as good as none.

@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     body::UpstreamResponse,
+    build,
     concurrency::{ConcurrencyLimit, ConcurrencyPermit},
     endpoint::{CircuitPermit, Endpoint},
     exchange::{AttemptFailure, ExchangeState},
@@ -17,9 +18,7 @@ use crate::{
     telemetry::{Metrics, UpstreamHealth},
     upstream::{
         BuildError, CredentialHelpers, RequestContext, Settings, UpstreamError,
-        address::AddressGuard,
-        authentication::Tokens,
-        client::{self, HttpClients},
+        address::AddressGuard, authentication::Tokens, client::HttpClients,
     },
 };
 
@@ -51,7 +50,7 @@ impl Caller {
         settings: Settings,
         metrics: Arc<Metrics>,
     ) -> Result<Self, BuildError> {
-        let built = client::build(&settings)?;
+        let built = build::build(&settings)?;
         if built.endpoints.is_empty() {
             return Err(BuildError::NoEndpoint);
         }

@@ -1,6 +1,6 @@
 //! One try: what goes over the wire to one endpoint, its login and its redirects included.
 
-use std::{error::Error, sync::Arc, time::SystemTime};
+use std::{sync::Arc, time::SystemTime};
 
 use http::header::LOCATION;
 use reqwest::{Response, Url};
@@ -16,8 +16,9 @@ use super::{
 };
 use crate::upstream::{
     ProtocolViolation, UpstreamError,
-    address::{AddressGuard, ForbiddenAddress},
+    address::AddressGuard,
     authentication::{AuthState, Authorization, Challenge},
+    connect_failure::{TransportFailure, causes, failure_detail},
     proxy::ProxyHop,
     redirect, tls,
 };
@@ -89,8 +90,8 @@ impl Caller {
         let (client, proxy) = match &station.socket {
             Some(socket) if !trail.left_origin => (socket, None),
             _ => (
-                self.clients.client_for(&trail.url).map_err(|breach| {
-                    AttemptFailure::violation(trail.responsible_host(station), breach)
+                self.clients.client_for(&trail.url).map_err(|forbidden| {
+                    AttemptFailure::violation(trail.responsible_host(station), forbidden.into())
                 })?,
                 self.clients.proxy_for(&trail.url),
             ),
@@ -303,20 +304,16 @@ pub(in crate::upstream) fn transport_failure(
     endpoint: Arc<str>,
     proxy: Option<&ProxyHop>,
 ) -> AttemptFailure {
-    if causes(error).any(<dyn Error>::is::<ForbiddenAddress>) {
-        return AttemptFailure::violation(endpoint, ProtocolViolation::Address);
-    }
-    let is_parse = |cause: &(dyn Error + 'static)| {
-        let cause = cause.downcast_ref::<hyper::Error>();
-        cause.is_some_and(hyper::Error::is_parse)
-    };
-    if causes(error).any(is_parse) {
-        return AttemptFailure::violation(endpoint, ProtocolViolation::Head("no HTTP"));
-    }
-    let trouble = match (error.is_connect(), error.is_timeout()) {
-        (_, true) => RetryCause::TimedOut,
-        (true, false) => RetryCause::Unreachable,
-        (false, false) => RetryCause::Dropped,
+    let trouble = match TransportFailure::of(error) {
+        TransportFailure::ForbiddenAddress => {
+            return AttemptFailure::violation(endpoint, ProtocolViolation::Address);
+        }
+        TransportFailure::NotHttp => {
+            return AttemptFailure::violation(endpoint, ProtocolViolation::Head("no HTTP"));
+        }
+        TransportFailure::TimedOut => RetryCause::TimedOut,
+        TransportFailure::Unreachable => RetryCause::Unreachable,
+        TransportFailure::Dropped => RetryCause::Dropped,
     };
     AttemptFailure {
         error: UpstreamError::Unreachable {
@@ -327,29 +324,6 @@ pub(in crate::upstream) fn transport_failure(
     }
 }
 
-/// The innermost cause, which is the telling one; no address that may be signed is in it.
-pub(in crate::upstream) fn failure_detail(
-    error: &reqwest::Error,
-    proxy: Option<&ProxyHop>,
-) -> String {
-    if error.is_connect()
-        && let Some(told) = proxy.and_then(|proxy| proxy.connect_failure(error))
-    {
-        return told;
-    }
-    let of_proxy = |cause| proxy.and_then(|proxy| proxy.explain(cause));
-    let told = |cause| tls::explain(cause).or_else(|| of_proxy(cause));
-    if let Some(told) = causes(error).find_map(told) {
-        return told;
-    }
-    let innermost = causes(error).last();
-    innermost.map_or_else(|| error.to_string(), ToString::to_string)
-}
-
-fn causes<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> + 'a {
-    std::iter::successors(error.source(), |cause| (*cause).source())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -358,6 +332,7 @@ mod tests {
         secret::Secret,
         upstream::{
             Credential, CredentialSource, EndpointAddress, Keyring, KeyringEntry, Upstream,
+            address::ForbiddenAddress,
             scene::{NAME, Scene, VIA, digest, upstream, with},
         },
     };
@@ -517,7 +492,7 @@ mod tests {
             |_| {},
         );
         let judged = far.0.clients.client_for(&name.parse().unwrap());
-        assert_eq!(judged.map(drop), Err(ProtocolViolation::Address));
+        assert_eq!(judged.map(drop), Err(ForbiddenAddress));
         assert_eq!(scene.asked().len(), 1);
     }
 

@@ -2,7 +2,10 @@
 
 mod proxies;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
