@@ -13,13 +13,14 @@
 //! - [`pull`], [`platform`]: what to do about a request; others' formats
 //! - [`route`], [`upstream`], [`store`]: where a name leads; one registry; what we keep
 //! - [`oci`], [`wire`]: the words of the trade; bodies
-//! - [`telemetry`], [`tasks`], [`secret`], [`tls`], [`disk`]: the cellar
+//! - [`telemetry`], [`tasks`], [`secret`], [`tls`], [`connect`], [`disk`]: the cellar
 
 pub mod admin;
 pub mod api;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod connect;
 pub mod control;
 pub mod disk;
 pub mod oci;

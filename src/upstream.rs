@@ -3,21 +3,13 @@
 //! Promises: what it returns is verified or counted, bounded and free of credentials; a failure
 //! says whose fault it is. Called by `pull`. Never knows what is kept, nor who asked.
 
-mod address;
 mod ask;
 mod authentication;
 mod call;
-mod client;
-mod connect_error;
-mod connect_failure;
 mod credentials;
 mod error;
-mod proxy;
-mod redirect;
 #[cfg(test)]
 mod scene;
-mod tls;
-mod transport;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
@@ -30,20 +22,18 @@ use crate::{
 use call::caller::Caller;
 use credentials::helper::CredentialHelpers;
 
-pub use address::NamedBy;
+pub use crate::connect::{
+    ClientBuildError, InvalidProxy, NamedBy, ProxySettings, Transport, over_socket,
+};
 pub use ask::{
     blob::BlobStream,
     list::{Referrers, TagPageRequest, Tags},
     ping::PingOutcome,
 };
-pub use client::over_socket;
-pub use connect_error::ClientBuildError;
 pub use credentials::keyring::{
     Credential, CredentialScope, CredentialSource, InvalidCredentialScope, Keyring, KeyringEntry,
 };
 pub use error::{BuildError, ProtocolViolation, UpstreamError};
-pub use proxy::InvalidProxy;
-pub use transport::{ProxySettings, Transport};
 
 /// One registry; clones share connections, logins and patience.
 #[derive(Clone)]

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use thiserror::Error;
 
-use super::{address::ForbiddenAddress, connect_error::ClientBuildError, redirect::RedirectError};
+use crate::connect::{ClientBuildError, ForbiddenAddress, RedirectError};
 
 /// Why an upstream did not give what was asked. Each names the endpoint (or the host that it
 /// redirected to) as `SCHEME://HOST[:PORT]`: no path, no query, no secret.

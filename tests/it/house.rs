@@ -31,7 +31,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     // Others' formats: pure.
     ("platform", "oci route secret upstream"),
     ("route", "oci"),
-    ("upstream", "oci secret tasks telemetry tls"),
+    ("upstream", "connect oci secret telemetry"),
     ("store", "disk oci tasks telemetry wire"),
     ("wire", "disk"),
     ("oci", ""),
@@ -39,6 +39,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("tasks", "telemetry"),
     ("secret", ""),
     ("tls", ""),
+    ("connect", "secret tls"),
     ("disk", ""),
     ("lib", ""),
 ];

@@ -14,6 +14,7 @@ use super::{
     token::{self, ANSWER_BYTES_MAX, BearerToken, IssuedToken},
 };
 use crate::{
+    connect::failure_detail,
     secret::Secret,
     upstream::{
         Credential, ProtocolViolation, UpstreamError,
@@ -27,7 +28,6 @@ use crate::{
             retry::{self, RetryAlternatives, RetryCause, RetryDecision, RetryState, SPREAD_MAX},
             retry_after,
         },
-        connect_failure::failure_detail,
     },
 };
 

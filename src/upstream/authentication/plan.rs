@@ -5,8 +5,9 @@ use tokio::time::Instant;
 
 use super::{Authorization, Challenge, TokenKey, challenge::BearerChallenge, token};
 use crate::{
+    connect::AddressGuard,
     oci::RepositoryName,
-    upstream::{Credential, ProtocolViolation, address::AddressGuard},
+    upstream::{Credential, ProtocolViolation},
 };
 
 /// Most refusals of one request that are answered with another login.
@@ -187,11 +188,9 @@ mod tests {
 
     use super::*;
     use crate::{
+        connect::{GuardPolicy, NetworkZone},
         secret::Secret,
-        upstream::{
-            NamedBy,
-            address::{GuardPolicy, NetworkZone},
-        },
+        upstream::NamedBy,
     };
 
     const OWN: &str = "Bearer realm=\"https://auth.r.example/\",service=s";

@@ -5,7 +5,7 @@ use std::fmt;
 use reqwest::Url;
 use thiserror::Error;
 
-use crate::upstream::address::{self, AddressGuard};
+use crate::{connect, connect::AddressGuard};
 
 /// Longest address of a token service.
 const BYTES_MAX: usize = 2048;
@@ -117,7 +117,7 @@ impl Realm {
                 .iter()
                 .any(|known| Some(known.0) == domain && known.1 == host)
         };
-        own == host || is_sibling() || is_known() || address::is_allowed_host(listed, &self.0)
+        own == host || is_sibling() || is_known() || connect::is_allowed_host(listed, &self.0)
     }
 }
 
@@ -130,9 +130,9 @@ impl fmt::Debug for Realm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::{
-        NamedBy,
-        address::{GuardPolicy, NetworkZone},
+    use crate::{
+        connect::{GuardPolicy, NetworkZone},
+        upstream::NamedBy,
     };
 
     /// Whether an endpoint's realm may be asked at all, and whether with our login.

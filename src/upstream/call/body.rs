@@ -9,8 +9,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{caller::Caller, concurrency::ConcurrencyPermit, judge};
 use crate::{
+    connect::failure_detail,
     telemetry::Metrics,
-    upstream::{ProtocolViolation, UpstreamError, connect_failure::failure_detail},
+    upstream::{ProtocolViolation, UpstreamError},
 };
 
 /// What must arrive within the time that silence may last: less is a trickle and as good as none.

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use reqwest::Url;
 
 use super::endpoint::Endpoint;
-use crate::upstream::{
-    BuildError, EndpointAddress, NamedBy, Settings,
-    address::{self, AddressGuard, DnsLookup, GuardPolicy, NetworkZone},
-    client::{ClientSettings, HttpClients, socket_client},
+use crate::{
+    connect,
+    connect::{
+        AddressGuard, ClientSettings, DnsLookup, GuardPolicy, HttpClients, NetworkZone,
+        socket_client,
+    },
+    upstream::{BuildError, EndpointAddress, NamedBy, Settings},
 };
 
 /// What settings become.
@@ -26,7 +29,7 @@ pub(in crate::upstream) struct BuiltClients {
 /// # Errors
 /// See [`BuildError`].
 pub(in crate::upstream) fn build(settings: &Settings) -> Result<BuiltClients, BuildError> {
-    build_with(settings, address::system_lookup())
+    build_with(settings, connect::system_lookup())
 }
 
 fn build_with(settings: &Settings, lookup: DnsLookup) -> Result<BuiltClients, BuildError> {

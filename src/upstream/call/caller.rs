@@ -15,10 +15,11 @@ use super::{
     retry::{self, RetryAlternatives, RetryCause, RetryDecision, RetryState, SPREAD_MAX},
 };
 use crate::{
+    connect::{AddressGuard, HttpClients},
     telemetry::{Metrics, UpstreamHealth},
     upstream::{
         BuildError, CredentialHelpers, RequestContext, Settings, UpstreamError,
-        address::AddressGuard, authentication::Tokens, client::HttpClients,
+        authentication::Tokens,
     },
 };
 

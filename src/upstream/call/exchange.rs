@@ -14,13 +14,12 @@ use super::{
     retry::RetryCause,
     retry_after,
 };
-use crate::upstream::{
-    ProtocolViolation, UpstreamError,
-    address::AddressGuard,
-    authentication::{AuthState, Authorization, Challenge},
-    connect_failure::{TransportFailure, causes, failure_detail},
-    proxy::ProxyHop,
-    redirect, tls,
+use crate::{
+    connect::{self, AddressGuard, ProxyHop, TransportFailure, causes, failure_detail},
+    upstream::{
+        ProtocolViolation, UpstreamError,
+        authentication::{AuthState, Authorization, Challenge},
+    },
 };
 
 /// A try that failed; without trouble it is the last one.
@@ -141,7 +140,7 @@ impl Caller {
     ) -> Option<&'static str> {
         let is_shown = !trail.left_origin && self.settings.transport.identity.is_some();
         causes(error)
-            .find_map(tls::client_certificate_refused)
+            .find_map(connect::client_certificate_refused)
             .filter(|_| is_shown)
     }
 
@@ -245,11 +244,11 @@ impl ExchangeState {
         location: Option<&[u8]>,
         guard: &AddressGuard,
     ) -> Result<(), ProtocolViolation> {
-        if self.redirects == redirect::REDIRECTS_MAX {
+        if self.redirects == connect::REDIRECTS_MAX {
             return Err(ProtocolViolation::Redirect("too many of them"));
         }
         self.redirects += 1;
-        self.url = redirect::next_url(&self.url, location, guard)?;
+        self.url = connect::next_url(&self.url, location, guard)?;
         self.left_origin |= self.url.origin() != station.base.origin();
         Ok(())
     }
@@ -328,11 +327,11 @@ pub(in crate::upstream) fn transport_failure(
 mod tests {
     use super::*;
     use crate::{
+        connect::ForbiddenAddress,
         oci::Reference,
         secret::Secret,
         upstream::{
             Credential, CredentialSource, EndpointAddress, Keyring, KeyringEntry, Upstream,
-            address::ForbiddenAddress,
             scene::{NAME, Scene, VIA, digest, upstream, with},
         },
     };

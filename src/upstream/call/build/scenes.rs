@@ -21,8 +21,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::{
+    connect::ForbiddenAddress,
     tls::{Authorities, Identity, provider},
-    upstream::{UpstreamDefaults, UpstreamError, address::ForbiddenAddress, call::exchange},
+    upstream::{UpstreamDefaults, UpstreamError, call::exchange},
 };
 
 type Issuer = CertifiedIssuer<'static, KeyPair>;

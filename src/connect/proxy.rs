@@ -7,7 +7,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{ClientBuilder, NoProxy, Url};
 use thiserror::Error;
 
-use super::{connect_error::ClientBuildError, tls, transport::ProxySettings};
+use super::{error::ClientBuildError, tls, transport::ProxySettings};
 use crate::secret::Secret;
 
 /// What no proxy of the environment is meant for, as every program has it.
@@ -37,7 +37,7 @@ impl ProxySettings {
     }
 
     /// The proxies' hosts, as they stand in URLs.
-    pub(super) fn hosts(&self) -> Vec<String> {
+    pub fn hosts(&self) -> Vec<String> {
         let urls = [&self.http, &self.https].into_iter().flatten();
         let host =
             |secret: &Secret| Some(Self::parse_url(secret.reveal()).ok()?.host_str()?.into());
@@ -45,10 +45,7 @@ impl ProxySettings {
     }
 
     /// Adds the proxies to a client.
-    pub(super) fn apply_to(
-        &self,
-        mut builder: ClientBuilder,
-    ) -> Result<ClientBuilder, ClientBuildError> {
+    pub(super) fn apply_to(&self, mut builder: ClientBuilder) -> Result<ClientBuilder, ClientBuildError> {
         let failed = |error: &dyn Error| ClientBuildError(error.to_string());
         let none = self.no_proxy().and_then(|list| NoProxy::from_string(&list));
         if let Some(secret) = &self.http {
@@ -128,7 +125,7 @@ impl ProxyMatcher {
 
 /// A proxy that a request passes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ProxyHop {
+pub struct ProxyHop {
     /// `HOST:PORT`, for people; never its login.
     name: String,
     /// Whether it only carries bytes; otherwise its own answers look like the upstream's.
@@ -137,7 +134,7 @@ pub(super) struct ProxyHop {
 
 impl ProxyHop {
     /// What an answer says that is the proxy's own word and not the upstream's, for people.
-    pub(super) fn own_refusal(&self, status: StatusCode, headers: &HeaderMap) -> Option<String> {
+    pub fn own_refusal(&self, status: StatusCode, headers: &HeaderMap) -> Option<String> {
         let is_its_own = match status.as_u16() {
             407 => true,
             // Some say so to a login that is wrong.

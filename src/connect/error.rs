@@ -5,4 +5,4 @@ use thiserror::Error;
 /// The TLS or HTTP library refused the settings.
 #[derive(Clone, Debug, Error)]
 #[error("no client: {0}")]
-pub struct ClientBuildError(pub(super) String);
+pub struct ClientBuildError(pub String);

@@ -3,10 +3,10 @@
 
 use reqwest::Url;
 
-use super::address::{AddressGuard, ForbiddenAddress};
+use super::guard::{AddressGuard, ForbiddenAddress};
 
 /// Most redirects of one request.
-pub(super) const REDIRECTS_MAX: usize = 5;
+pub const REDIRECTS_MAX: usize = 5;
 
 /// Why a redirect is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum RedirectError {
 }
 
 /// The next address to ask.
-pub(super) fn next_url(
+pub fn next_url(
     from: &Url,
     location: Option<&[u8]>,
     guard: &AddressGuard,
@@ -47,7 +47,7 @@ pub(super) fn next_url(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::address::{GuardPolicy, NamedBy, NetworkZone};
+    use crate::connect::guard::{GuardPolicy, NamedBy, NetworkZone};
 
     fn guard(own: &str) -> AddressGuard {
         AddressGuard::new(GuardPolicy {

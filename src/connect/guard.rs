@@ -31,7 +31,7 @@ const METADATA_V6: [Ipv6Addr; 2] = [
 
 /// How near an address is; a nearer one may lead to farther ones, never the other way round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum NetworkZone {
+pub enum NetworkZone {
     /// Anywhere on the Internet.
     Public,
     /// Inside a site.
@@ -51,24 +51,24 @@ pub enum NamedBy {
 
 /// Who of a service stands where.
 #[derive(Debug)]
-pub(super) struct GuardPolicy {
+pub struct GuardPolicy {
     /// The endpoints' own hosts, as they stand in URLs.
-    pub(super) own_hosts: Vec<String>,
+    pub own_hosts: Vec<String>,
     /// How near the upstream is at least; a Unix socket is on this machine.
-    pub(super) least_zone: NetworkZone,
+    pub least_zone: NetworkZone,
     /// Who named the endpoints.
-    pub(super) named_by: NamedBy,
+    pub named_by: NamedBy,
     /// Hosts that may be private although the upstream is not, `HOST` or `HOST:PORT`.
-    pub(super) allowed_hosts: Vec<String>,
+    pub allowed_hosts: Vec<String>,
     /// The proxies' hosts. Connections to them are ours; nobody is led to them.
-    pub(super) proxy_hosts: Vec<String>,
+    pub proxy_hosts: Vec<String>,
 }
 
 /// Says which addresses may be contacted. Endpoints, redirects and token services are judged by it,
 /// as they are written, whether a proxy will be asked for them or not, and, in the resolver, by what
 /// their names stand for. Names that a proxy resolves are the proxy's to judge.
 #[derive(Debug)]
-pub(super) struct AddressGuard {
+pub struct AddressGuard {
     /// The endpoints' own hosts, and where they were found last. The keys never change.
     own_hosts: Mutex<BTreeMap<String, Vec<IpAddr>>>,
     least_zone: NetworkZone,
@@ -80,11 +80,11 @@ pub(super) struct AddressGuard {
 /// Every address of a name is forbidden.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the name stands for addresses that must not be contacted")]
-pub(super) struct ForbiddenAddress;
+pub struct ForbiddenAddress;
 
 impl AddressGuard {
     /// Knows no address yet but those that are written.
-    pub(super) fn new(bounds: GuardPolicy) -> Self {
+    pub fn new(bounds: GuardPolicy) -> Self {
         let found = |host: String| {
             let literal = literal_address(&host).into_iter().collect();
             (host, literal)
@@ -104,7 +104,7 @@ impl AddressGuard {
 
     /// Whether a URL's host may be contacted as far as its text tells; names pass, for they are
     /// judged when they are resolved.
-    pub(super) fn admits_literal(&self, host: &str) -> bool {
+    pub fn admits_literal(&self, host: &str) -> bool {
         let is_own = self.is_own(host);
         let is_proxy = self.proxy_hosts.iter().any(|proxy| proxy == host);
         if is_proxy && !is_own && !self.is_allowed_private(host) {
@@ -168,11 +168,11 @@ impl AddressGuard {
 }
 
 /// Where names are looked up.
-pub(super) type DnsLookup =
+pub type DnsLookup =
     Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
 
 /// The system's resolver.
-pub(super) fn system_lookup() -> DnsLookup {
+pub fn system_lookup() -> DnsLookup {
     Arc::new(|host| {
         Box::pin(async move {
             let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
@@ -214,7 +214,7 @@ impl fmt::Debug for GuardedResolver {
 
 /// Whether a URL leads to one of these hosts: `HOST` is meant with any port, `HOST:PORT` with that
 /// one alone.
-pub(super) fn is_allowed_host(hosts: &[String], url: &Url) -> bool {
+pub fn is_allowed_host(hosts: &[String], url: &Url) -> bool {
     let matches = |listed: AllowedHost| {
         let port = listed.port;
         url.host_str() == Some(&listed.host)

@@ -16,7 +16,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-use super::{connect_error::ClientBuildError, transport::Transport};
+use super::{error::ClientBuildError, transport::Transport};
 use crate::tls::provider;
 
 /// The system's trust anchors, if it has any, and those that browsers agree on. Read once: an
@@ -77,7 +77,7 @@ pub(super) fn explain(cause: &(dyn Error + 'static)) -> Option<String> {
 }
 
 /// What is said of our certificate, if the cause is that the other side does not take it.
-pub(super) fn client_certificate_refused(cause: &(dyn Error + 'static)) -> Option<&'static str> {
+pub fn client_certificate_refused(cause: &(dyn Error + 'static)) -> Option<&'static str> {
     match tls_error(cause)? {
         rustls::Error::AlertReceived(alert) if is_about_certificate(*alert) => {
             Some("it does not accept our client certificate")

@@ -6,8 +6,8 @@ use reqwest::{Client, ClientBuilder, Url, redirect::Policy};
 use rustls::ClientConfig;
 
 use super::{
-    address::{self, AddressGuard, DnsLookup, ForbiddenAddress, GuardedResolver},
-    connect_error::ClientBuildError,
+    error::ClientBuildError,
+    guard::{self, AddressGuard, DnsLookup, ForbiddenAddress, GuardedResolver},
     proxy::{ProxyHop, ProxyMatcher},
     tls,
     transport::Transport,
@@ -37,7 +37,7 @@ pub struct ClientSettings {
 /// certificate, and theirs are not checked if the table says so; everyone else is met without a
 /// certificate of ours and is always checked. Both trust `ca_file` and use the proxy.
 #[derive(Debug)]
-pub(super) struct HttpClients {
+pub struct HttpClients {
     own_hosts_client: Client,
     other_hosts_client: Client,
     /// The upstream's own hosts, whatever the port.
@@ -70,7 +70,7 @@ impl HttpClients {
         let other_hosts_client = over(tls::for_other_hosts(transport)?)?;
         let own_hosts_client = if transport.identity.is_some() || !transport.is_verified {
             let listed = settings.allowed_hosts.iter();
-            let listed = listed.filter_map(|host| address::allowed_host(host));
+            let listed = listed.filter_map(|host| guard::allowed_host(host));
             let hosts: Vec<_> = settings.own_hosts.iter().cloned().chain(listed).collect();
             over(tls::for_own_hosts(transport, &hosts)?)?
         } else {
@@ -88,13 +88,13 @@ impl HttpClients {
 
     /// The client that a URL is asked with, if it may be asked at all: the resolver never sees a
     /// host that is written as an address.
-    pub(super) fn client_for(&self, url: &Url) -> Result<&Client, ForbiddenAddress> {
+    pub fn client_for(&self, url: &Url) -> Result<&Client, ForbiddenAddress> {
         let host = url.host_str().unwrap_or_default();
         if !self.guard.admits_literal(host) {
             return Err(ForbiddenAddress);
         }
         let is_near = self.own_hosts.iter().any(|own| own == host)
-            || address::is_allowed_host(&self.allowed_hosts, url);
+            || guard::is_allowed_host(&self.allowed_hosts, url);
         Ok(if is_near {
             &self.own_hosts_client
         } else {
@@ -103,7 +103,7 @@ impl HttpClients {
     }
 
     /// The proxy that a URL is asked through.
-    pub(super) fn proxy_for(&self, url: &Url) -> Option<ProxyHop> {
+    pub fn proxy_for(&self, url: &Url) -> Option<ProxyHop> {
         self.proxy_matcher.proxy_for(url)
     }
 }
@@ -120,10 +120,7 @@ pub fn over_socket(path: &Path) -> Result<Client, ClientBuildError> {
 }
 
 /// A client whose connections all lead to a socket.
-pub(super) fn socket_client(
-    settings: &ClientSettings,
-    path: &Path,
-) -> Result<Client, ClientBuildError> {
+pub fn socket_client(settings: &ClientSettings, path: &Path) -> Result<Client, ClientBuildError> {
     let tls = tls::for_other_hosts(&settings.transport)?;
     build_client(base_builder(settings, tls).unix_socket(path))
 }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use super::{address::ForbiddenAddress, proxy::ProxyHop, tls};
+use super::{guard::ForbiddenAddress, proxy::ProxyHop, tls};
 
 /// How a request failed before its answer had a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
