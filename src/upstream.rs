@@ -10,17 +10,15 @@ mod credentials;
 mod error;
 #[cfg(test)]
 mod scene;
+mod settings;
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
-
-use tokio::time::Instant;
+use std::{fmt, sync::Arc};
 
 use crate::{
-    oci::{Registry, RepositoryName, UpstreamName, Via},
+    oci::{RepositoryName, UpstreamName},
     telemetry::Metrics,
 };
-use call::caller::Caller;
-use credentials::helper::CredentialHelpers;
+use call::state::Caller;
 
 pub use crate::connect::{
     ClientBuildError, InvalidProxy, NamedBy, ProxySettings, Transport, over_socket,
@@ -30,100 +28,16 @@ pub use ask::{
     list::{Referrers, TagPageRequest, Tags},
     ping::PingOutcome,
 };
+pub use call::request::RequestContext;
 pub use credentials::keyring::{
     Credential, CredentialScope, CredentialSource, InvalidCredentialScope, Keyring, KeyringEntry,
 };
 pub use error::{BuildError, ProtocolViolation, UpstreamError};
+pub use settings::{Access, EndpointAddress, Settings, UpstreamDefaults};
 
 /// One registry; clones share connections, logins and patience.
 #[derive(Clone)]
 pub struct Upstream(Arc<Caller>);
-
-/// What every question to an upstream carries.
-#[derive(Clone, Copy, Debug)]
-pub struct RequestContext<'a> {
-    /// The repository's name there.
-    pub name: &'a RepositoryName,
-    /// The registry of the client's own name, for an upstream that is itself a mirror.
-    pub registry: &'a Registry,
-    /// Where the question has been, ourselves included; empty if nobody could send it back to us.
-    pub via: &'a Via,
-    /// When the head of the answer, and all of a small one, must be here.
-    pub deadline: Instant,
-}
-
-/// Everything about one upstream that the configuration decides; a reload keeps the upstreams whose
-/// settings are equal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Its name in `to` and in the store's origins.
-    pub name: UpstreamName,
-    /// What metrics call it: its name, or one word for all whose names come from clients.
-    pub label: Arc<str>,
-    /// Who named its host. What a client names must be on the Internet, for nobody reaches into
-    /// our site through us.
-    pub named_by: NamedBy,
-    /// Equal addresses of one registry, in order of preference; never empty.
-    pub endpoints: Vec<EndpointAddress>,
-    /// What stands before the repository's name: `/v2` unless configured.
-    pub api_path: String,
-    /// Whether requests carry `ns=REGISTRY`, for an upstream that is itself a mirror.
-    pub send_ns: bool,
-    /// The logins for it, found by its names; see [`Settings::equip`].
-    pub keyring: Keyring,
-    /// How connections are made: whom we trust, who we are, through which proxy.
-    pub transport: Transport,
-    /// Hosts, beyond its own registrable domain and the well-known pairs, whose token services may
-    /// be sent our logins.
-    pub realm_hosts: Vec<String>,
-    /// Who may see what came from here.
-    pub access: Access,
-    /// Hosts beyond the public ones that its redirects may lead to.
-    pub redirect_hosts: Vec<String>,
-    /// Most requests at once.
-    pub concurrent_max: usize,
-    /// Longest wait for a connection.
-    pub connect_max: Duration,
-    /// Longest silence in a body.
-    pub progress_max: Duration,
-    /// Most bytes of a manifest, a tag list or a referrers list.
-    pub manifest_bytes_max: usize,
-}
-
-/// What holds for every upstream unless its own table says otherwise.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UpstreamDefaults {
-    /// Longest wait for a connection.
-    pub connect_max: Duration,
-    /// Longest silence in a body.
-    pub progress_max: Duration,
-    /// Most bytes of a manifest, a tag list or a referrers list.
-    pub manifest_bytes_max: usize,
-    /// Most requests at once: fast, and below what public registries take for an attack.
-    pub concurrent_max: usize,
-    /// Every login that we have.
-    pub keyring: Keyring,
-    /// The proxies of the process's environment.
-    pub proxy: ProxySettings,
-}
-
-/// Where an upstream listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EndpointAddress {
-    /// `https://HOST[:PORT]`, or `http://…` when written so.
-    Url(String),
-    /// A Unix socket, written `unix:PATH`; plain HTTP is spoken over it.
-    Unix(PathBuf),
-}
-
-/// Who may see what came from an upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Anyone, under any name.
-    Public,
-    /// Whoever the listener admits, and only under names that this upstream confirms.
-    Shared,
-}
 
 impl Upstream {
     /// Prepares connections; contacts nothing.
@@ -157,55 +71,6 @@ impl Upstream {
     }
 }
 
-impl Settings {
-    /// Our login for one of its repositories.
-    pub fn credentials_for(&self, name: &RepositoryName) -> Option<&KeyringEntry> {
-        self.find_credentials(Some(name))
-    }
-
-    /// Our login for one of its repositories, or for all of it.
-    fn find_credentials(&self, name: Option<&RepositoryName>) -> Option<&KeyringEntry> {
-        let hosts = self.registry_names();
-        let entry = match name {
-            Some(name) => self.keyring.find(&hosts, name)?,
-            None => self.keyring.find_for_registry(&hosts)?,
-        };
-        // A client that names hosts must neither make us run a program for each, nor have the login
-        // of a pattern sent to a host of its own.
-        let is_ours = self.named_by == NamedBy::Configuration || entry.scope.host().is_some();
-        is_ours.then_some(entry)
-    }
-
-    /// Takes from all logins those for this upstream; its own one is for no other, even if that
-    /// has the same address.
-    pub fn select_credentials(&mut self, keyring: &Keyring, own: Option<CredentialSource>) {
-        let place = CredentialScope::of_upstream(&self.name);
-        let own = own.map(|source| KeyringEntry {
-            scope: place,
-            source,
-        });
-        self.keyring = keyring.for_registry(&self.registry_names(), own);
-    }
-
-    /// Whether we have any login for it.
-    pub fn has_credentials(&self) -> bool {
-        self.keyring.has_any_for(&self.registry_names())
-    }
-
-    /// What it is called: its name, and `HOST[:PORT]` of each endpoint.
-    fn registry_names(&self) -> Vec<&str> {
-        let urls = self.endpoints.iter().filter_map(|endpoint| match endpoint {
-            EndpointAddress::Url(url) => Some(url),
-            EndpointAddress::Unix(_) => None,
-        });
-        let authorities = urls.filter_map(|url| Some(url.split_once("://")?.1));
-        [self.name.as_str()]
-            .into_iter()
-            .chain(authorities)
-            .collect()
-    }
-}
-
 impl fmt::Debug for Upstream {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -215,75 +80,11 @@ impl fmt::Debug for Upstream {
     }
 }
 
-impl UpstreamDefaults {
-    /// The settings of a host without a table of its own: over https, and public unless there is a
-    /// login for it.
-    pub fn for_host(&self, name: &UpstreamName) -> Settings {
-        let mut settings = Settings {
-            name: name.clone(),
-            label: name.as_str().into(),
-            named_by: NamedBy::Configuration,
-            endpoints: vec![EndpointAddress::Url(format!(
-                "https://{}",
-                default_host(name)
-            ))],
-            api_path: "/v2".into(),
-            send_ns: false,
-            keyring: Keyring::default(),
-            transport: Transport {
-                proxy: self.proxy.clone(),
-                ..Transport::default()
-            },
-            realm_hosts: Vec::new(),
-            access: self.access(name),
-            redirect_hosts: Vec::new(),
-            concurrent_max: self.concurrent_max,
-            connect_max: self.connect_max,
-            progress_max: self.progress_max,
-            manifest_bytes_max: self.manifest_bytes_max,
-        };
-        settings.select_credentials(&self.keyring, None);
-        settings
-    }
-
-    /// Who may see what came from a host without a table of its own.
-    pub fn access(&self, name: &UpstreamName) -> Access {
-        if self
-            .keyring
-            .has_any_for(&[name.as_str(), default_host(name)])
-        {
-            Access::Shared
-        } else {
-            Access::Public
-        }
-    }
-}
-
-/// Where a host without a table is asked.
-fn default_host(name: &UpstreamName) -> &str {
-    match name.as_str() {
-        // The name that references use is no registry's address.
-        "docker.io" => "registry-1.docker.io",
-        host => host,
-    }
-}
-
-impl Default for UpstreamDefaults {
-    fn default() -> Self {
-        Self {
-            concurrent_max: 16,
-            connect_max: Duration::from_secs(3),
-            progress_max: Duration::from_secs(30),
-            manifest_bytes_max: 4 * 1024 * 1024,
-            keyring: Keyring::default(),
-            proxy: ProxySettings::default(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::time::Instant;
+
     use crate::secret::Secret;
 
     #[test]
@@ -359,7 +160,7 @@ mod tests {
         let ask = RequestContext {
             name: &name,
             registry: &registry,
-            via: &Via::default(),
+            via: &crate::oci::Via::default(),
             deadline: Instant::now(),
         };
         let digest = crate::oci::Digest::Sha256([0; 32]);

@@ -45,7 +45,10 @@ impl ProxySettings {
     }
 
     /// Adds the proxies to a client.
-    pub(super) fn apply_to(&self, mut builder: ClientBuilder) -> Result<ClientBuilder, ClientBuildError> {
+    pub(super) fn apply_to(
+        &self,
+        mut builder: ClientBuilder,
+    ) -> Result<ClientBuilder, ClientBuildError> {
         let failed = |error: &dyn Error| ClientBuildError(error.to_string());
         let none = self.no_proxy().and_then(|list| NoProxy::from_string(&list));
         if let Some(secret) = &self.http {

@@ -3,166 +3,38 @@
 //! Promises: a login goes to the endpoint itself, and to a token service that may have it; nothing
 //! of it is ever printed. Called by `exchange`. Never listens to a redirect's target.
 
-mod challenge;
+pub(super) mod authorization;
+pub(super) mod challenge;
 mod fetch;
+pub(super) mod known_challenges;
 pub(super) mod plan;
 mod realm;
 #[cfg(test)]
 mod scenes;
+pub(super) mod state;
 mod token;
-mod tokens;
+pub(super) mod tokens;
 
-use std::{sync::Arc, time::Duration};
-
-use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
-use moka::sync::Cache;
-use parking_lot::Mutex;
-use reqwest::RequestBuilder;
+use http::HeaderMap;
 use tokio::time::Instant;
 
-use super::{
-    Credential, ProtocolViolation, UpstreamError,
-    call::{
-        caller::Caller,
-        endpoint::Endpoint,
-        exchange::{AttemptFailure, ExchangeState},
-        judge::{Responder, Verdict},
-        request::UpstreamRequest,
-    },
+use self::{
+    authorization::Authorization,
+    challenge::Challenge,
+    plan::{AuthPlan, RefusalAction},
+    state::{AuthFallback, AuthState},
 };
-use crate::{oci::RepositoryName, secret::Secret};
-use plan::{AuthAttempts, AuthFallback, AuthPlan, RefusalAction};
-use realm::Realm;
-use token::BearerToken;
-
-pub(super) use challenge::Challenge;
-pub(super) use tokens::Tokens;
-
-/// Most repositories of an endpoint whose challenges are remembered.
-const REPOSITORIES_MAX: u64 = 4096;
-/// How long an endpoint whose root says nothing either is not asked there again.
-const SILENT_ROOT_MAX: Duration = Duration::from_mins(1);
-
-/// What an endpoint's refusals taught us, so that later requests need no refusal first.
-#[derive(Debug)]
-pub(super) struct KnownChallenges {
-    /// For repositories that nobody asked for yet.
-    last: Mutex<Challenge>,
-    by_repository: Cache<RepositoryName, Challenge>,
-    /// Until when asking at the root teaches nothing.
-    silent_until: Mutex<Option<Instant>>,
-}
-
-/// What one request carries.
-#[derive(Clone, Debug)]
-pub(super) enum Authorization {
-    /// Nothing.
-    None,
-    /// User name and password.
-    Basic {
-        /// The user name.
-        username: String,
-        /// The password.
-        password: Secret,
+use super::{
+    call::{
+        endpoint::Endpoint,
+        exchange_state::ExchangeState,
+        failure::AttemptFailure,
+        judge::Verdict,
+        request::{Responder, UpstreamRequest},
+        state::Caller,
     },
-    /// A token from the configuration.
-    ConfiguredToken(HeaderValue),
-    /// A token from a service.
-    Token(TokenKey, Arc<BearerToken>),
-}
-
-/// What decides who may use a token, and for what.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct TokenKey {
-    pub(super) credential: Option<Credential>,
-    pub(super) realm: Realm,
-    pub(super) service: Option<String>,
-    pub(super) scope: Option<String>,
-}
-
-/// How far one request has come with logging in.
-#[derive(Debug)]
-pub(super) struct AuthState {
-    began: Instant,
-    pub(in crate::upstream) attempts: AuthAttempts,
-    /// What we have to log in with.
-    pub(super) credential: Option<Credential>,
-    /// Whether the next request shall carry nothing, to hear the whole challenge.
-    omit_next: bool,
-    /// What was sent last.
-    pub(super) sent: Authorization,
-}
-
-impl Default for KnownChallenges {
-    fn default() -> Self {
-        Self {
-            last: Mutex::default(),
-            by_repository: Cache::new(REPOSITORIES_MAX),
-            silent_until: Mutex::default(),
-        }
-    }
-}
-
-impl KnownChallenges {
-    fn of(&self, name: Option<&RepositoryName>) -> Challenge {
-        let own = name.and_then(|name| self.by_repository.get(name));
-        own.unwrap_or_else(|| self.last.lock().clone().without_scope())
-    }
-
-    fn remember(&self, name: Option<&RepositoryName>, challenge: &Challenge) {
-        *self.last.lock() = challenge.clone();
-        if let Some(name) = name {
-            self.by_repository.insert(name.clone(), challenge.clone());
-        }
-    }
-
-    /// Whether the root may say what a resource does not.
-    fn may_ping(&self, now: Instant) -> bool {
-        self.silent_until.lock().is_none_or(|until| now >= until)
-    }
-
-    /// Remembers whether the root said something.
-    fn record_ping(&self, challenge: &Challenge, now: Instant) {
-        *self.silent_until.lock() = challenge.is_empty().then_some(now + SILENT_ROOT_MAX);
-    }
-
-    /// Goes back to asking: what was learnt leads nowhere.
-    fn forget(&self, name: Option<&RepositoryName>) {
-        self.remember(name, &Challenge::default());
-    }
-}
-
-impl AuthState {
-    pub(super) fn new() -> Self {
-        Self {
-            began: Instant::now(),
-            attempts: AuthAttempts::default(),
-            credential: None,
-            omit_next: false,
-            sent: Authorization::None,
-        }
-    }
-
-    /// Whether a 400 may mean that the token was too old (some say so), which is believed once.
-    pub(super) fn may_blame_token(&mut self) -> bool {
-        let is_token = matches!(self.sent, Authorization::Token(..));
-        is_token && self.attempts.once(AuthFallback::NewToken)
-    }
-}
-
-impl Authorization {
-    /// Puts it into a request; the header is marked so that nothing prints it.
-    pub(super) fn apply(&self, request: RequestBuilder) -> RequestBuilder {
-        match self {
-            Self::None => request,
-            Self::Basic { username, password } => {
-                request.basic_auth(username, Some(password.reveal()))
-            }
-            Self::ConfiguredToken(header) => request.header(AUTHORIZATION, header),
-            Self::Token(_, token) => request.header(AUTHORIZATION, token.header()),
-        }
-    }
-}
+    error::UpstreamError,
+};
 
 impl Caller {
     /// What the next request to the endpoint carries. A token that must be fetched is fetched.
@@ -300,11 +172,5 @@ impl Caller {
             }
         }
         Ok(Challenge::default())
-    }
-}
-
-impl From<realm::UnusableRealm> for ProtocolViolation {
-    fn from(why: realm::UnusableRealm) -> Self {
-        Self::Realm(why.to_string())
     }
 }

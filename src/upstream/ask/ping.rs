@@ -6,8 +6,8 @@ use crate::{
     oci::RepositoryName,
     upstream::{
         Credential, Upstream, UpstreamError,
-        authentication::Authorization,
-        call::{exchange::ExchangeState, request::UpstreamRequest},
+        authentication::authorization::Authorization,
+        call::{exchange_state::ExchangeState, request::UpstreamRequest},
     },
 };
 

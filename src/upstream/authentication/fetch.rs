@@ -10,7 +10,7 @@ use reqwest::{RequestBuilder, Response, Url};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    TokenKey,
+    authorization::TokenKey,
     token::{self, ANSWER_BYTES_MAX, BearerToken, IssuedToken},
 };
 use crate::{
@@ -19,14 +19,14 @@ use crate::{
     upstream::{
         Credential, ProtocolViolation, UpstreamError,
         call::{
-            caller::Caller,
             endpoint::Endpoint,
-            exchange::{self, AttemptFailure},
+            failure::{self, AttemptFailure},
             judge,
             rate_limit::jitter,
             request::RequestKind,
             retry::{self, RetryAlternatives, RetryCause, RetryDecision, RetryState, SPREAD_MAX},
             retry_after,
+            state::Caller,
         },
     },
 };
@@ -225,7 +225,7 @@ impl Caller {
             .header(header::ACCEPT_ENCODING, "identity");
         let born = Instant::now();
         let sent = request.send().await;
-        let heard = exchange::checked_response(sent, Arc::clone(&service), proxy.as_ref());
+        let heard = failure::checked_response(sent, Arc::clone(&service), proxy.as_ref());
         let response = heard.map_err(
             |AttemptFailure {
                  error,

@@ -3,7 +3,12 @@
 use reqwest::Url;
 use tokio::time::Instant;
 
-use super::{Authorization, Challenge, TokenKey, challenge::BearerChallenge, token};
+use super::{
+    authorization::{Authorization, TokenKey},
+    challenge::{BearerChallenge, Challenge},
+    state::{AuthAttempts, AuthFallback},
+    token,
+};
 use crate::{
     connect::AddressGuard,
     oci::RepositoryName,
@@ -46,26 +51,6 @@ pub(super) enum RefusalAction {
     Refused(&'static str),
     /// The end: we do not go where it sends us.
     Stop(ProtocolViolation),
-}
-
-/// What one request tried already.
-#[derive(Debug, Default)]
-pub(in crate::upstream) struct AuthAttempts {
-    rounds: u32,
-    fallbacks: Vec<AuthFallback>,
-}
-
-/// What helps against some registries, and is tried once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::upstream) enum AuthFallback {
-    /// Asking without a login what login is wanted.
-    WithoutCredentials,
-    /// Asking the API's root what login is wanted.
-    PingRoot,
-    /// Another token, for a 400.
-    NewToken,
-    /// Another login of the program that gave the one refused.
-    NewCredentials,
 }
 
 impl AuthContext<'_> {
@@ -131,15 +116,6 @@ fn basic(credential: &Credential) -> AuthPlan {
 }
 
 impl AuthAttempts {
-    /// Whether this was not tried yet; now it is.
-    pub(in crate::upstream) fn once(&mut self, trick: AuthFallback) -> bool {
-        let is_new = !self.fallbacks.contains(&trick);
-        if is_new {
-            self.fallbacks.push(trick);
-        }
-        is_new
-    }
-
     /// What follows from a refusal of what was sent by a request that began at `began`.
     pub(super) fn after_refusal(
         &mut self,

@@ -5,7 +5,10 @@ use std::fmt;
 use reqwest::Url;
 use thiserror::Error;
 
-use crate::{connect, connect::AddressGuard};
+use crate::{
+    connect::{self, AddressGuard},
+    upstream::error::ProtocolViolation,
+};
 
 /// Longest address of a token service.
 const BYTES_MAX: usize = 2048;
@@ -124,6 +127,12 @@ impl Realm {
 impl fmt::Debug for Realm {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.origin())
+    }
+}
+
+impl From<UnusableRealm> for ProtocolViolation {
+    fn from(why: UnusableRealm) -> Self {
+        Self::Realm(why.to_string())
     }
 }
 

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Challenge, KnownChallenges, SILENT_ROOT_MAX};
+use super::{
+    challenge::Challenge,
+    known_challenges::{KnownChallenges, SILENT_ROOT_MAX},
+};
 use crate::{
     oci::Reference,
     secret::Secret,

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::{secret::Secret, upstream::ProtocolViolation};
+use crate::{secret::Secret, upstream::error::ProtocolViolation};
 
 /// Most bytes of an answer.
 pub(super) const ANSWER_BYTES_MAX: usize = 64 * 1024;

@@ -7,10 +7,10 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    TokenKey,
+    authorization::TokenKey,
     token::{BearerToken, TokenAge},
 };
-use crate::{secret::Secret, upstream::UpstreamError};
+use crate::{secret::Secret, upstream::error::UpstreamError};
 
 /// Most tokens of one upstream.
 const TOKENS_MAX: u64 = 4096;

@@ -7,11 +7,11 @@ use http::{HeaderMap, StatusCode};
 use reqwest::Response;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{caller::Caller, concurrency::ConcurrencyPermit, judge};
+use super::{concurrency::ConcurrencyPermit, judge, state::Caller};
 use crate::{
     connect::failure_detail,
     telemetry::Metrics,
-    upstream::{ProtocolViolation, UpstreamError},
+    upstream::error::{ProtocolViolation, UpstreamError},
 };
 
 /// What must arrive within the time that silence may last: less is a trickle and as good as none.

@@ -6,12 +6,14 @@ use reqwest::Url;
 
 use super::endpoint::Endpoint;
 use crate::{
-    connect,
     connect::{
-        AddressGuard, ClientSettings, DnsLookup, GuardPolicy, HttpClients, NetworkZone,
-        socket_client,
+        self, AddressGuard, ClientSettings, DnsLookup, GuardPolicy, HttpClients, NamedBy,
+        NetworkZone, socket_client,
     },
-    upstream::{BuildError, EndpointAddress, NamedBy, Settings},
+    upstream::{
+        error::BuildError,
+        settings::{EndpointAddress, Settings},
+    },
 };
 
 /// What settings become.

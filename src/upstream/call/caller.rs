@@ -6,36 +6,16 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     body::UpstreamResponse,
-    build,
-    concurrency::{ConcurrencyLimit, ConcurrencyPermit},
+    concurrency::ConcurrencyPermit,
     endpoint::{CircuitPermit, Endpoint},
-    exchange::{AttemptFailure, ExchangeState},
-    rate_limit::{RateLimit, jitter},
-    request::UpstreamRequest,
+    exchange_state::ExchangeState,
+    failure::AttemptFailure,
+    rate_limit::jitter,
+    request::{RequestContext, UpstreamRequest},
     retry::{self, RetryAlternatives, RetryCause, RetryDecision, RetryState, SPREAD_MAX},
+    state::Caller,
 };
-use crate::{
-    connect::{AddressGuard, HttpClients},
-    telemetry::{Metrics, UpstreamHealth},
-    upstream::{
-        BuildError, CredentialHelpers, RequestContext, Settings, UpstreamError,
-        authentication::Tokens,
-    },
-};
-
-/// What all clones of an upstream share.
-pub(in crate::upstream) struct Caller {
-    pub(in crate::upstream) settings: Settings,
-    /// Never empty.
-    pub(in crate::upstream) endpoints: Vec<Endpoint>,
-    pub(in crate::upstream) clients: HttpClients,
-    pub(in crate::upstream) guard: Arc<AddressGuard>,
-    pub(in crate::upstream) rate_limit: RateLimit,
-    pub(in crate::upstream) tokens: Tokens,
-    pub(in crate::upstream) helpers: CredentialHelpers,
-    concurrency: ConcurrencyLimit,
-    pub(in crate::upstream) metrics: Arc<Metrics>,
-}
+use crate::{telemetry::UpstreamHealth, upstream::error::UpstreamError};
 
 /// Why an endpoint was left.
 enum EndpointFailure {
@@ -46,38 +26,6 @@ enum EndpointFailure {
 }
 
 impl Caller {
-    /// Prepares connections; contacts nothing.
-    pub(in crate::upstream) fn new(
-        settings: Settings,
-        metrics: Arc<Metrics>,
-    ) -> Result<Self, BuildError> {
-        let built = build::build(&settings)?;
-        if built.endpoints.is_empty() {
-            return Err(BuildError::NoEndpoint);
-        }
-        metrics.upstream_up(&settings.label, UpstreamHealth::Up);
-        Ok(Self {
-            concurrency: ConcurrencyLimit::new(settings.concurrent_max),
-            settings,
-            endpoints: built.endpoints,
-            clients: built.clients,
-            guard: built.guard,
-            rate_limit: RateLimit::default(),
-            tokens: Tokens::default(),
-            helpers: CredentialHelpers::default(),
-            metrics,
-        })
-    }
-
-    /// The preferred endpoint.
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "`new` refuses an upstream without endpoints"
-    )]
-    pub(in crate::upstream) fn preferred_endpoint(&self) -> &Endpoint {
-        &self.endpoints[0]
-    }
-
     /// Asks the endpoints in order until one answers with a body that may be used.
     pub(in crate::upstream) async fn call(
         &self,

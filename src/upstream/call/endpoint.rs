@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use reqwest::{Client, Url};
 use tokio::time::Instant;
 
-use crate::upstream::{UpstreamError, authentication::KnownChallenges};
+use crate::upstream::{authentication::known_challenges::KnownChallenges, error::UpstreamError};
 
 /// First and longest time that an endpoint is left alone.
 const OPEN_FIRST: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ pub(in crate::upstream) struct CircuitBreaker {
     open_until: Option<Instant>,
     /// Whether one request is trying if the endpoint is back.
     probing: bool,
-    record_success: Option<Instant>,
+    last_success: Option<Instant>,
 }
 
 /// Whether an endpoint may be asked.
@@ -143,13 +143,13 @@ impl CircuitBreaker {
     fn record_success(&mut self, now: Instant) {
         self.failures = 0;
         self.open_until = None;
-        self.record_success = Some(now);
+        self.last_success = Some(now);
     }
 
     /// Does nothing if others were answered since this call began: then it was bad luck, and not
     /// worth refusing everyone.
     fn record_failure(&mut self, began: Instant, now: Instant) {
-        if self.record_success.is_some_and(|answered| answered > began) {
+        if self.last_success.is_some_and(|answered| answered > began) {
             return;
         }
         // Calls that run at once fail together, and count once.

@@ -1,46 +1,28 @@
 //! One try: what goes over the wire to one endpoint, its login and its redirects included.
 
-use std::{sync::Arc, time::SystemTime};
+use std::time::SystemTime;
 
 use http::header::LOCATION;
-use reqwest::{Response, Url};
+use reqwest::Response;
 use tokio::time::Instant;
 
 use super::{
-    caller::Caller,
     endpoint::Endpoint,
-    judge::{self, Responder, Verdict},
-    request::UpstreamRequest,
+    exchange_state::ExchangeState,
+    failure::{AttemptFailure, checked_response},
+    judge::{self, Verdict},
+    request::{Responder, UpstreamRequest},
     retry::RetryCause,
     retry_after,
+    state::Caller,
 };
 use crate::{
-    connect::{self, AddressGuard, ProxyHop, TransportFailure, causes, failure_detail},
+    connect::{causes, client_certificate_refused},
     upstream::{
-        ProtocolViolation, UpstreamError,
-        authentication::{AuthState, Authorization, Challenge},
+        authentication::authorization::Authorization,
+        error::{ProtocolViolation, UpstreamError},
     },
 };
-
-/// A try that failed; without trouble it is the last one.
-pub(in crate::upstream) struct AttemptFailure {
-    pub(in crate::upstream) error: UpstreamError,
-    pub(in crate::upstream) cause: Option<RetryCause>,
-}
-
-/// How far the redirects of one try have led.
-pub(in crate::upstream) struct ExchangeState {
-    url: Url,
-    /// Whether another origin was ever on it; from then on no login is sent, not even back home.
-    left_origin: bool,
-    redirects: usize,
-    /// How often the endpoint itself answered.
-    pub(in crate::upstream) endpoint_responses: usize,
-    /// Who else is being waited for: a token service, or a program that has our login.
-    pub(in crate::upstream) waiting_for: Option<Arc<str>>,
-    /// How we log in at the endpoint.
-    pub(in crate::upstream) auth: AuthState,
-}
 
 impl Caller {
     /// Sends, logs in as the endpoint asks for it, and follows redirects.
@@ -140,7 +122,7 @@ impl Caller {
     ) -> Option<&'static str> {
         let is_shown = !trail.left_origin && self.settings.transport.identity.is_some();
         causes(error)
-            .find_map(connect::client_certificate_refused)
+            .find_map(client_certificate_refused)
             .filter(|_| is_shown)
     }
 
@@ -190,136 +172,6 @@ impl Caller {
                 ProtocolViolation::Head("a status that makes no sense here"),
             ),
         }
-    }
-
-    pub(in crate::upstream) fn count(&self, request: &UpstreamRequest, result: &'static str) {
-        let name = &self.settings.label;
-        self.metrics
-            .upstream_requested(name, request.kind.label(), result);
-    }
-}
-
-impl AttemptFailure {
-    pub(in crate::upstream) fn permanent(error: UpstreamError) -> Self {
-        Self { error, cause: None }
-    }
-
-    fn violation(endpoint: Arc<str>, breach: ProtocolViolation) -> Self {
-        Self::permanent(UpstreamError::ProtocolViolation { endpoint, breach })
-    }
-}
-
-impl ExchangeState {
-    pub(in crate::upstream) fn new(url: Url) -> Self {
-        Self {
-            url,
-            left_origin: false,
-            redirects: 0,
-            endpoint_responses: 0,
-            waiting_for: None,
-            auth: AuthState::new(),
-        }
-    }
-
-    /// What an answer means, a login's part in it included.
-    fn judge(&mut self, response: &Response, request: &UpstreamRequest) -> Verdict {
-        let verdict = Verdict::of(response.status(), request.kind, self.responder());
-        match verdict {
-            _ if self.left_origin => verdict,
-            Verdict::Refused if Challenge::read(response.headers()).is_insufficient_scope() => {
-                Verdict::Challenged
-            }
-            Verdict::PermanentFailure
-                if response.status().as_u16() == 400 && self.auth.may_blame_token() =>
-            {
-                Verdict::TokenRejected
-            }
-            verdict => verdict,
-        }
-    }
-
-    fn follow(
-        &mut self,
-        station: &Endpoint,
-        location: Option<&[u8]>,
-        guard: &AddressGuard,
-    ) -> Result<(), ProtocolViolation> {
-        if self.redirects == connect::REDIRECTS_MAX {
-            return Err(ProtocolViolation::Redirect("too many of them"));
-        }
-        self.redirects += 1;
-        self.url = connect::next_url(&self.url, location, guard)?;
-        self.left_origin |= self.url.origin() != station.base.origin();
-        Ok(())
-    }
-
-    fn responder(&self) -> Responder {
-        if self.left_origin {
-            Responder::RedirectTarget
-        } else {
-            Responder::Endpoint
-        }
-    }
-
-    /// Whom an error names.
-    pub(in crate::upstream) fn responsible_host(&self, station: &Endpoint) -> Arc<str> {
-        match &self.waiting_for {
-            Some(service) => Arc::clone(service),
-            None if self.left_origin => self.url.origin().ascii_serialization().into(),
-            None => Arc::clone(&station.label),
-        }
-    }
-
-    /// The same trouble, seen from the endpoint.
-    pub(in crate::upstream) fn attribute(&self, trouble: RetryCause) -> RetryCause {
-        if self.left_origin || self.waiting_for.is_some() {
-            RetryCause::RedirectTarget
-        } else {
-            trouble
-        }
-    }
-}
-
-/// The answer, if there is one and it is not a word of the proxy on the way.
-pub(in crate::upstream) fn checked_response(
-    sent: Result<Response, reqwest::Error>,
-    endpoint: Arc<str>,
-    proxy: Option<&ProxyHop>,
-) -> Result<Response, AttemptFailure> {
-    let response = sent
-        .map_err(|error| transport_failure(&error.without_url(), Arc::clone(&endpoint), proxy))?;
-    match proxy.and_then(|proxy| proxy.own_refusal(response.status(), response.headers())) {
-        Some(detail) => Err(AttemptFailure {
-            error: UpstreamError::Unreachable { endpoint, detail },
-            cause: Some(RetryCause::Unreachable),
-        }),
-        None => Ok(response),
-    }
-}
-
-/// What a failure below HTTP means.
-pub(in crate::upstream) fn transport_failure(
-    error: &reqwest::Error,
-    endpoint: Arc<str>,
-    proxy: Option<&ProxyHop>,
-) -> AttemptFailure {
-    let trouble = match TransportFailure::of(error) {
-        TransportFailure::ForbiddenAddress => {
-            return AttemptFailure::violation(endpoint, ProtocolViolation::Address);
-        }
-        TransportFailure::NotHttp => {
-            return AttemptFailure::violation(endpoint, ProtocolViolation::Head("no HTTP"));
-        }
-        TransportFailure::TimedOut => RetryCause::TimedOut,
-        TransportFailure::Unreachable => RetryCause::Unreachable,
-        TransportFailure::Dropped => RetryCause::Dropped,
-    };
-    AttemptFailure {
-        error: UpstreamError::Unreachable {
-            endpoint,
-            detail: failure_detail(error, proxy),
-        },
-        cause: Some(trouble),
     }
 }
 

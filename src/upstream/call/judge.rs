@@ -2,20 +2,11 @@
 
 use http::{HeaderMap, StatusCode, header};
 
-use super::request::RequestKind;
+use super::request::{RequestKind, Responder};
 use crate::{oci::MediaType, upstream::ProtocolViolation};
 
 /// Most bytes of an answer's head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-
-/// Who gave an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::upstream) enum Responder {
-    /// The endpoint itself.
-    Endpoint,
-    /// A redirect's target on another host.
-    RedirectTarget,
-}
 
 /// What follows from a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,11 +4,32 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use reqwest::Url;
 use tokio::time::Instant;
 
-use super::judge::Responder;
 use crate::{
-    oci::{MediaType, RepositoryName, Via},
-    upstream::{RequestContext, Settings},
+    oci::{MediaType, Registry, RepositoryName, Via},
+    upstream::settings::Settings,
 };
+
+/// What every question to an upstream carries.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestContext<'a> {
+    /// The repository's name there.
+    pub name: &'a RepositoryName,
+    /// The registry of the client's own name, for an upstream that is itself a mirror.
+    pub registry: &'a Registry,
+    /// Where the question has been, ourselves included; empty if nobody could send it back to us.
+    pub via: &'a Via,
+    /// When the head of the answer, and all of a small one, must be here.
+    pub deadline: Instant,
+}
+
+/// Who gave an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::upstream) enum Responder {
+    /// The endpoint itself.
+    Endpoint,
+    /// A redirect's target on another host.
+    RedirectTarget,
+}
 
 /// One question, before it is known which endpoint answers it.
 #[derive(Clone, Debug)]

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::helper;
+use super::{
+    helper,
+    keyring::{Credential, CredentialSource},
+};
 use crate::upstream::{
-    Credential, CredentialSource, UpstreamError,
-    authentication::{AuthState, plan::AuthFallback},
-    call::{
-        caller::Caller, endpoint::Endpoint, exchange::AttemptFailure, request::UpstreamRequest,
-    },
+    authentication::state::{AuthFallback, AuthState},
+    call::{endpoint::Endpoint, failure::AttemptFailure, request::UpstreamRequest, state::Caller},
+    error::UpstreamError,
 };
 
 impl Caller {

@@ -9,7 +9,7 @@ use super::{
     UpstreamError, anonymous, ask, bearer, given, logged_in, manifest, sent, stage, token_path,
     upstream, within,
 };
-use crate::upstream::authentication::{Realm, TokenKey};
+use crate::upstream::authentication::{authorization::TokenKey, realm::Realm};
 
 #[tokio::test]
 async fn q05_q10_a_token_is_fetched_once_and_used_from_then_on() {
@@ -295,7 +295,7 @@ async fn a_helper_that_is_slow_does_not_speak_against_the_endpoint() {
     program(folder.path(), "exec sleep 60");
     let shared = std::sync::Arc::get_mut(&mut upstream.0).unwrap();
     let path = format!("{}:/usr/bin:/bin", folder.path().display());
-    shared.helpers = crate::upstream::CredentialHelpers::in_path(path);
+    shared.helpers = crate::upstream::credentials::helper::CredentialHelpers::in_path(path);
     let reference = "1".parse().map(crate::oci::Reference::Tag).unwrap();
     let error = within(Duration::from_millis(500), async |ask| {
         upstream.manifest_head(&ask, &reference).await.unwrap_err()
@@ -339,7 +339,7 @@ fn helped(scene: &Scene, folder: &Path) -> Upstream {
     );
     program(folder, &script);
     let shared = std::sync::Arc::get_mut(&mut upstream.0).unwrap();
-    shared.helpers = crate::upstream::CredentialHelpers::in_path(folder);
+    shared.helpers = crate::upstream::credentials::helper::CredentialHelpers::in_path(folder);
     upstream
 }
 

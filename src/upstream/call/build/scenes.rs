@@ -23,7 +23,7 @@ use super::*;
 use crate::{
     connect::ForbiddenAddress,
     tls::{Authorities, Identity, provider},
-    upstream::{UpstreamDefaults, UpstreamError, call::exchange},
+    upstream::{UpstreamDefaults, UpstreamError, call::failure},
 };
 
 type Issuer = CertifiedIssuer<'static, KeyPair>;
@@ -179,7 +179,7 @@ async fn ask(built: &BuiltClients, url: &Url) -> Result<u16, String> {
         .client_for(url)
         .map_err(|breach| breach.to_string())?;
     let sent = client.get(url.clone()).send().await;
-    let heard = exchange::checked_response(sent, "x".into(), built.clients.proxy_for(url).as_ref());
+    let heard = failure::checked_response(sent, "x".into(), built.clients.proxy_for(url).as_ref());
     match heard.map_err(|failure| failure.error) {
         Ok(response) => Ok(response.status().as_u16()),
         Err(UpstreamError::Unreachable { detail, .. }) => Err(detail),
