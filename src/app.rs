@@ -3,22 +3,24 @@
 //! Promises: what has started stops completely, in the order that loses nothing. Called by the
 //! command line and by tests. Never decides anything that a room could decide.
 
+mod error;
 mod listeners;
+mod load;
 mod reload;
 mod watch;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use thiserror::Error;
 
+pub use self::{
+    error::StartError,
+    load::{ConfigSource, FileFingerprints, LoadError, LoadOutcome, LoadRecord},
+    reload::{ReloadSummary, Reloader},
+};
 use self::{
     listeners::{Listeners, PreparedListeners, bind, serve},
     reload::{AppState, LastReloadError, RestartOnly},
-};
-pub use self::{
-    reload::{ReloadSummary, Reloader},
-    watch::{ConfigSource, FileFingerprints, LoadError, LoadOutcome, LoadRecord},
 };
 use crate::{
     admin::{Admin, ProbeStatus, Readiness},
@@ -30,10 +32,9 @@ use crate::{
     server::{
         ConnectionLimit, ListenAddress, LiveSettings, LiveTls, RequestLimit, ServerContext, Stop,
     },
-    store::{Store, StoreError},
+    store::Store,
     tasks::Tasks,
     telemetry::Metrics,
-    upstream::BuildError,
 };
 
 /// How long connections may take to close after the last answer.
@@ -51,31 +52,6 @@ pub struct RunningMirror {
     /// What the probes and metrics share; they answer until all else has ended.
     admin_context: ServerContext,
     reloader: Reloader,
-}
-
-/// Why a mirror does not start.
-#[derive(Debug, Error)]
-pub enum StartError {
-    /// An address is taken, or not ours to take.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// The address.
-        address: ListenAddress,
-        /// The system's word.
-        source: io::Error,
-    },
-    /// The store's folder cannot be used.
-    #[error("cannot use the store")]
-    Store(#[from] StoreError),
-    /// An upstream's client cannot be built.
-    #[error("cannot use an upstream")]
-    Upstream(#[from] BuildError),
-    /// The system gives no random numbers.
-    #[error("cannot draw a random number")]
-    Random(#[source] getrandom::Error),
-    /// A metric stands twice: a bug.
-    #[error("cannot register the metrics")]
-    Metrics(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Starts everything that the settings name, with the files of `disk`.

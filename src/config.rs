@@ -32,10 +32,11 @@ use toml::de::DeTable;
 use crate::{
     oci::Registry,
     pull,
-    route::{Ingress, RefusalPolicy, RouteTable, UnmatchedPolicy},
+    route::{RefusalPolicy, RouteTable, UnmatchedPolicy},
     server, store,
     telemetry::log,
 };
+pub use listen::ListenerSettings;
 pub use load_context::{
     Environment, FileSensitivity, LoadContext, WorldReadable, check_secret_mode,
 };
@@ -87,17 +88,6 @@ pub struct Settings {
     pub aliases: Vec<(String, Vec<Registry>)>,
     /// The names and addresses under which registries would be the mirror itself.
     pub self_addresses: SelfAddresses,
-}
-
-/// One address, and what names mean there.
-#[derive(Clone, Debug)]
-pub struct ListenerSettings {
-    /// Where to listen.
-    pub address: server::ListenAddress,
-    /// Which registry a request means.
-    pub ingress: Ingress,
-    /// How nodes are met; nothing: in plain text.
-    pub tls: Option<server::ListenerTls>,
 }
 
 /// Reads a configuration.

@@ -12,7 +12,7 @@ use futures_util::future::Either;
 use http::{Response, request::Parts};
 use tokio::task::JoinHandle;
 
-use super::StartError;
+use super::error::StartError;
 use crate::{
     api::{Api, ApiError},
     config,

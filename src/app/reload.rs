@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-use super::{StartError, listeners::Listeners};
+use super::{error::StartError, listeners::Listeners};
 use crate::{
     config::Settings,
     pull::UpstreamDirectory,

@@ -3,18 +3,15 @@
 //! There is one mechanism for all that may change: the configuration's file and every file that it
 //! names, passwords and certificates too, are read together.
 
-use std::{collections::BTreeMap, io, mem, path::PathBuf, sync::Arc, time::Duration};
+use std::{mem, path::PathBuf, sync::Arc, time::Duration};
 
-use thiserror::Error;
 use tokio::{select, task::spawn_blocking, time::sleep};
 
-use super::{Reloader, StartError};
-use crate::{
-    config::{ConfigProblem, ConfigProblems, Loaded},
-    disk::{self, Fingerprint},
-    server::Hangups,
-    telemetry::{self, Reload},
+use super::{
+    load::{ConfigSource, FileFingerprints, LoadError, LoadOutcome, LoadRecord},
+    reload::{ReloadSummary, Reloader},
 };
+use crate::{config::Loaded, disk, server::Hangups, telemetry::Reload};
 
 /// How often the files are looked at.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
@@ -22,54 +19,6 @@ const LOOK_PAUSE: Duration = Duration::from_secs(1);
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 /// But they are not waited for longer than this many times.
 const SETTLE_TRIES_MAX: usize = 10;
-
-/// Every file that was read or looked for, as it was just before.
-pub type FileFingerprints = BTreeMap<PathBuf, Fingerprint>;
-
-/// Reads the configuration and all files that it names, and blocks meanwhile. Given a text, it
-/// reads that as the configuration's.
-pub type ConfigSource = Arc<dyn Fn(Option<&str>) -> LoadOutcome + Send + Sync>;
-
-/// What came of reading the configuration.
-#[derive(Debug)]
-pub struct LoadOutcome {
-    /// What it says, if it holds.
-    pub loaded: Result<Loaded, LoadError>,
-    /// What is known besides.
-    pub record: LoadRecord,
-}
-
-/// What a configuration that was read leaves behind, for comparison.
-#[derive(Debug, Default)]
-pub struct LoadRecord {
-    /// Its text.
-    pub text: Option<String>,
-    /// The files; none where the built-in defaults hold.
-    pub fingerprints: FileFingerprints,
-}
-
-/// Why a configuration cannot be used.
-#[derive(Debug, Error)]
-pub enum LoadError {
-    /// Its file cannot be read.
-    #[error("cannot read the configuration {}: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The system's word.
-        source: io::Error,
-    },
-    /// There is nothing in its file any more. That would be a valid configuration, but one that
-    /// nobody means who had another: an editor is about to write it.
-    #[error("the configuration's file is empty: is it still being written?")]
-    Empty,
-    /// It does not hold.
-    #[error(transparent)]
-    Problems(#[from] ConfigProblems),
-    /// It holds, but not here and now.
-    #[error("cannot be taken: {}", telemetry::chain(.0))]
-    Start(#[source] StartError),
-}
 
 /// Why the configuration is read anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,7 +134,7 @@ impl ConfigWatcher {
     async fn apply(
         &self,
         loaded: Result<Loaded, LoadError>,
-    ) -> Result<(super::ReloadSummary, Vec<String>), LoadError> {
+    ) -> Result<(ReloadSummary, Vec<String>), LoadError> {
         let Loaded { settings, notes } = loaded?;
         let change = self
             .reloader
@@ -195,7 +144,7 @@ impl ConfigWatcher {
         Ok((change, notes))
     }
 
-    fn report_applied(&mut self, change: &super::ReloadSummary, mut notes: Vec<String>) {
+    fn report_applied(&mut self, change: &ReloadSummary, mut notes: Vec<String>) {
         self.reloader.0.metrics.reloaded(Reload::Applied);
         *self.reloader.0.last_error.lock() = None;
         change.log("configuration reloaded");
@@ -228,19 +177,6 @@ impl ConfigWatcher {
         let line = first.unwrap_or_default() + &more;
         *self.reloader.0.last_error.lock() = Some(line.into());
         self.errors = complaints;
-    }
-}
-
-impl LoadError {
-    /// One line a problem.
-    fn lines(&self) -> Vec<String> {
-        match self {
-            Self::Problems(ConfigProblems { file, problems }) => {
-                let line = |problem| problem_line(file, problem);
-                problems.iter().map(line).collect()
-            }
-            Self::Unreadable { .. } | Self::Empty | Self::Start(_) => vec![self.to_string()],
-        }
     }
 }
 
@@ -288,24 +224,6 @@ async fn load(source: &ConfigSource, text: Option<String>) -> Option<LoadOutcome
             |error| tracing::error!(%error, "reading the configuration failed; this is a bug"),
         )
         .ok()
-}
-
-fn problem_line(file: &str, problem: &ConfigProblem) -> String {
-    let mut text = file.to_owned();
-    if let Some(line) = problem.line {
-        text = format!("{text}:{line}");
-    }
-    if !problem.key.is_empty() {
-        text = format!("{text}: {}", problem.key);
-    }
-    if let Some(value) = &problem.value {
-        text = format!("{text} = {value}");
-    }
-    text = format!("{text}: {}", problem.reason);
-    match &problem.hint {
-        Some(hint) => format!("{text}; {hint}"),
-        None => text,
-    }
 }
 
 #[cfg(test)]

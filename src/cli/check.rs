@@ -5,7 +5,12 @@ mod online;
 use clap::Args;
 use serde_json::json;
 
-use super::{ConfigArguments, Exit, eprint_error, print_line, runtime};
+use super::{
+    exit::Exit,
+    load::ConfigArguments,
+    output::{eprint_error, print_line},
+    runtime::runtime,
+};
 use crate::config::{Loaded, Overrides, Settings};
 
 #[expect(clippy::struct_excessive_bools, reason = "independent switches")]

@@ -15,7 +15,11 @@ use std::{
 use clap::Args;
 use reqwest::Client;
 
-use super::{Exit, eprint_error, print_line, runtime};
+use super::{
+    exit::Exit,
+    output::{eprint_error, print_line},
+    runtime::runtime,
+};
 use crate::{
     app::{self, RunningMirror},
     config::{self, Environment, LoadContext, Overrides},

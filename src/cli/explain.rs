@@ -5,7 +5,13 @@ use std::sync::Arc;
 use clap::Args;
 use http::Uri;
 
-use super::{ConfigArguments, Exit, eprint_error, print_line, runtime, store_view::StoreView};
+use super::{
+    exit::Exit,
+    load::ConfigArguments,
+    output::{eprint_error, print_line},
+    runtime::runtime,
+    store_view::StoreView,
+};
 use crate::{
     api::ApiRequest,
     config::{ListenerSettings, Overrides, Settings},

@@ -12,7 +12,11 @@ use clap::{
 };
 use serde_json::json;
 
-use super::{ConfigArguments, Exit, eprint_error, eprint_line, print_text};
+use super::{
+    exit::Exit,
+    load::ConfigArguments,
+    output::{eprint_error, eprint_line, print_text},
+};
 use crate::{
     config::{Environment, LoadContext, Overrides, SelfAddresses},
     disk::{self, ExistingFile, ReadableBy},

@@ -6,12 +6,23 @@ use std::{
     sync::Arc,
 };
 
-use super::environment;
+use clap::Args;
+
+use super::{exit::Exit, output::eprint_error};
 use crate::{
     app::{ConfigSource, FileFingerprints, LoadError, LoadOutcome, LoadRecord},
-    config::{self, Environment, FileSensitivity, LoadContext, Overrides},
+    config::{self, ConfigProblems, Environment, FileSensitivity, LoadContext, Loaded, Overrides},
     disk,
+    secret::Secret,
 };
+
+/// Where the configuration comes from.
+#[derive(Args, Debug)]
+pub(super) struct ConfigArguments {
+    /// The configuration file; without it the built-in defaults hold.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
 
 /// Reads the same configuration each time, as it is then.
 #[derive(Clone, Debug)]
@@ -20,6 +31,34 @@ pub(super) struct ConfigLoader {
     file: Option<PathBuf>,
     overrides: Overrides,
     environment: Environment,
+}
+
+impl ConfigArguments {
+    /// Reads and checks the configuration; what is wrong with it has been printed on failure.
+    pub(super) fn load(&self, overrides: &Overrides) -> Result<Loaded, Exit> {
+        self.read(overrides).map_err(|problems| {
+            eprint_error(problems);
+            Exit::BadConfiguration
+        })?
+    }
+
+    /// As [`Self::load`], but hands the problems back.
+    pub(super) fn read(
+        &self,
+        overrides: &Overrides,
+    ) -> Result<Result<Loaded, Exit>, ConfigProblems> {
+        match ConfigLoader::new(self.config.as_ref(), overrides)
+            .read(None)
+            .loaded
+        {
+            Ok(loaded) => Ok(Ok(loaded)),
+            Err(LoadError::Problems(problems)) => Err(problems),
+            Err(error) => {
+                eprint_error(error);
+                Ok(Err(Exit::BadConfiguration))
+            }
+        }
+    }
 }
 
 impl ConfigLoader {
@@ -91,5 +130,23 @@ impl ConfigLoader {
                 fingerprints: seen,
             },
         }
+    }
+}
+
+/// The variables that every program which speaks HTTP obeys; `proxy = "env"` means these.
+fn environment() -> Environment {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "proxies are named there by convention"
+    )]
+    let variable = |name: &str| {
+        let found = [name.to_owned(), name.to_uppercase()].into_iter();
+        let mut found = found.filter_map(|name| std::env::var(name).ok());
+        found.find(|value| !value.is_empty())
+    };
+    Environment {
+        http_proxy: variable("http_proxy").map(Secret::new),
+        https_proxy: variable("https_proxy").map(Secret::new),
+        no_proxy: variable("no_proxy"),
     }
 }

@@ -13,7 +13,10 @@ use clap::{
 };
 
 use super::{
-    ConfigArguments, Exit, eprint_error, eprint_line, print_line, print_text, runtime,
+    exit::Exit,
+    load::ConfigArguments,
+    output::{eprint_error, eprint_line, print_line, print_text},
+    runtime::runtime,
     store_view::StoreView,
 };
 use crate::{

@@ -4,7 +4,12 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 
-use super::{ConfigArguments, Exit, eprint_error, load::ConfigLoader, runtime};
+use super::{
+    exit::Exit,
+    load::{ConfigArguments, ConfigLoader},
+    output::eprint_error,
+    runtime::runtime,
+};
 use crate::{
     app::{self, ConfigSource, LoadRecord, StartError},
     config::{Loaded, Overrides},

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 
-use super::eprint_error;
+use super::output::eprint_error;
 use crate::{
     control::{self, KeptTag},
     disk::RealDisk,

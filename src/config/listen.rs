@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::{
-    ListenerSettings, address,
+    address,
     import::Located,
     load_context::LoadContext,
     problem::ValueError,
@@ -25,6 +25,17 @@ use crate::{
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);
 /// Where the probes and metrics are.
 const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 5001);
+
+/// One address, and what names mean there.
+#[derive(Clone, Debug)]
+pub struct ListenerSettings {
+    /// Where to listen.
+    pub address: ListenAddress,
+    /// Which registry a request means.
+    pub ingress: Ingress,
+    /// How nodes are met; nothing: in plain text.
+    pub tls: Option<ListenerTls>,
+}
 
 /// Every address of ours, before it is known what names mean there.
 #[derive(Debug)]

@@ -11,8 +11,11 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::super::{Exit, eprint_error, print_line};
 use crate::{
+    cli::{
+        exit::Exit,
+        output::{eprint_error, print_line},
+    },
     config::Settings,
     oci::{Digest, Reference, Repository, RepositoryName, Tag, UpstreamName, Via},
     pull::UpstreamDirectory,
