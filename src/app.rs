@@ -97,7 +97,8 @@ pub async fn start(settings: Settings, disk: Arc<dyn Disk>) -> Result<RunningMir
     drop(serve(
         control,
         LiveTls::default(),
-        (&doors, &own()),
+        &doors,
+        &own(),
         move |parts| {
             let answers = answers.clone();
             async move { answers.answer(parts).await }
@@ -110,7 +111,8 @@ pub async fn start(settings: Settings, disk: Arc<dyn Disk>) -> Result<RunningMir
     drop(serve(
         admin,
         LiveTls::default(),
-        (&probes, &own()),
+        &probes,
+        &own(),
         move |parts| std::future::ready(answers.answer(&parts)),
     ));
     metrics.configuration_loaded();

@@ -152,7 +152,7 @@ impl Listeners {
         for (number, bound) in opening {
             let mut new = self.open.iter_mut();
             if let Some(new) = new.find(|one| one.number == number) {
-                new.accept(bound, (&self.context, &self.requests), &self.live);
+                new.accept(bound, &self.context, &self.requests, &self.live);
             }
         }
         for listener in &mut self.closing {
@@ -247,7 +247,8 @@ impl OpenListener {
     fn accept(
         &mut self,
         bound: BoundListener,
-        (doors, requests): (&ServerContext, &RequestLimit),
+        context: &ServerContext,
+        requests: &RequestLimit,
         world: &Arc<ArcSwap<LiveConfig>>,
     ) {
         tracing::info!(address = %self.address, "listening");
@@ -258,14 +259,15 @@ impl OpenListener {
             Some(api) => Either::Left(api.clone().answer(parts)),
             None => Either::Right(future::ready(ApiError::Shed.response())),
         };
-        let doors = ServerContext {
+        let context = ServerContext {
             stop: self.stop.clone(),
-            ..doors.clone()
+            ..context.clone()
         };
         self.accepting = Some(serve(
             bound,
             self.live_tls.clone(),
-            (&doors, requests),
+            &context,
+            requests,
             answer,
         ));
     }
@@ -312,19 +314,20 @@ pub(super) fn bind(address: &ListenAddress) -> Result<BoundListener, StartError>
 /// Puts the stack around what answers, and lets it accept.
 pub(super) fn serve<A, F>(
     bound: BoundListener,
-    door: LiveTls,
-    (shared, requests): (&ServerContext, &RequestLimit),
+    live_tls: LiveTls,
+    context: &ServerContext,
+    requests: &RequestLimit,
     answer: A,
 ) -> JoinHandle<Option<()>>
 where
     A: Fn(Parts) -> F + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let metrics = Arc::clone(&shared.metrics);
+    let metrics = Arc::clone(&context.metrics);
     let service = server::stack(answer, requests.clone(), failure_responses(), metrics);
-    shared
+    context
         .tasks
-        .spawn("listener", bound.serve(shared.clone(), door, service))
+        .spawn("listener", bound.serve(context.clone(), live_tls, service))
 }
 
 /// The server's own failures are answered by the room that picks statuses.

@@ -13,7 +13,6 @@ use super::{
 };
 use crate::config::{Loaded, Overrides, Settings};
 
-#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     #[command(flatten)]

@@ -21,7 +21,6 @@ use crate::{
     telemetry::{Metrics, chain},
 };
 
-#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -49,17 +48,17 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 }
 
 async fn explain(arguments: &Arguments, settings: Settings) -> Exit {
-    let mut asked = Vec::new();
+    let mut subjects = Vec::new();
     for text in &arguments.references {
         match subject(arguments, text, settings.listeners.first()) {
-            Ok(subject) => asked.push(subject),
+            Ok(subject) => subjects.push(subject),
             Err(reason) => {
                 eprint_error(format_args!("{text:?}: {reason}"));
                 return Exit::BadInput;
             }
         }
     }
-    let keeper = StoreView::open(settings.store).await;
+    let store = StoreView::open(settings.store).await;
     let metrics = match Metrics::new() {
         Ok(metrics) => Arc::new(metrics),
         Err(error) => {
@@ -75,9 +74,8 @@ async fn explain(arguments: &Arguments, settings: Settings) -> Exit {
             return Exit::Failed;
         }
     };
-    for (named, reference) in asked {
-        let explained =
-            explain_one(&settings.table, &directory, &keeper, (&named, &reference)).await;
+    for (image, reference) in subjects {
+        let explained = explain_one(&settings.table, &directory, &store, &image, &reference).await;
         match (arguments.json, serde_json::to_string(&explained)) {
             (true, Ok(json)) => print_line(json),
             _ => print_explanation(&explained),
@@ -101,11 +99,11 @@ fn subject(
     let uri = text.parse::<Uri>().map_err(|error| error.to_string())?;
     let listener = listener.ok_or("there is no listener")?;
     match ApiRequest::parse(&uri, None, &listener.ingress).map_err(|error| error.to_string())? {
-        ApiRequest::Manifest(named, reference) => Ok((named, reference)),
-        ApiRequest::Blob(named, digest) | ApiRequest::Referrers(named, digest, _) => {
-            Ok((named, Reference::Digest(digest)))
+        ApiRequest::Manifest(image, reference) => Ok((image, reference)),
+        ApiRequest::Blob(image, digest) | ApiRequest::Referrers(image, digest, _) => {
+            Ok((image, Reference::Digest(digest)))
         }
-        ApiRequest::Tags(named, _) => Ok((named, Reference::Tag(Tag::any()))),
+        ApiRequest::Tags(image, _) => Ok((image, Reference::Tag(Tag::any()))),
         ApiRequest::Ping => Err("a ping is answered without any registry".into()),
     }
 }
@@ -113,12 +111,13 @@ fn subject(
 async fn explain_one(
     table: &RouteTable,
     directory: &UpstreamDirectory,
-    keeper: &StoreView,
-    (named, reference): (&ImageName, &Reference),
+    store: &StoreView,
+    image: &ImageName,
+    reference: &Reference,
 ) -> Explanation {
-    let mut explained = Explanation::of(table, directory, named, reference);
+    let mut explained = Explanation::of(table, directory, image, reference);
     if explained.outcome != RouteOutcome::Deny {
-        explained.add_stored(keeper.stored(&store_keys(table, named, reference)).await);
+        explained.add_stored(store.stored(&store_keys(table, image, reference)).await);
     }
     explained
 }

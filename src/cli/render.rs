@@ -27,7 +27,6 @@ use crate::{
     server::ListenAddress,
 };
 
-#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     /// What to print.

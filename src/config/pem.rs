@@ -18,14 +18,15 @@ use crate::{
 /// A certificate that ends sooner is worth a note.
 const EXPIRES_SOON: Duration = Duration::from_hours(14 * 24);
 
-/// Reads a certificate and its key, which `names` are the keys of; none where both are unset.
+/// Reads a certificate and its key, whose keys are `names`; `None` where both are unset.
 pub(super) fn identity(
     report: &ProblemReport<'_>,
     around: &LoadContext<'_>,
     names: [&str; 2],
-    pair: (Option<ConfigText>, Option<ConfigText>),
+    certificate: Option<ConfigText>,
+    key: Option<ConfigText>,
 ) -> Option<Identity> {
-    match pair {
+    match (certificate, key) {
         (Some(certificate), Some(key)) => read_pair(report, around, &certificate, &key),
         (Some(alone), None) => {
             report_missing_pair(report, &alone, "a certificate without its key", names[1]);

@@ -29,14 +29,14 @@ impl ServerTls {
     ) -> Self {
         let report = section.report;
         let is_own = PAIR.iter().any(|key| section.has(key));
-        let pair = PAIR.map(|key| section.string_or_unset(key)).into();
+        let [certificate, key] = PAIR.map(|key| section.string_or_unset(key));
         let named = if is_own {
-            !matches!(pair, (None, None))
+            certificate.is_some() || key.is_some()
         } else {
             inherited.has_certificate
         };
         let identity = if is_own {
-            pem::identity(report, around, PAIR, pair)
+            pem::identity(report, around, PAIR, certificate, key)
         } else {
             inherited.identity.clone()
         };

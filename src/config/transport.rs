@@ -24,8 +24,8 @@ pub(super) fn read(section: &mut Section<'_>, settings: &mut Settings, around: &
         let authorities = pem::authorities(report, around, &file);
         settings.transport.authorities = authorities.unwrap_or_default();
     }
-    let pair = PAIR.map(|key| section.string_or_unset(key)).into();
-    settings.transport.identity = pem::identity(report, around, PAIR, pair);
+    let [certificate, key] = PAIR.map(|key| section.string_or_unset(key));
+    settings.transport.identity = pem::identity(report, around, PAIR, certificate, key);
     settings.transport.is_verified = section.flag("tls_verify").unwrap_or(true);
     note_unverified(report, settings, &section.location);
     proxy(section, settings);

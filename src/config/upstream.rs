@@ -175,8 +175,9 @@ fn from_import(
     };
     settings.transport.authorities = authorities.unwrap_or_default();
     if let Some((certificate, key)) = &one.client {
-        let pair = (Some(text(certificate)), Some(text(key)));
-        settings.transport.identity = pem::identity(report, around, ["certificate", "key"], pair);
+        let (certificate, key) = (Some(text(certificate)), Some(text(key)));
+        let names = ["certificate", "key"];
+        settings.transport.identity = pem::identity(report, around, names, certificate, key);
     }
     settings.transport.is_verified = one.is_verified;
     transport::note_unverified(report, &settings, spot);

@@ -37,10 +37,6 @@ pub enum RenderFormat {
 
 /// The mirror, as those see it who are pointed at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "two settings that have nothing to do with each other"
-)]
 pub struct Mirror {
     /// Whether it is met by `https://`.
     pub is_tls: bool,

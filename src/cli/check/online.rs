@@ -81,7 +81,7 @@ pub(super) async fn run(settings: Settings, form: OutputFormat) -> Exit {
     let pins = table.pins();
     let questions = upstreams.values().flat_map(credential_checks);
     let questions = questions.chain(pins.iter().map(|((repository, tag), digest)| {
-        check_pin(&table, &upstreams, (repository, tag), digest).boxed()
+        check_pin(&table, &upstreams, repository, tag, digest).boxed()
     }));
     let mut findings = stream::iter(questions).buffered(CONCURRENT_MAX);
     let mut exit = Exit::Success;
@@ -159,7 +159,8 @@ async fn check_credentials(upstream: &Upstream, path: Option<RepositoryName>) ->
 async fn check_pin(
     table: &RouteTable,
     upstreams: &UpstreamsByName,
-    (repository, tag): (&Repository, &Tag),
+    repository: &Repository,
+    tag: &Tag,
     digest: &Digest,
 ) -> Finding {
     let reference = Reference::Tag(tag.clone());

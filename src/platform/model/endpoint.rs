@@ -54,10 +54,6 @@ pub(in crate::platform) struct MirrorEndpoint {
 
 /// How a mirror is met beyond its address. The defaults are those of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "two settings that have nothing to do with each other"
-)]
 pub(in crate::platform) struct HostSettings {
     pub(in crate::platform) send_ns: bool,
     pub(in crate::platform) is_verified: bool,

@@ -48,10 +48,6 @@ pub struct RegistryAlias {
 
 /// A registry with what it needs beyond its name. The defaults are those of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "two settings that have nothing to do with each other"
-)]
 pub struct ImportedUpstream {
     /// Its name in routes: the host, or a word that [`ImportedUpstream::urls`] explains.
     pub name: UpstreamName,

@@ -28,10 +28,6 @@ pub(in crate::platform) enum NodeKind {
 
 /// A text as it is written, without its quotes: `4.10` is not `4.1`.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "two properties, and every pair of them occurs"
-)]
 pub(in crate::platform) struct Scalar {
     pub(in crate::platform) text: String,
     /// Where its first character stands, behind quotes or below a block's mark.
