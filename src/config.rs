@@ -95,14 +95,14 @@ pub fn read(
     text: &str,
     file_name: &str,
     overrides: &Overrides,
-    around: &LoadContext<'_>,
+    context: &LoadContext<'_>,
 ) -> Result<Loaded, ConfigProblems> {
     let (document, errors) = DeTable::parse_recoverable(text);
     let report = report::ProblemReport::new(text);
     for error in errors {
         report.syntax_error(error.span(), error.message());
     }
-    let settings = settings(&report, document.get_ref(), file_name, overrides, around);
+    let settings = settings(&report, document.get_ref(), file_name, overrides, context);
     let notes = report.finish(file_name)?;
     match settings {
         Some(settings) => Ok(Loaded { settings, notes }),
@@ -119,12 +119,12 @@ pub fn defaults(
     overrides: &Overrides,
     environment: &Environment,
 ) -> Result<Loaded, ConfigProblems> {
-    let around = LoadContext {
+    let context = LoadContext {
         read_file: &|_path, _content| Err(io::ErrorKind::NotFound.into()),
         find_files: &|_path| Err(io::ErrorKind::NotFound.into()),
         environment,
     };
-    read("", "built-in defaults", overrides, &around)
+    read("", "built-in defaults", overrides, &context)
 }
 
 fn settings(
@@ -132,7 +132,7 @@ fn settings(
     document: &DeTable<'_>,
     file_name: &str,
     overrides: &Overrides,
-    around: &LoadContext<'_>,
+    context: &LoadContext<'_>,
 ) -> Option<Settings> {
     let mut root = reader::Section::root(report, document);
     let words = [
@@ -143,29 +143,35 @@ fn settings(
     let unmatched = root
         .choice("unmatched", &words)
         .unwrap_or(UnmatchedPolicy::Auto);
-    let plan = listen::ListenPlan::read(&mut root, overrides.listen.as_deref(), around);
-    let imports = import::Imports::read(&mut root, plan.self_addresses(), around);
-    let doors = plan.resolve(report, &imports.aliases);
+    let plan = listen::ListenPlan::read(&mut root, overrides.listen.as_deref(), context);
+    let imports = import::Imports::read(&mut root, plan.self_addresses(), context);
+    let listening = plan.resolve(report, &imports.aliases);
     let unmatched = imports.unmatched(unmatched);
     let limits = limits::LimitsTable::read(&mut root);
     let timeouts = limits::Timeouts::read(&mut root);
     let freshness = limits::Freshness::read(&mut root);
     let store = limits::store(&mut root, overrides.store.as_ref(), limits.small_bodies_max);
     let log = limits::log(&mut root);
-    transport::check_environment(report, around);
-    let credentials = credential::read(&mut root, &imports.credentials, around);
+    transport::check_environment(report, context);
+    let credentials = credential::read(&mut root, &imports.credentials, context);
     let keyring = credentials.keyring.clone();
-    let upstream_defaults = upstream::defaults(&limits, &timeouts, keyring, around);
-    let mut upstreams = upstream::read(&mut root, &upstream_defaults, &credentials, around);
+    let upstream_defaults = upstream::defaults(&limits, &timeouts, keyring, context);
+    let mut upstreams = upstream::read(&mut root, &upstream_defaults, &credentials, context);
     let imported = &imports.upstreams;
-    upstream::import(report, &mut upstreams, imported, &upstream_defaults, around);
+    upstream::import(
+        report,
+        &mut upstreams,
+        imported,
+        &upstream_defaults,
+        context,
+    );
     let mut routes = route::Routes::read(&mut root, file_name);
     routes.import(report, imports.routes);
     root.finish();
 
     check::ConfigCheck {
         report,
-        listening: &doors,
+        listening: &listening,
         upstreams: &upstreams,
         upstream_defaults: &upstream_defaults,
         credentials: &credentials.scopes,
@@ -176,8 +182,8 @@ fn settings(
     let table = routes.table(report, unmatched)?;
     let configured = |one: upstream::ConfiguredUpstream| (one.settings, one.refused);
     Some(Settings {
-        listeners: doors.listeners,
-        admin: doors.admin,
+        listeners: listening.listeners,
+        admin: listening.admin,
         server: limits.server(&timeouts),
         store,
         pull: freshness.pull(&timeouts),
@@ -185,8 +191,8 @@ fn settings(
         upstreams: upstreams.into_iter().map(configured).collect(),
         upstream_defaults,
         table,
-        public_url: doors.self_addresses.public_url.clone(),
-        aliases: doors.aliases,
-        self_addresses: doors.self_addresses,
+        public_url: listening.self_addresses.public_url.clone(),
+        aliases: listening.aliases,
+        self_addresses: listening.self_addresses,
     })
 }

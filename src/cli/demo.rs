@@ -222,7 +222,7 @@ async fn start_mirror(folder: &Path) -> Result<RunningMirror, String> {
 }
 
 async fn start(config: &str) -> Result<RunningMirror, String> {
-    let around = LoadContext {
+    let context = LoadContext {
         read_file: &|_path, _content| Err(std::io::ErrorKind::NotFound.into()),
         find_files: &|_path| Err(std::io::ErrorKind::NotFound.into()),
         environment: &Environment::default(),
@@ -231,7 +231,7 @@ async fn start(config: &str) -> Result<RunningMirror, String> {
         config,
         "the demo's configuration",
         &Overrides::default(),
-        &around,
+        &context,
     )
     .map_err(|problems| problems.to_string())?;
     app::start(loaded.settings, Arc::new(RealDisk))

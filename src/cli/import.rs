@@ -207,7 +207,7 @@ fn check_reads_back(imported: &Imported) -> Result<(), Exit> {
         let bytes = file.map(|file| file.text.reveal().as_bytes().to_owned());
         bytes.ok_or_else(|| io::ErrorKind::NotFound.into())
     };
-    let around = LoadContext {
+    let context = LoadContext {
         read_file: &find,
         find_files: &|_path| Err(io::ErrorKind::NotFound.into()),
         environment: &Environment::default(),
@@ -217,7 +217,7 @@ fn check_reads_back(imported: &Imported) -> Result<(), Exit> {
         listen: Some("unix:roadstead.sock".to_owned()),
         store: None,
     };
-    let read = crate::config::read(&toml, "what was imported", &overrides, &around);
+    let read = crate::config::read(&toml, "what was imported", &overrides, &context);
     read.map(|_loaded| ()).map_err(|problems| {
         eprint_error(problems);
         Exit::BadInput

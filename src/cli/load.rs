@@ -106,7 +106,7 @@ impl ConfigLoader {
                 FileSensitivity::Public => disk::read_bytes(path, |_mode| Ok(())),
             }
         };
-        let around = LoadContext {
+        let context = LoadContext {
             read_file: &files,
             find_files: &|path| disk::gather(path, &look),
             environment: &self.environment,
@@ -114,7 +114,7 @@ impl ConfigLoader {
         let (loaded, text) = match text {
             Ok(text) => {
                 let name = path.display().to_string();
-                let loaded = config::read(&text, &name, &self.overrides, &around);
+                let loaded = config::read(&text, &name, &self.overrides, &context);
                 (loaded.map_err(LoadError::from), Some(text))
             }
             Err(source) => {

@@ -20,22 +20,22 @@ pub(super) fn parse_listen(text: &str) -> Result<ListenAddress, ValueError> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok(ListenAddress::Tcp(address));
     }
-    let complaint = ValueError::new("an address is IP:PORT or unix:PATH");
+    let error = ValueError::new("an address is IP:PORT or unix:PATH");
     let number = |port: &str| port.parse::<u16>().ok();
     match text.rsplit_once(':') {
         Some(("localhost", port)) if number(port).is_some() => {
             let address = (Ipv4Addr::LOCALHOST, number(port).unwrap_or_default());
             Ok(ListenAddress::Tcp(address.into()))
         }
-        Some(("" | "*", port)) if number(port).is_some() => Err(complaint.hint(format!(
+        Some(("" | "*", port)) if number(port).is_some() => Err(error.hint(format!(
             "did you mean \"0.0.0.0:{port}\" (everyone) or \"127.0.0.1:{port}\" (this machine)?"
         ))),
-        _ if number(text).is_some() => Err(complaint.hint(format!(
+        _ if number(text).is_some() => Err(error.hint(format!(
             "did you mean \"0.0.0.0:{text}\" (everyone) or \"127.0.0.1:{text}\" (this machine)?"
         ))),
-        _ if text.parse::<IpAddr>().is_ok() => Err(complaint.hint("add a port, such as :5000")),
-        _ if text.starts_with('/') => Err(complaint.hint(format!("did you mean \"unix:{text}\"?"))),
-        _ => Err(complaint),
+        _ if text.parse::<IpAddr>().is_ok() => Err(error.hint("add a port, such as :5000")),
+        _ if text.starts_with('/') => Err(error.hint(format!("did you mean \"unix:{text}\"?"))),
+        _ => Err(error),
     }
 }
 
@@ -44,15 +44,15 @@ pub(super) fn parse_endpoint(text: &str) -> Result<EndpointAddress, ValueError> 
     if let Some(path) = text.strip_prefix("unix:") {
         return unix(path).map(EndpointAddress::Unix);
     }
-    let complaint = ValueError::new("an address is https://HOST[:PORT], http://… or unix:PATH");
+    let error = ValueError::new("an address is https://HOST[:PORT], http://… or unix:PATH");
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(match text.parse::<Registry>() {
-            Ok(_) => complaint.hint(format!("did you mean \"https://{text}\"?")),
-            Err(_) => complaint,
+            Ok(_) => error.hint(format!("did you mean \"https://{text}\"?")),
+            Err(_) => error,
         });
     };
     if scheme != "https" && scheme != "http" {
-        return Err(complaint);
+        return Err(error);
     }
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     let (host, path) = match authority.find(['/', '?', '#']) {
@@ -60,12 +60,12 @@ pub(super) fn parse_endpoint(text: &str) -> Result<EndpointAddress, ValueError> 
         None => (authority, ""),
     };
     if host.contains('@') {
-        let complaint = ValueError::new("an address carries no login");
-        return Err(complaint.hint("write username = \"…\" and password_file = \"FILE\""));
+        let error = ValueError::new("an address carries no login");
+        return Err(error.hint("write username = \"…\" and password_file = \"FILE\""));
     }
     if !path.is_empty() {
-        let complaint = ValueError::new("an address has no path");
-        return Err(complaint.hint(format!(
+        let error = ValueError::new("an address has no path");
+        return Err(error.hint(format!(
             "a folder of images belongs into `to`; where the API stands, into api_path (\"{path}/v2\")"
         )));
     }
@@ -84,7 +84,7 @@ pub(super) fn parse_public_url(text: &str) -> Result<String, ValueError> {
         Ok(EndpointAddress::Url(url)) => return Ok(url),
         Ok(EndpointAddress::Unix(_)) => None,
         // Other hints are about upstreams.
-        Err(complaint) => complaint.hint.filter(|_| !text.contains("://")),
+        Err(error) => error.hint.filter(|_| !text.contains("://")),
     };
     let reason = "it must be http:// or https://, HOST[:PORT] and nothing more";
     Err(ValueError {
@@ -213,8 +213,8 @@ mod tests {
             "https://harbor.example.org:0",
             "",
         ] {
-            let complaint = parse_endpoint(text).unwrap_err();
-            assert!(!format!("{complaint:?}").contains("secret"), "{text}");
+            let error = parse_endpoint(text).unwrap_err();
+            assert!(!format!("{error:?}").contains("secret"), "{text}");
         }
     }
 

@@ -35,13 +35,13 @@ pub(super) struct ConfigCheck<'a, 't> {
 impl ConfigCheck<'_, '_> {
     pub(super) fn check(&self) {
         for upstream in self.upstreams {
-            for (endpoint, spot) in upstream
+            for (endpoint, location) in upstream
                 .settings
                 .endpoints
                 .iter()
                 .zip(&upstream.endpoint_locations)
             {
-                self.check_loop(endpoint, spot);
+                self.check_loop(endpoint, location);
             }
         }
         for target in self.routes.iter().flat_map(|route| &route.targets) {
@@ -54,12 +54,11 @@ impl ConfigCheck<'_, '_> {
     }
 
     /// An upstream that is one of our own addresses would ask itself for ever.
-    fn check_loop(&self, endpoint: &EndpointAddress, spot: &KeyLocation) {
+    fn check_loop(&self, endpoint: &EndpointAddress, location: &KeyLocation) {
         if self.listening.self_addresses.contains_endpoint(endpoint) {
-            let complaint =
-                ValueError::new("this is the mirror's own address: it would ask itself");
+            let error = ValueError::new("this is the mirror's own address: it would ask itself");
             self.report
-                .problem(spot, complaint.code(DiagnosticCode::Loop));
+                .problem(location, error.code(DiagnosticCode::Loop));
         }
     }
 
@@ -69,10 +68,9 @@ impl ConfigCheck<'_, '_> {
         };
         let name = canonical(first);
         if let Some(name) = name.as_ref().filter(|name| name.as_str() != first) {
-            let complaint =
-                ValueError::new(format!("the registry \"{first}\" is called \"{name}\""));
-            let complaint = complaint.code(DiagnosticCode::Reference);
-            self.report.problem(&target.location, complaint);
+            let error = ValueError::new(format!("the registry \"{first}\" is called \"{name}\""));
+            let error = error.code(DiagnosticCode::Reference);
+            self.report.problem(&target.location, error);
             return;
         }
         if self
@@ -93,7 +91,7 @@ impl ConfigCheck<'_, '_> {
             .upstreams
             .iter()
             .map(|upstream| upstream.settings.name.as_str());
-        let complaint = ValueError::new(format!(
+        let error = ValueError::new(format!(
             "\"{first}\" is neither a host nor a configured upstream"
         ));
         let hint = match nearest(first, names.chain(["source"])) {
@@ -102,8 +100,8 @@ impl ConfigCheck<'_, '_> {
                 "add [upstream.\"{first}\"] with its url, or write a host such as registry.example.org"
             ),
         };
-        let complaint = complaint.hint(hint).code(DiagnosticCode::Reference);
-        self.report.problem(&target.location, complaint);
+        let error = error.hint(hint).code(DiagnosticCode::Reference);
+        self.report.problem(&target.location, error);
     }
 
     fn note_open_proxies(&self) {
@@ -200,32 +198,28 @@ impl ConfigCheck<'_, '_> {
             return;
         }
         let asked = self.used_scopes();
-        for Credential {
-            scope: place,
-            location: spot,
-        } in self.credentials
-        {
-            if !asked.contains(place) {
+        for Credential { scope, location } in self.credentials {
+            if !asked.contains(scope) {
                 self.report.note(format!(
-                    "{}: nothing is asked at {place}",
-                    spot.display_name()
+                    "{}: nothing is asked at {scope}",
+                    location.display_name()
                 ));
             }
         }
     }
 
-    /// The places of all logins that upstreams with a table or named by a route may use.
+    /// The scopes of all logins that upstreams with a table or named by a route may use.
     fn used_scopes(&self) -> HashSet<CredentialScope> {
-        let places = |keyring: &Keyring| {
+        let scopes = |keyring: &Keyring| {
             let entries = keyring.entries().iter();
-            let places: Vec<_> = entries.map(|entry| entry.scope.clone()).collect();
-            places
+            let scopes: Vec<_> = entries.map(|entry| entry.scope.clone()).collect();
+            scopes
         };
         let tables = self.upstreams.iter();
-        let tables = tables.flat_map(|upstream| places(&upstream.settings.keyring));
+        let tables = tables.flat_map(|upstream| scopes(&upstream.settings.keyring));
         let named: BTreeSet<_> = self.routes.iter().flat_map(RouteSummary::named).collect();
         let named = named.iter();
-        let named = named.flat_map(|name| places(&self.upstream_defaults.for_host(name).keyring));
+        let named = named.flat_map(|name| scopes(&self.upstream_defaults.for_host(name).keyring));
         tables.chain(named).collect()
     }
 }

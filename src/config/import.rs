@@ -48,13 +48,13 @@ struct ImportFile {
     name: String,
     bytes: Vec<u8>,
     is_named: bool,
-    spot: KeyLocation,
+    location: KeyLocation,
 }
 
 /// One table with all its files.
 struct ImportTable<'r, 't> {
     report: &'r ProblemReport<'t>,
-    spot: KeyLocation,
+    location: KeyLocation,
     files: Vec<ImportFile>,
     baseline: Option<ImportFile>,
 }
@@ -63,12 +63,12 @@ impl Imports {
     /// Reads every table and the files that it names.
     pub(super) fn read(
         root: &mut Section<'_>,
-        own: &SelfAddresses,
-        around: &LoadContext<'_>,
+        self_addresses: &SelfAddresses,
+        context: &LoadContext<'_>,
     ) -> Self {
         let mut imports = Self::default();
         for section in root.sections("import") {
-            imports.one(section, own, around);
+            imports.one(section, self_addresses, context);
         }
         imports
     }
@@ -81,15 +81,20 @@ impl Imports {
         }
     }
 
-    fn one(&mut self, mut section: Section<'_>, own: &SelfAddresses, around: &LoadContext<'_>) {
+    fn one(
+        &mut self,
+        mut section: Section<'_>,
+        self_addresses: &SelfAddresses,
+        context: &LoadContext<'_>,
+    ) {
         let report = section.report;
         let formats = ImportFormat::ALL.map(|(name, format)| (name, Some(format)));
         let formats: Vec<_> = [("auto", None)].into_iter().chain(formats).collect();
         let format = section.choice("format", &formats);
-        let files = files(&mut section, around);
+        let files = files(&mut section, context);
         let baseline = section.string_or_unset("baseline_file");
         let baseline =
-            baseline.map(|text| ImportFile::read(report, text.text.as_ref(), &text, around));
+            baseline.map(|text| ImportFile::read(report, text.text.as_ref(), &text, context));
         let internal_registry = section.parse("internal_registry", |text| match text {
             "" => Ok(None),
             text => match text.parse::<Registry>() {
@@ -98,7 +103,7 @@ impl Imports {
             },
         });
         let fallback = section.choice("fallback", &FALLBACKS).unwrap_or_default();
-        let spot = section.location.clone();
+        let location = section.location.clone();
         let is_misread = section.has("format") && format.is_none();
         section.finish();
         // Without all its files an import would say what nobody means.
@@ -107,7 +112,7 @@ impl Imports {
         };
         let table = ImportTable {
             report,
-            spot,
+            location,
             files,
             baseline: baseline.flatten(),
         };
@@ -115,35 +120,38 @@ impl Imports {
             baseline: table.baseline.as_ref().map(ImportFile::input),
             internal_registry: internal_registry.as_ref().and_then(Option::as_deref),
             fallback,
-            own: &|registry| own.contains_registry(registry),
+            own: &|registry| self_addresses.contains_registry(registry),
             is_own_guessed: false,
         };
         let inputs: Vec<_> = table.files.iter().map(ImportFile::input).collect();
         let imported = platform::import(format.flatten(), &inputs, &options);
         table.report_diagnostics(&imported);
         if !imported.is_refused() {
-            table.check_secret_files(&imported.credentials, around);
+            table.check_secret_files(&imported.credentials, context);
             self.add(imported, &table);
         }
     }
 
     fn add(&mut self, imported: Imported, table: &ImportTable<'_, '_>) {
         for one in imported.routes {
-            let spot = one.location.0.parse();
-            let spot = spot.map_or_else(|_no_place| table.spot.clone(), |spot| table.spot(&spot));
-            self.routes.push((one, spot));
+            let location = one.location.0.parse();
+            let location = location.map_or_else(
+                |_no_place| table.location.clone(),
+                |location| table.location(&location),
+            );
+            self.routes.push((one, location));
         }
         for one in imported.upstreams {
-            let spot = table.spot(&one.spot);
-            self.upstreams.push((one, spot));
+            let location = table.location(&one.spot);
+            self.upstreams.push((one, location));
         }
         for one in imported.credentials {
-            let spot = table.spot(&one.spot);
-            self.credentials.push((one, spot));
+            let location = table.location(&one.spot);
+            self.credentials.push((one, location));
         }
         for one in imported.aliases {
-            let spot = table.spot(&one.spot);
-            self.aliases.push((one, spot));
+            let location = table.location(&one.spot);
+            self.aliases.push((one, location));
         }
         // Of two that differ the stricter one holds.
         if self.unmatched != Some(UnmatchedPolicy::Deny) {
@@ -154,49 +162,50 @@ impl Imports {
 
 impl ImportTable<'_, '_> {
     /// Where something stands, with the key that led to its file.
-    fn spot(&self, place: &platform::Location) -> KeyLocation {
+    fn location(&self, place: &platform::Location) -> KeyLocation {
         let mut files = self.files.iter().chain(&self.baseline);
         let file = files.find(|file| *file.name == *place.file);
-        file.map_or(&self.spot, |file| &file.spot)
+        file.map_or(&self.location, |file| &file.location)
             .in_imported(place)
     }
 
     /// Reports what is wrong, and notes what is merely worth knowing.
     fn report_diagnostics(&self, imported: &Imported) {
         let (told, [errors, others]) = imported.reported();
-        for remark in told {
-            if remark.level == Severity::Error {
-                self.report.imported(&self.spot(&remark.location), remark);
+        for diagnostic in told {
+            if diagnostic.level == Severity::Error {
+                self.report
+                    .imported(&self.location(&diagnostic.location), diagnostic);
             } else {
-                self.report.note(remark.to_string());
+                self.report.note(diagnostic.to_string());
             }
         }
         if errors > 0 {
             let more = format!("there are {errors} more problems");
-            self.report.problem(&self.spot, ValueError::new(more));
+            self.report.problem(&self.location, ValueError::new(more));
         }
         if others > 0 {
-            let key = &self.spot.key;
+            let key = &self.location.key;
             self.report
                 .note(format!("{key}: there are {others} more remarks"));
         }
     }
 
     /// Refuses files with logins that everybody may read.
-    fn check_secret_files(&self, logins: &[ImportedCredentials], around: &LoadContext<'_>) {
+    fn check_secret_files(&self, credentials: &[ImportedCredentials], context: &LoadContext<'_>) {
         let holds = |file: &&ImportFile| {
-            let mut logins = logins.iter();
-            logins.any(|login| {
-                *login.spot.file == *file.name
-                    && matches!(login.entry.source, CredentialSource::Static(_))
+            let mut credentials = credentials.iter();
+            credentials.any(|one| {
+                *one.spot.file == *file.name
+                    && matches!(one.entry.source, CredentialSource::Static(_))
             })
         };
         for file in self.files.iter().filter(holds) {
-            let spot = file
-                .spot
+            let location = file
+                .location
                 .in_imported(&platform::Location::start(file.name.as_str()));
             let _checked =
-                around.read_bytes(self.report, &file.path, &spot, FileSensitivity::Secret);
+                context.read_bytes(self.report, &file.path, &location, FileSensitivity::Secret);
         }
     }
 }
@@ -206,15 +215,15 @@ impl ImportFile {
         report: &ProblemReport<'_>,
         path: &Path,
         text: &ConfigText,
-        around: &LoadContext<'_>,
+        context: &LoadContext<'_>,
     ) -> Option<Self> {
-        let bytes = around.read_bytes(report, path, &text.location, FileSensitivity::Public)?;
+        let bytes = context.read_bytes(report, path, &text.location, FileSensitivity::Public)?;
         Some(Self {
             path: path.to_owned(),
             name: path.display().to_string(),
             bytes,
             is_named: path == Path::new(text.text.as_str()),
-            spot: text.location.clone(),
+            location: text.location.clone(),
         })
     }
 
@@ -228,35 +237,35 @@ impl ImportFile {
 }
 
 /// All files, each once; nothing if one cannot be read.
-fn files(section: &mut Section<'_>, around: &LoadContext<'_>) -> Option<Vec<ImportFile>> {
+fn files(section: &mut Section<'_>, context: &LoadContext<'_>) -> Option<Vec<ImportFile>> {
     let report = section.report;
     let texts = section.strings("files");
     if texts.as_ref().is_none_or(Vec::is_empty) {
         // What is no list of strings has been reported already.
         if texts.is_some() || !section.has("files") {
-            let complaint = ValueError::new("the import does not say which files it is of");
-            let complaint = complaint.hint("add files = [\"FILE\", \"FOLDER\", \"GLOB\"]");
-            report.problem(&section.location_of("files", None), complaint);
+            let error = ValueError::new("the import does not say which files it is of");
+            let error = error.hint("add files = [\"FILE\", \"FOLDER\", \"GLOB\"]");
+            report.problem(&section.location_of("files", None), error);
         }
         return None;
     }
     let mut files: Vec<ImportFile> = Vec::new();
     let (mut bytes, mut is_whole) = (0, true);
     for text in texts.into_iter().flatten() {
-        let paths = around.find_files(report, &text);
+        let paths = context.find_files(report, &text);
         is_whole &= paths.is_some();
         for path in paths.into_iter().flatten() {
             if files.iter().any(|file| file.path == path) {
                 continue;
             }
-            let Some(file) = ImportFile::read(report, &path, &text, around) else {
+            let Some(file) = ImportFile::read(report, &path, &text, context) else {
                 is_whole = false;
                 continue;
             };
             bytes += file.bytes.len();
             if bytes > BYTES_MAX {
-                let complaint = format!("all files together are longer than {BYTES_MAX} bytes");
-                report.problem(&text.location, ValueError::new(complaint));
+                let error = format!("all files together are longer than {BYTES_MAX} bytes");
+                report.problem(&text.location, ValueError::new(error));
                 return None;
             }
             files.push(file);

@@ -84,27 +84,31 @@ impl<'t> ListenPlan<'t> {
     pub(super) fn read(
         root: &mut Section<'t>,
         listen: Option<&str>,
-        around: &LoadContext<'_>,
+        context: &LoadContext<'_>,
     ) -> Self {
         let (aliases, hosts) = (root.section("aliases"), root.section("hosts"));
         let server = root.section("server");
         let usual = ListenerDefaults::default();
-        let mut server = ListenerTable::read(server, &usual, around);
+        let mut server = ListenerTable::read(server, &usual, context);
         let public_url = server.section.string_or_unset("public_url");
         let public_url = public_url.and_then(|text| {
-            let complain = |complaint| root.report.problem(&text.location, complaint);
-            address::parse_public_url(&text.text).map_err(complain).ok()
+            let report_error = |error| root.report.problem(&text.location, error);
+            address::parse_public_url(&text.text)
+                .map_err(report_error)
+                .ok()
         });
         if let Some(text) = listen {
             server.override_addresses(text);
         } else if server.addresses.is_empty() && !server.section.has("listen") {
-            let spot = KeyLocation::absent("server.listen");
-            server.addresses.push((ListenAddress::Tcp(LISTEN), spot));
+            let location = KeyLocation::absent("server.listen");
+            server
+                .addresses
+                .push((ListenAddress::Tcp(LISTEN), location));
         }
         let mut listening = vec![server];
         for section in root.sections("listener") {
             let inherited = listening.first().map(|server| &server.values);
-            let read = ListenerTable::read(section, inherited.unwrap_or(&usual), around);
+            let read = ListenerTable::read(section, inherited.unwrap_or(&usual), context);
             read.require_addresses();
             listening.push(read);
         }
@@ -112,7 +116,7 @@ impl<'t> ListenPlan<'t> {
         let addresses = listening.iter().flat_map(|one| &one.addresses);
         let addresses = addresses.chain([&admin]);
         let names = listening.iter().flat_map(|one| &one.values.names);
-        let own = SelfAddresses {
+        let self_addresses = SelfAddresses {
             addresses: addresses.map(|(address, _)| address.clone()).collect(),
             names: names.filter_map(|name| name.parse().ok()).collect(),
             public_url,
@@ -122,7 +126,7 @@ impl<'t> ListenPlan<'t> {
             aliases,
             hosts,
             admin,
-            self_addresses: own,
+            self_addresses,
         }
     }
 
@@ -138,7 +142,7 @@ impl<'t> ListenPlan<'t> {
         report: &ProblemReport<'_>,
         imported: &[Located<RegistryAlias>],
     ) -> ListenSettings {
-        let (admin, admin_spot) = self.admin;
+        let (admin, admin_location) = self.admin;
         let mut aliases = bindings(&self.aliases);
         let by_hand = aliases.len();
         for (alias, _) in imported {
@@ -154,19 +158,19 @@ impl<'t> ListenPlan<'t> {
                 None => aliases.push((alias.prefix.clone(), alias.registries.clone())),
             }
         }
-        let mut doors = ListenSettings {
+        let mut settings = ListenSettings {
             listeners: Vec::new(),
             admin,
             aliases,
             self_addresses: self.self_addresses,
         };
         let hosts = bindings(&self.hosts);
-        let mut taken = vec![(doors.admin.clone(), admin_spot)];
+        let mut taken = vec![(settings.admin.clone(), admin_location)];
         for listening in self.tables {
             let ingress = IngressText {
                 default_registry: listening.values.default_registry.clone(),
                 names: listening.values.names.clone(),
-                aliases: doors.aliases.clone(),
+                aliases: settings.aliases.clone(),
                 hosts: hosts.clone(),
             };
             let read = Ingress::new(ingress);
@@ -177,17 +181,17 @@ impl<'t> ListenPlan<'t> {
                     let imported = imported.filter(|_| !self.aliases.has(prefix));
                     imported.map_or_else(
                         || self.aliases.location_of(prefix, None),
-                        |(_, spot)| spot.clone(),
+                        |(_, location)| location.clone(),
                     )
                 };
                 listening.report_ingress(invalid, of_alias, &self.hosts);
             }
             let tls = listening.values.tls.tls(&listening.section);
-            for (address, spot) in listening.addresses {
-                check_free(report, &taken, &address, &spot);
-                taken.push((address.clone(), spot));
+            for (address, location) in listening.addresses {
+                check_free(report, &taken, &address, &location);
+                taken.push((address.clone(), location));
                 if let Ok(ingress) = &read {
-                    doors.listeners.push(ListenerSettings {
+                    settings.listeners.push(ListenerSettings {
                         address,
                         ingress: ingress.clone(),
                         tls: tls.clone(),
@@ -196,7 +200,7 @@ impl<'t> ListenPlan<'t> {
             }
             listening.section.finish();
         }
-        doors
+        settings
     }
 }
 
@@ -231,7 +235,7 @@ impl<'t> ListenerTable<'t> {
     fn read(
         mut section: Section<'t>,
         inherited: &ListenerDefaults,
-        around: &LoadContext<'_>,
+        context: &LoadContext<'_>,
     ) -> Self {
         let report = section.report;
         let written = section.strings("listen");
@@ -241,46 +245,44 @@ impl<'t> ListenerTable<'t> {
             .filter_map(|text| address_at(report, text));
         let addresses: Vec<_> = addresses.collect();
         if written.is_some_and(|written| written.is_empty()) {
-            let complaint = ValueError::new("at least one address is needed");
-            report.problem(&section.location_of("listen", None), complaint);
+            let error = ValueError::new("at least one address is needed");
+            report.problem(&section.location_of("listen", None), error);
         }
         let own_registry = section.parse("default_registry", |text| match text {
             "" => Ok(None),
-            text => text.parse().map(Some).map_err(registry_complaint),
+            text => text.parse().map(Some).map_err(registry_error),
         });
         let own_names = section.strings("names");
         let own_names = own_names.map(|texts| texts.into_iter().map(|text| text.text).collect());
-        let said = ListenerDefaults {
+        let values = ListenerDefaults {
             default_registry: own_registry.unwrap_or_else(|| inherited.default_registry.clone()),
             names: own_names.unwrap_or_else(|| inherited.names.clone()),
-            tls: ServerTls::read(&mut section, around, &inherited.tls),
+            tls: ServerTls::read(&mut section, context, &inherited.tls),
         };
         Self {
             section,
             addresses,
-            values: said,
+            values,
         }
     }
 
     fn require_addresses(&self) {
         if !self.section.has("listen") {
-            let complaint = ValueError::new("a further listener needs its own address");
-            let complaint = complaint.hint("add listen = \"IP:PORT\"");
-            self.section
-                .report
-                .problem(&self.section.location, complaint);
+            let error = ValueError::new("a further listener needs its own address");
+            let error = error.hint("add listen = \"IP:PORT\"");
+            self.section.report.problem(&self.section.location, error);
         }
     }
 
     fn override_addresses(&mut self, text: &str) {
-        let spot = KeyLocation::absent("--listen");
+        let location = KeyLocation::absent("--listen");
         self.addresses.clear();
         match address::parse_listen(text) {
-            Ok(address) => self.addresses.push((address, spot)),
-            Err(complaint) => self
+            Ok(address) => self.addresses.push((address, location)),
+            Err(error) => self
                 .section
                 .report
-                .problem_elsewhere("--listen", text, complaint),
+                .problem_elsewhere("--listen", text, error),
         }
     }
 
@@ -291,7 +293,7 @@ impl<'t> ListenerTable<'t> {
         hosts: &Section<'_>,
     ) {
         for invalid in invalid {
-            let spot = match invalid.key {
+            let location = match invalid.key {
                 "aliases" => of_alias(&invalid.value),
                 "hosts" => hosts.location_of(&invalid.value, None),
                 key => {
@@ -303,11 +305,11 @@ impl<'t> ListenerTable<'t> {
                     self.section.location_of(key, index)
                 }
             };
-            let complaint = ValueError {
+            let error = ValueError {
                 hint: invalid.hint.clone(),
                 ..ValueError::new(&*invalid.reason)
             };
-            self.section.report.problem(&spot, complaint);
+            self.section.report.problem(&location, error);
         }
     }
 }
@@ -317,20 +319,20 @@ fn read_admin(root: &mut Section<'_>) -> LocatedAddress {
     let text = admin.string("listen");
     let fallback = KeyLocation::absent("admin.listen");
     let written = text.and_then(|text| address_at(root.report, &text));
-    let (address, spot) = written.unwrap_or((ListenAddress::Tcp(ADMIN), fallback));
+    let (address, location) = written.unwrap_or((ListenAddress::Tcp(ADMIN), fallback));
     if !address::is_local(&address) {
         root.report
             .note("admin.listen: metrics are open to everyone who reaches it; there is no login");
     }
     admin.finish();
-    (address, spot)
+    (address, location)
 }
 
 fn address_at(report: &ProblemReport<'_>, text: &ConfigText) -> Option<LocatedAddress> {
     match address::parse_listen(&text.text) {
         Ok(address) => Some((address, text.location.clone())),
-        Err(complaint) => {
-            report.problem(&text.location, complaint);
+        Err(error) => {
+            report.problem(&text.location, error);
             None
         }
     }
@@ -340,19 +342,19 @@ fn check_free(
     report: &ProblemReport<'_>,
     taken: &[LocatedAddress],
     address: &ListenAddress,
-    spot: &KeyLocation,
+    location: &KeyLocation,
 ) {
     let Some((_, other)) = taken.iter().find(|(other, _)| other.collides_with(address)) else {
         return;
     };
-    let complaint = ValueError::new(format!("{} uses this address already", other.key));
+    let error = ValueError::new(format!("{} uses this address already", other.key));
     // The admin address is the one that is seldom written: point at what is.
-    if spot.span.is_some() || other.span.is_none() {
-        report.problem(spot, complaint);
+    if location.span.is_some() || other.span.is_none() {
+        report.problem(location, error);
     } else {
         report.problem(
             other,
-            ValueError::new(format!("{} uses this address already", spot.key)),
+            ValueError::new(format!("{} uses this address already", location.key)),
         );
     }
 }
@@ -362,15 +364,15 @@ fn bindings(section: &Section<'_>) -> RegistryBindings {
     let registry = |text: ConfigText| match text.text.parse::<Registry>() {
         Ok(registry) => Some(registry),
         Err(invalid) => {
-            report.problem(&text.location, registry_complaint(invalid));
+            report.problem(&text.location, registry_error(invalid));
             None
         }
     };
     let mut bindings = Vec::new();
     for (name, texts) in section.named_strings() {
         if texts.is_empty() {
-            let complaint = ValueError::new("at least one registry is needed");
-            report.problem(&section.location_of(&name, None), complaint);
+            let error = ValueError::new("at least one registry is needed");
+            report.problem(&section.location_of(&name, None), error);
         }
         let registries: Vec<_> = texts.into_iter().filter_map(registry).collect();
         if !registries.is_empty() {
@@ -380,6 +382,6 @@ fn bindings(section: &Section<'_>) -> RegistryBindings {
     bindings
 }
 
-fn registry_complaint(invalid: crate::oci::InvalidName) -> ValueError {
+fn registry_error(invalid: crate::oci::InvalidName) -> ValueError {
     ValueError::new(invalid.to_string())
 }

@@ -84,17 +84,17 @@ impl LoadContext<'_> {
         None
     }
 
-    /// The content of a file that the key at `spot` leads to; one that cannot be read is reported.
+    /// The content of a file that the key at `location` leads to; one that cannot be read is reported.
     pub(super) fn read_bytes(
         &self,
         report: &ProblemReport<'_>,
         path: &Path,
-        spot: &KeyLocation,
+        location: &KeyLocation,
         content: FileSensitivity,
     ) -> Option<Vec<u8>> {
         let read = (self.read_file)(path, content);
-        let complain = |error| report.problem(spot, unreadable(path, spot, &error));
-        read.map_err(complain).ok()
+        let report_error = |error| report.problem(location, unreadable(path, location, &error));
+        read.map_err(report_error).ok()
     }
 
     /// The files that a path, a folder or a glob means; if there is none, that is reported.
@@ -105,13 +105,13 @@ impl LoadContext<'_> {
     ) -> Option<Vec<PathBuf>> {
         let path = Path::new(&pattern.text);
         let found = (self.find_files)(path);
-        let complain = |error| {
+        let report_error = |error| {
             report.problem(
                 &pattern.location,
                 unreadable(path, &pattern.location, &error),
             );
         };
-        found.map_err(complain).ok()
+        found.map_err(report_error).ok()
     }
 }
 
@@ -135,8 +135,8 @@ impl fmt::Debug for LoadContext<'_> {
 }
 
 /// What to say of a file that could not be read.
-fn unreadable(path: &Path, spot: &KeyLocation, error: &io::Error) -> ValueError {
-    let complaint = ValueError::new(match &spot.imported {
+fn unreadable(path: &Path, location: &KeyLocation, error: &io::Error) -> ValueError {
+    let value_error = ValueError::new(match &location.imported {
         Some(place) if Path::new(&*place.file) != path => {
             format!("the file {} cannot be used: {error}", path.display())
         }
@@ -144,11 +144,11 @@ fn unreadable(path: &Path, spot: &KeyLocation, error: &io::Error) -> ValueError 
     });
     let is_open = <dyn Error + Send + Sync>::is::<WorldReadable>;
     if error.get_ref().is_some_and(is_open) {
-        complaint.hint("chmod 600 FILE; in Kubernetes, defaultMode: 0440 on the volume")
+        value_error.hint("chmod 600 FILE; in Kubernetes, defaultMode: 0440 on the volume")
     } else if error.kind() == io::ErrorKind::NotFound && path.is_relative() {
-        complaint.hint("it is looked for below the folder that the mirror is started in")
+        value_error.hint("it is looked for below the folder that the mirror is started in")
     } else {
-        complaint
+        value_error
     }
 }
 

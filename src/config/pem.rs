@@ -21,13 +21,13 @@ const EXPIRES_SOON: Duration = Duration::from_hours(14 * 24);
 /// Reads a certificate and its key, whose keys are `names`; `None` where both are unset.
 pub(super) fn identity(
     report: &ProblemReport<'_>,
-    around: &LoadContext<'_>,
+    context: &LoadContext<'_>,
     names: [&str; 2],
     certificate: Option<ConfigText>,
     key: Option<ConfigText>,
 ) -> Option<Identity> {
     match (certificate, key) {
-        (Some(certificate), Some(key)) => read_pair(report, around, &certificate, &key),
+        (Some(certificate), Some(key)) => read_pair(report, context, &certificate, &key),
         (Some(alone), None) => {
             report_missing_pair(report, &alone, "a certificate without its key", names[1]);
             None
@@ -43,24 +43,24 @@ pub(super) fn identity(
 /// Reads the certificates of authorities.
 pub(super) fn authorities(
     report: &ProblemReport<'_>,
-    around: &LoadContext<'_>,
+    context: &LoadContext<'_>,
     file: &ConfigText,
 ) -> Option<Authorities> {
-    let pem = around.read_text(report, file, FileSensitivity::Public)?;
+    let pem = context.read_text(report, file, FileSensitivity::Public)?;
     parse_authorities(report, &pem, &file.location)
 }
 
-/// The authorities of a text that stands at `spot` or in the file that is named there.
+/// The authorities of a text that stands at `location` or in the file that is named there.
 pub(super) fn parse_authorities(
     report: &ProblemReport<'_>,
     pem: &str,
-    spot: &KeyLocation,
+    location: &KeyLocation,
 ) -> Option<Authorities> {
-    let complain = |invalid: InvalidPem| {
-        let complaint = ValueError::new(invalid.to_string()).hint(CERTIFICATE_HINT);
-        report.problem(spot, complaint.code(DiagnosticCode::Authority));
+    let report_error = |invalid: InvalidPem| {
+        let error = ValueError::new(invalid.to_string()).hint(CERTIFICATE_HINT);
+        report.problem(location, error.code(DiagnosticCode::Authority));
     };
-    Authorities::from_pem(pem).map_err(complain).ok()
+    Authorities::from_pem(pem).map_err(report_error).ok()
 }
 
 /// Complains of a key of the configuration that stands without another one.
@@ -70,9 +70,9 @@ pub(super) fn report_missing_pair(
     what: &str,
     missing: &str,
 ) {
-    let complaint = ValueError::new(what);
-    let complaint = complaint.hint(format!("add {missing} = \"FILE\" beside it"));
-    report.problem(&alone.location, complaint);
+    let error = ValueError::new(what);
+    let error = error.hint(format!("add {missing} = \"FILE\" beside it"));
+    report.problem(&alone.location, error);
 }
 
 const CERTIFICATE_HINT: &str = "PEM is text with lines such as -----BEGIN CERTIFICATE-----";
@@ -80,13 +80,13 @@ const KEY_HINT: &str = "one key, between lines such as -----BEGIN PRIVATE KEY---
 
 fn read_pair(
     report: &ProblemReport<'_>,
-    around: &LoadContext<'_>,
+    context: &LoadContext<'_>,
     certificate: &ConfigText,
     key: &ConfigText,
 ) -> Option<Identity> {
     // Both are read, so that both are complained of, and both are watched.
-    let chain = around.read_text(report, certificate, FileSensitivity::Public);
-    let secret = around.read_text(report, key, FileSensitivity::Secret);
+    let chain = context.read_text(report, certificate, FileSensitivity::Public);
+    let secret = context.read_text(report, key, FileSensitivity::Secret);
     let (chain, secret) = (chain?, secret?);
     let invalid = match Identity::from_pem(&chain, &secret) {
         Ok(identity) => {
@@ -111,8 +111,8 @@ fn read_pair(
         ),
         InvalidPem::NoKey | InvalidPem::BadKey | InvalidPem::Broken => (key, KEY_HINT),
     };
-    let complaint = ValueError::new(invalid.to_string());
-    report.problem(&file.location, complaint.hint(hint));
+    let error = ValueError::new(invalid.to_string());
+    report.problem(&file.location, error.hint(hint));
     None
 }
 

@@ -97,11 +97,11 @@ impl ValueError {
 }
 
 impl ImportedLocation {
-    pub(super) fn new(spot: &platform::Location, code: Option<DiagnosticCode>) -> Self {
+    pub(super) fn new(location: &platform::Location, code: Option<DiagnosticCode>) -> Self {
         Self {
-            file: spot.file.to_string(),
-            line: spot.line,
-            column: spot.column,
+            file: location.file.to_string(),
+            line: location.line,
+            column: location.column,
             code: code.map(DiagnosticCode::as_str),
         }
     }

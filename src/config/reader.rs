@@ -42,8 +42,8 @@ impl<'t> Section<'t> {
         let text = self.string(key)?;
         match parse(&text.text) {
             Ok(value) => Some(value),
-            Err(complaint) => {
-                self.report.problem(&text.location, complaint);
+            Err(error) => {
+                self.report.problem(&text.location, error);
                 None
             }
         }
@@ -51,8 +51,8 @@ impl<'t> Section<'t> {
 
     /// The string at `key`.
     pub(super) fn string(&mut self, key: &'static str) -> Option<ConfigText> {
-        let (value, spot) = self.take(key)?;
-        text(self.report, value, spot)
+        let (value, location) = self.take(key)?;
+        text(self.report, value, location)
     }
 
     /// The string at `key` unless it is empty, for keys whose default is `""`.
@@ -62,8 +62,8 @@ impl<'t> Section<'t> {
 
     /// One string or a list of them.
     pub(super) fn strings(&mut self, key: &'static str) -> Option<Vec<ConfigText>> {
-        let (value, spot) = self.take(key)?;
-        strings(self.report, value, &spot)
+        let (value, location) = self.take(key)?;
+        strings(self.report, value, &location)
     }
 
     /// One of a few words.
@@ -80,11 +80,11 @@ impl<'t> Section<'t> {
                 .iter()
                 .map(|(word, _)| format!("\"{word}\""))
                 .collect();
-            let complaint = ValueError::new(format!("it must be one of {}", names.join(", ")));
+            let error = ValueError::new(format!("it must be one of {}", names.join(", ")));
             Err(
                 match nearest(&text.to_lowercase(), words.iter().map(|(word, _)| *word)) {
-                    Some(word) => complaint.hint(format!("did you mean \"{word}\"?")),
-                    None => complaint,
+                    Some(word) => error.hint(format!("did you mean \"{word}\"?")),
+                    None => error,
                 },
             )
         })
@@ -92,18 +92,18 @@ impl<'t> Section<'t> {
 
     /// `true` or `false`.
     pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
-        let (value, spot) = self.take(key)?;
+        let (value, location) = self.take(key)?;
         if let DeValue::Boolean(flag) = value.get_ref() {
             return Some(*flag);
         }
-        let complaint = wrong_type("true or false", value);
+        let error = wrong_type("true or false", value);
         let quoted = matches!(value.get_ref().as_str(), Some("true" | "false"));
-        let complaint = if quoted {
-            complaint.hint("leave the quotes away")
+        let error = if quoted {
+            error.hint("leave the quotes away")
         } else {
-            complaint
+            error
         };
-        self.report.problem(&spot, complaint);
+        self.report.problem(&location, error);
         None
     }
 
@@ -113,11 +113,11 @@ impl<'t> Section<'t> {
         key: &'static str,
         bounds: &RangeInclusive<usize>,
     ) -> Option<usize> {
-        let (value, spot) = self.take(key)?;
+        let (value, location) = self.take(key)?;
         match integer(value, bounds, "a whole number") {
             Ok(number) => Some(number),
-            Err(complaint) => {
-                self.report.problem(&spot, complaint);
+            Err(error) => {
+                self.report.problem(&location, error);
                 None
             }
         }
@@ -129,14 +129,14 @@ impl<'t> Section<'t> {
         key: &'static str,
         bounds: &RangeInclusive<usize>,
     ) -> Option<usize> {
-        let (value, spot) = self.take(key)?;
+        let (value, location) = self.take(key)?;
         if value.get_ref().as_str() == Some("auto") {
             return None;
         }
         match integer(value, bounds, "\"auto\" or a whole number") {
             Ok(number) => Some(number),
-            Err(complaint) => {
-                self.report.problem(&spot, complaint);
+            Err(error) => {
+                self.report.problem(&location, error);
                 None
             }
         }
@@ -175,13 +175,13 @@ impl<'t> Section<'t> {
     /// The table at `key`; an empty one if it is not written.
     pub(super) fn section(&mut self, key: &'static str) -> Self {
         let (report, absent) = (self.report, self.absent(key));
-        let Some((value, spot)) = self.take(key) else {
+        let Some((value, location)) = self.take(key) else {
             return absent;
         };
         table_at(
             report,
             value,
-            spot,
+            location,
             &format!("write [{key}] on a line of its own"),
         )
         .unwrap_or(absent)
@@ -189,42 +189,43 @@ impl<'t> Section<'t> {
 
     /// The tables of a list, written `[[key]]` or as a list of inline tables.
     pub(super) fn sections(&mut self, key: &'static str) -> Vec<Self> {
-        let Some((value, spot)) = self.take(key) else {
+        let Some((value, location)) = self.take(key) else {
             return Vec::new();
         };
         let hint = format!("write [[{key}]], with two brackets");
         let DeValue::Array(list) = value.get_ref() else {
-            let spot = KeyLocation {
+            let location = KeyLocation {
                 is_value: !value.get_ref().is_table(),
-                ..spot
+                ..location
             };
             self.report
-                .problem(&spot, wrong_type("a list of tables", value).hint(hint));
+                .problem(&location, wrong_type("a list of tables", value).hint(hint));
             return Vec::new();
         };
-        let open = |(index, value)| table_at(self.report, value, spot.element(index, value), &hint);
+        let open =
+            |(index, value)| table_at(self.report, value, location.element(index, value), &hint);
         list.iter().enumerate().filter_map(open).collect()
     }
 
     /// The elements of a list whose kinds differ; nothing in the place of one that is neither.
     pub(super) fn elements(&mut self, key: &'static str) -> Vec<Option<ListElement<'t>>> {
-        let Some((value, spot)) = self.take(key) else {
+        let Some((value, location)) = self.take(key) else {
             return Vec::new();
         };
         let DeValue::Array(list) = value.get_ref() else {
             let hint = "write it in brackets: [\"…\"]";
             self.report
-                .problem(&spot, wrong_type("a list", value).hint(hint));
+                .problem(&location, wrong_type("a list", value).hint(hint));
             return Vec::new();
         };
         let element = |(index, value): (usize, &'t TomlValue<'t>)| {
-            let spot = spot.element(index, value);
+            let location = location.element(index, value);
             let hint = "a string or an inline table { … }";
             match value.get_ref() {
                 DeValue::Table(_) => {
-                    table_at(self.report, value, spot, hint).map(ListElement::Table)
+                    table_at(self.report, value, location, hint).map(ListElement::Table)
                 }
-                _ => text(self.report, value, spot).map(ListElement::Text),
+                _ => text(self.report, value, location).map(ListElement::Text),
             }
         };
         list.iter().enumerate().map(element).collect()
@@ -233,8 +234,8 @@ impl<'t> Section<'t> {
     /// All keys of a table whose keys are the user's own, with one string or a list at each.
     pub(super) fn named_strings(&self) -> Vec<(String, Vec<ConfigText>)> {
         let read = |(key, value): (_, &'t TomlValue<'t>)| {
-            let spot = self.location.below(key, value);
-            strings(self.report, value, &spot).map(|texts| (String::from(key), texts))
+            let location = self.location.below(key, value);
+            strings(self.report, value, &location).map(|texts| (String::from(key), texts))
         };
         self.entries().filter_map(read).collect()
     }
@@ -271,11 +272,11 @@ impl<'t> Section<'t> {
         let Some(value) = self.table.and_then(|table| table.get(key)) else {
             return self.location.clone();
         };
-        let spot = self.location.below(key, value);
+        let location = self.location.below(key, value);
         let list = value.get_ref().as_array();
         match index.and_then(|index| Some((index, list?.get(index)?))) {
-            Some((index, element)) => spot.element(index, element),
-            None => spot,
+            Some((index, element)) => location.element(index, element),
+            None => location,
         }
     }
 
@@ -290,11 +291,11 @@ impl<'t> Section<'t> {
             let name = key.get_ref().as_ref();
             if !self.known_keys.contains(&name) {
                 let whole = self.location.below(name, key);
-                let spot = KeyLocation {
+                let location = KeyLocation {
                     is_value: false,
                     ..whole
                 };
-                self.report.unknown(name, spot, self.known_keys.clone());
+                self.report.unknown(name, location, self.known_keys.clone());
             }
         }
     }
@@ -304,7 +305,7 @@ impl<'t> Section<'t> {
         key: &'static str,
         parse: impl FnOnce(&str) -> Result<T, ValueError>,
     ) -> Option<T> {
-        let (value, spot) = self.take(key)?;
+        let (value, location) = self.take(key)?;
         let result = match value.get_ref() {
             DeValue::String(text) => parse(text),
             // A bare number gets the same hint as a string without unit.
@@ -313,7 +314,7 @@ impl<'t> Section<'t> {
             _ => Err(wrong_type("a string", value)),
         };
         result
-            .map_err(|complaint| self.report.problem(&spot, complaint))
+            .map_err(|error| self.report.problem(&location, error))
             .ok()
     }
 
@@ -351,17 +352,17 @@ pub(super) enum ListElement<'t> {
 fn table_at<'t>(
     report: &'t ProblemReport<'t>,
     value: &'t TomlValue<'t>,
-    spot: KeyLocation,
+    location: KeyLocation,
     hint: &str,
 ) -> Option<Section<'t>> {
     if let DeValue::Table(table) = value.get_ref() {
-        let spot = KeyLocation {
+        let location = KeyLocation {
             is_value: false,
-            ..spot
+            ..location
         };
         return Some(Section {
             report,
-            location: spot,
+            location,
             table: Some(table),
             known_keys: Vec::new(),
         });
@@ -370,10 +371,10 @@ fn table_at<'t>(
         .get_ref()
         .as_array()
         .is_some_and(|list| list.iter().any(|one| one.get_ref().is_table()));
-    let spot = KeyLocation {
+    let location = KeyLocation {
         is_value: !written_as_tables,
-        ..spot
+        ..location
     };
-    report.problem(&spot, wrong_type("a table", value).hint(hint));
+    report.problem(&location, wrong_type("a table", value).hint(hint));
     None
 }

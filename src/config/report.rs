@@ -85,19 +85,19 @@ impl<'t> ProblemReport<'t> {
         }
     }
 
-    pub(super) fn problem(&self, spot: &KeyLocation, complaint: ValueError) {
-        let ValueError { reason, hint, code } = complaint;
-        let imported = spot.imported.as_ref();
+    pub(super) fn problem(&self, location: &KeyLocation, error: ValueError) {
+        let ValueError { reason, hint, code } = error;
+        let imported = location.imported.as_ref();
         let imported = imported.map(|place| ImportedLocation::new(place, code));
         let place_text = imported.as_ref().map(ImportedLocation::to_string);
-        let place = spot
+        let place = location
             .span
             .as_ref()
             .map(|span| self.line_and_column(span.start));
-        let value = spot.span.clone().filter(|_| spot.is_value);
+        let value = location.span.clone().filter(|_| location.is_value);
         let problem = ConfigProblem {
             // A table's name may be an address.
-            key: redacted(&spot.key),
+            key: redacted(&location.key),
             value: value.map(|span| shortened(self.text.get(span).unwrap_or_default())),
             line: place.map(|(line, _)| line),
             column: place.map(|(_, column)| column),
@@ -108,25 +108,28 @@ impl<'t> ProblemReport<'t> {
         self.problems.borrow_mut().push(problem);
     }
 
-    /// A problem in an imported file; `spot` is the key that leads there.
-    pub(super) fn imported(&self, spot: &KeyLocation, remark: &Diagnostic) {
-        let shown = remark.excerpt.as_ref().map(|shown| format!(": {shown:?}"));
-        let complaint = ValueError {
-            reason: remark.message.clone() + &shown.unwrap_or_default(),
-            hint: remark.fix.clone(),
-            code: Some(remark.code),
+    /// A problem in an imported file; `location` is the key that leads there.
+    pub(super) fn imported(&self, location: &KeyLocation, diagnostic: &Diagnostic) {
+        let shown = diagnostic
+            .excerpt
+            .as_ref()
+            .map(|shown| format!(": {shown:?}"));
+        let error = ValueError {
+            reason: diagnostic.message.clone() + &shown.unwrap_or_default(),
+            hint: diagnostic.fix.clone(),
+            code: Some(diagnostic.code),
         };
-        self.problem(&spot.in_imported(&remark.location), complaint);
+        self.problem(&location.in_imported(&diagnostic.location), error);
     }
 
     /// A place where the text is no TOML.
     pub(super) fn syntax_error(&self, span: Option<Range<usize>>, message: &str) {
         let line = span.as_ref().map(|span| self.line_and_column(span.start).0);
-        let spot = KeyLocation {
+        let location = KeyLocation {
             span,
             ..KeyLocation::absent("")
         };
-        let complaint = ValueError::new(format!("this is no TOML: {message}"));
+        let error = ValueError::new(format!("this is no TOML: {message}"));
         let line = line
             .and_then(|line| self.text.lines().nth(line - 1))
             .unwrap_or_default();
@@ -134,26 +137,19 @@ impl<'t> ProblemReport<'t> {
             .split_once('=')
             .is_some_and(|(_, value)| !value.trim_start().starts_with(['"', '\'', '[', '{', '#']));
         let hint = "a text stands in quotes: key = \"value\"";
-        self.problem(
-            &spot,
-            if bare {
-                complaint.hint(hint)
-            } else {
-                complaint
-            },
-        );
+        self.problem(&location, if bare { error.hint(hint) } else { error });
     }
 
     /// A problem with a value that does not stand in the file.
-    pub(super) fn problem_elsewhere(&self, key: &str, value: &str, complaint: ValueError) {
+    pub(super) fn problem_elsewhere(&self, key: &str, value: &str, error: ValueError) {
         let problem = ConfigProblem {
             key: key.to_owned(),
             value: Some(shortened(&format!("{value:?}"))),
             line: None,
             column: None,
             imported: None,
-            reason: complaint.reason,
-            hint: complaint.hint,
+            reason: error.reason,
+            hint: error.hint,
         };
         self.problems.borrow_mut().push(problem);
     }
@@ -179,9 +175,10 @@ impl<'t> ProblemReport<'t> {
             .insert(header(&section.key));
     }
 
-    pub(super) fn unknown(&self, name: &str, spot: KeyLocation, siblings: Vec<&'static str>) {
+    pub(super) fn unknown(&self, name: &str, location: KeyLocation, siblings: Vec<&'static str>) {
         let section = header(
-            spot.key
+            location
+                .key
                 .strip_suffix(name)
                 .unwrap_or_default()
                 .trim_end_matches('.'),
@@ -189,7 +186,7 @@ impl<'t> ProblemReport<'t> {
         self.unknown.borrow_mut().push(UnknownKey {
             section,
             name: name.to_owned(),
-            location: spot,
+            location,
             siblings,
         });
     }
@@ -221,7 +218,7 @@ impl<'t> ProblemReport<'t> {
             .collect();
         problems.retain(|problem| problem.key.is_empty() || !broken.contains(&problem.line));
         problems.sort_by_key(|problem| (problem.line.unwrap_or(usize::MAX), problem.column));
-        // The first complaint about a value is its cause, later ones follow from it.
+        // The first error about a value is its cause, later ones follow from it.
         problems.dedup_by(|later, first| {
             let same_value = first.value.is_some()
                 && (&later.key, later.line, later.column) == (&first.key, first.line, first.column);

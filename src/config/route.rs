@@ -77,22 +77,22 @@ impl Routes {
 
     /// Adds what other programs' files say. It has to come last: what is written by hand wins.
     pub(super) fn import(&mut self, report: &ProblemReport<'_>, imported: Vec<Located<RuleText>>) {
-        for (text, spot) in imported {
+        for (text, location) in imported {
             let target = |to: &TargetText| LocatedTarget {
                 text: to.target.clone(),
-                location: spot.clone(),
+                location: location.clone(),
             };
             let written = RouteSummary {
                 from: from(&text.matches),
                 targets: text.to.iter().map(target).collect(),
-                location: spot.clone(),
+                location: location.clone(),
                 rule_location: text.location.clone(),
             };
             match text.compile() {
                 Ok(rule) => self.rules.push(rule.imported()),
                 Err(invalid) => {
                     for invalid in &invalid {
-                        report.problem(&spot, complaint(invalid));
+                        report.problem(&location, rule_error(invalid));
                     }
                 }
             }
@@ -158,11 +158,11 @@ impl Routes {
         let targets = targets
             .into_iter()
             .filter(|target| !refused.contains(&target.location.key));
-        let spot = section.location.clone();
+        let location = section.location.clone();
         self.summaries.push(RouteSummary {
             from,
             targets: targets.collect(),
-            location: spot,
+            location,
             rule_location: place,
         });
         compiled.ok()
@@ -180,13 +180,13 @@ fn matches(section: &mut Section<'_>) -> Option<MatchText> {
     let written = ["from", "from_glob", "from_regex", "contains"];
     let count = written.iter().filter(|key| section.has(key)).count();
     if count != 1 {
-        let complaint = match count {
+        let error = match count {
             0 => ValueError::new("the route does not say which images it is for")
                 .hint("add from = \"REGISTRY\""),
             _ => ValueError::new("a route has one of from, from_glob, from_regex and contains")
                 .hint("write one route for each"),
         };
-        section.report.problem(&section.location, complaint);
+        section.report.problem(&section.location, error);
         return None;
     }
     found.pop()
@@ -202,8 +202,8 @@ fn targets(section: &mut Section<'_>) -> (Vec<TargetText>, Vec<LocatedTarget>) {
             Some(ListElement::Table(mut table)) => {
                 let target = table.string("target");
                 if !table.has("target") {
-                    let complaint = ValueError::new("\"target\" is missing");
-                    table.report.problem(&table.location, complaint);
+                    let error = ValueError::new("\"target\" is missing");
+                    table.report.problem(&table.location, error);
                 }
                 let ref_kind = table.choice("ref", &REF_KINDS).unwrap_or(RefKind::Any);
                 let refused = table.choice("refused", &REFUSED);
@@ -221,15 +221,8 @@ fn targets(section: &mut Section<'_>) -> (Vec<TargetText>, Vec<LocatedTarget>) {
             ref_kind,
             refused,
         });
-        targets.extend(target.map(
-            |ConfigText {
-                 text,
-                 location: spot,
-             }| LocatedTarget {
-                text,
-                location: spot,
-            },
-        ));
+        targets
+            .extend(target.map(|ConfigText { text, location }| LocatedTarget { text, location }));
     }
     (texts, targets)
 }
@@ -262,7 +255,7 @@ fn from(matches: &MatchText) -> Option<Vec<String>> {
     }
 }
 
-fn complaint(invalid: &InvalidRule) -> ValueError {
+fn rule_error(invalid: &InvalidRule) -> ValueError {
     ValueError {
         hint: invalid.hint.clone(),
         ..ValueError::new(&*invalid.reason)
@@ -271,18 +264,18 @@ fn complaint(invalid: &InvalidRule) -> ValueError {
 
 /// Reports one refusal and says which key it is about.
 fn report_rule(section: &Section<'_>, invalid: &InvalidRule) -> String {
-    let spot = section.location_of(invalid.key, invalid.index);
-    section.report.problem(&spot, complaint(invalid));
-    spot.key
+    let location = section.location_of(invalid.key, invalid.index);
+    section.report.problem(&location, rule_error(invalid));
+    location.key
 }
 
 fn report_conflict(report: &ProblemReport<'_>, written: &[RouteSummary], conflict: &RouteConflict) {
-    let complaint = ValueError::new(conflict.to_string()).code(DiagnosticCode::Duplicate);
+    let error = ValueError::new(conflict.to_string()).code(DiagnosticCode::Duplicate);
     match written
         .iter()
         .find(|route| route.rule_location == conflict.second)
     {
-        Some(route) => report.problem(&route.location, complaint),
-        None => report.problem_elsewhere("route", &conflict.from, complaint),
+        Some(route) => report.problem(&route.location, error),
+        None => report.problem_elsewhere("route", &conflict.from, error),
     }
 }

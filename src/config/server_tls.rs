@@ -24,7 +24,7 @@ impl ServerTls {
     /// key are one thing: a table that says one says both, and with "" it has neither.
     pub(super) fn read(
         section: &mut Section<'_>,
-        around: &LoadContext<'_>,
+        context: &LoadContext<'_>,
         inherited: &Self,
     ) -> Self {
         let report = section.report;
@@ -36,7 +36,7 @@ impl ServerTls {
             inherited.has_certificate
         };
         let identity = if is_own {
-            pem::identity(report, around, PAIR, certificate, key)
+            pem::identity(report, context, PAIR, certificate, key)
         } else {
             inherited.identity.clone()
         };
@@ -47,7 +47,7 @@ impl ServerTls {
                 pem::report_missing_pair(report, &file, what, "tls_cert_file");
                 None
             }
-            Some(file) => pem::authorities(report, around, &file),
+            Some(file) => pem::authorities(report, context, &file),
             None if is_own || !named => None,
             None => inherited.client_authorities.clone(),
         };
@@ -62,8 +62,8 @@ impl ServerTls {
     pub(super) fn tls(self, section: &Section<'_>) -> Option<ListenerTls> {
         let tls = ListenerTls::new(self.identity?, self.client_authorities);
         tls.map_err(|why| {
-            let spot = section.location_of("tls_cert_file", None);
-            section.report.problem(&spot, ValueError::new(why));
+            let location = section.location_of("tls_cert_file", None);
+            section.report.problem(&location, ValueError::new(why));
         })
         .ok()
     }

@@ -18,14 +18,14 @@ use crate::{
 const PAIR: [&str; 2] = ["client_cert_file", "client_key_file"];
 
 /// Reads them into the settings.
-pub(super) fn read(section: &mut Section<'_>, settings: &mut Settings, around: &LoadContext<'_>) {
+pub(super) fn read(section: &mut Section<'_>, settings: &mut Settings, context: &LoadContext<'_>) {
     let report = section.report;
     if let Some(file) = section.string_or_unset("ca_file") {
-        let authorities = pem::authorities(report, around, &file);
+        let authorities = pem::authorities(report, context, &file);
         settings.transport.authorities = authorities.unwrap_or_default();
     }
     let [certificate, key] = PAIR.map(|key| section.string_or_unset(key));
-    settings.transport.identity = pem::identity(report, around, PAIR, certificate, key);
+    settings.transport.identity = pem::identity(report, context, PAIR, certificate, key);
     settings.transport.is_verified = section.flag("tls_verify").unwrap_or(true);
     note_unverified(report, settings, &section.location);
     proxy(section, settings);
@@ -38,19 +38,23 @@ pub(super) fn read(section: &mut Section<'_>, settings: &mut Settings, around: &
 }
 
 /// Says what it means not to check certificates.
-pub(super) fn note_unverified(report: &ProblemReport<'_>, settings: &Settings, spot: &KeyLocation) {
+pub(super) fn note_unverified(
+    report: &ProblemReport<'_>,
+    settings: &Settings,
+    location: &KeyLocation,
+) {
     if !settings.transport.is_verified {
         report.note(format!(
             "{}: certificates are not checked: whoever can redirect its traffic can read its login \
              and replace tags",
-            spot.display_name()
+            location.display_name()
         ));
     }
 }
 
 /// The proxies of the environment, which count for every upstream.
-pub(super) fn check_environment(report: &ProblemReport<'_>, around: &LoadContext<'_>) {
-    let environment = around.environment;
+pub(super) fn check_environment(report: &ProblemReport<'_>, context: &LoadContext<'_>) {
+    let environment = context.environment;
     for (name, proxy) in [
         ("HTTP_PROXY", &environment.http_proxy),
         ("HTTPS_PROXY", &environment.https_proxy),
@@ -59,8 +63,8 @@ pub(super) fn check_environment(report: &ProblemReport<'_>, around: &LoadContext
             .as_ref()
             .map(|proxy| ProxySettings::parse_url(proxy.reveal()));
         if let Some(Err(invalid)) = address {
-            let complaint = ValueError::new(format!("in the environment: {invalid}"));
-            report.problem_elsewhere(name, "…", complaint);
+            let error = ValueError::new(format!("in the environment: {invalid}"));
+            report.problem_elsewhere(name, "…", error);
         }
     }
 }
@@ -69,7 +73,7 @@ fn proxy(section: &mut Section<'_>, settings: &mut Settings) {
     let Some(text) = section.string("proxy") else {
         return;
     };
-    let complaint = match (text.text.as_str(), ProxySettings::parse_url(&text.text)) {
+    let error = match (text.text.as_str(), ProxySettings::parse_url(&text.text)) {
         ("env", _) => return,
         ("none", _) => {
             settings.transport.proxy = ProxySettings::default();
@@ -77,12 +81,12 @@ fn proxy(section: &mut Section<'_>, settings: &mut Settings) {
         }
         // A word without a scheme would rather be a mistyped "none" than a proxy's name.
         (word, _) if !word.contains("://") => {
-            let complaint = ValueError::new("a proxy is \"env\", \"none\" or http://HOST:PORT");
+            let error = ValueError::new("a proxy is \"env\", \"none\" or http://HOST:PORT");
             match ProxySettings::parse_url(word) {
                 Ok(_) if word.contains(['.', ':']) && !word.contains('@') => {
-                    complaint.hint(format!("did you mean \"http://{word}\"?"))
+                    error.hint(format!("did you mean \"http://{word}\"?"))
                 }
-                _ => complaint,
+                _ => error,
             }
         }
         (_, Ok(url)) if !url.username().is_empty() || url.password().is_some() => {
@@ -102,13 +106,13 @@ fn proxy(section: &mut Section<'_>, settings: &mut Settings) {
         }
         (_, Err(invalid @ InvalidProxy)) => ValueError::new(invalid.to_string()),
     };
-    section.report.problem(&text.location, complaint);
+    section.report.problem(&text.location, error);
 }
 
 fn realm(report: &ProblemReport<'_>, text: &ConfigText) -> Option<String> {
     if text.text.parse::<Registry>().is_err() {
-        let complaint = ValueError::new("a token service is written HOST or HOST:PORT");
-        report.problem(&text.location, complaint);
+        let error = ValueError::new("a token service is written HOST or HOST:PORT");
+        report.problem(&text.location, error);
         return None;
     }
     Some(text.text.to_ascii_lowercase())

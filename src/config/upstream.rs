@@ -40,14 +40,14 @@ pub(super) fn defaults(
     limits: &LimitsTable,
     timeouts: &Timeouts,
     keyring: Keyring,
-    around: &LoadContext<'_>,
+    context: &LoadContext<'_>,
 ) -> UpstreamDefaults {
     UpstreamDefaults {
         connect_max: timeouts.connect,
         progress_max: timeouts.progress,
         manifest_bytes_max: limits.manifest_bytes_max,
         keyring,
-        proxy: around.environment.proxy(),
+        proxy: context.environment.proxy(),
         ..UpstreamDefaults::default()
     }
 }
@@ -65,15 +65,15 @@ pub(super) fn read(
     root: &mut Section<'_>,
     defaults: &UpstreamDefaults,
     credentials: &ConfiguredCredentials,
-    around: &LoadContext<'_>,
+    context: &LoadContext<'_>,
 ) -> Vec<ConfiguredUpstream> {
     let report = root.report;
     let mut read: Vec<ConfiguredUpstream> = Vec::new();
     for (name, section) in root.section("upstream").named_sections() {
         if let Some(rest) = section.cut_name() {
-            let complaint = ValueError::new("a name with dots stands in quotes");
+            let error = ValueError::new("a name with dots stands in quotes");
             let hint = format!("write [upstream.\"{name}{rest}\"]");
-            report.problem(&section.location, complaint.hint(hint));
+            report.problem(&section.location, error.hint(hint));
             continue;
         }
         let Some(name) = canonical(&name) else {
@@ -83,14 +83,14 @@ pub(super) fn read(
         };
         if let Some(other) = read.iter().find(|other| other.settings.name == name) {
             let other = &other.location.key;
-            let complaint = ValueError::new(format!("{other} names the same registry, {name}"));
-            report.problem(&section.location, complaint);
+            let error = ValueError::new(format!("{other} names the same registry, {name}"));
+            report.problem(&section.location, error);
         }
         read.push(from_table(
             section,
             defaults.for_host(&name),
             credentials,
-            around,
+            context,
         ));
     }
     read
@@ -103,17 +103,17 @@ pub(super) fn import(
     read: &mut Vec<ConfiguredUpstream>,
     imported: &[Located<platform::ImportedUpstream>],
     defaults: &UpstreamDefaults,
-    around: &LoadContext<'_>,
+    context: &LoadContext<'_>,
 ) {
     let mut known: Vec<(UpstreamName, &Located<platform::ImportedUpstream>)> = Vec::new();
     for found in imported {
-        let (one, spot) = found;
+        let (one, location) = found;
         let name = canonical(one.name.as_str()).unwrap_or_else(|| one.name.clone());
         let by_hand = |other: &&ConfiguredUpstream| {
             other.settings.name == name && other.location.imported.is_none()
         };
         if let Some(other) = read.iter().find(by_hand) {
-            let (place, key) = (spot.display_name(), &other.location.key);
+            let (place, key) = (location.display_name(), &other.location.key);
             report.note(format!(
                 "{place}: {key} is written by hand and replaces this"
             ));
@@ -125,9 +125,9 @@ pub(super) fn import(
             if !is_same {
                 let place = place.display_name();
                 let reason = format!("{name} is another registry here than in {place}");
-                let complaint = ValueError::new(reason).code(DiagnosticCode::Duplicate);
+                let error = ValueError::new(reason).code(DiagnosticCode::Duplicate);
                 let hint = format!("write [upstream.\"{name}\"], which replaces both");
-                report.problem(spot, complaint.hint(hint));
+                report.problem(location, error.hint(hint));
             }
         } else {
             read.push(from_import(
@@ -135,7 +135,7 @@ pub(super) fn import(
                 defaults.for_host(&name),
                 found,
                 defaults,
-                around,
+                context,
             ));
             known.push((name, found));
         }
@@ -145,17 +145,17 @@ pub(super) fn import(
 fn from_import(
     report: &ProblemReport<'_>,
     mut settings: Settings,
-    (one, spot): &Located<platform::ImportedUpstream>,
+    (one, location): &Located<platform::ImportedUpstream>,
     defaults: &UpstreamDefaults,
-    around: &LoadContext<'_>,
+    context: &LoadContext<'_>,
 ) -> ConfiguredUpstream {
     let text = |text: &String| ConfigText {
         text: text.clone(),
-        location: spot.clone(),
+        location: location.clone(),
     };
-    let endpoint_spots = if one.urls.is_empty() {
-        require_host(report, spot, &settings.name);
-        vec![spot.clone()]
+    let endpoint_locations = if one.urls.is_empty() {
+        require_host(report, location, &settings.name);
+        vec![location.clone()]
     } else {
         let mut urls = one.urls.clone();
         urls.dedup();
@@ -164,30 +164,30 @@ fn from_import(
     if let Some(path) = &one.api_path {
         match api_path(path) {
             Ok(path) => settings.api_path = path,
-            Err(complaint) => report.problem(spot, complaint.code(DiagnosticCode::Value)),
+            Err(error) => report.problem(location, error.code(DiagnosticCode::Value)),
         }
     }
     settings.send_ns = one.send_ns;
     let authorities = match &one.ca {
         None => None,
-        Some(CertificateAuthority::File(path)) => pem::authorities(report, around, &text(path)),
-        Some(CertificateAuthority::Pem(pem)) => pem::parse_authorities(report, pem, spot),
+        Some(CertificateAuthority::File(path)) => pem::authorities(report, context, &text(path)),
+        Some(CertificateAuthority::Pem(pem)) => pem::parse_authorities(report, pem, location),
     };
     settings.transport.authorities = authorities.unwrap_or_default();
     if let Some((certificate, key)) = &one.client {
         let (certificate, key) = (Some(text(certificate)), Some(text(key)));
         let names = ["certificate", "key"];
-        settings.transport.identity = pem::identity(report, around, names, certificate, key);
+        settings.transport.identity = pem::identity(report, context, names, certificate, key);
     }
     settings.transport.is_verified = one.is_verified;
-    transport::note_unverified(report, &settings, spot);
+    transport::note_unverified(report, &settings, location);
     settings.select_credentials(&defaults.keyring, None);
     settings.access = default_access(&settings);
     ConfiguredUpstream {
         settings,
         refused: RefusalPolicy::default(),
-        location: spot.clone(),
-        endpoint_locations: endpoint_spots,
+        location: location.clone(),
+        endpoint_locations,
     }
 }
 
@@ -195,16 +195,16 @@ fn from_table(
     mut section: Section<'_>,
     mut settings: Settings,
     credentials: &ConfiguredCredentials,
-    around: &LoadContext<'_>,
+    context: &LoadContext<'_>,
 ) -> ConfiguredUpstream {
     let report = section.report;
-    let endpoint_spots = endpoints(&mut section, &mut settings);
+    let endpoint_locations = endpoints(&mut section, &mut settings);
     settings.api_path = section
         .parse("api_path", api_path)
         .unwrap_or(settings.api_path);
     settings.send_ns = section.flag("send_ns").unwrap_or(false);
-    transport::read(&mut section, &mut settings, around);
-    let own = credential::short_form(&mut section, &settings.name, credentials, around);
+    transport::read(&mut section, &mut settings, context);
+    let own = credential::short_form(&mut section, &settings.name, credentials, context);
     settings.select_credentials(&credentials.keyring, own);
     settings.access = access(&mut section, &settings);
     let refused = section.choice("refused", &REFUSED).unwrap_or_default();
@@ -215,13 +215,13 @@ fn from_table(
         .collect();
     let concurrent_max = section.integer("concurrent_max", &CONCURRENT);
     settings.concurrent_max = concurrent_max.unwrap_or(settings.concurrent_max);
-    let spot = section.location.clone();
+    let location = section.location.clone();
     section.finish();
     ConfiguredUpstream {
         settings,
         refused,
-        location: spot,
-        endpoint_locations: endpoint_spots,
+        location,
+        endpoint_locations,
     }
 }
 
@@ -241,17 +241,17 @@ fn endpoints(section: &mut Section<'_>, settings: &mut Settings) -> Vec<KeyLocat
         return vec![section.location.clone()];
     };
     if texts.is_empty() {
-        let complaint = ValueError::new("at least one address is needed");
-        report.problem(&section.location_of("url", None), complaint);
+        let error = ValueError::new("at least one address is needed");
+        report.problem(&section.location_of("url", None), error);
     }
     read_endpoints(report, settings, texts)
 }
 
-fn require_host(report: &ProblemReport<'_>, spot: &KeyLocation, name: &UpstreamName) {
+fn require_host(report: &ProblemReport<'_>, location: &KeyLocation, name: &UpstreamName) {
     if !Registry::looks_like(name.as_str()) {
-        let complaint = ValueError::new(format!("\"{name}\" is no host, so it needs a url"));
-        let complaint = complaint.hint("add url = \"https://HOST\"");
-        report.problem(spot, complaint.code(DiagnosticCode::Value));
+        let error = ValueError::new(format!("\"{name}\" is no host, so it needs a url"));
+        let error = error.hint("add url = \"https://HOST\"");
+        report.problem(location, error.code(DiagnosticCode::Value));
     }
 }
 
@@ -261,7 +261,7 @@ fn read_endpoints(
     settings: &mut Settings,
     texts: Vec<ConfigText>,
 ) -> Vec<KeyLocation> {
-    let mut spots = Vec::new();
+    let mut locations = Vec::new();
     settings.endpoints.clear();
     for text in texts {
         match address::parse_endpoint(&text.text) {
@@ -273,12 +273,12 @@ fn read_endpoints(
             }
             Ok(endpoint) => {
                 settings.endpoints.push(endpoint);
-                spots.push(text.location);
+                locations.push(text.location);
             }
-            Err(complaint) => report.problem(&text.location, complaint.code(DiagnosticCode::Value)),
+            Err(error) => report.problem(&text.location, error.code(DiagnosticCode::Value)),
         }
     }
-    spots
+    locations
 }
 
 fn access(section: &mut Section<'_>, settings: &Settings) -> Access {
@@ -300,11 +300,11 @@ fn access(section: &mut Section<'_>, settings: &Settings) -> Access {
             access
         }
         Some(None) => {
-            let complaint = ValueError::new("\"per-client\" is not built yet");
-            let complaint = complaint.hint("\"shared\" admits whoever the listener admits");
+            let error = ValueError::new("\"per-client\" is not built yet");
+            let error = error.hint("\"shared\" admits whoever the listener admits");
             section
                 .report
-                .problem(&section.location_of("access", None), complaint);
+                .problem(&section.location_of("access", None), error);
             Access::Shared
         }
         None => default_access(settings),
@@ -321,8 +321,8 @@ fn default_access(settings: &Settings) -> Access {
 
 fn redirect(report: &ProblemReport<'_>, text: &ConfigText) -> Option<String> {
     if text.text.parse::<Registry>().is_err() {
-        let complaint = ValueError::new("a host is written HOST or HOST:PORT");
-        report.problem(&text.location, complaint);
+        let error = ValueError::new("a host is written HOST or HOST:PORT");
+        report.problem(&text.location, error);
         return None;
     }
     Some(text.text.to_ascii_lowercase())

@@ -59,25 +59,25 @@ impl KeyLocation {
 pub(super) fn text(
     report: &ProblemReport<'_>,
     value: &TomlValue<'_>,
-    spot: KeyLocation,
+    location: KeyLocation,
 ) -> Option<ConfigText> {
     match value.get_ref() {
         DeValue::String(text) => Some(ConfigText {
             text: text.as_ref().to_owned(),
-            location: spot,
+            location,
         }),
         other => {
-            let complaint = wrong_type("a string", value);
+            let error = wrong_type("a string", value);
             let bare = matches!(
                 other,
                 DeValue::Boolean(_) | DeValue::Integer(_) | DeValue::Float(_)
             );
-            let complaint = if bare {
-                complaint.hint("put it in quotes")
+            let error = if bare {
+                error.hint("put it in quotes")
             } else {
-                complaint
+                error
             };
-            report.problem(&spot, complaint);
+            report.problem(&location, error);
             None
         }
     }
@@ -87,22 +87,22 @@ pub(super) fn text(
 pub(super) fn strings(
     report: &ProblemReport<'_>,
     value: &TomlValue<'_>,
-    spot: &KeyLocation,
+    location: &KeyLocation,
 ) -> Option<Vec<ConfigText>> {
     match value.get_ref() {
         DeValue::Array(list) => {
-            let element = |(index, value)| text(report, value, spot.element(index, value));
+            let element = |(index, value)| text(report, value, location.element(index, value));
             let texts: Vec<_> = list.iter().enumerate().filter_map(element).collect();
             Some(texts).filter(|texts| !texts.is_empty() || list.is_empty())
         }
-        DeValue::String(_) => text(report, value, spot.clone()).map(|text| vec![text]),
+        DeValue::String(_) => text(report, value, location.clone()).map(|text| vec![text]),
         other => {
-            let complaint = wrong_type("a string or a list of strings", value);
-            let complaint = match other {
-                DeValue::Table(_) => complaint.hint("a name with dots stands in quotes"),
-                _ => complaint,
+            let error = wrong_type("a string or a list of strings", value);
+            let error = match other {
+                DeValue::Table(_) => error.hint("a name with dots stands in quotes"),
+                _ => error,
             };
-            report.problem(spot, complaint);
+            report.problem(location, error);
             None
         }
     }

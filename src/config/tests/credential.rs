@@ -29,11 +29,11 @@ fn secrets(path: &Path, content: FileSensitivity) -> io::Result<Vec<u8>> {
 }
 
 fn try_read(text: &str) -> Result<Loaded, ConfigProblems> {
-    let around = LoadContext {
+    let context = LoadContext {
         read_file: &secrets,
         ..CONTEXT
     };
-    let read = read(text, "roadstead.toml", &Overrides::default(), &around);
+    let read = read(text, "roadstead.toml", &Overrides::default(), &context);
     // T35, in every test here.
     let printed = match &read {
         Ok(loaded) => format!("{loaded:?} {loaded:#?}"),

@@ -41,12 +41,12 @@ fn load_among(files: &[(&str, &str)], text: &str) -> Result<Loaded, ConfigProble
         }
         Ok(found)
     };
-    let around = LoadContext {
+    let context = LoadContext {
         read_file: &open,
         find_files: &gather,
         ..CONTEXT
     };
-    let loaded = read(text, "roadstead.toml", &Overrides::default(), &around);
+    let loaded = read(text, "roadstead.toml", &Overrides::default(), &context);
     let printed = match &loaded {
         Ok(loaded) => format!("{loaded:?}"),
         Err(problems) => format!("{problems} {problems:?} {}", problems.json_lines()),
@@ -208,11 +208,11 @@ fn a_problem_names_the_key_the_file_and_the_place_in_it() {
     let place = serde_json::json!({"file": "maps/b", "line": 2, "column": 1, "code": "E-SEP"});
     assert_eq!(line["imported"], place);
     let bytes = |_path: &Path, _content| Ok(b"default::\n\xff".to_vec());
-    let around = LoadContext {
+    let context = LoadContext {
         read_file: &bytes,
         ..CONTEXT
     };
-    let read = read(&text, "roadstead.toml", &Overrides::default(), &around);
+    let read = read(&text, "roadstead.toml", &Overrides::default(), &context);
     let shown = read.unwrap_err().to_string();
     assert!(
         shown.contains("maps/*:2:1: E-FILE: this is no UTF-8"),

@@ -287,8 +287,8 @@ proptest! {
             Some(text) => Ok(text.as_bytes().to_owned()),
             None => files(path, content),
         };
-        let around = LoadContext { read_file: &find, ..CONTEXT };
-        let read = |toml: &str| read(toml, "i.toml", &Overrides::default(), &around);
+        let context = LoadContext { read_file: &find, ..CONTEXT };
+        let read = |toml: &str| read(toml, "i.toml", &Overrides::default(), &context);
         let (Ok(table), loaded) = (table, read(&written.toml)) else {
             prop_assert!(read(&written.toml).is_err(), "a conflict is one in both");
             return Ok(());

@@ -175,7 +175,7 @@ fn accepted(imported: &Imported, folder: Option<&str>) -> Result<(), String> {
         let bytes = file.map(|file| file.text.reveal().as_bytes().to_owned());
         bytes.ok_or_else(|| io::ErrorKind::NotFound.into())
     };
-    let around = LoadContext {
+    let context = LoadContext {
         read_file: &find,
         ..CONTEXT
     };
@@ -183,7 +183,7 @@ fn accepted(imported: &Imported, folder: Option<&str>) -> Result<(), String> {
         listen: Some("unix:roadstead.sock".to_owned()),
         store: None,
     };
-    let read = read(&toml, "written", &overrides, &around);
+    let read = read(&toml, "written", &overrides, &context);
     read.map(|_loaded| ())
         .map_err(|problems| format!("{problems}\n{toml}"))
 }

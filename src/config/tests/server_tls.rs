@@ -49,11 +49,11 @@ fn load_with(
         let text = files.get(name).map(|text| text.clone().into_bytes());
         text.ok_or_else(|| io::ErrorKind::NotFound.into())
     };
-    let around = LoadContext {
+    let context = LoadContext {
         read_file: &files,
         ..CONTEXT
     };
-    read(text, "roadstead.toml", overrides, &around)
+    read(text, "roadstead.toml", overrides, &context)
 }
 
 #[test]

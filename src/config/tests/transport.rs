@@ -24,11 +24,11 @@ fn told(keys: &str, files: &[(&str, &str)]) -> Result<Vec<String>, Vec<ConfigPro
         let found = found.map(|(_, text)| (*text).into());
         found.ok_or_else(|| io::ErrorKind::NotFound.into())
     };
-    let around = LoadContext {
+    let context = LoadContext {
         read_file: &open,
         ..CONTEXT
     };
-    let loaded = read(&table(keys), "x", &Overrides::default(), &around);
+    let loaded = read(&table(keys), "x", &Overrides::default(), &context);
     match loaded {
         Ok(loaded) => Ok(loaded.notes),
         Err(problems) => Err(problems.problems),
@@ -61,11 +61,11 @@ fn the_environments_proxies_are_used_unless_the_table_says_otherwise() {
         https_proxy: Some(Secret::new("http://user:canary@proxy.corp:3128")),
         no_proxy: Some("corp".into()),
     };
-    let around = LoadContext {
+    let context = LoadContext {
         environment: &environment,
         ..CONTEXT
     };
-    let load = |text: &str| read(text, "x", &Overrides::default(), &around);
+    let load = |text: &str| read(text, "x", &Overrides::default(), &context);
     let proxy = |keys: &str| {
         let loaded = load(&table(keys)).unwrap();
         assert!(!format!("{loaded:?}").contains("canary"));
@@ -84,11 +84,11 @@ fn the_environments_proxies_are_used_unless_the_table_says_otherwise() {
             https_proxy: Some(Secret::new(bad)),
             ..Environment::default()
         };
-        let around = LoadContext {
+        let context = LoadContext {
             environment: &environment,
             ..CONTEXT
         };
-        let problems = read("", "x", &Overrides::default(), &around).unwrap_err();
+        let problems = read("", "x", &Overrides::default(), &context).unwrap_err();
         assert_eq!(problems.problems[0].key, "HTTPS_PROXY");
         assert!(!problems.to_string().contains("canary"), "{problems}");
     }
