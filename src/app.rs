@@ -1,7 +1,7 @@
-//! Wires the rooms together; the only place that knows them all.
+//! Wires the rooms together; the only room that knows them all.
 //!
-//! Promises: what has started stops completely, in the order that loses nothing. Called by the
-//! command line and by tests. Never decides anything that a room could decide.
+//! Promises: everything that was started is stopped, in an order that loses no data. Called by the
+//! command line and by tests. Never takes a room's decision.
 
 mod error;
 mod listeners;
@@ -11,6 +11,7 @@ mod watch;
 
 use std::{sync::Arc, time::Duration};
 
+use http::request::Parts;
 use parking_lot::Mutex;
 
 pub use self::{
@@ -30,31 +31,32 @@ use crate::{
     oci::Instance,
     pull::{Puller, UpstreamDirectory},
     server::{
-        ConnectionLimit, ListenAddress, LiveSettings, LiveTls, RequestLimit, ServerContext, Stop,
+        BoundListener, ConnectionLimit, ListenAddress, LiveSettings, LiveTls, RequestLimit,
+        ServerContext, Stop,
     },
     store::Store,
     tasks::Tasks,
     telemetry::Metrics,
 };
 
-/// How long connections may take to close after the last answer.
+/// How long connections may take to close after the last response.
 const CLOSING_MAX: Duration = Duration::from_secs(5);
 
-/// How long fetches that nobody waits for may take to end by themselves.
+/// How long fetches without a waiting client may take to end by themselves.
 const FETCHES_END_MAX: Duration = Duration::from_millis(500);
 
 /// A running mirror.
 #[derive(Debug)]
 pub struct RunningMirror {
     admin: ListenAddress,
-    /// Fetches that belong to nobody's connection.
+    /// Fetches, which do not belong to a connection.
     pull_tasks: Tasks,
-    /// What the probes and metrics share; they answer until all else has ended.
+    /// The context of probes and metrics, which answer until everything else has ended.
     admin_context: ServerContext,
     reloader: Reloader,
 }
 
-/// Starts everything that the settings name, with the files of `disk`.
+/// Starts a mirror with these settings, on the files of `disk`.
 ///
 /// # Errors
 /// See [`StartError`]; nothing is left running then.
@@ -62,24 +64,30 @@ pub async fn start(settings: Settings, disk: Arc<dyn Disk>) -> Result<RunningMir
     let metrics = Metrics::new().map_err(|error| StartError::Metrics(Box::new(error)))?;
     let metrics = Arc::new(metrics);
     let tasks = || Tasks::new(Arc::clone(&metrics));
-    let (pulls, chores) = (tasks(), tasks());
-    let fixed = RestartOnly::of(&settings);
+    let (pulls, background) = (tasks(), tasks());
+    let restart_only = RestartOnly::of(&settings);
     let control = ListenAddress::Unix(settings.store.path.join("control.sock"));
     let live = LiveSettings::new(settings.server);
-    let doors = server_context(&live, &metrics);
-    let probes = server_context(&live, &metrics);
-    // Addresses first: a second copy of us must fail before it touches anything.
+    let context = server_context(&live, &metrics);
+    let admin_context = server_context(&live, &metrics);
+    // Addresses first: a second process must fail before it changes anything.
     let admin = bind(&settings.admin)?;
     let prepared = PreparedListeners::first(settings.listeners)?;
 
-    let store = Store::open(settings.store, disk, chores.clone(), Arc::clone(&metrics)).await?;
+    let store = Store::open(
+        settings.store,
+        disk,
+        background.clone(),
+        Arc::clone(&metrics),
+    )
+    .await?;
     let directory = UpstreamDirectory::new(
         settings.upstreams,
         settings.upstream_defaults,
         Arc::clone(&metrics),
         None,
     )?;
-    // Another start is another instance; a reload is not.
+    // A start makes a new instance; a reload does not.
     let instance = Instance::new(getrandom::u64().map_err(StartError::Random)?);
     let puller = Puller::new(
         settings.pull,
@@ -90,81 +98,68 @@ pub async fn start(settings: Settings, disk: Arc<dyn Disk>) -> Result<RunningMir
     );
     let control = bind(&control)?;
 
-    let mut listeners = Listeners::new(doors.clone(), puller.clone());
+    let mut listeners = Listeners::new(context.clone(), puller.clone());
     let _all_added = listeners.replace(prepared, &puller);
-    let answers = Control::new(store.clone());
-    let own = || RequestLimit::new(live.now().requests_max);
-    drop(serve(
-        control,
-        LiveTls::default(),
-        &doors,
-        &own(),
-        move |parts| {
-            let answers = answers.clone();
-            async move { answers.answer(parts).await }
-        },
-    ));
+    serve_control(control, &context, &store);
     let admin_address = admin.address().clone();
     tracing::info!(address = %admin_address, "probes and metrics");
-    let refused = LastReloadError::default();
-    let answers = Admin::new(probe_status(&doors.stop, &refused), Arc::clone(&metrics));
-    drop(serve(
+    let last_error = LastReloadError::default();
+    let status = probe_status(&context.stop, &last_error);
+    serve_admin(
         admin,
-        LiveTls::default(),
-        &probes,
-        &own(),
-        move |parts| std::future::ready(answers.answer(&parts)),
-    ));
+        &admin_context,
+        Admin::new(status, Arc::clone(&metrics)),
+    );
     metrics.configuration_loaded();
     let listeners = Mutex::new(listeners);
     Ok(RunningMirror {
         admin: admin_address,
         pull_tasks: pulls,
-        admin_context: probes,
+        admin_context,
         reloader: Reloader(Arc::new(AppState {
             listeners,
-            context: doors,
+            context,
             store,
-            restart_only: fixed,
-            background: chores,
+            restart_only,
+            background,
             metrics,
-            last_error: refused,
+            last_error,
         })),
     })
 }
 
 impl RunningMirror {
-    /// Where the mirror listens, in the configuration's order, with real ports.
+    /// The mirror's addresses, in the configuration's order, with actual ports.
     pub fn mirrors(&self) -> Vec<ListenAddress> {
         self.reloader.mirrors()
     }
 
-    /// Where the probes and metrics are.
+    /// The address of probes and metrics.
     pub fn admin(&self) -> &ListenAddress {
         &self.admin
     }
 
-    /// What is kept.
+    /// The store.
     pub fn store(&self) -> &Store {
         &self.reloader.0.store
     }
 
-    /// What begins and ends the stop.
+    /// Begins and ends the stop.
     pub fn stop(&self) -> &Stop {
         &self.reloader.0.context.stop
     }
 
-    /// What gives it new settings.
+    /// Applies new settings.
     pub fn reloader(&self) -> &Reloader {
         &self.reloader
     }
 
-    /// Waits for the stop, lets running answers finish, and closes the store.
+    /// Waits for the stop, lets running responses finish, and closes the store.
     pub async fn finish(self) {
         self.stop().draining().await;
         self.drain().await;
-        // A fill that nobody waits for stops here, unless it is about to end: what it has written
-        // is resumed some day.
+        // A fill without a waiting client ends here, unless it is almost done: a later fetch
+        // resumes what it has written.
         if !self.pull_tasks.wait(FETCHES_END_MAX).await {
             end_tasks(&self.pull_tasks).await;
         }
@@ -174,13 +169,13 @@ impl RunningMirror {
         tracing::info!("stopped");
     }
 
-    /// Waits for the running answers, until they have ended or must.
+    /// Waits for running responses, at most until the deadline.
     async fn drain(&self) {
-        let doors = &self.reloader.0.context;
-        let drain_max = doors.settings.now().drain_max;
+        let context = &self.reloader.0.context;
+        let drain_max = context.settings.now().drain_max;
         let left = tokio::select! {
-            _ended = doors.tasks.wait(drain_max + CLOSING_MAX) => doors.tasks.running(),
-            () = doors.stop.ended() => doors.tasks.running(),
+            _ended = context.tasks.wait(drain_max + CLOSING_MAX) => context.tasks.running(),
+            () = context.stop.ended() => context.tasks.running(),
         };
         if left > 0 {
             tracing::warn!(left, "stopped before all connections had ended");
@@ -188,29 +183,47 @@ impl RunningMirror {
     }
 }
 
-/// What the probes are told of us: we are ready until the stop begins.
+/// Serves the store's socket, which shares the mirror's connection limit.
+fn serve_control(bound: BoundListener, context: &ServerContext, store: &Store) {
+    let control = Control::new(store.clone());
+    let requests = RequestLimit::new(context.settings.now().requests_max);
+    let answer = move |parts| {
+        let control = control.clone();
+        async move { control.answer(parts).await }
+    };
+    drop(serve(bound, LiveTls::default(), context, &requests, answer));
+}
+
+/// Serves probes and metrics.
+fn serve_admin(bound: BoundListener, context: &ServerContext, admin: Admin) {
+    let requests = RequestLimit::new(context.settings.now().requests_max);
+    let answer = move |parts: Parts| std::future::ready(admin.answer(&parts));
+    drop(serve(bound, LiveTls::default(), context, &requests, answer));
+}
+
+/// The status for probes: ready until the stop begins.
 fn probe_status(
     stop: &Stop,
-    refused: &LastReloadError,
+    last_error: &LastReloadError,
 ) -> impl Fn() -> ProbeStatus + Clone + Send + Sync + 'static {
-    let (stop, refused) = (stop.clone(), Arc::clone(refused));
+    let (stop, last_error) = (stop.clone(), Arc::clone(last_error));
     move || ProbeStatus {
         readiness: if stop.has_begun() {
             Readiness::Draining
         } else {
             Readiness::Ready
         },
-        reload_error: refused.lock().clone(),
+        reload_error: last_error.lock().clone(),
     }
 }
 
-/// Ends what is left of some tasks.
+/// Ends the remaining tasks.
 async fn end_tasks(tasks: &Tasks) {
     tasks.end();
     tasks.wait(CLOSING_MAX).await;
 }
 
-/// What a group of listeners shares; each group has its own limit and its own end.
+/// The context of a group of listeners; each group has its own limit and its own end.
 fn server_context(settings: &LiveSettings, metrics: &Arc<Metrics>) -> ServerContext {
     let now = settings.now();
     ServerContext {

@@ -1,7 +1,7 @@
-//! The command line: one file a command.
+//! The command line: one file per command.
 //!
-//! Promises: errors go to stderr and say what, where and what to do; the exit status says which
-//! kind. Called by `main`. Never does a room's work itself.
+//! Promises: errors go to stderr, with cause, location and remedy; the exit status tells their kind.
+//! Called by `main`. Never does a room's work itself.
 
 mod check;
 mod demo;
@@ -21,7 +21,7 @@ use clap::{Parser, Subcommand, error::ErrorKind};
 
 use self::exit::Exit;
 
-/// One mirror endpoint for every container registry: routes by name, pulls once, keeps by digest.
+/// One mirror endpoint for every container registry: routes by name, pulls once, stores by digest.
 #[derive(Debug, Parser)]
 #[command(name = "roadstead", version, max_term_width = 100)]
 struct Cli {
@@ -29,23 +29,23 @@ struct Cli {
     command: Command,
 }
 
-// The usage is written out, because whoever forgot an option's name reads it in the complaint.
+// The usage is written out, because clap repeats it in errors about options.
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the mirror.
     #[command(override_usage = "roadstead serve [--config FILE] [--listen ADDR] [--store DIR]")]
     Serve(serve::Arguments),
-    /// See it work: a registry, a mirror and three pulls, with no network needed.
+    /// Try it: a registry, a mirror and three pulls, without a network.
     Demo(demo::Arguments),
-    /// Say what is wrong with a configuration, all at once.
+    /// Report all errors of a configuration at once.
     #[command(override_usage = "roadstead check [--config FILE] [--online] [--json]")]
     Check(check::Arguments),
-    /// Say where an image would be pulled from, and what is kept of it.
+    /// Show where an image would be pulled from, and what is stored of it.
     #[command(
         override_usage = "roadstead explain [--config FILE] [--request] [--json] REFERENCE..."
     )]
     Explain(explain::Arguments),
-    /// Print other programs' registry settings as a configuration of ours.
+    /// Convert other programs' registry settings into a Roadstead configuration.
     #[command(
         override_usage = "roadstead import auto|FORMAT FILE... [--secrets-dir DIR] [--fallback WHETHER]",
         after_help = IMPORT_HELP
@@ -60,15 +60,15 @@ enum Command {
 }
 
 const IMPORT_HELP: &str = "\
-Prints TOML that `roadstead serve --config` takes as it is. What is to be said about the files comes \
-on stderr, as FILE:LINE:COLUMN: CODE: message; after an error nothing is printed (exit status 65).
+Prints TOML for `roadstead serve --config`. Errors, warnings and notes go to stderr, as \
+FILE:LINE:COLUMN: CODE: message; after an error nothing is printed (exit status 65).
 
   roadstead import k3s /etc/rancher/k3s/registries.yaml > roadstead.toml
   roadstead import auto manifests/ --secrets-dir /etc/roadstead/secrets > roadstead.toml
   kubectl get configmap,secret -o yaml | roadstead import auto -";
 
 const RENDER_HELP: &str = "\
-A single file is printed as it is; several each below a line `# file: PATH`.
+A single file is printed as it is; of several files, each follows a line `# file: PATH`.
 
   roadstead render k3s --mirror http://127.0.0.1:5000 > /etc/rancher/k3s/registries.yaml
   roadstead render hosts-toml --config roadstead.toml --output /etc/containerd/certs.d";
@@ -85,12 +85,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Render(arguments) => render::run(&arguments),
         },
         Err(error) => {
-            let asked = matches!(
+            let is_requested = matches!(
                 error.kind(),
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
             );
             let printed = error.print();
-            if asked && printed.is_ok() {
+            if is_requested && printed.is_ok() {
                 Exit::Success
             } else {
                 Exit::Usage

@@ -1,8 +1,8 @@
-//! The configuration: one TOML text becomes the rooms' own settings, or every problem at once.
+//! The configuration: parses one TOML text into the rooms' settings, or reports every problem.
 //!
-//! Promises: what it returns is complete and within bounds, and no key was ignored; a problem
-//! names its key, value, line and reason. Called by `app` and the command line. Never opens a
-//! file or a socket: files that hold secrets are read through a closure.
+//! Promises: what it returns is complete and within bounds, and no key is ignored; a problem names
+//! its key, value, line and reason. Called by `app` and the command line. Never opens a file or a
+//! socket: the files that it names are read through a closure.
 
 mod address;
 mod check;
@@ -43,16 +43,16 @@ pub use load_context::{
 pub use problem::{ConfigProblem, ConfigProblems, ImportedLocation};
 pub use self_addresses::SelfAddresses;
 
-/// A configuration that holds, and what is worth knowing about it.
+/// A valid configuration, with its notes.
 #[derive(Debug)]
 pub struct Loaded {
-    /// What the rooms are built from.
+    /// The settings of the rooms.
     pub settings: Settings,
-    /// Sentences for start-up and `check`: allowed, but perhaps not meant.
+    /// For start-up and `check`: valid, but perhaps not intended.
     pub notes: Vec<String>,
 }
 
-/// What the command line says instead of the file.
+/// Options of the command line that override the file.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// `--listen`: replaces the addresses of `[server]`.
@@ -64,29 +64,29 @@ pub struct Overrides {
 /// Everything that the configuration decides.
 #[derive(Debug)]
 pub struct Settings {
-    /// Where the mirror listens, one for each address.
+    /// The mirror's listeners, one per address.
     pub listeners: Vec<ListenerSettings>,
-    /// Where the probes and metrics are.
+    /// The address of probes and metrics.
     pub admin: server::ListenAddress,
     /// For all listeners together.
     pub server: server::Settings,
     /// The store.
     pub store: store::Settings,
-    /// Freshness and patience.
+    /// Freshness and deadlines.
     pub pull: pull::Settings,
     /// The log.
     pub log: log::Settings,
-    /// The registries that have a table, each with what its refusals mean.
+    /// The configured upstreams, each with the meaning of its refusals.
     pub upstreams: Vec<(crate::upstream::Settings, RefusalPolicy)>,
-    /// For registries without a table.
+    /// For upstreams without a table.
     pub upstream_defaults: crate::upstream::UpstreamDefaults,
     /// The routes.
     pub table: RouteTable,
-    /// How nodes reach the mirror, for what is rendered: `http(s)://HOST[:PORT]`.
+    /// The mirror's URL for nodes, for rendered files: `http(s)://HOST[:PORT]`.
     pub public_url: Option<String>,
-    /// The path prefixes, and the registries that each stands for.
+    /// Path prefixes, each with the registries that it stands for.
     pub aliases: Vec<(String, Vec<Registry>)>,
-    /// The names and addresses under which registries would be the mirror itself.
+    /// The mirror's own names and addresses, to detect loops.
     pub self_addresses: SelfAddresses,
 }
 
@@ -106,7 +106,7 @@ pub fn read(
     let notes = report.finish(file_name)?;
     match settings {
         Some(settings) => Ok(Loaded { settings, notes }),
-        // Nothing is left out without a problem, and problems ended this above.
+        // Unreachable: whatever is missing has been reported, and `finish` returned the problems.
         None => Err(ConfigProblems {
             file: file_name.to_owned(),
             problems: Vec::new(),

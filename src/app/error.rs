@@ -9,12 +9,12 @@ use crate::{server::ListenAddress, store::StoreError, upstream::BuildError};
 /// Why a mirror does not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// An address is taken, or not ours to take.
+    /// An address is in use or not available.
     #[error("cannot listen on {address}")]
     Listen {
         /// The address.
         address: ListenAddress,
-        /// The system's word.
+        /// The system's error.
         source: io::Error,
     },
     /// The store's folder cannot be used.
@@ -23,10 +23,10 @@ pub enum StartError {
     /// An upstream's client cannot be built.
     #[error("cannot use an upstream")]
     Upstream(#[from] BuildError),
-    /// The system gives no random numbers.
-    #[error("cannot draw a random number")]
+    /// The system provides no random numbers.
+    #[error("cannot get random numbers")]
     Random(#[source] getrandom::Error),
-    /// A metric stands twice: a bug.
+    /// A metric is registered twice: a bug.
     #[error("cannot register the metrics")]
     Metrics(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

@@ -1,4 +1,4 @@
-//! The mirror's listeners, and what they answer with: one world at a time.
+//! The mirror's listeners, which share one live configuration at a time.
 
 use std::{
     collections::BTreeMap,
@@ -30,68 +30,68 @@ use crate::{
 pub(super) struct Listeners {
     context: ServerContext,
     requests: RequestLimit,
-    /// What every request looks at once, when it begins.
+    /// Each request loads it once, when it begins.
     live: Arc<ArcSwap<LiveConfig>>,
     open: Vec<OpenListener>,
-    /// No longer configured; connections of theirs still end.
+    /// No longer configured; some of their connections are still open.
     closing: Vec<OpenListener>,
-    /// How many there have ever been.
+    /// How many have been opened so far; the last one's number.
     count: usize,
 }
 
-/// Everything that a configuration decides about answers; it is swapped in one step.
+/// The part of the configuration that decides responses; replaced in one step.
 #[derive(Debug)]
 struct LiveConfig {
     puller: Puller,
-    /// Who answers, by the listener's number.
+    /// By the listener's number.
     apis: BTreeMap<usize, Api>,
 }
 
 #[derive(Debug)]
 struct OpenListener {
     number: usize,
-    /// As it is configured: as long as that stays, the socket does.
+    /// As configured; the socket stays open while this does not change.
     configured: ListenAddress,
-    /// With the port that the system chose.
+    /// With the actual port.
     address: ListenAddress,
     ingress: Ingress,
     tls: Option<ListenerTls>,
     live_tls: LiveTls,
     stop: Stop,
-    /// Ends when the address is free; none before it accepts.
+    /// Ends when the address is free; `None` before it accepts.
     accepting: Option<JoinHandle<Option<()>>>,
-    /// Its number as its connections hold it: gone with the last of them.
+    /// Its number, which its connections hold: dead when the last one has ended.
     serving: Weak<usize>,
 }
 
-/// Listeners that may be opened: their addresses are taken.
+/// Listeners with bound addresses, ready to accept.
 #[derive(Debug)]
 pub(super) struct PreparedListeners(Vec<(config::ListenerSettings, ListenerSlot)>);
 
 #[derive(Debug)]
 enum ListenerSlot {
-    /// One that is open already, by its number.
+    /// An open listener's number.
     Existing(usize),
     New(BoundListener),
 }
 
-/// What became of the listeners.
+/// What `replace` changed.
 #[derive(Debug, Default)]
 pub(super) struct ListenerChanges {
     pub(super) added: usize,
-    /// Kept, but met with another certificate.
+    /// Kept, with other TLS settings.
     pub(super) tls_changed: usize,
     /// Each ends when its address is free.
     pub(super) removed: Vec<JoinHandle<Option<()>>>,
 }
 
 impl Listeners {
-    /// None yet.
-    pub(super) fn new(doors: ServerContext, puller: Puller) -> Self {
+    /// No listeners yet.
+    pub(super) fn new(context: ServerContext, puller: Puller) -> Self {
         let apis = BTreeMap::new();
         Self {
-            requests: RequestLimit::new(doors.settings.now().requests_max),
-            context: doors,
+            requests: RequestLimit::new(context.settings.now().requests_max),
+            context,
             live: Arc::new(ArcSwap::from_pointee(LiveConfig { puller, apis })),
             open: Vec::new(),
             closing: Vec::new(),
@@ -99,17 +99,17 @@ impl Listeners {
         }
     }
 
-    /// Where they listen, in the configuration's order, with real ports.
+    /// Their addresses, in the configuration's order, with actual ports.
     pub(super) fn addresses(&self) -> Vec<ListenAddress> {
         self.open.iter().map(|one| one.address.clone()).collect()
     }
 
-    /// Who pulls for them now.
+    /// The current puller.
     pub(super) fn puller(&self) -> Puller {
         self.live.load().puller.clone()
     }
 
-    /// Takes the addresses that are not taken yet; nothing else changes.
+    /// Binds new addresses; changes nothing else.
     pub(super) fn prepare(
         &self,
         wanted: Vec<config::ListenerSettings>,
@@ -117,27 +117,27 @@ impl Listeners {
         PreparedListeners::new(&self.open, wanted)
     }
 
-    /// From now on these are open and no others, and `puller` pulls for all of them.
+    /// Opens and closes listeners, so that exactly these are open, all with `puller`.
     pub(super) fn replace(
         &mut self,
         prepared: PreparedListeners,
         puller: &Puller,
     ) -> ListenerChanges {
-        let mut turned = ListenerChanges::default();
+        let mut changes = ListenerChanges::default();
         let mut before = mem::take(&mut self.open);
         let mut opening = Vec::new();
-        for (wanted, place) in prepared.0 {
-            match place {
+        for (wanted, slot) in prepared.0 {
+            match slot {
                 ListenerSlot::Existing(number) => {
                     for mut kept in before.extract_if(.., |one| one.number == number) {
-                        turned.tls_changed += usize::from(kept.tls != wanted.tls);
+                        changes.tls_changed += usize::from(kept.tls != wanted.tls);
                         kept.live_tls.set(wanted.tls.as_ref());
                         (kept.ingress, kept.tls) = (wanted.ingress.clone(), wanted.tls.clone());
                         self.open.push(kept);
                     }
                 }
                 ListenerSlot::New(bound) => {
-                    turned.added += 1;
+                    changes.added += 1;
                     self.count += 1;
                     let listener = OpenListener::new(self.count, wanted, &bound, &self.context);
                     self.open.push(listener);
@@ -157,12 +157,12 @@ impl Listeners {
         }
         for listener in &mut self.closing {
             listener.stop.begin();
-            turned.removed.extend(listener.accepting.take());
+            changes.removed.extend(listener.accepting.take());
         }
-        turned
+        changes
     }
 
-    /// Shows when the listeners' certificates end.
+    /// Updates the metric of the certificates' expiry.
     fn export_metrics(&self) {
         let metrics = &self.context.metrics;
         for gone in &self.closing {
@@ -175,7 +175,7 @@ impl Listeners {
         }
     }
 
-    /// Puts a new world in the old one's place.
+    /// Replaces the live configuration.
     fn publish(&self, puller: &Puller) {
         let api = |one: &OpenListener| {
             let (ingress, address) = (one.ingress.clone(), one.address.to_string());
@@ -185,7 +185,7 @@ impl Listeners {
                 Api::new(puller.clone(), ingress, address, metrics),
             )
         };
-        // A connection that is about to close may have sent one more request.
+        // A closing connection may have sent one more request.
         let apis = self.open.iter().chain(&self.closing).map(api).collect();
         self.live.store(Arc::new(LiveConfig {
             puller: puller.clone(),
@@ -195,7 +195,7 @@ impl Listeners {
 }
 
 impl PreparedListeners {
-    /// For a start, when nothing is open.
+    /// For a start, without open listeners.
     pub(super) fn first(wanted: Vec<config::ListenerSettings>) -> Result<Self, StartError> {
         Self::new(&[], wanted)
     }
@@ -205,19 +205,19 @@ impl PreparedListeners {
         wanted: Vec<config::ListenerSettings>,
     ) -> Result<Self, StartError> {
         let mut open: Vec<_> = held.iter().collect();
-        let place = |listener: config::ListenerSettings| {
+        let prepare = |listener: config::ListenerSettings| {
             let known = open
                 .iter()
                 .position(|one| one.configured == listener.address);
-            let place = match known {
+            let slot = match known {
                 Some(index) => ListenerSlot::Existing(open.remove(index).number),
                 None => ListenerSlot::New(bind_beside(held, &listener.address)?),
             };
-            Ok((listener, place))
+            Ok((listener, slot))
         };
         wanted
             .into_iter()
-            .map(place)
+            .map(prepare)
             .collect::<Result<_, _>>()
             .map(Self)
     }
@@ -228,7 +228,7 @@ impl OpenListener {
         number: usize,
         wanted: config::ListenerSettings,
         bound: &BoundListener,
-        doors: &ServerContext,
+        context: &ServerContext,
     ) -> Self {
         Self {
             number,
@@ -237,25 +237,25 @@ impl OpenListener {
             ingress: wanted.ingress,
             live_tls: LiveTls::new(wanted.tls.as_ref()),
             tls: wanted.tls,
-            stop: doors.stop.child(),
+            stop: context.stop.child(),
             accepting: None,
             serving: Weak::new(),
         }
     }
 
-    /// Lets it accept; each request takes the world that it finds when it begins.
+    /// Starts accepting; each request uses the live configuration of its beginning.
     fn accept(
         &mut self,
         bound: BoundListener,
         context: &ServerContext,
         requests: &RequestLimit,
-        world: &Arc<ArcSwap<LiveConfig>>,
+        live: &Arc<ArcSwap<LiveConfig>>,
     ) {
         tracing::info!(address = %self.address, "listening");
         let number = Arc::new(self.number);
         self.serving = Arc::downgrade(&number);
-        let world = Arc::clone(world);
-        let answer = move |parts| match world.load().apis.get(&*number) {
+        let live = Arc::clone(live);
+        let answer = move |parts| match live.load().apis.get(&*number) {
             Some(api) => Either::Left(api.clone().answer(parts)),
             None => Either::Right(future::ready(ApiError::Shed.response())),
         };
@@ -273,13 +273,13 @@ impl OpenListener {
     }
 }
 
-/// What the metric calls a listener.
+/// A listener's label in metrics.
 fn metric_owner(listener: &OpenListener) -> String {
     format!("listener {}", listener.configured)
 }
 
-/// Takes an address while others are ours. Says so if one of them is in the way: it is freed only
-/// after the new ones are taken, so that a reload that fails leaves nobody deaf.
+/// Binds an address beside those of open listeners. The error names an own listener on the port:
+/// old listeners close only after the new ones are bound, so that a failed reload closes none.
 fn bind_beside(
     held: &[OpenListener],
     address: &ListenAddress,
@@ -303,7 +303,7 @@ fn bind_beside(
     })
 }
 
-/// Takes an address.
+/// Binds an address.
 pub(super) fn bind(address: &ListenAddress) -> Result<BoundListener, StartError> {
     server::bind(address).map_err(|source| StartError::Listen {
         address: address.clone(),
@@ -311,7 +311,7 @@ pub(super) fn bind(address: &ListenAddress) -> Result<BoundListener, StartError>
     })
 }
 
-/// Puts the stack around what answers, and lets it accept.
+/// Wraps `answer` in the server's layers and starts accepting.
 pub(super) fn serve<A, F>(
     bound: BoundListener,
     live_tls: LiveTls,
@@ -330,15 +330,15 @@ where
         .spawn("listener", bound.serve(context.clone(), live_tls, service))
 }
 
-/// The server's own failures are answered by the room that picks statuses.
+/// Responses to the server's own failures, from the room that picks statuses.
 fn failure_responses() -> FailureResponses {
     FailureResponses {
         panicked: || ApiError::Panicked.response(),
         shed: || ApiError::Shed.response(),
         bad_request: |why| {
             let text = match why {
-                BadRequest::Body => "a GET or HEAD request carries no body here",
-                BadRequest::Host => "a request names exactly one Host",
+                BadRequest::Body => "a GET or HEAD request must not have a body",
+                BadRequest::Host => "a request must have exactly one Host header",
             };
             ApiError::Request(text).response()
         },

@@ -1,4 +1,4 @@
-//! What the command line's loader produces and the watcher takes.
+//! The interface between the command line's loader and the watcher.
 
 use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
 
@@ -11,28 +11,28 @@ use crate::{
     telemetry,
 };
 
-/// Every file that was read or looked for, as it was just before.
+/// Fingerprints of all files that were read or looked for, taken just before.
 pub type FileFingerprints = BTreeMap<PathBuf, Fingerprint>;
 
-/// Reads the configuration and all files that it names, and blocks meanwhile. Given a text, it
-/// reads that as the configuration's.
+/// Loads the configuration and all files that it names; blocks. A given text replaces that of the
+/// configuration's file.
 pub type ConfigSource = Arc<dyn Fn(Option<&str>) -> LoadOutcome + Send + Sync>;
 
-/// What came of reading the configuration.
+/// The outcome of loading the configuration.
 #[derive(Debug)]
 pub struct LoadOutcome {
-    /// What it says, if it holds.
+    /// The configuration, if it is valid.
     pub loaded: Result<Loaded, LoadError>,
-    /// What is known besides.
+    /// What was read, valid or not.
     pub record: LoadRecord,
 }
 
-/// What a configuration that was read leaves behind, for comparison.
+/// What was read, for comparison with the next time.
 #[derive(Debug, Default)]
 pub struct LoadRecord {
-    /// Its text.
+    /// The configuration's text.
     pub text: Option<String>,
-    /// The files; none where the built-in defaults hold.
+    /// The files; none for the built-in defaults.
     pub fingerprints: FileFingerprints,
 }
 
@@ -44,23 +44,23 @@ pub enum LoadError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// The system's word.
+        /// The system's error.
         source: io::Error,
     },
-    /// There is nothing in its file any more. That would be a valid configuration, but one that
-    /// nobody means who had another: an editor is about to write it.
-    #[error("the configuration's file is empty: is it still being written?")]
+    /// Its file has become empty. That is a valid configuration, but most likely an editor is about
+    /// to write the file.
+    #[error("the configuration file is empty: is it still being written?")]
     Empty,
-    /// It does not hold.
+    /// It is invalid.
     #[error(transparent)]
     Problems(#[from] ConfigProblems),
-    /// It holds, but not here and now.
-    #[error("cannot be taken: {}", telemetry::chain(.0))]
+    /// It is valid, but cannot be applied now.
+    #[error("cannot be applied: {}", telemetry::chain(.0))]
     Start(#[source] StartError),
 }
 
 impl LoadError {
-    /// One line a problem.
+    /// One line per problem.
     pub(super) fn lines(&self) -> Vec<String> {
         match self {
             Self::Problems(ConfigProblems { file, problems }) => {

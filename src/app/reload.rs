@@ -1,4 +1,4 @@
-//! A running mirror takes another configuration, in one step or not at all.
+//! Applies a configuration to a running mirror, in one step or not at all.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -15,52 +15,52 @@ use crate::{
     telemetry::{Metrics, log},
 };
 
-/// How long a listener that is no longer configured may take to free its address.
+/// How long a removed listener may take to free its address.
 const RELEASE_MAX: Duration = Duration::from_secs(1);
 
-/// Gives a running mirror new settings; clones are the same mirror's.
+/// Applies new settings to a running mirror; clones refer to the same one.
 #[derive(Clone, Debug)]
 pub struct Reloader(pub(super) Arc<AppState>);
 
-/// What of a running mirror a reload may change, and what it needs for that.
+/// The state of a running mirror that a reload changes or needs.
 #[derive(Debug)]
 pub(super) struct AppState {
     pub(super) listeners: Mutex<Listeners>,
-    /// What the listeners share.
+    /// Shared by the listeners.
     pub(super) context: ServerContext,
     pub(super) store: Store,
     pub(super) restart_only: RestartOnly,
-    /// What runs beside requests.
+    /// Tasks that do not belong to a request.
     pub(super) background: Tasks,
     pub(super) metrics: Arc<Metrics>,
     pub(super) last_error: LastReloadError,
 }
 
-/// Why the configuration on disk is not the one in use, in one line; none: it is.
+/// Why the configuration on disk is not in use, in one line; `None`: it is.
 pub(super) type LastReloadError = Arc<Mutex<Option<Arc<str>>>>;
 
-/// What a reload changed, in kind.
+/// What a reload changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReloadSummary {
-    /// Addresses that we did not listen on before.
+    /// Listeners that were opened.
     pub listeners_added: usize,
-    /// Addresses that we no longer listen on.
+    /// Listeners that were closed.
     pub listeners_removed: usize,
-    /// Kept ones with another certificate or other authorities.
+    /// Open listeners with another certificate or other authorities.
     pub listeners_changed: usize,
-    /// Configured upstreams that there were not before.
+    /// Configured upstreams that are new.
     pub upstreams_new: usize,
-    /// Those with other settings, a login's new password included; they connect anew.
+    /// Upstreams with other settings or a new password; they reconnect.
     pub upstreams_changed: usize,
-    /// Those that are no longer configured.
+    /// Upstreams that are not configured any more.
     pub upstreams_gone: usize,
-    /// How many routes there are now.
+    /// The number of routes now.
     pub routes: usize,
-    /// The keys that differ from what the process was started with, and wait for its next start.
+    /// The keys that differ from those at the process's start; they take effect at the next one.
     pub restart_needed: Vec<&'static str>,
 }
 
-/// What only a start can change.
+/// The settings that take effect at a start only.
 #[derive(Debug)]
 pub(super) struct RestartOnly {
     store: PathBuf,
@@ -72,37 +72,37 @@ pub(super) struct RestartOnly {
 }
 
 impl Reloader {
-    /// Takes new settings. New addresses are bound first; then everything is swapped in one step
-    /// that each request sees wholly or not at all. Requests that run finish under the old settings.
+    /// Applies new settings. New addresses are bound first; then everything is swapped in one step,
+    /// which each request sees as a whole or not at all. Running requests finish under the old ones.
     ///
     /// # Errors
     /// See [`StartError`]; nothing has changed then.
     pub async fn apply(&self, settings: Settings) -> Result<ReloadSummary, StartError> {
-        let house = &*self.0;
+        let state = &*self.0;
         let (server, store, log) = (settings.server, settings.store.clone(), settings.log);
-        let (change, removed) = house.swap(settings)?;
-        house.context.settings.set(server);
-        house.context.stop.set_grace(server.grace);
+        let (summary, removed) = state.swap(settings)?;
+        state.context.settings.set(server);
+        state.context.stop.set_grace(server.grace);
         log::apply(&log);
-        house.store.set_bounds(&store).await;
+        state.store.set_bounds(&store).await;
         for listener in removed {
-            // Late or not, it accepts nobody who is not in the kernel's queue already.
+            // Even if it is late, it accepts only connections of the kernel's queue.
             let _late = timeout(RELEASE_MAX, listener).await.is_err();
         }
-        Ok(change)
+        Ok(summary)
     }
 
-    /// Where the mirror listens now, in the configuration's order, with real ports.
+    /// The mirror's current addresses, in the configuration's order, with actual ports.
     pub fn mirrors(&self) -> Vec<ListenAddress> {
         self.0.listeners.lock().addresses()
     }
 }
 
 impl AppState {
-    /// The swap itself. Whoever else comes with new settings meanwhile waits, which takes no longer
-    /// than preparing clients and binding addresses does.
+    /// The swap itself. A concurrent reload waits, at most until clients are prepared and addresses
+    /// bound.
     fn swap(&self, settings: Settings) -> Result<(ReloadSummary, ClosingListeners), StartError> {
-        let later = self.restart_only.differing(&settings);
+        let restart_needed = self.restart_only.differing(&settings);
         let routes = settings.table.routes();
         let mut listeners = self.listeners.lock();
         let old = listeners.puller();
@@ -115,18 +115,18 @@ impl AppState {
         )?;
         let (new, changed, gone) = directory.changes_since(old.directory());
         let puller = old.reconfigured(settings.pull, settings.table, directory);
-        let turned = listeners.replace(prepared, &puller);
-        let change = ReloadSummary {
-            listeners_added: turned.added,
-            listeners_removed: turned.removed.len(),
-            listeners_changed: turned.tls_changed,
+        let replaced = listeners.replace(prepared, &puller);
+        let summary = ReloadSummary {
+            listeners_added: replaced.added,
+            listeners_removed: replaced.removed.len(),
+            listeners_changed: replaced.tls_changed,
             upstreams_new: new,
             upstreams_changed: changed,
             upstreams_gone: gone,
             routes,
-            restart_needed: later,
+            restart_needed,
         };
-        Ok((change, turned.removed))
+        Ok((summary, replaced.removed))
     }
 }
 
@@ -134,7 +134,7 @@ impl AppState {
 type ClosingListeners = Vec<tokio::task::JoinHandle<Option<()>>>;
 
 impl ReloadSummary {
-    /// Whether anything is other than before, but the number of routes.
+    /// Whether anything changed, apart from the number of routes.
     pub(super) fn is_any(&self) -> bool {
         let same = Self {
             routes: self.routes,
@@ -160,7 +160,7 @@ impl ReloadSummary {
 }
 
 impl RestartOnly {
-    /// What this start decides.
+    /// The values of `settings`.
     pub(super) fn of(settings: &Settings) -> Self {
         Self {
             store: settings.store.path.clone(),
@@ -172,7 +172,7 @@ impl RestartOnly {
         }
     }
 
-    /// The keys whose values are other ones now.
+    /// The keys whose values differ.
     fn differing(&self, settings: &Settings) -> Vec<&'static str> {
         let new = Self::of(settings);
         let keys = [

@@ -1,7 +1,7 @@
-//! Sees that the configuration changed, has it read anew, and tells what came of it.
+//! Watches the configuration's files, reloads them on a change, and logs the outcome.
 //!
-//! There is one mechanism for all that may change: the configuration's file and every file that it
-//! names, passwords and certificates too, are read together.
+//! One mechanism for everything that may change: the configuration's file and every file that it
+//! names, passwords and certificates included, are loaded together.
 
 use std::{mem, path::PathBuf, sync::Arc, time::Duration};
 
@@ -13,14 +13,14 @@ use super::{
 };
 use crate::{config::Loaded, disk, server::Hangups, telemetry::Reload};
 
-/// How often the files are looked at.
+/// The interval between checks of the files.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
-/// Files that change one after the other are read once, when none has changed for this long.
+/// Files that change one after the other are loaded once, when none has changed for this long.
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
-/// But they are not waited for longer than this many times.
+/// How often that wait is repeated at most.
 const SETTLE_TRIES_MAX: usize = 10;
 
-/// Why the configuration is read anew.
+/// Why the configuration is reloaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReloadTrigger {
     Signal,
@@ -30,17 +30,17 @@ enum ReloadTrigger {
 #[derive(Debug)]
 struct ConfigWatcher {
     reloader: Reloader,
-    /// The last text that was taken.
+    /// The last text that was applied.
     last_good: Option<String>,
     fingerprints: FileFingerprints,
-    /// What has been said of the configuration already.
+    /// The notes that are already in the log.
     notes: Vec<String>,
     errors: Vec<String>,
 }
 
 impl Reloader {
-    /// Reads the configuration anew whenever a file of it changes or somebody hangs up, until the
-    /// stop begins. `first` and `notes` are what the running one left.
+    /// Reloads the configuration when a file of it changes and on SIGHUP, until the stop begins.
+    /// `first` and `notes` are those of the running one.
     pub fn watch(
         &self,
         source: ConfigSource,
@@ -64,70 +64,61 @@ impl ConfigWatcher {
     async fn run(mut self, source: ConfigSource, mut hangups: Hangups) {
         let stop = self.reloader.0.context.stop.clone();
         loop {
-            let occasion = select! {
+            let trigger = select! {
                 () = stop.begun() => return,
                 () = hangups.next() => ReloadTrigger::Signal,
                 () = changed(&self.fingerprints) => ReloadTrigger::Change,
             };
             if self.fingerprints.is_empty() {
-                tracing::info!("no configuration file was named, so there is nothing to read anew");
+                tracing::info!("running without a configuration file: nothing to reload");
             } else {
-                self.reload(&source, occasion).await;
+                self.reload(&source, trigger).await;
             }
         }
     }
 
-    async fn reload(&mut self, source: &ConfigSource, occasion: ReloadTrigger) {
-        let Some(LoadOutcome {
-            loaded,
-            record: traces,
-        }) = load(source, None).await
-        else {
+    async fn reload(&mut self, source: &ConfigSource, trigger: ReloadTrigger) {
+        let Some(LoadOutcome { loaded, record }) = load(source, None).await else {
             return;
         };
-        self.fingerprints = traces.fingerprints;
+        self.fingerprints = record.fingerprints;
         let loaded = match loaded {
-            Ok(_) if is_emptied(self.last_good.as_deref(), traces.text.as_deref()) => {
+            Ok(_) if is_emptied(self.last_good.as_deref(), record.text.as_deref()) => {
                 Err(LoadError::Empty)
             }
             loaded => loaded,
         };
         match self.apply(loaded).await {
-            Ok((change, notes)) => {
-                self.last_good = traces.text;
-                self.report_applied(&change, notes);
+            Ok((summary, notes)) => {
+                self.last_good = record.text;
+                self.report_applied(&summary, notes);
             }
-            Err(unfit) => {
-                let mut complaints = unfit.lines();
-                if self.last_good != traces.text {
+            Err(error) => {
+                let mut errors = error.lines();
+                if self.last_good != record.text {
                     let more = self.reload_last_good(source).await;
-                    complaints.extend(more.into_iter().flat_map(|unfit| unfit.lines()));
+                    errors.extend(more.into_iter().flat_map(|error| error.lines()));
                 }
-                self.report_rejected(complaints, occasion);
+                self.report_rejected(errors, trigger);
             }
         }
     }
 
-    /// Whatever is wrong with the new text, a certificate or a password may have been renewed: reads
-    /// the last text that held, with its files as they are now. What is wrong with that, if anything.
+    /// Reloads the last valid text with its current files: although the new text is invalid, a
+    /// certificate or a password may have been renewed. Returns its error, if any.
     async fn reload_last_good(&mut self, source: &ConfigSource) -> Option<LoadError> {
         let good = self.last_good.clone()?;
-        let LoadOutcome {
-            loaded,
-            record: traces,
-        } = load(source, Some(good)).await?;
-        for (path, fingerprint) in traces.fingerprints {
+        let LoadOutcome { loaded, record } = load(source, Some(good)).await?;
+        for (path, fingerprint) in record.fingerprints {
             self.fingerprints.entry(path).or_insert(fingerprint);
         }
         match self.apply(loaded).await {
-            Ok((change, _notes)) if change.is_any() => {
-                change.log(
-                    "the last configuration that held was read with its files as they are now",
-                );
+            Ok((summary, _notes)) if summary.is_any() => {
+                summary.log("the last valid configuration was reloaded with its current files");
                 None
             }
             Ok(_nothing) => None,
-            Err(unfit) => Some(unfit),
+            Err(error) => Some(error),
         }
     }
 
@@ -136,20 +127,20 @@ impl ConfigWatcher {
         loaded: Result<Loaded, LoadError>,
     ) -> Result<(ReloadSummary, Vec<String>), LoadError> {
         let Loaded { settings, notes } = loaded?;
-        let change = self
+        let summary = self
             .reloader
             .apply(settings)
             .await
             .map_err(LoadError::Start)?;
-        Ok((change, notes))
+        Ok((summary, notes))
     }
 
-    fn report_applied(&mut self, change: &ReloadSummary, mut notes: Vec<String>) {
+    fn report_applied(&mut self, summary: &ReloadSummary, mut notes: Vec<String>) {
         self.reloader.0.metrics.reloaded(Reload::Applied);
         *self.reloader.0.last_error.lock() = None;
-        change.log("configuration reloaded");
-        let later = change.restart_needed.iter();
-        notes.extend(later.map(|key| format!("{key}: takes effect at the next start")));
+        summary.log("configuration reloaded");
+        let restart_needed = summary.restart_needed.iter();
+        notes.extend(restart_needed.map(|key| format!("{key}: takes effect at the next start")));
         for note in notes.iter().filter(|note| !self.notes.contains(note)) {
             tracing::warn!("{note}");
         }
@@ -157,36 +148,36 @@ impl ConfigWatcher {
         self.errors.clear();
     }
 
-    fn report_rejected(&mut self, complaints: Vec<String>, occasion: ReloadTrigger) {
-        if occasion == ReloadTrigger::Change && complaints == self.errors {
+    fn report_rejected(&mut self, errors: Vec<String>, trigger: ReloadTrigger) {
+        if trigger == ReloadTrigger::Change && errors == self.errors {
             return;
         }
         self.reloader.0.metrics.reloaded(Reload::Failed);
-        for complaint in &complaints {
-            tracing::error!("{complaint}");
+        for error in &errors {
+            tracing::error!("{error}");
         }
         tracing::error!(
-            problems = complaints.len(),
-            "the configuration was not reloaded; the last one that held stays"
+            problems = errors.len(),
+            "the configuration was not reloaded; the last valid one stays in use"
         );
-        let first = complaints.first().map(|first| first.replace('\n', " "));
-        let more = match complaints.len() {
+        let first = errors.first().map(|first| first.replace('\n', " "));
+        let more = match errors.len() {
             0 | 1 => String::new(),
             several => format!(" (and {} more)", several - 1),
         };
         let line = first.unwrap_or_default() + &more;
         *self.reloader.0.last_error.lock() = Some(line.into());
-        self.errors = complaints;
+        self.errors = errors;
     }
 }
 
-/// Whether a text is gone that was there.
+/// Whether a text has become blank.
 fn is_emptied(before: Option<&str>, now: Option<&str>) -> bool {
     let is_blank = |text: &str| text.trim().is_empty();
     now.is_some_and(is_blank) && before.is_some_and(|text| !is_blank(text))
 }
 
-/// Waits until a file is no longer what it was, and all of them rest.
+/// Waits until a file has changed, and then until none changes any more.
 async fn changed(seen: &FileFingerprints) {
     let paths: Arc<[PathBuf]> = seen.keys().cloned().collect();
     loop {
@@ -215,7 +206,7 @@ async fn fingerprints(paths: &Arc<[PathBuf]>) -> FileFingerprints {
     looked.await.unwrap_or_default()
 }
 
-/// Reads on the blocking pool; a panic there is a bug that must not end the watching.
+/// Loads on the blocking pool; a panic there is a bug that must not end the watcher.
 async fn load(source: &ConfigSource, text: Option<String>) -> Option<LoadOutcome> {
     let source = Arc::clone(source);
     let reading = spawn_blocking(move || source(text.as_deref())).await;
@@ -231,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_who_had_a_text_can_lose_it() {
+    fn a_text_becomes_blank_only_once() {
         for (before, now, want) in [
             (Some("[log]"), Some(""), true),
             (Some("[log]"), Some(" \n\t"), true),

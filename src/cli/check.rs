@@ -1,4 +1,4 @@
-//! `roadstead check`: every problem in a configuration at once, and whether upstreams let us in.
+//! `roadstead check`: all problems of a configuration at once, and access to its upstreams.
 
 mod online;
 
@@ -17,10 +17,10 @@ use crate::config::{Loaded, Overrides, Settings};
 pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigArguments,
-    /// Log in to every upstream, and see whether pinned tags have moved.
+    /// Test access to every upstream, and whether pinned tags have moved.
     #[arg(long)]
     online: bool,
-    /// Print one JSON object a line.
+    /// Print one JSON object per line.
     #[arg(long)]
     json: bool,
 }
@@ -65,13 +65,13 @@ fn report_valid(arguments: &Arguments, loaded: &Loaded) {
 }
 
 fn check_online(arguments: &Arguments, settings: Settings) -> Exit {
-    let form = if arguments.json {
+    let format = if arguments.json {
         online::OutputFormat::Json
     } else {
         online::OutputFormat::Text
     };
     match runtime() {
-        Ok(runtime) => runtime.block_on(online::run(settings, form)),
+        Ok(runtime) => runtime.block_on(online::run(settings, format)),
         Err(exit) => exit,
     }
 }

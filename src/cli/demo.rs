@@ -1,7 +1,7 @@
-//! `roadstead demo`: a registry, a mirror and three pulls in one process, with no network.
+//! `roadstead demo`: a registry, a mirror and three pulls in one process, without a network.
 //!
-//! The registry and the mirror talk over Unix sockets, so this works where not even loopback does;
-//! the mirror also listens on TCP, for trying by hand.
+//! The registry and the mirror are connected by Unix sockets, so that this works even without
+//! loopback; the mirror also listens on TCP, for manual requests.
 
 mod image;
 mod pull;
@@ -29,15 +29,15 @@ use crate::{
     telemetry::chain,
 };
 
-/// What is pulled: `docker.io/` stands before it, as a node writes it.
+/// The image that is pulled, on `docker.io`.
 const NAME: &str = "roadstead/hello";
 const TAG: &str = "1";
-/// Where the internal registry keeps it.
+/// Its prefix in the internal registry.
 const REGISTRY_PATH: &str = "harbor.demo/airgap-images/docker.io";
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
-    /// End after the three pulls instead of serving on.
+    /// Exit after the three pulls instead of serving on.
     #[arg(long)]
     once: bool,
 }
@@ -58,7 +58,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 
 async fn demo(arguments: &Arguments) -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let harbour = start_registry(folder.path()).await?;
+    let registry = start_registry(folder.path()).await?;
     let mirror = start_mirror(folder.path()).await?;
     let tcp = mirror
         .mirrors()
@@ -66,17 +66,17 @@ async fn demo(arguments: &Arguments) -> Result<(), String> {
         .map(ToString::to_string)
         .unwrap_or_default();
     print_line(
-        "Roadstead demo: an internal registry and a mirror in this one process, no network needed.",
+        "Roadstead demo: an internal registry and a mirror in one process, without a network.",
     );
     print_line("");
-    print_line("  registry  plays harbor.demo, offline, filled from a small built-in image");
+    print_line("  registry  harbor.demo, offline, with one small built-in image");
     print_line(format_args!(
         "  mirror    http://{tcp}, with one route: docker.io -> {REGISTRY_PATH}"
     ));
     print_line("");
 
     let through = pull::client(&folder.path().join("mirror.sock"))?;
-    let counter = pull::client(&folder.path().join("harbour-admin.sock"))?;
+    let counter = pull::client(&folder.path().join("registry-admin.sock"))?;
     step(
         1,
         "the first pull comes from the registry",
@@ -91,8 +91,8 @@ async fn demo(arguments: &Arguments) -> Result<(), String> {
         Some(&counter),
     )
     .await?;
-    harbour.stop().begin();
-    harbour.finish().await;
+    registry.stop().begin();
+    registry.finish().await;
     step(
         3,
         "the registry is gone; the third comes from the store",
@@ -125,36 +125,36 @@ async fn demo(arguments: &Arguments) -> Result<(), String> {
     Ok(())
 }
 
-/// One pull, and how often it made the mirror ask the registry.
+/// One pull, with the number of requests that it caused at the registry.
 async fn step(
     number: usize,
     title: &str,
     through: &Client,
     counter: Option<&Client>,
 ) -> Result<(), String> {
-    let asked = |counter| async move {
+    let count = |counter| async move {
         match counter {
             Some(counter) => pull::requests_answered(counter).await.map(Some),
             None => Ok(None),
         }
     };
-    let before = asked(counter).await?;
+    let before = count(counter).await?;
     let pulled = pull::image(through, NAME, TAG).await?;
-    let after = asked(counter).await?;
+    let after = count(counter).await?;
     print_line(format_args!("{number}. {title}"));
     print_line(format_args!(
         "     docker.io/{NAME}:{TAG} is {}",
         pulled.digest
     ));
     print_line(format_args!(
-        "     1 manifest and {} blobs, {} bytes, every digest right",
+        "     1 manifest and {} blobs, {} bytes, all digests verified",
         pulled.blobs, pulled.bytes
     ));
     match before.zip(after).map(|(before, after)| after - before) {
-        Some(1) => print_line("     the registry was asked once: has the tag moved?"),
+        Some(1) => print_line("     the registry answered 1 request: has the tag moved?"),
         Some(count) => print_line(format_args!("     the registry answered {count} requests")),
         None if pulled.stale => {
-            print_line("     the tag is marked stale, for nobody could be asked");
+            print_line("     the tag is marked stale: the registry cannot be reached");
         }
         None => {}
     }
@@ -162,19 +162,19 @@ async fn step(
     Ok(())
 }
 
-/// The internal registry: an offline Roadstead that was filled by hand.
+/// The internal registry: an offline Roadstead with the built-in image.
 async fn start_registry(folder: &Path) -> Result<RunningMirror, String> {
     let at = folder.display();
     let running = start(&format!(
         r#"
         unmatched = "deny"
         [server]
-        listen = "unix:{at}/harbour.sock"
+        listen = "unix:{at}/registry.sock"
         default_registry = "harbor.demo"
         [admin]
-        listen = "unix:{at}/harbour-admin.sock"
+        listen = "unix:{at}/registry-admin.sock"
         [store]
-        path = "{at}/harbour"
+        path = "{at}/registry"
         [freshness]
         offline = true
         [timeouts]
@@ -182,19 +182,19 @@ async fn start_registry(folder: &Path) -> Result<RunningMirror, String> {
         "#
     ))
     .await?;
-    let inside: ImageReference = format!("{REGISTRY_PATH}/{NAME}:{TAG}")
+    let image: ImageReference = format!("{REGISTRY_PATH}/{NAME}:{TAG}")
         .parse()
-        .map_err(|_bug| "the demo names no image")?;
-    let tag = match inside.reference {
+        .map_err(|_bug| "the demo's image reference is invalid")?;
+    let tag = match image.reference {
         Reference::Tag(tag) => tag,
         Reference::Digest(_) => Tag::latest(),
     };
-    let loaded = image::load(running.store(), inside.repository, &tag).await;
+    let loaded = image::load(running.store(), image.repository, &tag).await;
     loaded.map_err(|error| chain(&error))?;
     Ok(running)
 }
 
-/// The mirror: what a site would run.
+/// The mirror, as a site would run it.
 async fn start_mirror(folder: &Path) -> Result<RunningMirror, String> {
     let at = folder.display();
     start(&format!(
@@ -210,7 +210,7 @@ async fn start_mirror(folder: &Path) -> Result<RunningMirror, String> {
         [timeouts]
         grace = "0s"
         [upstream."harbor.demo"]
-        url = "unix:{at}/harbour.sock"
+        url = "unix:{at}/registry.sock"
         [[route]]
         from = "docker.io"
         to = ["{REGISTRY_PATH}"]
@@ -239,13 +239,13 @@ async fn start(config: &str) -> Result<RunningMirror, String> {
         .map_err(|error| chain(&error))
 }
 
-/// The usual port if it is free, else any.
+/// The default port if it is free, else any.
 fn free_address(port: u16) -> ListenAddress {
-    let usual = SocketAddr::from(([127, 0, 0, 1], port));
-    let taken = TcpListener::bind(usual).is_err();
+    let default = SocketAddr::from(([127, 0, 0, 1], port));
+    let taken = TcpListener::bind(default).is_err();
     ListenAddress::Tcp(if taken {
         SocketAddr::from(([127, 0, 0, 1], 0))
     } else {
-        usual
+        default
     })
 }

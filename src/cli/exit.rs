@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-/// How a command ended, as its exit status (the numbers are those of `sysexits.h` where it has one).
+/// How a command ended; its numbers are those of `sysexits.h` where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exit {
     Success,
     Failed,
-    /// It ran, but something is missing or wrong elsewhere.
+    /// The command ran and found a problem elsewhere.
     Incomplete,
     Usage,
     BadInput,

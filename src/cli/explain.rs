@@ -1,4 +1,4 @@
-//! `roadstead explain`: where an image would be pulled from, and what is kept of it.
+//! `roadstead explain`: where an image would be pulled from, and what is stored of it.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(super) struct Arguments {
     /// Read each REFERENCE as a request target, such as '/v2/library/nginx/manifests/1?ns=docker.io'.
     #[arg(long)]
     request: bool,
-    /// Print one JSON object a line.
+    /// Print one JSON object per line.
     #[arg(long)]
     json: bool,
     /// Image references such as nginx:1.25 or quay.io/a/b@sha256:….
@@ -84,7 +84,7 @@ async fn explain(arguments: &Arguments, settings: Settings) -> Exit {
     Exit::Success
 }
 
-/// What a text on the command line means.
+/// Parses a REFERENCE.
 fn subject(
     arguments: &Arguments,
     text: &str,
@@ -97,14 +97,14 @@ fn subject(
         return Ok((image.repository.into(), image.reference));
     }
     let uri = text.parse::<Uri>().map_err(|error| error.to_string())?;
-    let listener = listener.ok_or("there is no listener")?;
+    let listener = listener.ok_or("the configuration has no listener")?;
     match ApiRequest::parse(&uri, None, &listener.ingress).map_err(|error| error.to_string())? {
         ApiRequest::Manifest(image, reference) => Ok((image, reference)),
         ApiRequest::Blob(image, digest) | ApiRequest::Referrers(image, digest, _) => {
             Ok((image, Reference::Digest(digest)))
         }
         ApiRequest::Tags(image, _) => Ok((image, Reference::Tag(Tag::any()))),
-        ApiRequest::Ping => Err("a ping is answered without any registry".into()),
+        ApiRequest::Ping => Err("a ping contacts no registry".into()),
     }
 }
 
@@ -141,7 +141,7 @@ fn print_explanation(explained: &Explanation) {
         print_line(format_args!("  {reason}"));
     }
     for (at, one) in explained.candidates.iter().enumerate() {
-        let login = one
+        let user = one
             .credential
             .as_ref()
             .map_or_else(String::new, |user| format!(" as {user}"));
@@ -151,7 +151,7 @@ fn print_explanation(explained: &Explanation) {
             ':'
         };
         print_line(format_args!(
-            "  {}. {} -> {}{separator}{}{login}",
+            "  {}. {} -> {}{separator}{}{user}",
             at + 1,
             one.url,
             one.repository,
@@ -163,16 +163,16 @@ fn print_explanation(explained: &Explanation) {
             let complete = if stored.complete {
                 "complete"
             } else {
-                "in part"
+                "incomplete"
             };
             let checked = stored
                 .checked
                 .map_or_else(String::new, |at| format!(", checked {at}"));
             print_line(format_args!(
-                "  kept     {} ({complete}{checked})",
+                "  stored   {} ({complete}{checked})",
                 stored.digest
             ));
         }
-        None => print_line("  kept     nothing"),
+        None => print_line("  stored   nothing"),
     }
 }

@@ -1,4 +1,4 @@
-//! `roadstead import`: other programs' files as a configuration of ours.
+//! `roadstead import`: converts other programs' files into a configuration.
 
 use std::{
     fmt::Write as _,
@@ -31,7 +31,7 @@ use crate::{
 const FILES_MAX: usize = 4096;
 /// Most bytes of all files together.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
-/// What stands for stdin, and is its name in remarks.
+/// The argument for stdin, and its name in diagnostics.
 const STDIN: &str = "-";
 
 #[derive(Args, Debug)]
@@ -42,22 +42,22 @@ pub(super) struct Arguments {
     /// Files, folders (all files below), globs such as 'certs.d/*/hosts.toml', or - for stdin.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Write passwords and certificates to files of mode 0600 in this folder, and name those. Without it
-    /// they are left out.
+    /// Write passwords and certificates to files of mode 0600 in this folder, and refer to those. Without
+    /// it, they are left out.
     #[arg(long, value_name = "DIR", value_parser = NonEmptyStringValueParser::new())]
     secrets_dir: Option<String>,
-    /// The images that the platform uses without its override (k8ssandra, enmasse); without it, those
-    /// that are built in.
+    /// The images that the platform uses by default (k8ssandra, enmasse); without it, those that are
+    /// built in.
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
-    /// The registry that image streams are in (openshift, enmasse).
+    /// The registry of image streams (openshift, enmasse).
     #[arg(long, value_name = "HOST[:PORT]")]
     internal_registry: Option<Registry>,
-    /// Whether images may also be had from their own registries. auto: as the format has it, and not
-    /// where it describes a site without the Internet.
+    /// Whether images may also come from their own registries. auto: as the format specifies, but not
+    /// where it describes a site without Internet access.
     #[arg(long, default_value = "auto", value_name = "WHETHER", value_parser = fallbacks())]
     fallback: SourceFallback,
-    /// Print what is to be said as one JSON object a line, on stderr as before.
+    /// Print errors, warnings and notes as one JSON object per line, still on stderr.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -69,7 +69,7 @@ pub(super) struct Arguments {
 struct FormatChoice(Option<ImportFormat>);
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let own = match arguments.config.load(&Overrides::default()) {
+    let self_addresses = match arguments.config.load(&Overrides::default()) {
         Ok(loaded) => loaded.settings.self_addresses,
         Err(exit) => return exit,
     };
@@ -87,60 +87,60 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         baseline: baseline.first().copied(),
         internal_registry: arguments.internal_registry.as_ref().map(Registry::as_str),
         fallback: arguments.fallback,
-        own: &|registry| SelfAddresses::contains_registry(&own, registry),
+        own: &|registry| SelfAddresses::contains_registry(&self_addresses, registry),
         is_own_guessed: arguments.config.config.is_none(),
     };
-    let imported = if files.remarks.is_empty() {
+    let imported = if files.diagnostics.is_empty() {
         platform::import(arguments.format.0, inputs, &options)
     } else {
         Imported {
-            diagnostics: files.remarks,
+            diagnostics: files.diagnostics,
             ..Imported::default()
         }
     };
-    let (told, more) = imported.reported();
-    for remark in told {
+    let (reported, more) = imported.reported();
+    for diagnostic in reported {
         if arguments.json {
-            eprint_line(diagnostic_json(remark));
+            eprint_line(diagnostic_json(diagnostic));
         } else {
-            eprint_line(remark);
+            eprint_line(diagnostic);
         }
     }
-    for (count, what) in more.into_iter().zip(["errors", "remarks"]) {
+    for (count, what) in more.into_iter().zip(["errors", "warnings and notes"]) {
         if count > 0 {
-            eprint_error(format_args!("there are {count} more {what}"));
+            eprint_error(format_args!("{count} more {what}"));
         }
     }
     if imported.is_refused() {
         if !arguments.json {
-            let is_error = |remark: &&Diagnostic| remark.level == Severity::Error;
+            let is_error = |diagnostic: &&Diagnostic| diagnostic.level == Severity::Error;
             let count = imported.diagnostics.iter().filter(is_error).count();
             let errors = if count == 1 { "error" } else { "errors" };
-            eprint_error(format_args!("{count} {errors}: nothing is imported"));
+            eprint_error(format_args!("{count} {errors}: nothing was imported"));
         }
         return Exit::BadInput;
     }
     print_config(&imported, arguments)
 }
 
-/// A remark as one line of JSON, with no character in it that would be escaped once more.
-fn diagnostic_json(remark: &Diagnostic) -> String {
+/// A diagnostic as one line of JSON, without control characters, which would be escaped once more.
+fn diagnostic_json(diagnostic: &Diagnostic) -> String {
     let Diagnostic {
         level,
         code,
-        location: spot,
+        location,
         message,
-        excerpt: shown,
+        excerpt,
         fix,
-    } = remark;
+    } = diagnostic;
     let level = match level {
         Severity::Error => "error",
         Severity::Warning => "warning",
         Severity::Note => "note",
     };
     let object = json!({
-        "file": &*spot.file, "line": spot.line, "column": spot.column,
-        "code": code.as_str(), "level": level, "message": message, "shown": shown, "fix": fix,
+        "file": &*location.file, "line": location.line, "column": location.column,
+        "code": code.as_str(), "level": level, "message": message, "shown": excerpt, "fix": fix,
     });
     let mut line = String::new();
     for letter in object.to_string().chars() {
@@ -153,7 +153,7 @@ fn diagnostic_json(remark: &Diagnostic) -> String {
     line
 }
 
-/// Prints the configuration, after the files that it names have been written.
+/// Prints the configuration, after writing the files that it names.
 fn print_config(imported: &Imported, arguments: &Arguments) -> Exit {
     let secrets_dir = arguments.secrets_dir.as_deref();
     if let Err(exit) = check_reads_back(imported) {
@@ -172,27 +172,23 @@ fn print_config(imported: &Imported, arguments: &Arguments) -> Exit {
     Exit::Success
 }
 
-/// What the configuration lacks without files for its secrets.
+/// Warns of what the configuration lacks without files for secrets.
 fn warn_of_comments(written: &WrittenConfig) {
     for (count, what) in [
-        (written.credentials_left_out, "login"),
+        (written.credentials_left_out, "credential"),
         (written.cas_left_out, "certificate"),
     ] {
         if count > 0 {
-            let (s, stand) = if count == 1 {
-                ("", "stands")
-            } else {
-                ("s", "stand")
-            };
+            let (s, verb) = if count == 1 { ("", "is") } else { ("s", "are") };
             eprint_error(format_args!(
-                "warning: {count} {what}{s} {stand} in comments only; --secrets-dir DIR writes files for them"
+                "warning: {count} {what}{s} {verb} in comments only; --secrets-dir DIR writes them to files"
             ));
         }
     }
 }
 
-/// Reads what is to be printed as `serve` would, so that nobody gets what it refuses. Files that
-/// others have to provide count as good.
+/// Reads the output as `serve` would, so that no output is refused by it. Files that it only refers
+/// to count as valid.
 fn check_reads_back(imported: &Imported) -> Result<(), Exit> {
     let mut imported = imported.clone();
     for upstream in &mut imported.upstreams {
@@ -212,28 +208,28 @@ fn check_reads_back(imported: &Imported) -> Result<(), Exit> {
         find_files: &|_path| Err(io::ErrorKind::NotFound.into()),
         environment: &Environment::default(),
     };
-    // Which addresses are the mirror's own has been asked already, of the right configuration.
+    // The mirror's own addresses have been checked already, with the right configuration.
     let overrides = Overrides {
         listen: Some("unix:roadstead.sock".to_owned()),
         store: None,
     };
-    let read = crate::config::read(&toml, "what was imported", &overrides, &context);
+    let read = crate::config::read(&toml, "the imported configuration", &overrides, &context);
     read.map(|_loaded| ()).map_err(|problems| {
         eprint_error(problems);
         Exit::BadInput
     })
 }
 
-/// Writes the secrets; what stood at their places before is replaced, and that is said.
+/// Writes the secrets; existing files are replaced, which is reported.
 fn write_secrets(folder: &Path, written: &WrittenConfig) -> Result<(), Exit> {
     for file in &written.files {
         let path = folder.join(&file.name);
-        let put = disk::existing_file(&path, file.text.reveal()).and_then(|standing| {
-            disk::atomic_write(&path, file.text.reveal(), ReadableBy::Owner).map(|()| standing)
+        let put = disk::existing_file(&path, file.text.reveal()).and_then(|existing| {
+            disk::atomic_write(&path, file.text.reveal(), ReadableBy::Owner).map(|()| existing)
         });
         let what = match put {
             Ok(ExistingFile::Absent) => "written",
-            Ok(ExistingFile::Same) => "as it was",
+            Ok(ExistingFile::Same) => "unchanged",
             Ok(ExistingFile::Other) => "replaced",
             Err(error) => {
                 eprint_error(format_args!("{}: cannot write: {error}", path.display()));
@@ -245,7 +241,7 @@ fn write_secrets(folder: &Path, written: &WrittenConfig) -> Result<(), Exit> {
     Ok(())
 }
 
-/// How a file came to be read.
+/// How a file was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum InputOrigin {
     Named,
@@ -253,12 +249,12 @@ enum InputOrigin {
     Found,
 }
 
-/// What was read, in order, within the bounds.
+/// The files that were read, in order, within the bounds.
 #[derive(Default)]
 struct InputFiles {
     files: Vec<InputFile>,
     bytes: usize,
-    remarks: Vec<Diagnostic>,
+    diagnostics: Vec<Diagnostic>,
 }
 
 /// A file, which may hold secrets.
@@ -308,13 +304,13 @@ impl InputFiles {
         let bytes = match read {
             Ok(bytes) => bytes,
             Err(error) => {
-                self.refuse(&name, format!("it cannot be read: {error}"));
+                self.refuse(&name, format!("cannot read the file: {error}"));
                 return;
             }
         };
         self.bytes += bytes.len();
         if self.bytes > BYTES_MAX || self.files.len() == FILES_MAX {
-            let message = format!("more than {FILES_MAX} files, or {BYTES_MAX} bytes together");
+            let message = format!("more than {FILES_MAX} files, or {BYTES_MAX} bytes in total");
             self.refuse(&name, message);
         } else {
             self.files.push(InputFile {
@@ -326,7 +322,7 @@ impl InputFiles {
     }
 
     fn refuse(&mut self, name: &str, message: String) {
-        self.remarks.push(Diagnostic {
+        self.diagnostics.push(Diagnostic {
             level: Severity::Error,
             code: DiagnosticCode::File,
             location: Location::start(name),

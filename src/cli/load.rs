@@ -1,4 +1,4 @@
-//! Reads the configuration and the files that it names, once or again and again.
+//! Loads the configuration and the files that it names, once or repeatedly.
 
 use std::{
     cell::RefCell,
@@ -16,25 +16,25 @@ use crate::{
     secret::Secret,
 };
 
-/// Where the configuration comes from.
+/// The option that names the configuration.
 #[derive(Args, Debug)]
 pub(super) struct ConfigArguments {
-    /// The configuration file; without it the built-in defaults hold.
+    /// The configuration file; without it, the built-in defaults apply.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 }
 
-/// Reads the same configuration each time, as it is then.
+/// Loads the configuration in its current state, each time.
 #[derive(Clone, Debug)]
 pub(super) struct ConfigLoader {
-    /// None: the built-in defaults.
+    /// `None`: the built-in defaults.
     file: Option<PathBuf>,
     overrides: Overrides,
     environment: Environment,
 }
 
 impl ConfigArguments {
-    /// Reads and checks the configuration; what is wrong with it has been printed on failure.
+    /// Loads the configuration; prints its problems.
     pub(super) fn load(&self, overrides: &Overrides) -> Result<Loaded, Exit> {
         self.read(overrides).map_err(|problems| {
             eprint_error(problems);
@@ -42,7 +42,7 @@ impl ConfigArguments {
         })?
     }
 
-    /// As [`Self::load`], but hands the problems back.
+    /// As [`Self::load`], but returns the problems.
     pub(super) fn read(
         &self,
         overrides: &Overrides,
@@ -70,13 +70,13 @@ impl ConfigLoader {
         }
     }
 
-    /// For whoever reads it again.
+    /// For the reloader.
     pub(super) fn into_source(self) -> ConfigSource {
         Arc::new(move |text| self.read(text))
     }
 
-    /// Reads it now. Each file is looked at before it is read, so that what changes meanwhile is
-    /// seen as changed later.
+    /// Loads it. Each file's fingerprint is taken before the file is read, so that a concurrent
+    /// change is noticed later.
     pub(super) fn read(&self, text: Option<&str>) -> LoadOutcome {
         let seen = RefCell::new(FileFingerprints::new());
         let look = |path: &Path| {
@@ -133,11 +133,11 @@ impl ConfigLoader {
     }
 }
 
-/// The variables that every program which speaks HTTP obeys; `proxy = "env"` means these.
+/// The conventional variables for proxies; `proxy = "env"` means these.
 fn environment() -> Environment {
     #[expect(
         clippy::disallowed_methods,
-        reason = "proxies are named there by convention"
+        reason = "proxies are conventionally set there"
     )]
     let variable = |name: &str| {
         let found = [name.to_owned(), name.to_uppercase()].into_iter();

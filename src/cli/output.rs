@@ -1,4 +1,4 @@
-//! What commands print, and where.
+//! Output of commands on stdout and stderr.
 
 use std::{
     fmt::Display,
@@ -7,7 +7,7 @@ use std::{
 
 use crate::platform::printable;
 
-/// Prints a line on stdout. A closed pipe is the reader's choice, not our failure.
+/// Prints a line on stdout. A closed pipe is not an error.
 pub(super) fn print_line(line: impl Display) {
     let line = printable_lines(line);
     let _closed = writeln!(io::stdout().lock(), "{line}").is_err();
@@ -22,7 +22,7 @@ pub(super) fn print_text(text: &str) {
         .is_err();
 }
 
-/// Prints a line on stderr, whatever names of files in it hold.
+/// Prints a line on stderr; control characters are escaped, also those of file names.
 pub(super) fn eprint_line(line: impl Display) {
     let line = printable(&line.to_string());
     let _closed = writeln!(io::stderr().lock(), "{line}").is_err();

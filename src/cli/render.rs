@@ -32,17 +32,17 @@ pub(super) struct Arguments {
     /// What to print.
     #[arg(value_name = "FORMAT", value_parser = targets())]
     format: RenderFormat,
-    /// Where nodes reach the mirror, with scheme, host and port. Without it, `public_url` of the
-    /// configuration, or else the address on this machine that the mirror listens at.
+    /// The mirror's URL for nodes: scheme, host and port. Without it, `public_url` of the
+    /// configuration, or else the loopback address that the mirror listens on.
     #[arg(long, value_name = "URL")]
     mirror: Option<String>,
-    /// Only for this registry; may be repeated. Without it, all that the configuration knows by name.
+    /// Only for this registry; may be repeated. Without it, every registry that the configuration names.
     #[arg(long = "registry", value_name = "HOST[:PORT]")]
     registries: Vec<Registry>,
-    /// Never let nodes go to a registry itself, even if the mirror is down.
+    /// Never let nodes fall back to a registry itself, even if the mirror is down.
     #[arg(long)]
     no_fallback: bool,
-    /// The file on the nodes with the certificate of the mirror's authority.
+    /// The file on the nodes with the CA certificate for the mirror.
     #[arg(long, value_name = "PATH")]
     ca_file: Option<String>,
     /// Write files below this folder instead of printing.
@@ -97,7 +97,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         }
         (None, files) => {
             for (at, RenderedFile { path, text }) in files.iter().enumerate() {
-                // Several documents of YAML are one stream.
+                // Several YAML documents form one stream.
                 let is_next = at > 0 && Path::new(path).extension() == Some("yaml".as_ref());
                 let start = if is_next { "---\n" } else { "" };
                 print_text(&format!("{start}# file: {path}\n{text}"));
@@ -107,16 +107,16 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     }
 }
 
-/// Where the nodes reach the mirror.
+/// The mirror's URL for nodes.
 fn mirror_url(given: Option<&str>, settings: &Settings) -> Result<MirrorUrl, Exit> {
     let public = settings.public_url.as_deref();
-    for (text, whose, exit) in [
+    for (text, source, exit) in [
         (given, "--mirror", Exit::Usage),
         (public, "server.public_url", Exit::BadConfiguration),
     ] {
         if let Some(text) = text {
             return url(text).map_err(|reason| {
-                eprint_error(format_args!("{whose}: {reason}"));
+                eprint_error(format_args!("{source}: {reason}"));
                 exit
             });
         }
@@ -133,27 +133,27 @@ fn mirror_url(given: Option<&str>, settings: &Settings) -> Result<MirrorUrl, Exi
     if let Some(MirrorUrl { is_tls, authority }) = &local {
         let scheme = if *is_tls { "https" } else { "http" };
         eprint_line(format_args!(
-            "note: each node is told to ask itself, at {scheme}://{authority}, where the mirror \
-             listens; --mirror URL names another place"
+            "note: each node will use a mirror of its own at {scheme}://{authority}; \
+             --mirror URL sets another address"
         ));
     }
     local.ok_or_else(|| {
         eprint_error(
-            "how do nodes reach the mirror? Add --mirror http://HOST:PORT, or public_url below \
-             [server] in the configuration",
+            "the mirror's URL is not known: add --mirror http://HOST:PORT, or public_url in \
+             [server] of the configuration",
         );
         Exit::Usage
     })
 }
 
-/// The digests that the mirror keeps, for formats that name them.
+/// The stored digests, for formats that pin them.
 fn pins(target: RenderFormat, settings: &Settings) -> Result<Vec<DigestPin>, Exit> {
     if target != RenderFormat::Calico {
         return Ok(Vec::new());
     }
-    let reserved =
+    let stored =
         runtime()?.block_on(async { StoreView::open(settings.store.clone()).await.tags().await });
-    Ok(pins::calico(&settings.table, &reserved))
+    Ok(pins::calico(&settings.table, &stored))
 }
 
 fn registries(arguments: &Arguments, settings: &Settings) -> Vec<Registry> {
@@ -168,42 +168,42 @@ fn registries(arguments: &Arguments, settings: &Settings) -> Vec<Registry> {
     if !known.patterns.is_empty() {
         let patterns: Vec<_> = known.patterns.into_iter().collect();
         eprint_line(format_args!(
-            "note: what these routes match has no name to list: {}; --registry HOST, once for each \
-             registry, lists it",
+            "note: these routes match registries that cannot be listed: {}; add --registry HOST \
+             for each",
             patterns.join(", ")
         ));
     }
     known.named.into_iter().collect()
 }
 
-/// Writes all files, or none if one of them would replace another.
+/// Writes all files, or none if one of them would overwrite another file.
 fn write(folder: &Path, files: &[RenderedFile], arguments: &Arguments) -> Exit {
     let mut todo = Vec::new();
-    let mut in_the_way = false;
+    let mut is_refused = false;
     for RenderedFile { path, text } in files {
         let path = folder.join(path);
         match disk::existing_file(&path, text) {
             Ok(ExistingFile::Other) if !arguments.force => {
                 eprint_error(format_args!(
-                    "{}: something else stands there; --force replaces it",
+                    "{}: exists with other content; --force replaces it",
                     path.display()
                 ));
-                in_the_way = true;
+                is_refused = true;
             }
-            Ok(standing) => todo.push((path, text, standing)),
+            Ok(existing) => todo.push((path, text, existing)),
             Err(error) => return unwritable(&path, &error),
         }
     }
-    if in_the_way {
+    if is_refused {
         return Exit::Failed;
     }
-    for (path, text, standing) in todo {
-        let what = match standing {
-            ExistingFile::Same => "as it was",
+    for (path, text, existing) in todo {
+        let what = match existing {
+            ExistingFile::Same => "unchanged",
             ExistingFile::Absent => "written",
             ExistingFile::Other => "replaced",
         };
-        if standing != ExistingFile::Same
+        if existing != ExistingFile::Same
             && let Err(error) = disk::atomic_write(&path, text, ReadableBy::Everyone)
         {
             return unwritable(&path, &error);
@@ -220,19 +220,19 @@ fn unwritable(path: &Path, error: &std::io::Error) -> Exit {
 
 fn url(text: &str) -> Result<MirrorUrl, String> {
     if text.contains('@') {
-        return Err("an address carries no login".to_owned());
+        return Err("credentials must not be part of the URL".to_owned());
     }
     let (scheme, rest) = text
         .split_once("://")
-        .ok_or_else(|| format!("write the scheme as well: http://{text} or https://{text}"))?;
+        .ok_or_else(|| format!("the scheme is missing: write http://{text} or https://{text}"))?;
     let is_tls = match scheme {
         "https" => true,
         "http" => false,
-        _ => return Err("the mirror speaks http:// and https:// only".to_owned()),
+        _ => return Err("the scheme must be http:// or https://".to_owned()),
     };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     if rest.contains(['/', '?', '#']) {
-        return Err("only scheme, host and port: the mirror has no path of its own".to_owned());
+        return Err("the URL must not have a path".to_owned());
     }
     let authority: Registry = rest.parse().map_err(|error| format!("{error}"))?;
     Ok(MirrorUrl { is_tls, authority })

@@ -1,11 +1,11 @@
-//! The runtime of commands that wait.
+//! The runtime of asynchronous commands.
 
 use super::{exit::Exit, output::eprint_error};
 
-/// Most threads that wait for the disk. More would not make a disk faster, but each has a stack.
+/// Most threads for blocking work on the disk. More would not be faster, but each has a stack.
 const DISK_THREADS_MAX: usize = 64;
 
-/// A runtime for commands that wait.
+/// Starts a runtime.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -19,17 +19,17 @@ use crate::{
     telemetry::{chain, log},
 };
 
-/// How long a file that is being read may hold the end up.
+/// How long a file that is being read may delay the exit.
 const RUNTIME_END_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigArguments,
-    /// Listen here instead, such as `0.0.0.0:5000` or `unix:/run/roadstead.sock`.
+    /// Listen on this address instead, such as `0.0.0.0:5000` or `unix:/run/roadstead.sock`.
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// Keep everything in this folder instead.
+    /// Store everything in this folder instead.
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
 }
@@ -43,12 +43,12 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let first = loader.read(None);
     let configured = match first.loaded {
         Ok(configured) => configured,
-        Err(unfit) => {
-            eprint_error(unfit);
+        Err(error) => {
+            eprint_error(error);
             return Exit::BadConfiguration;
         }
     };
-    // Until all else has ended.
+    // Held until everything else has ended.
     let _log = match log::init(&configured.settings.log) {
         Ok(log) => log,
         Err(error) => {
@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     match runtime() {
         Ok(runtime) => {
             let exit = runtime.block_on(serve(loader.into_source(), configured, first.record));
-            // All that has to be kept is kept by now; a file system that hangs must not keep us.
+            // All data is written by now; a file system that hangs must not delay the exit.
             runtime.shutdown_timeout(RUNTIME_END_MAX);
             exit
         }
@@ -67,7 +67,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     }
 }
 
-async fn serve(source: ConfigSource, loaded: Loaded, traces: LoadRecord) -> Exit {
+async fn serve(source: ConfigSource, loaded: Loaded, record: LoadRecord) -> Exit {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "roadstead");
     for note in &loaded.notes {
         tracing::warn!("{note}");
@@ -76,7 +76,7 @@ async fn serve(source: ConfigSource, loaded: Loaded, traces: LoadRecord) -> Exit
     let (signals, hangups) = match listening() {
         Ok(both) => both,
         Err(error) => {
-            eprint_error(format_args!("cannot wait for signals: {error}"));
+            eprint_error(format_args!("cannot install signal handlers: {error}"));
             return Exit::Failed;
         }
     };
@@ -84,15 +84,15 @@ async fn serve(source: ConfigSource, loaded: Loaded, traces: LoadRecord) -> Exit
         Ok(running) => running,
         Err(error) => {
             eprint_error(chain(&error));
-            if let Some(help) = help(&error) {
-                eprint_error(help);
+            if let Some(hint) = hint(&error) {
+                eprint_error(hint);
             }
             return Exit::Failed;
         }
     };
     running
         .reloader()
-        .watch(source, traces, loaded.notes, hangups);
+        .watch(source, record, loaded.notes, hangups);
     let signals = signals.obey(running.stop().clone());
     tokio::select! {
         () = running.finish() => {}
@@ -101,8 +101,8 @@ async fn serve(source: ConfigSource, loaded: Loaded, traces: LoadRecord) -> Exit
     Exit::Success
 }
 
-/// What may be done about a start that failed for a reason of the house's surroundings.
-fn help(error: &StartError) -> Option<&'static str> {
+/// The remedy for a start that failed for an external reason.
+fn hint(error: &StartError) -> Option<&'static str> {
     match error {
         StartError::Listen { .. } => {
             Some("choose another address: --listen ADDR, or `listen` in [server] or [admin]")

@@ -1,4 +1,4 @@
-//! What is kept, for commands that ask: from the store, or from the server that holds it.
+//! Reads what is stored, from the store itself or from the server that holds it.
 
 use std::{path::Path, sync::Arc};
 
@@ -16,7 +16,7 @@ use crate::{
     upstream::over_socket,
 };
 
-/// Who can say what is kept: the store itself, or the server that holds it.
+/// The store, opened here or through the server that holds it.
 pub(super) enum StoreView {
     Local(Store),
     Server(reqwest::Client),
@@ -24,10 +24,10 @@ pub(super) enum StoreView {
 }
 
 impl StoreView {
-    /// Finds out.
+    /// Opens the store, or connects to its server.
     pub(super) async fn open(settings: store::Settings) -> Self {
         let folder = settings.path.clone();
-        // Looking must not make a store where there is none.
+        // Reading must not create a store.
         if !folder.is_dir() {
             return Self::Unavailable;
         }
@@ -39,10 +39,7 @@ impl StoreView {
             Ok(store) => Self::Local(store),
             Err(StoreError::Locked { .. }) => Self::server(&folder),
             Err(error) => {
-                eprint_error(format_args!(
-                    "cannot look into the store: {}",
-                    chain(&error)
-                ));
+                eprint_error(format_args!("cannot read the store: {}", chain(&error)));
                 Self::Unavailable
             }
         }
@@ -54,49 +51,41 @@ impl StoreView {
             Ok(client) => Self::Server(client),
             Err(error) => {
                 eprint_error(format_args!(
-                    "cannot ask the server that holds the store: {error}"
+                    "cannot query the server that holds the store: {error}"
                 ));
                 Self::Unavailable
             }
         }
     }
 
-    /// What is kept of the first of these places that has something.
-    pub(super) async fn stored(&self, places: &[(Origin, Reference)]) -> Option<StoredImage> {
+    /// What is stored under the first of these keys that has something.
+    pub(super) async fn stored(&self, keys: &[(Origin, Reference)]) -> Option<StoredImage> {
         match self {
             Self::Unavailable => None,
-            Self::Local(store) => {
-                StoredImage::look_up(store, places)
-                    .await
-                    .unwrap_or_else(|error| {
-                        eprint_error(format_args!(
-                            "cannot look into the store: {}",
-                            chain(&error)
-                        ));
-                        None
-                    })
-            }
+            Self::Local(store) => StoredImage::look_up(store, keys)
+                .await
+                .unwrap_or_else(|error| {
+                    eprint_error(format_args!("cannot read the store: {}", chain(&error)));
+                    None
+                }),
             Self::Server(client) => {
-                let answer = get(client, &control::stored_target(places)).await?;
-                serde_json::from_slice(&answer).ok()?
+                let body = get(client, &control::stored_target(keys)).await?;
+                serde_json::from_slice(&body).ok()?
             }
         }
     }
 
-    /// Every tag that is kept.
+    /// Every stored tag.
     pub(super) async fn tags(&self) -> Vec<KeptTag> {
         match self {
             Self::Unavailable => Vec::new(),
             Self::Local(store) => control::kept_tags(store).await.unwrap_or_else(|error| {
-                eprint_error(format_args!(
-                    "cannot look into the store: {}",
-                    chain(&error)
-                ));
+                eprint_error(format_args!("cannot read the store: {}", chain(&error)));
                 Vec::new()
             }),
             Self::Server(client) => {
-                let answer = get(client, control::TAGS_TARGET).await.unwrap_or_default();
-                control::read_tags(&answer).unwrap_or_default()
+                let body = get(client, control::TAGS_TARGET).await.unwrap_or_default();
+                control::read_tags(&body).unwrap_or_default()
             }
         }
     }
@@ -104,11 +93,11 @@ impl StoreView {
 
 async fn get(client: &reqwest::Client, target: &str) -> Option<Bytes> {
     let url = format!("http://localhost{target}");
-    let answer = async { client.get(url).send().await?.bytes().await };
-    let answer = answer.await.inspect_err(|error| {
+    let body = async { client.get(url).send().await?.bytes().await };
+    let body = body.await.inspect_err(|error| {
         eprint_error(format_args!(
-            "cannot ask the server that holds the store: {error}"
+            "cannot query the server that holds the store: {error}"
         ));
     });
-    answer.ok()
+    body.ok()
 }

@@ -1,4 +1,4 @@
-//! Addresses as people write them: where we listen and where an upstream does.
+//! Addresses as they are written: of listeners, upstreams and the mirror itself.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -8,11 +8,11 @@ use std::{
 use super::problem::ValueError;
 use crate::{oci::Registry, server::ListenAddress, upstream::EndpointAddress};
 
-/// Longest path of a Unix socket, in bytes: the kernel's limit without the closing zero.
+/// Longest path of a Unix socket, in bytes: the kernel's limit without the terminating zero.
 const UNIX_PATH_BYTES_MAX: usize = 107;
 
-/// Reads `HOST:PORT` or `unix:PATH`. The host is an IP address or `localhost`: a name might mean
-/// another machine tomorrow.
+/// Reads `HOST:PORT` or `unix:PATH`. The host is an IP address or `localhost`: what a name
+/// resolves to may change.
 pub(super) fn parse_listen(text: &str) -> Result<ListenAddress, ValueError> {
     if let Some(path) = text.strip_prefix("unix:") {
         return unix(path).map(ListenAddress::Unix);
@@ -20,7 +20,7 @@ pub(super) fn parse_listen(text: &str) -> Result<ListenAddress, ValueError> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok(ListenAddress::Tcp(address));
     }
-    let error = ValueError::new("an address is IP:PORT or unix:PATH");
+    let error = ValueError::new("an address must be IP:PORT or unix:PATH");
     let number = |port: &str| port.parse::<u16>().ok();
     match text.rsplit_once(':') {
         Some(("localhost", port)) if number(port).is_some() => {
@@ -44,7 +44,7 @@ pub(super) fn parse_endpoint(text: &str) -> Result<EndpointAddress, ValueError> 
     if let Some(path) = text.strip_prefix("unix:") {
         return unix(path).map(EndpointAddress::Unix);
     }
-    let error = ValueError::new("an address is https://HOST[:PORT], http://… or unix:PATH");
+    let error = ValueError::new("a URL must be https://HOST[:PORT], http://… or unix:PATH");
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(match text.parse::<Registry>() {
             Ok(_) => error.hint(format!("did you mean \"https://{text}\"?")),
@@ -60,13 +60,13 @@ pub(super) fn parse_endpoint(text: &str) -> Result<EndpointAddress, ValueError> 
         None => (authority, ""),
     };
     if host.contains('@') {
-        let error = ValueError::new("an address carries no login");
-        return Err(error.hint("write username = \"…\" and password_file = \"FILE\""));
+        let error = ValueError::new("credentials must not be part of the URL");
+        return Err(error.hint("use username = \"…\" and password_file = \"FILE\""));
     }
     if !path.is_empty() {
-        let error = ValueError::new("an address has no path");
+        let error = ValueError::new("the URL must not have a path");
         return Err(error.hint(format!(
-            "a folder of images belongs into `to`; where the API stands, into api_path (\"{path}/v2\")"
+            "put an image prefix into `to`, the API's path into api_path (\"{path}/v2\")"
         )));
     }
     match host.parse::<Registry>() {
@@ -78,22 +78,22 @@ pub(super) fn parse_endpoint(text: &str) -> Result<EndpointAddress, ValueError> 
     }
 }
 
-/// Reads how nodes reach the mirror: `https://HOST[:PORT]` or `http://HOST[:PORT]`.
+/// Reads the mirror's URL for nodes: `https://HOST[:PORT]` or `http://HOST[:PORT]`.
 pub(super) fn parse_public_url(text: &str) -> Result<String, ValueError> {
     let hint = match parse_endpoint(text) {
         Ok(EndpointAddress::Url(url)) => return Ok(url),
         Ok(EndpointAddress::Unix(_)) => None,
-        // Other hints are about upstreams.
+        // The other hints are for upstreams.
         Err(error) => error.hint.filter(|_| !text.contains("://")),
     };
-    let reason = "it must be http:// or https://, HOST[:PORT] and nothing more";
+    let reason = "it must be http://HOST[:PORT] or https://HOST[:PORT]";
     Err(ValueError {
         hint,
         ..ValueError::new(reason)
     })
 }
 
-/// Host and port of an endpoint on the network, the port filled in.
+/// Host and port of a URL, with the scheme's default port.
 pub(super) fn host_and_port(url: &str) -> Option<(String, u16)> {
     let (default, authority) = match url.split_once("://")? {
         ("http", authority) => (80, authority),
@@ -107,8 +107,7 @@ pub(super) fn host_and_port(url: &str) -> Option<(String, u16)> {
     Some((host.to_owned(), registry.port().unwrap_or(default)))
 }
 
-/// Whether a request to `endpoint` arrives at `address`, as far as that can be known without a
-/// name server.
+/// Whether a request to `endpoint` arrives at `address`, as far as that is known without DNS.
 pub(super) fn leads_to(endpoint: &EndpointAddress, address: &ListenAddress) -> bool {
     match (endpoint, address) {
         (EndpointAddress::Unix(theirs), ListenAddress::Unix(ours)) => theirs == ours,
@@ -128,7 +127,7 @@ pub(super) fn leads_to(endpoint: &EndpointAddress, address: &ListenAddress) -> b
     }
 }
 
-/// Whether only this machine reaches an address.
+/// Whether an address is reachable from this machine only.
 pub(super) fn is_local(address: &ListenAddress) -> bool {
     match address {
         ListenAddress::Tcp(address) => address.ip().is_loopback(),
@@ -140,7 +139,7 @@ fn unix(path: &str) -> Result<PathBuf, ValueError> {
     if path.is_empty() || path.len() > UNIX_PATH_BYTES_MAX || path.contains('\0') {
         let most = UNIX_PATH_BYTES_MAX;
         return Err(ValueError::new(format!(
-            "a socket's path has 1 to {most} bytes"
+            "a socket's path must have 1 to {most} bytes"
         )));
     }
     Ok(PathBuf::from(path))
@@ -151,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_where_to_listen() {
+    fn reads_listen_addresses() {
         for text in ["127.0.0.1:5000", "[::1]:0", "0.0.0.0:80"] {
             assert_eq!(
                 parse_listen(text).unwrap(),
@@ -219,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_how_nodes_reach_us() {
+    fn reads_public_urls() {
         assert_eq!(
             parse_public_url("https://M.corp/").unwrap(),
             "https://m.corp"

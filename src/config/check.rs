@@ -1,4 +1,4 @@
-//! What only shows when the whole is read: loops, targets that lead nowhere, doors wide open.
+//! Checks across tables: loops, unknown targets, open proxies, unused upstreams and credentials.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -20,7 +20,7 @@ use crate::{
 /// Most registries that one note lists.
 const NAMES_MAX: usize = 20;
 
-/// Everything that was read.
+/// The parts of the configuration that the checks compare.
 #[derive(Debug)]
 pub(super) struct ConfigCheck<'a, 't> {
     pub(super) report: &'a ProblemReport<'t>,
@@ -53,10 +53,10 @@ impl ConfigCheck<'_, '_> {
         self.note_unused_credentials();
     }
 
-    /// An upstream that is one of our own addresses would ask itself for ever.
+    /// An upstream that is the mirror itself would loop.
     fn check_loop(&self, endpoint: &EndpointAddress, location: &KeyLocation) {
         if self.listening.self_addresses.contains_endpoint(endpoint) {
-            let error = ValueError::new("this is the mirror's own address: it would ask itself");
+            let error = ValueError::new("this is the mirror's own address: requests would loop");
             self.report
                 .problem(location, error.code(DiagnosticCode::Loop));
         }
@@ -68,7 +68,7 @@ impl ConfigCheck<'_, '_> {
         };
         let name = canonical(first);
         if let Some(name) = name.as_ref().filter(|name| name.as_str() != first) {
-            let error = ValueError::new(format!("the registry \"{first}\" is called \"{name}\""));
+            let error = ValueError::new(format!("the canonical name of \"{first}\" is \"{name}\""));
             let error = error.code(DiagnosticCode::Reference);
             self.report.problem(&target.location, error);
             return;
@@ -117,7 +117,7 @@ impl ConfigCheck<'_, '_> {
         };
         for route in self.routes.iter().filter(open) {
             self.report.note(format!(
-                "{}: an open proxy: {} can have this machine contact any registry",
+                "{}: open proxy: {} can make this machine contact any registry",
                 route.location.display_name(),
                 self.listening.admitted_clients()
             ));
@@ -136,7 +136,7 @@ impl ConfigCheck<'_, '_> {
         let routed: BTreeSet<_> = self.routes.iter().flat_map(RouteSummary::named).collect();
         let routed = routed.into_iter();
         let routed = routed.filter(|name| is_shared(&self.upstream_defaults.for_host(name)));
-        // What has a login and no table is shared.
+        // Upstreams with credentials and without a table are shared.
         let credentials = if self.may_contact_any() {
             self.credentials
         } else {
@@ -157,26 +157,26 @@ impl ConfigCheck<'_, '_> {
                 names = format!("{names} and {more} more");
             }
             self.report.note(format!(
-                "what is pulled with credentials from {} is served to {}; no client needs a \
-                 login of its own",
+                "content pulled with credentials from {} is served to {}; clients need no \
+                 credentials of their own",
                 names,
                 self.listening.admitted_clients()
             ));
         }
     }
 
-    /// Whether registries that no route names may be asked.
+    /// Whether registries may be contacted that no route names.
     fn may_contact_any(&self) -> bool {
         let anything = |route: &RouteSummary| route.has_source() && route.may_match_any();
-        // Without a route the built-in list leads to registries by their own names.
+        // Without routes, the built-in list maps registries to themselves.
         self.unmatched == UnmatchedPolicy::Source
             || self.routes.is_empty()
             || self.routes.iter().any(anything)
     }
 
-    /// A table that no request can lead to is most likely misspelt.
+    /// The name of a table that no route can use is most likely misspelt.
     fn note_unused(&self) {
-        // Without a route the built-in list leads to registries by their own names.
+        // Without routes, the built-in list maps registries to themselves.
         if self.unmatched == UnmatchedPolicy::Source || self.routes.is_empty() {
             return;
         }
@@ -184,31 +184,31 @@ impl ConfigCheck<'_, '_> {
             let name = &upstream.settings.name;
             if !self.routes.iter().any(|route| route.may_ask(name)) {
                 self.report.note(format!(
-                    "{}: no route leads to it",
+                    "{}: no route uses it",
                     upstream.location.display_name()
                 ));
             }
         }
     }
 
-    /// A login for a host that nothing leads to is most likely for a name that clients use, and not
-    /// for the registry that is asked.
+    /// Credentials that no route can use most likely name a registry of clients' requests instead of
+    /// the upstream that is contacted.
     fn note_unused_credentials(&self) {
         if self.may_contact_any() {
             return;
         }
-        let asked = self.used_scopes();
+        let used = self.used_scopes();
         for Credential { scope, location } in self.credentials {
-            if !asked.contains(scope) {
+            if !used.contains(scope) {
                 self.report.note(format!(
-                    "{}: nothing is asked at {scope}",
+                    "{}: no route uses credentials for {scope}",
                     location.display_name()
                 ));
             }
         }
     }
 
-    /// The scopes of all logins that upstreams with a table or named by a route may use.
+    /// The scopes of all credentials that upstreams with a table or in a route may use.
     fn used_scopes(&self) -> HashSet<CredentialScope> {
         let scopes = |keyring: &Keyring| {
             let entries = keyring.entries().iter();
@@ -225,7 +225,7 @@ impl ConfigCheck<'_, '_> {
 }
 
 impl RouteSummary {
-    /// The upstreams that its targets name, as far as its text tells.
+    /// The upstreams that its targets name, as far as its text says so.
     fn named(&self) -> impl Iterator<Item = UpstreamName> + use<'_> {
         let targets = self.targets.iter();
         let targets = targets.filter_map(|target| first_element(&target.text));
@@ -234,7 +234,7 @@ impl RouteSummary {
         targets.chain(source).filter_map(canonical)
     }
 
-    /// Whether the registries that it is for cannot be listed.
+    /// Whether it matches registries that cannot be listed.
     fn may_match_any(&self) -> bool {
         let open = |from: &String| {
             from.split('/')
@@ -255,7 +255,7 @@ impl RouteSummary {
         self.targets.iter().any(named) || (self.has_source() && self.may_match(name))
     }
 
-    /// Whether the registry of this name can be meant; only a plain `from` can tell.
+    /// Whether it can match the registry of this name; known for a plain `from` only.
     fn may_match(&self, name: &UpstreamName) -> bool {
         let Some(from) = &self.from else { return true };
         from.iter()
@@ -264,7 +264,7 @@ impl RouteSummary {
     }
 }
 
-/// The part of a target that says whom to ask; nothing for `source` and for templates.
+/// The upstream in a target; `None` for `source` and for templates.
 fn first_element(target: &str) -> Option<&str> {
     let first = target
         .split('/')

@@ -1,4 +1,4 @@
-//! `[[credential]]` and `[credentials]`: every login, and what it is for.
+//! `[[credential]]` and `[credentials]`: credentials, each with its scope.
 
 use std::collections::HashMap;
 
@@ -17,25 +17,24 @@ use crate::{
     upstream::{Credential, CredentialScope, CredentialSource, Keyring, KeyringEntry},
 };
 
-/// Everything that was read.
+/// All configured and imported credentials.
 #[derive(Debug)]
 pub(super) struct ConfiguredCredentials {
     pub(super) keyring: Keyring,
     pub(super) scopes: Vec<LocatedScope>,
 }
 
-/// What one `[[credential]]` is for, and where it says so.
+/// The scope of one `[[credential]]`, and where it is written.
 #[derive(Debug)]
 pub(super) struct LocatedScope {
     pub(super) scope: CredentialScope,
     pub(super) location: KeyLocation,
 }
 
-/// The keys of a `[[credential]]` that say where the login comes from.
+/// The keys of a `[[credential]]` that name its source.
 const SOURCES: [&str; 3] = ["password_file", "token_file", "helper"];
 
-/// Reads both; what is written here comes before what stands in other programs' files, and of those
-/// the `imported` come first.
+/// Reads both. Precedence: those written here, then the `imported`, then Docker's files.
 pub(super) fn read(
     root: &mut Section<'_>,
     imported: &[Located<ImportedCredentials>],
@@ -60,29 +59,29 @@ pub(super) fn read(
     for (at, other) in written.iter().enumerate().rev() {
         known.insert(other.scope.clone(), at);
     }
-    for (login, location) in imported {
-        let scope = &login.entry.scope;
+    for (credentials, location) in imported {
+        let scope = &credentials.entry.scope;
         let other = known.get(scope).and_then(|at| written.get(*at));
         match other {
             None => {
                 known.insert(scope.clone(), written.len());
-                entries.push(login.entry.clone());
+                entries.push(credentials.entry.clone());
                 written.push(LocatedScope {
                     scope: scope.clone(),
                     location: location.clone(),
                 });
             }
-            Some(_) if entries.contains(&login.entry) => {}
+            Some(_) if entries.contains(&credentials.entry) => {}
             Some(other) if other.location.imported.is_some() => {
                 let other = other.location.display_name();
-                let reason =
-                    format!("two different logins for {scope}: the other stands in {other}");
+                let reason = format!("{scope} has different credentials in {other}");
                 let error = ValueError::new(reason).code(DiagnosticCode::CredentialAmbiguous);
-                let hint = format!("say which by a [[credential]] for = \"{scope}\"");
+                let hint =
+                    format!("add a [[credential]] with for = \"{scope}\", which overrides both");
                 root.report.problem(location, error.hint(hint));
             }
             Some(other) => root.report.note(format!(
-                "{}: the login for {scope} is not used: {} has one",
+                "{}: credentials for {scope} are not used: {} takes precedence",
                 location.display_name(),
                 other.location.key
             )),
@@ -95,7 +94,7 @@ pub(super) fn read(
     }
 }
 
-/// Adds the logins of `docker_config_files` that nothing before them has.
+/// Adds the credentials of `docker_config_files` whose scopes have none yet.
 fn add_docker_configs(
     root: &mut Section<'_>,
     entries: &mut Vec<KeyringEntry>,
@@ -138,7 +137,7 @@ pub(super) fn short_form(
     if let Some(other) =
         same.find(|other| is_written && other.scope == scope && other.location.imported.is_none())
     {
-        let reason = format!("{} has a login for {scope} as well", other.location.key);
+        let reason = format!("{} also has credentials for {scope}", other.location.key);
         let location = section.location_of("password_file", None);
         section
             .report
@@ -151,7 +150,7 @@ fn scope(section: &mut Section<'_>, others: &[LocatedScope]) -> Option<Credentia
     let report = section.report;
     let text = section.string("for");
     if !section.has("for") {
-        let error = ValueError::new("the login does not say what it is for");
+        let error = ValueError::new("the credential has no scope");
         let error = error.hint("add for = \"HOST\" or for = \"HOST/PATH\"");
         report.problem(&section.location, error);
     }
@@ -171,7 +170,7 @@ fn scope(section: &mut Section<'_>, others: &[LocatedScope]) -> Option<Credentia
         }
     };
     if let Some(other) = others.iter().find(|other| other.scope == scope) {
-        let error = ValueError::new(format!("{} is for {scope} as well", other.location.key));
+        let error = ValueError::new(format!("{} is also for {scope}", other.location.key));
         report.problem(&text.location, error);
     }
     Some(scope)
@@ -190,16 +189,17 @@ fn source(
     match texts.into_iter().flatten().count() {
         1 => {}
         0 => {
-            // A source that is no string has been reported already.
+            // A source that is not a string has been reported already.
             if !SOURCES.iter().any(|key| section.has(key)) || is_set(username.as_ref()) {
-                let error = ValueError::new("the login does not say where it comes from");
+                let error = ValueError::new("the credential has no source");
                 let hint = "add one of password_file, token_file and helper";
                 report.problem(&section.location, error.hint(hint));
             }
             return None;
         }
         _ => {
-            let reason = "a login has one of password_file, token_file and helper";
+            let reason =
+                "a credential must have exactly one of password_file, token_file and helper";
             report.problem(&section.location, ValueError::new(reason));
             return None;
         }
@@ -208,7 +208,7 @@ fn source(
         return password(section, username, password_file, context).map(CredentialSource::Static);
     }
     if let Some(username) = username.filter(|username| is_set(Some(username))) {
-        let error = ValueError::new("a user name goes with password_file only");
+        let error = ValueError::new("a user name is only used with password_file");
         report.problem(&username.location, error);
     }
     if let Some(file) = token_file {
@@ -217,14 +217,14 @@ fn source(
     }
     let helper = helper?;
     if !CredentialSource::is_helper_name(&helper.text) {
-        let error = ValueError::new("a helper's name has letters, digits and . _ - only");
+        let error = ValueError::new("a helper's name must consist of letters, digits and . _ -");
         let hint = "for the program docker-credential-pass, write \"pass\"";
         report.problem(&helper.location, error.hint(hint));
         return None;
     }
     Some(match scope.and_then(CredentialScope::host) {
         Some(host) => CredentialSource::helper(&helper.text, &host),
-        // A pattern: which host it is shows when there is one.
+        // A pattern: the host is known when there is a request.
         None => CredentialSource::Helper {
             name: helper.text,
             server: String::new(),
@@ -239,14 +239,14 @@ fn password(
     context: &LoadContext<'_>,
 ) -> Option<Credential> {
     let report = section.report;
-    // Nothing in the scope of a key that is written: it is no string, which has been reported.
+    // `None` for a key that is written: it is not a string, which has been reported.
     let (username, file) = match (username, file) {
         (Some(username), file) if !username.text.is_empty() => match file {
             Some(file) if !file.text.is_empty() => (username, file),
             None if section.has("password_file") => return None,
             _ => {
                 let error = ValueError::new("a user name without a password");
-                let error = error.hint("add password_file = \"FILE\" beside it");
+                let error = error.hint("add password_file = \"FILE\"");
                 report.problem(&username.location, error);
                 return None;
             }
@@ -254,7 +254,7 @@ fn password(
         (username, Some(file)) if !file.text.is_empty() => {
             if username.is_some() || !section.has("username") {
                 let error = ValueError::new("a password without a user name");
-                report.problem(&file.location, error.hint("add username = \"…\" beside it"));
+                report.problem(&file.location, error.hint("add username = \"…\""));
             }
             return None;
         }
@@ -262,8 +262,8 @@ fn password(
     };
     let bad = |letter: char| letter == ':' || letter.is_control();
     if username.text.contains(bad) {
-        let error = ValueError::new("a user name holds no colon and no control characters");
-        // Perhaps the password stands behind the colon.
+        let error = ValueError::new("a user name must not contain a colon or control characters");
+        // What follows the colon may be the password.
         report.problem(&without_value(username.location), error);
         return None;
     }
@@ -274,7 +274,7 @@ fn password(
     })
 }
 
-/// The file's one line, without its end.
+/// The file's one line, without its line break.
 fn secret(
     report: &ProblemReport<'_>,
     file: &ConfigText,
@@ -286,7 +286,7 @@ fn secret(
     let reason = if line.trim().is_empty() {
         "the file is empty"
     } else if line.contains(char::is_control) {
-        "the file holds more than one line of text"
+        "the file has more than one line of text"
     } else {
         return Some(Secret::new(line));
     };
@@ -306,13 +306,13 @@ fn docker_config(
         Ok(entries) => {
             if entries.is_empty() {
                 let (key, path) = (&file.location.key, &file.text);
-                report.note(format!("{key}: there is no login in {path}"));
+                report.note(format!("{key}: no credentials found in {path}"));
             }
             entries
         }
-        Err(flaws) => {
-            for flaw in flaws {
-                report.problem(&file.location, ValueError::new(flaw.to_string()));
+        Err(errors) => {
+            for error in errors {
+                report.problem(&file.location, ValueError::new(error.to_string()));
             }
             Vec::new()
         }
@@ -322,16 +322,16 @@ fn docker_config(
 fn note_second(report: &ProblemReport<'_>, file: &ConfigText, scope: &CredentialScope) {
     let (key, path) = (&file.location.key, &file.text);
     report.note(format!(
-        "{key}: the login for {scope} in {path} is not used: an earlier one is"
+        "{key}: credentials for {scope} in {path} are not used: earlier ones take precedence"
     ));
 }
 
-/// Whether something stands there; `""` is the default of each key.
+/// Whether a value is set; `""` is the default of each key.
 fn is_set(text: Option<&ConfigText>) -> bool {
     text.is_some_and(|text| !text.text.is_empty())
 }
 
-/// The same scope, without a repetition of what stands there.
+/// The same location, without a repetition of its value.
 fn without_value(location: KeyLocation) -> KeyLocation {
     KeyLocation {
         is_value: false,

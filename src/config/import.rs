@@ -1,4 +1,4 @@
-//! `[[import]]`: what other programs' files say, read as if it were written here.
+//! `[[import]]`: other programs' files as part of the configuration.
 
 use std::path::{Path, PathBuf};
 
@@ -29,10 +29,10 @@ const FALLBACKS: [(&str, SourceFallback); 3] = [
     ("source", SourceFallback::Source),
 ];
 
-/// Something that was imported, and where it stands.
+/// Something imported, and its location.
 pub(super) type Located<T> = (T, KeyLocation);
 
-/// What all imports say, in their order.
+/// The content of all imports, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Imports {
     pub(super) routes: Vec<Located<RuleText>>,
@@ -42,7 +42,7 @@ pub(super) struct Imports {
     unmatched: Option<UnmatchedPolicy>,
 }
 
-/// A file, which may hold secrets, and the key that led to it.
+/// A file, which may hold secrets, and the key that names it.
 struct ImportFile {
     path: PathBuf,
     name: String,
@@ -73,7 +73,7 @@ impl Imports {
         imports
     }
 
-    /// What happens to names without a route. Logins alone change nothing.
+    /// What happens to names without a route. An import of credentials alone changes nothing.
     pub(super) fn unmatched(&self, written: UnmatchedPolicy) -> UnmatchedPolicy {
         match written {
             UnmatchedPolicy::Auto => self.unmatched.unwrap_or_default(),
@@ -106,7 +106,7 @@ impl Imports {
         let location = section.location.clone();
         let is_misread = section.has("format") && format.is_none();
         section.finish();
-        // Without all its files an import would say what nobody means.
+        // With a part of its files only, an import could mean something else.
         let (Some(files), false, None | Some(Some(_))) = (files, is_misread, &baseline) else {
             return;
         };
@@ -136,7 +136,7 @@ impl Imports {
         for one in imported.routes {
             let location = one.location.0.parse();
             let location = location.map_or_else(
-                |_no_place| table.location.clone(),
+                |_not_located| table.location.clone(),
                 |location| table.location(&location),
             );
             self.routes.push((one, location));
@@ -153,7 +153,7 @@ impl Imports {
             let location = table.location(&one.spot);
             self.aliases.push((one, location));
         }
-        // Of two that differ the stricter one holds.
+        // The stricter one of two imports applies.
         if self.unmatched != Some(UnmatchedPolicy::Deny) {
             self.unmatched = imported.unmatched.or(self.unmatched);
         }
@@ -161,18 +161,18 @@ impl Imports {
 }
 
 impl ImportTable<'_, '_> {
-    /// Where something stands, with the key that led to its file.
-    fn location(&self, place: &platform::Location) -> KeyLocation {
+    /// The location in a file, with the key that names the file.
+    fn location(&self, imported: &platform::Location) -> KeyLocation {
         let mut files = self.files.iter().chain(&self.baseline);
-        let file = files.find(|file| *file.name == *place.file);
+        let file = files.find(|file| *file.name == *imported.file);
         file.map_or(&self.location, |file| &file.location)
-            .in_imported(place)
+            .in_imported(imported)
     }
 
-    /// Reports what is wrong, and notes what is merely worth knowing.
+    /// Reports errors as problems, everything else as notes.
     fn report_diagnostics(&self, imported: &Imported) {
-        let (told, [errors, others]) = imported.reported();
-        for diagnostic in told {
+        let (reported, [errors, others]) = imported.reported();
+        for diagnostic in reported {
             if diagnostic.level == Severity::Error {
                 self.report
                     .imported(&self.location(&diagnostic.location), diagnostic);
@@ -181,17 +181,17 @@ impl ImportTable<'_, '_> {
             }
         }
         if errors > 0 {
-            let more = format!("there are {errors} more problems");
+            let more = format!("{errors} more problems");
             self.report.problem(&self.location, ValueError::new(more));
         }
         if others > 0 {
             let key = &self.location.key;
             self.report
-                .note(format!("{key}: there are {others} more remarks"));
+                .note(format!("{key}: {others} more warnings and notes"));
         }
     }
 
-    /// Refuses files with logins that everybody may read.
+    /// Refuses world-readable files with credentials.
     fn check_secret_files(&self, credentials: &[ImportedCredentials], context: &LoadContext<'_>) {
         let holds = |file: &&ImportFile| {
             let mut credentials = credentials.iter();
@@ -236,14 +236,14 @@ impl ImportFile {
     }
 }
 
-/// All files, each once; nothing if one cannot be read.
+/// All files, each once; `None` if one cannot be read.
 fn files(section: &mut Section<'_>, context: &LoadContext<'_>) -> Option<Vec<ImportFile>> {
     let report = section.report;
     let texts = section.strings("files");
     if texts.as_ref().is_none_or(Vec::is_empty) {
-        // What is no list of strings has been reported already.
+        // What is not a list of strings has been reported already.
         if texts.is_some() || !section.has("files") {
-            let error = ValueError::new("the import does not say which files it is of");
+            let error = ValueError::new("the import names no files");
             let error = error.hint("add files = [\"FILE\", \"FOLDER\", \"GLOB\"]");
             report.problem(&section.location_of("files", None), error);
         }
@@ -264,7 +264,7 @@ fn files(section: &mut Section<'_>, context: &LoadContext<'_>) -> Option<Vec<Imp
             };
             bytes += file.bytes.len();
             if bytes > BYTES_MAX {
-                let error = format!("all files together are longer than {BYTES_MAX} bytes");
+                let error = format!("the files have more than {BYTES_MAX} bytes in total");
                 report.problem(&text.location, ValueError::new(error));
                 return None;
             }

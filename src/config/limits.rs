@@ -12,12 +12,12 @@ const SECOND_MS: u64 = 1_000;
 const HOUR_MS: u64 = 3_600 * SECOND_MS;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
-/// A wait on the network: shorter is a mistake, longer holds what others need.
+/// A wait on the network: shorter is a mistake, longer blocks resources.
 const WAIT_MS: RangeInclusive<u64> = 10..=HOUR_MS;
-/// How long a stop still accepts connections; longer than a minute no orchestrator waits.
+/// How long a stop still accepts connections; orchestrators wait for a minute at most.
 const GRACE_MS: RangeInclusive<u64> = 0..=60 * SECOND_MS;
 const GRACE: Duration = Duration::from_secs(1);
-/// How long something is believed; `0s` asks each time.
+/// How long an answer counts as fresh; `0s` contacts the upstream each time.
 pub(super) const FRESHNESS_MS: RangeInclusive<u64> = 0..=3_650 * DAY_MS;
 
 const KIB: u64 = 1 << 10;
@@ -25,10 +25,9 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
 
-/// Bounds of `connections_max`, written or derived.
+/// Bounds of `connections_max`, configured or derived.
 const CONNECTIONS: RangeInclusive<usize> = 16..=65_536;
-/// Requests at work at once, unless configured: as many nodes as one mirror serves, each splitting
-/// a few layers.
+/// Default of concurrent requests: the nodes that one mirror serves, each with a few layers.
 const REQUESTS_MAX: usize = 4_096;
 
 /// `[limits]`.
@@ -130,15 +129,15 @@ impl Timeouts {
 impl Freshness {
     pub(super) fn read(root: &mut Section<'_>) -> Self {
         let mut freshness = root.section("freshness");
-        let mut belief = |key, seconds| {
+        let mut duration = |key, seconds| {
             freshness
                 .duration(key, &FRESHNESS_MS)
                 .unwrap_or_else(|| Duration::from_secs(seconds))
         };
         let read = Self {
-            tag_fresh: belief("tag_fresh", 5),
-            tag_stale_max: belief("tag_stale_max", 30 * 86_400),
-            absent: belief("absent", 5),
+            tag_fresh: duration("tag_fresh", 5),
+            tag_stale_max: duration("tag_stale_max", 30 * 86_400),
+            absent: duration("absent", 5),
             offline: freshness.flag("offline").unwrap_or(false),
         };
         freshness.finish();
@@ -157,7 +156,7 @@ impl Freshness {
     }
 }
 
-/// Reads `[store]`; a path from the command line beats the file's.
+/// Reads `[store]`; a path from the command line overrides the file's.
 pub(super) fn store(
     root: &mut Section<'_>,
     path: Option<&PathBuf>,
@@ -166,7 +165,7 @@ pub(super) fn store(
     let mut store = root.section("store");
     let written = store.parse("path", |text| match text {
         "" => Err(ValueError::new("a path must not be empty")),
-        text if text.contains('\0') => Err(ValueError::new("a path holds no zero byte")),
+        text if text.contains('\0') => Err(ValueError::new("a path must not contain a zero byte")),
         text => Ok(PathBuf::from(text)),
     });
     let read = store::Settings {
@@ -217,8 +216,8 @@ pub(super) fn log(root: &mut Section<'_>) -> log::Settings {
     read
 }
 
-/// A quarter of the descriptors stays for upstreams, the store and the log; a connection takes two
-/// of the rest: its socket and the file it sends.
+/// Leaves a quarter of the descriptors to upstreams, the store and the log; a connection takes two
+/// of the rest: its socket and the file that it sends.
 fn connections_by_descriptors() -> usize {
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let connections = usize::try_from(descriptors / 4 * 3 / 2).unwrap_or(usize::MAX);

@@ -1,5 +1,5 @@
-//! `[server]`, `[[listener]]`, `[aliases]`, `[hosts]` and `[admin]`: where we listen, and what
-//! names mean there.
+//! `[server]`, `[[listener]]`, `[aliases]`, `[hosts]` and `[admin]`: listeners, and the registry
+//! that a request to each means.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -21,23 +21,23 @@ use crate::{
     server::{ListenAddress, ListenerTls},
 };
 
-/// Where the mirror listens unless told otherwise: this machine alone.
+/// Default address of the mirror: loopback only.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);
-/// Where the probes and metrics are.
+/// Default address of probes and metrics.
 const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 5001);
 
-/// One address, and what names mean there.
+/// One listener.
 #[derive(Clone, Debug)]
 pub struct ListenerSettings {
-    /// Where to listen.
+    /// The address.
     pub address: ListenAddress,
-    /// Which registry a request means.
+    /// Maps a request to the registry that it means.
     pub ingress: Ingress,
-    /// How nodes are met; nothing: in plain text.
+    /// TLS; `None`: plain text.
     pub tls: Option<ListenerTls>,
 }
 
-/// Every address of ours, before it is known what names mean there.
+/// All listeners, before their ingresses are known.
 #[derive(Debug)]
 pub(super) struct ListenPlan<'t> {
     tables: Vec<ListenerTable<'t>>,
@@ -47,20 +47,20 @@ pub(super) struct ListenPlan<'t> {
     self_addresses: SelfAddresses,
 }
 
-/// Every address of ours, with what the rest of the checks need.
+/// All listeners, with what the other checks need.
 #[derive(Debug)]
 pub(super) struct ListenSettings {
     pub(super) listeners: Vec<ListenerSettings>,
     pub(super) admin: ListenAddress,
-    /// Path prefixes and what they stand for, the same at every listener.
+    /// Path prefixes and their registries, the same at every listener.
     pub(super) aliases: RegistryBindings,
     pub(super) self_addresses: SelfAddresses,
 }
 
-/// An address and where it was written.
+/// An address, and where it is written.
 type LocatedAddress = (ListenAddress, KeyLocation);
 
-/// The registries behind alias prefixes and host names.
+/// Registries by alias prefix or host name.
 pub(super) type RegistryBindings = Vec<(String, Vec<Registry>)>;
 
 /// A table of listeners.
@@ -71,7 +71,7 @@ struct ListenerTable<'t> {
     values: ListenerDefaults,
 }
 
-/// What `[server]` says and `[[listener]]` may say otherwise.
+/// What `[[listener]]` inherits from `[server]`.
 #[derive(Debug)]
 struct ListenerDefaults {
     default_registry: Option<Registry>,
@@ -80,7 +80,7 @@ struct ListenerDefaults {
 }
 
 impl<'t> ListenPlan<'t> {
-    /// Reads them all; an address from the command line replaces those of `[server]`.
+    /// Reads all tables; an address of the command line overrides those of `[server]`.
     pub(super) fn read(
         root: &mut Section<'t>,
         listen: Option<&str>,
@@ -130,13 +130,12 @@ impl<'t> ListenPlan<'t> {
         }
     }
 
-    /// Knows us by what was read.
+    /// The mirror's own addresses and names.
     pub(super) fn self_addresses(&self) -> &SelfAddresses {
         &self.self_addresses
     }
 
-    /// Says what names mean there; the aliases of other programs' files stand behind those that
-    /// are written here.
+    /// Builds the ingresses. Aliases that are written here take precedence over imported ones.
     pub(super) fn resolve(
         self,
         report: &ProblemReport<'_>,
@@ -144,11 +143,11 @@ impl<'t> ListenPlan<'t> {
     ) -> ListenSettings {
         let (admin, admin_location) = self.admin;
         let mut aliases = bindings(&self.aliases);
-        let by_hand = aliases.len();
+        let written_count = aliases.len();
         for (alias, _) in imported {
             let known = aliases.iter().position(|(name, _)| *name == alias.prefix);
-            match known.map(|at| (at < by_hand, aliases.get_mut(at))) {
-                // As within one file: it stands for several equal registries.
+            match known.map(|at| (at < written_count, aliases.get_mut(at))) {
+                // As within one file: an alias for several equal registries.
                 Some((false, Some((_, registries)))) => {
                     let known = registries.clone();
                     let new = alias.registries.iter().filter(|one| !known.contains(one));
@@ -205,18 +204,18 @@ impl<'t> ListenPlan<'t> {
 }
 
 impl ListenSettings {
-    /// Whom the listeners let in, for a sentence.
+    /// The clients that the listeners admit, for a sentence.
     pub(super) fn admitted_clients(&self) -> &'static str {
-        let asks = |listener: &ListenerSettings| {
+        let is_restricted = |listener: &ListenerSettings| {
             listener
                 .tls
                 .as_ref()
                 .is_some_and(ListenerTls::requires_client_certificate)
         };
-        if self.listeners.iter().all(asks) {
-            "whoever shows a listener a certificate of its client_ca_file"
+        if self.listeners.iter().all(is_restricted) {
+            "every client with a certificate of client_ca_file"
         } else {
-            "whoever reaches a listener"
+            "every client that reaches a listener"
         }
     }
 }
@@ -245,7 +244,7 @@ impl<'t> ListenerTable<'t> {
             .filter_map(|text| address_at(report, text));
         let addresses: Vec<_> = addresses.collect();
         if written.is_some_and(|written| written.is_empty()) {
-            let error = ValueError::new("at least one address is needed");
+            let error = ValueError::new("at least one address is required");
             report.problem(&section.location_of("listen", None), error);
         }
         let own_registry = section.parse("default_registry", |text| match text {
@@ -268,7 +267,7 @@ impl<'t> ListenerTable<'t> {
 
     fn require_addresses(&self) {
         if !self.section.has("listen") {
-            let error = ValueError::new("a further listener needs its own address");
+            let error = ValueError::new("an additional listener needs an address of its own");
             let error = error.hint("add listen = \"IP:PORT\"");
             self.section.report.problem(&self.section.location, error);
         }
@@ -322,7 +321,7 @@ fn read_admin(root: &mut Section<'_>) -> LocatedAddress {
     let (address, location) = written.unwrap_or((ListenAddress::Tcp(ADMIN), fallback));
     if !address::is_local(&address) {
         root.report
-            .note("admin.listen: metrics are open to everyone who reaches it; there is no login");
+            .note("admin.listen: metrics are served without authentication to every client that reaches it");
     }
     admin.finish();
     (address, location)
@@ -347,14 +346,14 @@ fn check_free(
     let Some((_, other)) = taken.iter().find(|(other, _)| other.collides_with(address)) else {
         return;
     };
-    let error = ValueError::new(format!("{} uses this address already", other.key));
-    // The admin address is the one that is seldom written: point at what is.
+    let error = ValueError::new(format!("{} already uses this address", other.key));
+    // Point at the address that is written: the admin address seldom is.
     if location.span.is_some() || other.span.is_none() {
         report.problem(location, error);
     } else {
         report.problem(
             other,
-            ValueError::new(format!("{} uses this address already", location.key)),
+            ValueError::new(format!("{} already uses this address", location.key)),
         );
     }
 }
@@ -371,7 +370,7 @@ fn bindings(section: &Section<'_>) -> RegistryBindings {
     let mut bindings = Vec::new();
     for (name, texts) in section.named_strings() {
         if texts.is_empty() {
-            let error = ValueError::new("at least one registry is needed");
+            let error = ValueError::new("at least one registry is required");
             report.problem(&section.location_of(&name, None), error);
         }
         let registries: Vec<_> = texts.into_iter().filter_map(registry).collect();

@@ -1,4 +1,4 @@
-//! What a configuration is read among: the files that it names, and the environment.
+//! What the configuration is read with: access to the files that it names, and the environment.
 
 use std::{
     error::Error,
@@ -15,29 +15,29 @@ use super::{
 };
 use crate::{secret::Secret, upstream::ProxySettings};
 
-/// The bits of a file's mode that let people read it who are neither its owner nor of its group.
+/// The bit of a file's mode that lets others read it.
 const WORLD_READABLE: u32 = 0o004;
 
-/// Hands in what the configuration names, so that reading it touches nothing by itself.
+/// Gives access to the files that the configuration names, so that this room opens none itself.
 pub struct LoadContext<'s> {
-    /// Reads a file. One that holds a secret should be refused if [`admit_secret_mode`] refuses it.
+    /// Reads a file. One with a secret must pass [`check_secret_mode`].
     pub read_file: &'s dyn Fn(&Path, FileSensitivity) -> io::Result<Vec<u8>>,
-    /// Finds the files that a path, a folder or a glob means, in order.
+    /// Lists the files of a path, a folder or a glob, in order.
     pub find_files: &'s dyn Fn(&Path) -> io::Result<Vec<PathBuf>>,
-    /// The process's environment, as far as it counts.
+    /// The variables of the process's environment that the configuration uses.
     pub environment: &'s Environment,
 }
 
-/// What a file holds.
+/// Whether a file holds secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileSensitivity {
-    /// What nobody else may read: a password, a token, a key.
+    /// It does, so it must not be world-readable: a password, a token, a key.
     Secret,
-    /// What everybody may read: a certificate.
+    /// It does not: a certificate.
     Public,
 }
 
-/// The variables that count. All are those of every other program: `HTTP_PROXY` and its kin.
+/// The environment variables in use: the conventional ones for proxies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
     /// `http_proxy` or `HTTP_PROXY`.
@@ -48,15 +48,15 @@ pub struct Environment {
     pub no_proxy: Option<String>,
 }
 
-/// Everyone on the machine can read a file that holds a secret.
+/// A file with a secret is world-readable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("everyone on this machine can read the file (mode {mode:03o})")]
+#[error("it is world-readable (mode {mode:03o})")]
 pub struct WorldReadable {
     /// The file's permissions.
     pub mode: u32,
 }
 
-/// Refuses the mode of a file that holds a secret, for the closure that reads it.
+/// Refuses the mode of a world-readable file with a secret; for the closure that reads it.
 pub fn check_secret_mode(mode: u32) -> io::Result<()> {
     if mode & WORLD_READABLE == 0 {
         return Ok(());
@@ -65,7 +65,7 @@ pub fn check_secret_mode(mode: u32) -> io::Result<()> {
 }
 
 impl LoadContext<'_> {
-    /// The text of a file that the configuration names; one that cannot be read is reported.
+    /// Reads a text file that the configuration names; reports one that cannot be read.
     pub(super) fn read_text(
         &self,
         report: &ProblemReport<'_>,
@@ -76,7 +76,7 @@ impl LoadContext<'_> {
         let bytes = self.read_bytes(report, path, &file.location, content)?;
         let invalid = match String::from_utf8(bytes) {
             Ok(text) => return Some(text),
-            // The error would keep the bytes.
+            // The whole error would keep the bytes, which may be a secret.
             Err(error) => error.utf8_error(),
         };
         let error = io::Error::new(io::ErrorKind::InvalidData, invalid);
@@ -84,7 +84,7 @@ impl LoadContext<'_> {
         None
     }
 
-    /// The content of a file that the key at `location` leads to; one that cannot be read is reported.
+    /// Reads a file for the key at `location`; reports one that cannot be read.
     pub(super) fn read_bytes(
         &self,
         report: &ProblemReport<'_>,
@@ -97,7 +97,7 @@ impl LoadContext<'_> {
         read.map_err(report_error).ok()
     }
 
-    /// The files that a path, a folder or a glob means; if there is none, that is reported.
+    /// Lists the files of a path, a folder or a glob; reports it if there are none.
     pub(super) fn find_files(
         &self,
         report: &ProblemReport<'_>,
@@ -116,7 +116,7 @@ impl LoadContext<'_> {
 }
 
 impl Environment {
-    /// The proxies that it names.
+    /// The proxies.
     pub(super) fn proxy(&self) -> ProxySettings {
         ProxySettings {
             http: self.http_proxy.clone(),
@@ -129,24 +129,24 @@ impl Environment {
 impl fmt::Debug for LoadContext<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Surroundings")
+            .debug_struct("LoadContext")
             .finish_non_exhaustive()
     }
 }
 
-/// What to say of a file that could not be read.
+/// The error for a file that cannot be read.
 fn unreadable(path: &Path, location: &KeyLocation, error: &io::Error) -> ValueError {
     let value_error = ValueError::new(match &location.imported {
-        Some(place) if Path::new(&*place.file) != path => {
-            format!("the file {} cannot be used: {error}", path.display())
+        Some(imported) if Path::new(&*imported.file) != path => {
+            format!("cannot use the file {}: {error}", path.display())
         }
-        _ => format!("the file cannot be used: {error}"),
+        _ => format!("cannot use the file: {error}"),
     });
     let is_open = <dyn Error + Send + Sync>::is::<WorldReadable>;
     if error.get_ref().is_some_and(is_open) {
         value_error.hint("chmod 600 FILE; in Kubernetes, defaultMode: 0440 on the volume")
     } else if error.kind() == io::ErrorKind::NotFound && path.is_relative() {
-        value_error.hint("it is looked for below the folder that the mirror is started in")
+        value_error.hint("relative paths start at the mirror's working directory")
     } else {
         value_error
     }
@@ -157,10 +157,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_read_says_what_to_do() {
+    fn unreadable_files_have_hints() {
         let absent = || io::Error::from(io::ErrorKind::NotFound);
         let rows = [
-            ("a.pem", absent(), Some("it is looked for below the folder")),
+            ("a.pem", absent(), Some("relative paths start at")),
             ("/a.pem", absent(), None),
             (
                 "a.pem",

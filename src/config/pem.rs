@@ -1,4 +1,4 @@
-//! Certificates, keys and authorities that a configuration names: of listeners and of upstreams.
+//! Certificates, keys and authorities of listeners and upstreams.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +15,7 @@ use crate::{
     tls::{Authorities, Identity, InvalidPem, Validity},
 };
 
-/// A certificate that ends sooner is worth a note.
+/// A certificate that expires sooner gets a note.
 const EXPIRES_SOON: Duration = Duration::from_hours(14 * 24);
 
 /// Reads a certificate and its key, whose keys are `names`; `None` where both are unset.
@@ -50,7 +50,7 @@ pub(super) fn authorities(
     parse_authorities(report, &pem, &file.location)
 }
 
-/// The authorities of a text that stands at `location` or in the file that is named there.
+/// Parses authorities; `location` has the text, or names the file with it.
 pub(super) fn parse_authorities(
     report: &ProblemReport<'_>,
     pem: &str,
@@ -63,7 +63,7 @@ pub(super) fn parse_authorities(
     Authorities::from_pem(pem).map_err(report_error).ok()
 }
 
-/// Complains of a key of the configuration that stands without another one.
+/// Reports a key of the configuration that requires another one.
 pub(super) fn report_missing_pair(
     report: &ProblemReport<'_>,
     alone: &ConfigText,
@@ -71,12 +71,12 @@ pub(super) fn report_missing_pair(
     missing: &str,
 ) {
     let error = ValueError::new(what);
-    let error = error.hint(format!("add {missing} = \"FILE\" beside it"));
+    let error = error.hint(format!("add {missing} = \"FILE\""));
     report.problem(&alone.location, error);
 }
 
-const CERTIFICATE_HINT: &str = "PEM is text with lines such as -----BEGIN CERTIFICATE-----";
-const KEY_HINT: &str = "one key, between lines such as -----BEGIN PRIVATE KEY-----";
+const CERTIFICATE_HINT: &str = "a PEM file has lines such as -----BEGIN CERTIFICATE-----";
+const KEY_HINT: &str = "a PEM file has one key, between lines such as -----BEGIN PRIVATE KEY-----";
 
 fn read_pair(
     report: &ProblemReport<'_>,
@@ -84,7 +84,7 @@ fn read_pair(
     certificate: &ConfigText,
     key: &ConfigText,
 ) -> Option<Identity> {
-    // Both are read, so that both are complained of, and both are watched.
+    // Both are read before either is checked: both are reported, and both are watched.
     let chain = context.read_text(report, certificate, FileSensitivity::Public);
     let secret = context.read_text(report, key, FileSensitivity::Secret);
     let (chain, secret) = (chain?, secret?);
@@ -107,7 +107,7 @@ fn read_pair(
         InvalidPem::EncryptedKey => (key, "openssl pkey -in FILE -out PLAIN"),
         InvalidPem::Mismatch => (
             key,
-            "it belongs to the file's first certificate; were both files renewed together?",
+            "it must match the file's first certificate; were both files renewed together?",
         ),
         InvalidPem::NoKey | InvalidPem::BadKey | InvalidPem::Broken => (key, KEY_HINT),
     };
@@ -116,18 +116,18 @@ fn read_pair(
     None
 }
 
-/// What is wrong with a certificate's time, or soon will be. Whoever it is shown to will say so
-/// too, but to somebody else.
+/// Notes a certificate that is expired, about to expire or not valid yet. Peers notice as well, but
+/// report it elsewhere.
 fn validity_note(valid: Validity, now: SystemTime) -> Option<String> {
     let at = |time: SystemTime| {
         Timestamp::try_from(time).map_or_else(
-            |_out_of_range| "another age".to_owned(),
+            |_out_of_range| "an unknown time".to_owned(),
             |time| time.to_string(),
         )
     };
     let (start, end) = (at(valid.not_before), at(valid.not_after));
     if now > valid.not_after {
-        Some(format!("expired at {end}; whoever checks it refuses it"))
+        Some(format!("expired at {end}; peers that verify it refuse it"))
     } else if now < valid.not_before {
         Some(format!(
             "is not valid before {start}; is this machine's clock right?"

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, for people and for programs.
+//! Problems of a configuration, as text and as JSON.
 
 use std::{error::Error, fmt};
 
@@ -6,27 +6,27 @@ use serde::Serialize;
 
 use crate::platform::{self, DiagnosticCode};
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ConfigProblem {
-    /// The key's whole path, such as `route[2].to[0]`; empty where the text is no TOML.
+    /// The key's whole path, such as `route[2].to[0]`; empty for invalid TOML.
     pub key: String,
-    /// What stands there, shortened, without passwords.
+    /// The value, shortened, without passwords.
     pub value: Option<String>,
     /// The line, counted from 1.
     pub line: Option<usize>,
     /// The character in the line, counted from 1.
     pub column: Option<usize>,
-    /// Where it stands, if the key only leads there.
+    /// The location in an imported file that the key names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imported: Option<ImportedLocation>,
-    /// What is wrong with it.
+    /// What is wrong.
     pub reason: String,
-    /// What to write instead.
+    /// How to correct it.
     pub hint: Option<String>,
 }
 
-/// A place in a file of another program that the configuration imports.
+/// A location in an imported file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ImportedLocation {
     /// The file.
@@ -35,30 +35,30 @@ pub struct ImportedLocation {
     pub line: usize,
     /// The character in the line, counted from 1.
     pub column: usize,
-    /// What kind of problem it is, such as `E-REF`.
+    /// The kind of problem, such as `E-REF`.
     pub code: Option<&'static str>,
 }
 
-/// Everything that is wrong with one file, in the order of its lines.
+/// All problems of one file, in the order of its lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigProblems {
-    /// The file, as it was named to us.
+    /// The file's name, as it was given.
     pub file: String,
     /// At least one.
     pub problems: Vec<ConfigProblem>,
 }
 
-/// Why a value is refused, before it is known where it stands.
+/// Why a value is refused; the caller adds its location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ValueError {
     pub(super) reason: String,
     pub(super) hint: Option<String>,
-    /// What is said of it where it stands in an imported file.
+    /// Its code if the value is in an imported file.
     pub(super) code: Option<DiagnosticCode>,
 }
 
 impl ConfigProblems {
-    /// One JSON object a line, each naming the file.
+    /// One JSON object per line, each with the file's name.
     pub fn json_lines(&self) -> String {
         #[derive(Serialize)]
         struct ProblemLine<'a> {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn is_one_json_object_a_line() {
+    fn is_one_json_object_per_line() {
         let lines = example().json_lines();
         let json: serde_json::Value = serde_json::from_str(lines.trim_end()).unwrap();
         assert_eq!(lines.lines().count(), 1);

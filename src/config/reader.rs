@@ -1,5 +1,5 @@
-//! Reads typed values out of a parsed document. What is wrong is reported and read as absent, so
-//! that reading always goes on; what nobody asked for is unknown.
+//! Reads typed values from a parsed document. A wrong value is reported and read as absent, so that
+//! reading continues; keys that are never read are unknown.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -12,7 +12,7 @@ use super::{
     value::{ConfigText, TomlValue, integer, strings, text, wrong_type},
 };
 
-/// One table, written or not.
+/// One table, which may be absent.
 #[derive(Debug)]
 #[must_use = "`finish` reports unknown keys"]
 pub(super) struct Section<'t> {
@@ -33,7 +33,7 @@ impl<'t> Section<'t> {
         }
     }
 
-    /// The string at `key`, turned into what it means.
+    /// The string at `key`, parsed.
     pub(super) fn parse<T>(
         &mut self,
         key: &'static str,
@@ -99,7 +99,7 @@ impl<'t> Section<'t> {
         let error = wrong_type("true or false", value);
         let quoted = matches!(value.get_ref().as_str(), Some("true" | "false"));
         let error = if quoted {
-            error.hint("leave the quotes away")
+            error.hint("remove the quotes")
         } else {
             error
         };
@@ -172,7 +172,7 @@ impl<'t> Section<'t> {
         self.measure(key, unset).flatten()
     }
 
-    /// The table at `key`; an empty one if it is not written.
+    /// The table at `key`; an empty one if it is absent.
     pub(super) fn section(&mut self, key: &'static str) -> Self {
         let (report, absent) = (self.report, self.absent(key));
         let Some((value, location)) = self.take(key) else {
@@ -207,20 +207,20 @@ impl<'t> Section<'t> {
         list.iter().enumerate().filter_map(open).collect()
     }
 
-    /// The elements of a list whose kinds differ; nothing in the place of one that is neither.
+    /// The elements of a list of strings and tables; `None` for an element that is neither.
     pub(super) fn elements(&mut self, key: &'static str) -> Vec<Option<ListElement<'t>>> {
         let Some((value, location)) = self.take(key) else {
             return Vec::new();
         };
         let DeValue::Array(list) = value.get_ref() else {
-            let hint = "write it in brackets: [\"…\"]";
+            let hint = "put it in brackets: [\"…\"]";
             self.report
                 .problem(&location, wrong_type("a list", value).hint(hint));
             return Vec::new();
         };
         let element = |(index, value): (usize, &'t TomlValue<'t>)| {
             let location = location.element(index, value);
-            let hint = "a string or an inline table { … }";
+            let hint = "write a string or an inline table { … }";
             match value.get_ref() {
                 DeValue::Table(_) => {
                     table_at(self.report, value, location, hint).map(ListElement::Table)
@@ -243,17 +243,14 @@ impl<'t> Section<'t> {
     /// All tables of a table whose keys are the user's own.
     pub(super) fn named_sections(&self) -> Vec<(String, Self)> {
         let read = |(key, value): (_, &'t TomlValue<'t>)| {
-            let hint = format!(
-                "each has a table of its own: [{}.\"NAME\"]",
-                self.location.key
-            );
+            let hint = format!("write a table for each: [{}.\"NAME\"]", self.location.key);
             table_at(self.report, value, self.location.below(key, value), &hint)
                 .map(|section| (String::from(key), section))
         };
         self.entries().filter_map(read).collect()
     }
 
-    /// The rest of a name that was cut at its dots: `[a.b.c]` is a table in a table.
+    /// The rest of an unquoted name with dots: `[a.b.c]` is a table in a table.
     pub(super) fn cut_name(&self) -> Option<String> {
         let mut name = String::new();
         let mut table = self.table?;
@@ -266,8 +263,7 @@ impl<'t> Section<'t> {
         Some(name).filter(|name| !name.is_empty())
     }
 
-    /// Where the value of `key`, or its `index`th element, stands; the table itself if neither is
-    /// written.
+    /// The location of `key`'s value, or of its `index`th element; of the table if both are absent.
     pub(super) fn location_of(&self, key: &str, index: Option<usize>) -> KeyLocation {
         let Some(value) = self.table.and_then(|table| table.get(key)) else {
             return self.location.clone();
@@ -280,12 +276,12 @@ impl<'t> Section<'t> {
         }
     }
 
-    /// Whether `key` is written.
+    /// Whether `key` is present.
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.is_some_and(|table| table.contains_key(key))
     }
 
-    /// Reports every key that nobody asked for.
+    /// Reports unknown keys.
     pub(super) fn finish(self) {
         for (key, _) in self.table.into_iter().flatten() {
             let name = key.get_ref().as_ref();
@@ -308,7 +304,7 @@ impl<'t> Section<'t> {
         let (value, location) = self.take(key)?;
         let result = match value.get_ref() {
             DeValue::String(text) => parse(text),
-            // A bare number gets the same hint as a string without unit.
+            // A bare number gets the same hint as a string without a unit.
             DeValue::Integer(number) => parse(number.as_str()),
             DeValue::Float(number) => parse(number.as_str()),
             _ => Err(wrong_type("a string", value)),
@@ -342,7 +338,7 @@ impl<'t> Section<'t> {
     }
 }
 
-/// One element of a list whose kinds differ.
+/// One element of a list of strings and tables.
 #[derive(Debug)]
 pub(super) enum ListElement<'t> {
     Text(ConfigText),

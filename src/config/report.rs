@@ -1,4 +1,4 @@
-//! Collects what is found while reading, so that nothing stops at the first mistake.
+//! Collects problems and notes, so that reading continues after the first mistake.
 
 use std::{
     cell::RefCell,
@@ -12,20 +12,20 @@ use crate::platform::{self, Diagnostic};
 /// Longest part of a value that is repeated in a problem, in characters.
 const VALUE_CHARS_MAX: usize = 60;
 
-/// Where something stands in the document.
+/// A location in the document.
 #[derive(Clone, Debug)]
 pub(super) struct KeyLocation {
     pub(super) key: String,
-    /// Nothing where no text stands behind it: a missing key, a command-line option.
+    /// `None` without text in the document: a missing key, a command-line option.
     pub(super) span: Option<Range<usize>>,
     /// Whether the text at `span` is a value worth repeating, not a whole table.
     pub(super) is_value: bool,
-    /// Where it really stands, if the key only leads to that file.
+    /// The location in an imported file that the key names.
     pub(super) imported: Option<platform::Location>,
 }
 
 impl KeyLocation {
-    /// A key that is not written, or not in the file.
+    /// A key that is absent, or not one of the file.
     pub(super) fn absent(key: impl Into<String>) -> Self {
         Self {
             key: key.into(),
@@ -35,19 +35,19 @@ impl KeyLocation {
         }
     }
 
-    /// A place in a file that the key leads to.
-    pub(super) fn in_imported(&self, place: &platform::Location) -> Self {
+    /// A location in a file that the key names.
+    pub(super) fn in_imported(&self, imported: &platform::Location) -> Self {
         Self {
             is_value: false,
-            imported: Some(place.clone()),
+            imported: Some(imported.clone()),
             ..self.clone()
         }
     }
 
-    /// What notes call it.
+    /// Its name in notes.
     pub(super) fn display_name(&self) -> String {
-        let place = self.imported.as_ref();
-        place.map_or_else(|| self.key.clone(), ToString::to_string)
+        let imported = self.imported.as_ref();
+        imported.map_or_else(|| self.key.clone(), ToString::to_string)
     }
 }
 
@@ -59,11 +59,11 @@ pub(super) struct ProblemReport<'t> {
     problems: RefCell<Vec<ConfigProblem>>,
     notes: RefCell<Vec<String>>,
     unknown: RefCell<Vec<UnknownKey>>,
-    /// Every key that was asked for, with the sections that have it.
+    /// Every known key, with the sections that have it.
     sections_by_key: RefCell<BTreeMap<&'static str, BTreeSet<String>>>,
 }
 
-/// A key that nobody asked for; what it may have meant is known once everything was read.
+/// An unknown key; its suggestion is made when all known keys are collected.
 #[derive(Debug)]
 struct UnknownKey {
     section: String,
@@ -88,59 +88,59 @@ impl<'t> ProblemReport<'t> {
     pub(super) fn problem(&self, location: &KeyLocation, error: ValueError) {
         let ValueError { reason, hint, code } = error;
         let imported = location.imported.as_ref();
-        let imported = imported.map(|place| ImportedLocation::new(place, code));
-        let place_text = imported.as_ref().map(ImportedLocation::to_string);
-        let place = location
+        let imported = imported.map(|location| ImportedLocation::new(location, code));
+        let prefix = imported.as_ref().map(ImportedLocation::to_string);
+        let position = location
             .span
             .as_ref()
             .map(|span| self.line_and_column(span.start));
         let value = location.span.clone().filter(|_| location.is_value);
         let problem = ConfigProblem {
-            // A table's name may be an address.
+            // A table's name may be a URL.
             key: redacted(&location.key),
             value: value.map(|span| shortened(self.text.get(span).unwrap_or_default())),
-            line: place.map(|(line, _)| line),
-            column: place.map(|(_, column)| column),
+            line: position.map(|(line, _)| line),
+            column: position.map(|(_, column)| column),
             imported,
-            reason: place_text.unwrap_or_default() + &redacted(&reason),
+            reason: prefix.unwrap_or_default() + &redacted(&reason),
             hint: hint.as_deref().map(redacted),
         };
         self.problems.borrow_mut().push(problem);
     }
 
-    /// A problem in an imported file; `location` is the key that leads there.
+    /// A problem in an imported file; `location` is the key that names it.
     pub(super) fn imported(&self, location: &KeyLocation, diagnostic: &Diagnostic) {
-        let shown = diagnostic
+        let excerpt = diagnostic
             .excerpt
             .as_ref()
-            .map(|shown| format!(": {shown:?}"));
+            .map(|excerpt| format!(": {excerpt:?}"));
         let error = ValueError {
-            reason: diagnostic.message.clone() + &shown.unwrap_or_default(),
+            reason: diagnostic.message.clone() + &excerpt.unwrap_or_default(),
             hint: diagnostic.fix.clone(),
             code: Some(diagnostic.code),
         };
         self.problem(&location.in_imported(&diagnostic.location), error);
     }
 
-    /// A place where the text is no TOML.
+    /// Invalid TOML.
     pub(super) fn syntax_error(&self, span: Option<Range<usize>>, message: &str) {
         let line = span.as_ref().map(|span| self.line_and_column(span.start).0);
         let location = KeyLocation {
             span,
             ..KeyLocation::absent("")
         };
-        let error = ValueError::new(format!("this is no TOML: {message}"));
+        let error = ValueError::new(format!("invalid TOML: {message}"));
         let line = line
             .and_then(|line| self.text.lines().nth(line - 1))
             .unwrap_or_default();
         let bare = line
             .split_once('=')
             .is_some_and(|(_, value)| !value.trim_start().starts_with(['"', '\'', '[', '{', '#']));
-        let hint = "a text stands in quotes: key = \"value\"";
+        let hint = "put strings in quotes: key = \"value\"";
         self.problem(&location, if bare { error.hint(hint) } else { error });
     }
 
-    /// A problem with a value that does not stand in the file.
+    /// A problem with a value that is not part of the file.
     pub(super) fn problem_elsewhere(&self, key: &str, value: &str, error: ValueError) {
         let problem = ConfigProblem {
             key: key.to_owned(),
@@ -166,7 +166,7 @@ impl<'t> ProblemReport<'t> {
         (line, before.unwrap_or_default().chars().count() + 1)
     }
 
-    /// Remembers that `section` has a key of this name.
+    /// Records a known key of `section`.
     pub(super) fn expect_key(&self, section: &KeyLocation, name: &'static str) {
         self.sections_by_key
             .borrow_mut()
@@ -191,13 +191,13 @@ impl<'t> ProblemReport<'t> {
         });
     }
 
-    /// Every key that was asked for.
+    /// Every known key.
     #[cfg(test)]
     pub(super) fn known(&self) -> Vec<&'static str> {
         self.sections_by_key.borrow().keys().copied().collect()
     }
 
-    /// Ends the reading: notes if nothing is wrong, else everything that is.
+    /// Ends the reading: the notes, or all problems.
     pub(super) fn finish(self, file: &str) -> Result<Vec<String>, ConfigProblems> {
         for unknown in self.unknown.take() {
             let hint = self.suggestion(&unknown);
@@ -210,7 +210,7 @@ impl<'t> ProblemReport<'t> {
             );
         }
         let mut problems = self.problems.take();
-        // What does not parse is missing or maimed for the reader; only the cause is reported.
+        // Invalid TOML causes further problems in its line; only the cause is reported.
         let broken: BTreeSet<_> = problems
             .iter()
             .filter(|problem| problem.key.is_empty())
@@ -218,7 +218,7 @@ impl<'t> ProblemReport<'t> {
             .collect();
         problems.retain(|problem| problem.key.is_empty() || !broken.contains(&problem.line));
         problems.sort_by_key(|problem| (problem.line.unwrap_or(usize::MAX), problem.column));
-        // The first error about a value is its cause, later ones follow from it.
+        // The first problem of a value is the cause of the others.
         problems.dedup_by(|later, first| {
             let same_value = first.value.is_some()
                 && (&later.key, later.line, later.column) == (&first.key, first.line, first.column);
@@ -236,7 +236,7 @@ impl<'t> ProblemReport<'t> {
 
     fn suggestion(&self, unknown: &UnknownKey) -> Option<String> {
         if ["password", "passwd", "token", "secret"].contains(&unknown.name.as_str()) {
-            let hint = "secrets come from files: password_file = \"FILE\", readable by us alone";
+            let hint = "secrets are read from files: password_file = \"FILE\", mode 0600";
             return Some(hint.to_owned());
         }
         self.right_section(unknown).or_else(|| {
@@ -245,22 +245,24 @@ impl<'t> ProblemReport<'t> {
         })
     }
 
-    /// Where a key of exactly this name would be right.
+    /// The sections that have a key of exactly this name.
     fn right_section(&self, unknown: &UnknownKey) -> Option<String> {
-        let homes = self.sections_by_key.borrow();
-        let homes = homes.get(unknown.name.as_str())?;
-        let elsewhere = homes.iter().filter(|home| **home != unknown.section);
+        let sections = self.sections_by_key.borrow();
+        let sections = sections.get(unknown.name.as_str())?;
+        let elsewhere = sections
+            .iter()
+            .filter(|section| **section != unknown.section);
         let elsewhere: Vec<_> = elsewhere.map(String::as_str).collect();
         match elsewhere.as_slice() {
             [] => None,
             [""] => Some(format!(
-                "\"{}\" stands at the top, before the first [table]",
+                "\"{}\" belongs at the top, before the first [table]",
                 unknown.name
             )),
-            homes => Some(format!(
+            sections => Some(format!(
                 "\"{}\" belongs under {}",
                 unknown.name,
-                homes.join(" or ")
+                sections.join(" or ")
             )),
         }
     }
@@ -276,7 +278,7 @@ fn header(path: &str) -> String {
     }
 }
 
-/// The word that a mistyped one most likely meant: at most two letters away, or one in a short word.
+/// The word closest to a mistyped one: at most two letters away, or one in a short word.
 pub(super) fn nearest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let far = if text.len() < 5 { 1 } else { 2 };
     let letters = |text: &str| {
@@ -321,26 +323,30 @@ fn distance(left: &str, right: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-/// A value's first line, shortened, without logins.
+/// A value's first line, shortened, without credentials.
 fn shortened(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
-    let masked = redacted(line);
-    let whole = masked.chars().count() <= VALUE_CHARS_MAX && line.len() == text.len();
+    let redacted = redacted(line);
+    let whole = redacted.chars().count() <= VALUE_CHARS_MAX && line.len() == text.len();
     if whole {
-        masked
+        redacted
     } else {
-        masked.chars().take(VALUE_CHARS_MAX).chain(['…']).collect()
+        redacted
+            .chars()
+            .take(VALUE_CHARS_MAX)
+            .chain(['…'])
+            .collect()
     }
 }
 
-/// The text without the login of an address (`https://USER:PASSWORD@HOST`, `USER:PASSWORD@HOST`).
+/// The text without the credentials of a URL (`https://USER:PASSWORD@HOST`, `USER:PASSWORD@HOST`).
 fn redacted(text: &str) -> String {
     let Some((before, host)) = text.rsplit_once('@') else {
         return text.to_owned();
     };
     let start = match before.find("://") {
         Some(scheme) => scheme + 3,
-        // A tag and a digest look alike, but a repository stands before them.
+        // A tag and a digest look alike, but a repository precedes them.
         None if before.contains(':') && !before.contains('/') => {
             before.rfind(['"', ' ', '\'']).map_or(0, |quote| quote + 1)
         }
@@ -357,7 +363,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_the_word_that_was_meant() {
+    fn finds_the_closest_word() {
         let words = ["listen", "names", "to", "digest"];
         for (text, word) in [
             ("lisen", Some("listen")),
@@ -379,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn shows_no_login_and_no_novel() {
+    fn shows_no_credentials_and_no_long_values() {
         assert_eq!(
             shortened("\"https://me:pw@host\""),
             "\"https://[redacted]@host\""

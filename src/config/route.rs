@@ -1,4 +1,4 @@
-//! `[[route]]`: text for the route room to compile, and its answers back to lines of the file.
+//! `[[route]]`: text for the route room to compile, and the lines of its errors.
 
 use std::sync::Arc;
 
@@ -19,17 +19,17 @@ use crate::{
     },
 };
 
-/// A written target and where it stands.
+/// A target, and where it is written.
 #[derive(Debug)]
 pub(super) struct LocatedTarget {
     pub(super) text: String,
     pub(super) location: KeyLocation,
 }
 
-/// What the other checks need of one route.
+/// One route, for the checks across tables.
 #[derive(Debug)]
 pub(super) struct RouteSummary {
-    /// What its `from` says; nothing for the other kinds of match.
+    /// Its `from`; `None` for the other kinds of match.
     pub(super) from: Option<Vec<String>>,
     pub(super) targets: Vec<LocatedTarget>,
     pub(super) location: KeyLocation,
@@ -66,8 +66,8 @@ impl Routes {
             let (line, _) = section
                 .report
                 .line_and_column(section.location.span.as_ref().map_or(0, |span| span.start));
-            let place = ConfigLocation(Arc::from(format!("{file}:{line}")));
-            if let Some(rule) = routes.one(&mut section, place) {
+            let rule_location = ConfigLocation(Arc::from(format!("{file}:{line}")));
+            if let Some(rule) = routes.one(&mut section, rule_location) {
                 routes.rules.push(rule);
             }
             section.finish();
@@ -75,14 +75,14 @@ impl Routes {
         routes
     }
 
-    /// Adds what other programs' files say. It has to come last: what is written by hand wins.
+    /// Adds imported routes, after those of the file, which take precedence.
     pub(super) fn import(&mut self, report: &ProblemReport<'_>, imported: Vec<Located<RuleText>>) {
         for (text, location) in imported {
             let target = |to: &TargetText| LocatedTarget {
                 text: to.target.clone(),
                 location: location.clone(),
             };
-            let written = RouteSummary {
+            let summary = RouteSummary {
                 from: from(&text.matches),
                 targets: text.to.iter().map(target).collect(),
                 location: location.clone(),
@@ -96,11 +96,11 @@ impl Routes {
                     }
                 }
             }
-            self.summaries.push(written);
+            self.summaries.push(summary);
         }
     }
 
-    /// The table, if every route holds and no two contradict.
+    /// The table, if every route is valid and no two contradict.
     pub(super) fn table(
         self,
         report: &ProblemReport<'_>,
@@ -122,7 +122,7 @@ impl Routes {
         }
     }
 
-    fn one(&mut self, section: &mut Section<'_>, place: ConfigLocation) -> Option<Rule> {
+    fn one(&mut self, section: &mut Section<'_>, rule_location: ConfigLocation) -> Option<Rule> {
         let matches = matches(section);
         let from = matches.as_ref().and_then(from);
         let (to, targets) = targets(section);
@@ -147,7 +147,7 @@ impl Routes {
             band: band.and_then(|band| u16::try_from(band).ok()),
             tag_fresh,
             tag_stale_max,
-            location: place.clone(),
+            location: rule_location.clone(),
         });
         let compiled = text.map_or(Err(Vec::new()), RuleText::compile);
         let invalid = compiled.as_ref().err().map_or(&[][..], Vec::as_slice);
@@ -163,7 +163,7 @@ impl Routes {
             from,
             targets: targets.collect(),
             location,
-            rule_location: place,
+            rule_location,
         });
         compiled.ok()
     }
@@ -183,8 +183,10 @@ fn matches(section: &mut Section<'_>) -> Option<MatchText> {
         let error = match count {
             0 => ValueError::new("the route does not say which images it is for")
                 .hint("add from = \"REGISTRY\""),
-            _ => ValueError::new("a route has one of from, from_glob, from_regex and contains")
-                .hint("write one route for each"),
+            _ => ValueError::new(
+                "a route must have exactly one of from, from_glob, from_regex and contains",
+            )
+            .hint("write one route for each"),
         };
         section.report.problem(&section.location, error);
         return None;
@@ -211,7 +213,7 @@ fn targets(section: &mut Section<'_>) -> (Vec<TargetText>, Vec<LocatedTarget>) {
                 (target, ref_kind, refused)
             }
         };
-        // An unreadable target keeps its place, so that indices go on meaning the same.
+        // A placeholder for an unreadable target keeps the indices of the others.
         let text = target
             .as_ref()
             .map_or("source", |target| &target.text)
@@ -262,16 +264,20 @@ fn rule_error(invalid: &InvalidRule) -> ValueError {
     }
 }
 
-/// Reports one refusal and says which key it is about.
+/// Reports one error and returns its key.
 fn report_rule(section: &Section<'_>, invalid: &InvalidRule) -> String {
     let location = section.location_of(invalid.key, invalid.index);
     section.report.problem(&location, rule_error(invalid));
     location.key
 }
 
-fn report_conflict(report: &ProblemReport<'_>, written: &[RouteSummary], conflict: &RouteConflict) {
+fn report_conflict(
+    report: &ProblemReport<'_>,
+    summaries: &[RouteSummary],
+    conflict: &RouteConflict,
+) {
     let error = ValueError::new(conflict.to_string()).code(DiagnosticCode::Duplicate);
-    match written
+    match summaries
         .iter()
         .find(|route| route.rule_location == conflict.second)
     {

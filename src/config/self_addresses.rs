@@ -1,30 +1,30 @@
-//! Knows the mirror by its addresses and names.
+//! The mirror's own addresses and names.
 
 use super::address;
 use crate::{oci::Registry, server::ListenAddress, upstream::EndpointAddress};
 
-/// The addresses and names under which a registry would be the mirror itself.
+/// The mirror's own addresses and names: a registry there would be the mirror itself.
 #[derive(Clone, Debug, Default)]
 pub struct SelfAddresses {
-    /// Where it listens, its probes included.
+    /// Its listeners, the admin listener included.
     pub(super) addresses: Vec<ListenAddress>,
     /// The host names of every listener.
     pub(super) names: Vec<Registry>,
-    /// How nodes reach it, as a URL.
+    /// Its URL for nodes.
     pub(super) public_url: Option<String>,
 }
 
 impl SelfAddresses {
-    /// Whether `HOST[:PORT]` is the mirror itself, as far as can be told without a name server.
+    /// Whether `HOST[:PORT]` is the mirror itself, as far as that is known without DNS.
     pub fn contains_registry(&self, registry: &Registry) -> bool {
         let answers = |scheme: &str| {
             self.contains_endpoint(&EndpointAddress::Url(format!("{scheme}://{registry}")))
         };
-        // A name alone does not say how it is met.
+        // A name without a port may be reached by either scheme.
         answers("https") || registry.port().is_none() && answers("http")
     }
 
-    /// Whether a request to `endpoint` would come back to us.
+    /// Whether a request to `endpoint` would arrive at the mirror itself.
     pub(super) fn contains_endpoint(&self, endpoint: &EndpointAddress) -> bool {
         let mut addresses = self.addresses.iter();
         addresses.any(|own| address::leads_to(endpoint, own)) || self.matches_name(endpoint)
@@ -51,7 +51,7 @@ impl SelfAddresses {
             own.host() == host
                 && match own.port() {
                     Some(own) => own == port,
-                    // Behind a balancer the usual ports are ours as well.
+                    // A load balancer may forward the default ports.
                     None => port == 443 || port == 80 || listens(port),
                 }
         })

@@ -1,5 +1,5 @@
-//! `tls_cert_file`, `tls_key_file` and `client_ca_file` of `[server]` and `[[listener]]`: how nodes
-//! are met.
+//! `tls_cert_file`, `tls_key_file` and `client_ca_file` of `[server]` and `[[listener]]`: TLS of
+//! listeners.
 
 use super::{load_context::LoadContext, pem, problem::ValueError, reader::Section};
 use crate::{
@@ -7,21 +7,21 @@ use crate::{
     tls::{Authorities, Identity},
 };
 
-/// The certificate that is shown, and its key.
+/// The keys of the certificate and of its private key.
 const PAIR: [&str; 2] = ["tls_cert_file", "tls_key_file"];
 
-/// What a listener shows and asks for.
+/// A listener's certificate and client authorities.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ServerTls {
-    /// Whether a certificate is named, even one that cannot be used.
+    /// Whether a certificate is configured, even an unusable one.
     has_certificate: bool,
     identity: Option<Identity>,
     client_authorities: Option<Authorities>,
 }
 
 impl ServerTls {
-    /// Reads what a table says; what it leaves out is as in `inherited`. The certificate and its
-    /// key are one thing: a table that says one says both, and with "" it has neither.
+    /// Reads a table; what it omits is inherited. The certificate and its key are inherited
+    /// together: a table with either key has its own pair, and with "" it has none.
     pub(super) fn read(
         section: &mut Section<'_>,
         context: &LoadContext<'_>,
@@ -30,7 +30,7 @@ impl ServerTls {
         let report = section.report;
         let is_own = PAIR.iter().any(|key| section.has(key));
         let [certificate, key] = PAIR.map(|key| section.string_or_unset(key));
-        let named = if is_own {
+        let has_certificate = if is_own {
             certificate.is_some() || key.is_some()
         } else {
             inherited.has_certificate
@@ -41,24 +41,24 @@ impl ServerTls {
             inherited.identity.clone()
         };
         let is_own = section.has("client_ca_file");
-        let clients = match section.string_or_unset("client_ca_file") {
-            Some(file) if !named => {
-                let what = "clients show certificates only where the listener shows one";
+        let client_authorities = match section.string_or_unset("client_ca_file") {
+            Some(file) if !has_certificate => {
+                let what = "client certificates require a certificate of the listener";
                 pem::report_missing_pair(report, &file, what, "tls_cert_file");
                 None
             }
             Some(file) => pem::authorities(report, context, &file),
-            None if is_own || !named => None,
+            None if is_own || !has_certificate => None,
             None => inherited.client_authorities.clone(),
         };
         Self {
-            has_certificate: named,
+            has_certificate,
             identity,
-            client_authorities: clients,
+            client_authorities,
         }
     }
 
-    /// What the server needs; nothing where nodes are met in plain text.
+    /// The server's configuration; `None` for plain text.
     pub(super) fn tls(self, section: &Section<'_>) -> Option<ListenerTls> {
         let tls = ListenerTls::new(self.identity?, self.client_authorities);
         tls.map_err(|why| {

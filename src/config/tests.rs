@@ -161,10 +161,7 @@ fn b116_loops() {
         "[server]\nnames = [\"mirror.corp\"]\n[[route]]\nfrom = \"a.b\"\nto = [\"mirror.corp:5000/x\"]",
         "[[listener]]\nlisten = \"unix:/run/m\"\n[upstream.x]\nurl = \"unix:/run/m\"",
     ] {
-        assert!(
-            one_problem(text).reason.contains("would ask itself"),
-            "{text}"
-        );
+        assert!(one_problem(text).reason.contains("would loop"), "{text}");
     }
 }
 
@@ -197,11 +194,11 @@ fn b126_password_files() {
         load(&text)
     };
     for (file, reason) in [
-        ("missing", "the file cannot be used: entity not found"),
+        ("missing", "cannot use the file: entity not found"),
         ("empty", "the file is empty"),
         (
             "open",
-            "the file cannot be used: everyone on this machine can read the file (mode 644)",
+            "cannot use the file: it is world-readable (mode 644)",
         ),
     ] {
         let problem = with(file).unwrap_err().problems.remove(0);
@@ -221,14 +218,14 @@ fn b126_password_files() {
     };
     assert_eq!((username.as_str(), password.reveal()), ("me", "secret"));
     assert_eq!(settings.access, Access::Shared);
-    assert!(loaded.notes[0].starts_with("what is pulled with credentials from a.b is served"));
+    assert!(loaded.notes[0].starts_with("content pulled with credentials from a.b is served"));
     assert!(!format!("{loaded:?}").contains("secret"));
 }
 
 #[test]
 fn access_per_client_is_not_built_and_public_with_a_login_is_noted() {
     let problem = one_problem("[upstream.\"a.b\"]\naccess = \"per-client\"");
-    assert_eq!(problem.reason, "\"per-client\" is not built yet");
+    assert_eq!(problem.reason, "\"per-client\" is not implemented yet");
     let text = "[upstream.\"a.b\"]\nusername = \"me\"\npassword_file = \"f\"\naccess = \"public\"";
     let loaded = loaded(text);
     assert_eq!(loaded.settings.upstreams[0].0.access, Access::Public);
@@ -308,18 +305,18 @@ fn routes_say_what_is_wrong_with_them() {
 }
 
 #[test]
-fn notes_what_may_not_be_meant() {
+fn notes_what_may_not_be_intended() {
     let notes = |text: &str| loaded(text).notes;
     assert!(notes("unmatched = \"source\"")[0].starts_with("unmatched = \"source\""));
     let open = notes("[[route]]\nfrom = \"*\"\nto = [\"source\"]");
-    assert!(open[0].starts_with("route[0]: an open proxy"), "{open:?}");
+    assert!(open[0].starts_with("route[0]: open proxy"), "{open:?}");
     let route = "[[route]]\nfrom = \"docker.io\"\nto = [\"source\"]\n";
     let unused = notes(&format!(
         "{route}[upstream.\"harbor.example.org\"]\n[upstream.\"docker.io\"]"
     ));
     assert_eq!(
         unused,
-        ["upstream.\"harbor.example.org\": no route leads to it"]
+        ["upstream.\"harbor.example.org\": no route uses it"]
     );
 }
 
@@ -349,6 +346,6 @@ default_registry = "quay.io"
 #[test]
 fn a_target_is_spelt_as_its_upstream_is_called() {
     let text = "[[route]]\nfrom = \"a.b\"\nto = [\"Harbor.example.org/x\"]\n";
-    let reason = "the registry \"Harbor.example.org\" is called \"harbor.example.org\"";
+    let reason = "the canonical name of \"Harbor.example.org\" is \"harbor.example.org\"";
     assert_eq!(one_problem(text).reason, reason);
 }

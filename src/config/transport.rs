@@ -1,4 +1,4 @@
-//! The keys of `[upstream."NAME"]` that say how connections are made.
+//! The keys of `[upstream."NAME"]` for connections: TLS, proxies, token services.
 
 use super::{
     load_context::LoadContext,
@@ -14,7 +14,7 @@ use crate::{
     upstream::{EndpointAddress, InvalidProxy, ProxySettings, Settings},
 };
 
-/// The certificate that we show, and its key.
+/// The keys of the client certificate and of its private key.
 const PAIR: [&str; 2] = ["client_cert_file", "client_key_file"];
 
 /// Reads them into the settings.
@@ -37,7 +37,7 @@ pub(super) fn read(section: &mut Section<'_>, settings: &mut Settings, context: 
     note_unused_keys(section, settings);
 }
 
-/// Says what it means not to check certificates.
+/// Notes the consequences of unverified certificates.
 pub(super) fn note_unverified(
     report: &ProblemReport<'_>,
     settings: &Settings,
@@ -45,14 +45,14 @@ pub(super) fn note_unverified(
 ) {
     if !settings.transport.is_verified {
         report.note(format!(
-            "{}: certificates are not checked: whoever can redirect its traffic can read its login \
-             and replace tags",
+            "{}: certificates are not verified: an attacker on the network can read its \
+             credentials and replace tags",
             location.display_name()
         ));
     }
 }
 
-/// The proxies of the environment, which count for every upstream.
+/// Checks the proxies of the environment, which apply to every upstream.
 pub(super) fn check_environment(report: &ProblemReport<'_>, context: &LoadContext<'_>) {
     let environment = context.environment;
     for (name, proxy) in [
@@ -79,9 +79,9 @@ fn proxy(section: &mut Section<'_>, settings: &mut Settings) {
             settings.transport.proxy = ProxySettings::default();
             return;
         }
-        // A word without a scheme would rather be a mistyped "none" than a proxy's name.
+        // A word without a scheme is more likely a mistyped "none" than a proxy's name.
         (word, _) if !word.contains("://") => {
-            let error = ValueError::new("a proxy is \"env\", \"none\" or http://HOST:PORT");
+            let error = ValueError::new("a proxy must be \"env\", \"none\" or http://HOST:PORT");
             match ProxySettings::parse_url(word) {
                 Ok(_) if word.contains(['.', ':']) && !word.contains('@') => {
                     error.hint(format!("did you mean \"http://{word}\"?"))
@@ -90,8 +90,8 @@ fn proxy(section: &mut Section<'_>, settings: &mut Settings) {
             }
         }
         (_, Ok(url)) if !url.username().is_empty() || url.password().is_some() => {
-            ValueError::new("a proxy's address carries no login here").hint(
-                "set HTTPS_PROXY and HTTP_PROXY in the environment, where it may, and \
+            ValueError::new("credentials must not be part of the proxy's URL here").hint(
+                "set HTTPS_PROXY and HTTP_PROXY in the environment, where they may be, and \
                  proxy = \"env\"",
             )
         }
@@ -111,14 +111,14 @@ fn proxy(section: &mut Section<'_>, settings: &mut Settings) {
 
 fn realm(report: &ProblemReport<'_>, text: &ConfigText) -> Option<String> {
     if text.text.parse::<Registry>().is_err() {
-        let error = ValueError::new("a token service is written HOST or HOST:PORT");
+        let error = ValueError::new("a token service must be HOST or HOST:PORT");
         report.problem(&text.location, error);
         return None;
     }
     Some(text.text.to_ascii_lowercase())
 }
 
-/// Says which keys cannot matter where no endpoint speaks TLS.
+/// Notes keys for TLS of an upstream without https:// endpoints.
 fn note_unused_keys(section: &Section<'_>, settings: &Settings) {
     let is_tls = |endpoint: &EndpointAddress| matches!(endpoint, EndpointAddress::Url(url) if url.starts_with("https://"));
     if settings.endpoints.iter().any(is_tls) {
@@ -128,8 +128,8 @@ fn note_unused_keys(section: &Section<'_>, settings: &Settings) {
         if section.has(key) {
             let table = &section.location.key;
             section.report.note(format!(
-                "{table}.{key}: no address of this upstream is https://, so it counts only for \
-                 where it redirects to"
+                "{table}.{key}: this upstream has no https:// URL, so it applies only to its \
+                 redirects"
             ));
         }
     }

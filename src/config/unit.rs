@@ -1,4 +1,4 @@
-//! Sizes and durations as people write them: a whole number and its unit.
+//! Sizes and durations: a whole number and its unit.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -24,31 +24,31 @@ const DURATIONS_MS: [(&str, u64); 5] = [
     ("ms", 1),
 ];
 
-/// Reads a size in bytes: `10GiB`, or `10GB` for the decimal one.
+/// Reads a size in bytes: `10GiB`, or decimal `10GB`.
 pub(super) fn size(text: &str, bounds: &RangeInclusive<u64>) -> Result<u64, ValueError> {
     let Some(bytes) = measure(text, &SIZES) else {
         let (number, unit) = split(text);
-        let complaint = ValueError::new(
-            "not a size: a whole number and one of B, KB, KiB, MB, MiB, GB, GiB, TB, TiB",
+        let error = ValueError::new(
+            "not a size: expected a whole number and one of B, KB, KiB, MB, MiB, GB, GiB, TB, TiB",
         );
         let guess =
             |large: &str| format!("did you mean \"{number}{large}B\" or \"{number}{large}iB\"?");
         let hint = match unit.to_ascii_uppercase().as_str() {
-            _ if number.is_empty() => return Err(complaint),
+            _ if number.is_empty() => return Err(error),
             "K" | "KB" | "KIB" => guess("K"),
             "M" | "MB" | "MIB" => guess("M"),
             "" | "G" | "GB" | "GIB" => guess("G"),
             "T" | "TB" | "TIB" => guess("T"),
-            _ => return Err(complaint),
+            _ => return Err(error),
         };
-        return Err(complaint.hint(hint));
+        return Err(error.hint(hint));
     };
     if bounds.contains(&bytes) {
         return Ok(bytes);
     }
     let (from, to) = (show(*bounds.start(), &SIZES), show(*bounds.end(), &SIZES));
     Err(ValueError::new(format!(
-        "it must lie between {from} and {to}"
+        "it must be between {from} and {to}"
     )))
 }
 
@@ -59,17 +59,18 @@ pub(super) fn duration(
 ) -> Result<Duration, ValueError> {
     let Some(milliseconds) = measure(text, &DURATIONS_MS) else {
         let (number, unit) = split(text);
-        let complaint = ValueError::new("not a duration: a whole number and one of ms, s, m, h, d");
+        let error =
+            ValueError::new("not a duration: expected a whole number and one of ms, s, m, h, d");
         let unit = match unit.to_ascii_lowercase().as_str() {
-            _ if number.is_empty() => return Err(complaint),
+            _ if number.is_empty() => return Err(error),
             "" | "s" | "sec" | "secs" | "second" | "seconds" => "s",
             "ms" | "msec" | "millis" => "ms",
             "m" | "min" | "mins" | "minute" | "minutes" => "m",
             "h" | "hr" | "hour" | "hours" => "h",
             "d" | "day" | "days" => "d",
-            _ => return Err(complaint),
+            _ => return Err(error),
         };
-        return Err(complaint.hint(format!("did you mean \"{number}{unit}\"?")));
+        return Err(error.hint(format!("did you mean \"{number}{unit}\"?")));
     };
     if bounds_ms.contains(&milliseconds) {
         return Ok(Duration::from_millis(milliseconds));
@@ -77,12 +78,11 @@ pub(super) fn duration(
     let (start, end) = (*bounds_ms.start(), *bounds_ms.end());
     let (from, to) = (show(start, &DURATIONS_MS), show(end, &DURATIONS_MS));
     Err(ValueError::new(format!(
-        "it must lie between {from} and {to}"
+        "it must be between {from} and {to}"
     )))
 }
 
-/// The number times its unit; what is too large for the type is the largest number, so that the
-/// bounds refuse it.
+/// The number times its unit. Saturates, so that the bounds refuse what does not fit the type.
 fn measure(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let start = text.find(|character: char| !character.is_ascii_digit())?;
     let (number, unit) = text.split_at_checked(start)?;
@@ -94,8 +94,8 @@ fn measure(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     Some(number.saturating_mul(*factor))
 }
 
-/// The leading digits and the rest without blanks, for a guess at what was meant; no digits where
-/// a guess would be wrong (`-5s`, `1.5GiB`, numbers that do not fit).
+/// The leading digits and the rest without blanks, for a suggestion; no digits where that would be
+/// wrong (`-5s`, `1.5GiB`, numbers that do not fit).
 fn split(text: &str) -> (&str, &str) {
     let text = text.trim();
     let end = text
@@ -109,7 +109,7 @@ fn split(text: &str) -> (&str, &str) {
     }
 }
 
-/// The shortest way to write a measure.
+/// The shortest form of a measure.
 fn show(measure: u64, units: &[(&str, u64)]) -> String {
     let fits = |(_, factor): &&(&str, u64)| measure >= *factor && measure.is_multiple_of(*factor);
     match units.iter().find(fits) {
@@ -152,9 +152,9 @@ mod tests {
             ("", None),
             ("inf", None),
         ] {
-            let complaint = size(text, &any).unwrap_err();
-            assert_eq!(complaint.hint.as_deref(), hint, "{text}");
-            assert!(complaint.reason.starts_with("not a size"), "{text}");
+            let error = size(text, &any).unwrap_err();
+            assert_eq!(error.hint.as_deref(), hint, "{text}");
+            assert!(error.reason.starts_with("not a size"), "{text}");
         }
     }
 
@@ -185,18 +185,18 @@ mod tests {
             ("NaN", None),
             ("5w", None),
         ] {
-            let complaint = duration(text, &any).unwrap_err();
-            assert_eq!(complaint.hint.as_deref(), hint, "{text}");
+            let error = duration(text, &any).unwrap_err();
+            assert_eq!(error.hint.as_deref(), hint, "{text}");
         }
     }
 
     #[test]
     fn names_the_bounds() {
         let reason = size("0B", &(1 << 20..=1 << 50)).unwrap_err().reason;
-        assert_eq!(reason, "it must lie between 1MiB and 1024TiB");
+        assert_eq!(reason, "it must be between 1MiB and 1024TiB");
         let reason = duration("99999999999999999999d", &(10..=3_600_000))
             .unwrap_err()
             .reason;
-        assert_eq!(reason, "it must lie between 10ms and 1h");
+        assert_eq!(reason, "it must be between 10ms and 1h");
     }
 }

@@ -1,4 +1,4 @@
-//! `[upstream."NAME"]`: the registries that need more than their name.
+//! `[upstream."NAME"]`: registries that need more settings than their name.
 
 use std::ops::RangeInclusive;
 
@@ -25,7 +25,7 @@ use crate::{
 /// Bounds of `concurrent_max`.
 const CONCURRENT: RangeInclusive<usize> = 1..=1_024;
 
-/// One table and where it stands.
+/// One table, and where it is written.
 #[derive(Debug)]
 pub(super) struct ConfiguredUpstream {
     pub(super) settings: Settings,
@@ -35,7 +35,7 @@ pub(super) struct ConfiguredUpstream {
     pub(super) endpoint_locations: Vec<KeyLocation>,
 }
 
-/// What holds for every upstream, configured or not.
+/// The defaults of every upstream, configured or not.
 pub(super) fn defaults(
     limits: &LimitsTable,
     timeouts: &Timeouts,
@@ -52,7 +52,7 @@ pub(super) fn defaults(
     }
 }
 
-/// An upstream's name as routes know it: hosts in the one spelling that references use.
+/// The canonical name of an upstream: hosts are spelled as in references.
 pub(super) fn canonical(name: &str) -> Option<UpstreamName> {
     match name.parse::<Registry>() {
         Ok(registry) if Registry::looks_like(name) => registry.as_str().parse().ok(),
@@ -71,7 +71,7 @@ pub(super) fn read(
     let mut read: Vec<ConfiguredUpstream> = Vec::new();
     for (name, section) in root.section("upstream").named_sections() {
         if let Some(rest) = section.cut_name() {
-            let error = ValueError::new("a name with dots stands in quotes");
+            let error = ValueError::new("put a name with dots in quotes");
             let hint = format!("write [upstream.\"{name}{rest}\"]");
             report.problem(&section.location, error.hint(hint));
             continue;
@@ -96,8 +96,7 @@ pub(super) fn read(
     read
 }
 
-/// Adds the registries of other programs' files; a table that is written by hand replaces those of
-/// its name.
+/// Adds imported upstreams; a table of the configuration takes precedence over those of its name.
 pub(super) fn import(
     report: &ProblemReport<'_>,
     read: &mut Vec<ConfiguredUpstream>,
@@ -109,24 +108,22 @@ pub(super) fn import(
     for found in imported {
         let (one, location) = found;
         let name = canonical(one.name.as_str()).unwrap_or_else(|| one.name.clone());
-        let by_hand = |other: &&ConfiguredUpstream| {
+        let is_configured = |other: &&ConfiguredUpstream| {
             other.settings.name == name && other.location.imported.is_none()
         };
-        if let Some(other) = read.iter().find(by_hand) {
-            let (place, key) = (location.display_name(), &other.location.key);
-            report.note(format!(
-                "{place}: {key} is written by hand and replaces this"
-            ));
-        } else if let Some((_, (other, place))) = known.iter().find(|(other, _)| *other == name) {
+        if let Some(other) = read.iter().find(is_configured) {
+            let (name, key) = (location.display_name(), &other.location.key);
+            report.note(format!("{name}: not used: {key} takes precedence"));
+        } else if let Some((_, (other, first))) = known.iter().find(|(other, _)| *other == name) {
             let is_same = platform::ImportedUpstream {
                 spot: one.spot.clone(),
                 ..other.clone()
             } == *one;
             if !is_same {
-                let place = place.display_name();
-                let reason = format!("{name} is another registry here than in {place}");
+                let first = first.display_name();
+                let reason = format!("{name} has other settings in {first}");
                 let error = ValueError::new(reason).code(DiagnosticCode::Duplicate);
-                let hint = format!("write [upstream.\"{name}\"], which replaces both");
+                let hint = format!("write [upstream.\"{name}\"], which overrides both");
                 report.problem(location, error.hint(hint));
             }
         } else {
@@ -241,7 +238,7 @@ fn endpoints(section: &mut Section<'_>, settings: &mut Settings) -> Vec<KeyLocat
         return vec![section.location.clone()];
     };
     if texts.is_empty() {
-        let error = ValueError::new("at least one address is needed");
+        let error = ValueError::new("at least one address is required");
         report.problem(&section.location_of("url", None), error);
     }
     read_endpoints(report, settings, texts)
@@ -249,13 +246,13 @@ fn endpoints(section: &mut Section<'_>, settings: &mut Settings) -> Vec<KeyLocat
 
 fn require_host(report: &ProblemReport<'_>, location: &KeyLocation, name: &UpstreamName) {
     if !Registry::looks_like(name.as_str()) {
-        let error = ValueError::new(format!("\"{name}\" is no host, so it needs a url"));
+        let error = ValueError::new(format!("\"{name}\" is not a host, so it needs a url"));
         let error = error.hint("add url = \"https://HOST\"");
         report.problem(location, error.code(DiagnosticCode::Value));
     }
 }
 
-/// Where each of the addresses is written that hold.
+/// Reads the addresses; returns the locations of the valid ones.
 fn read_endpoints(
     report: &ProblemReport<'_>,
     settings: &mut Settings,
@@ -282,7 +279,7 @@ fn read_endpoints(
 }
 
 fn access(section: &mut Section<'_>, settings: &Settings) -> Access {
-    let logs_in = settings.has_credentials();
+    let has_credentials = settings.has_credentials();
     let words = [
         ("public", Some(Access::Public)),
         ("shared", Some(Access::Shared)),
@@ -290,18 +287,18 @@ fn access(section: &mut Section<'_>, settings: &Settings) -> Access {
     ];
     match section.choice("access", &words) {
         Some(Some(access)) => {
-            if logs_in && access == Access::Public {
+            if has_credentials && access == Access::Public {
                 section.report.note(format!(
-                    "{}: what is pulled with its credentials is public here: everyone who reaches \
-                     a listener gets it, under any name",
+                    "{}: content pulled with its credentials is public here: every client that \
+                     reaches a listener gets it, under any name",
                     section.location.key
                 ));
             }
             access
         }
         Some(None) => {
-            let error = ValueError::new("\"per-client\" is not built yet");
-            let error = error.hint("\"shared\" admits whoever the listener admits");
+            let error = ValueError::new("\"per-client\" is not implemented yet");
+            let error = error.hint("\"shared\" serves every client that the listener admits");
             section
                 .report
                 .problem(&section.location_of("access", None), error);
@@ -321,7 +318,7 @@ fn default_access(settings: &Settings) -> Access {
 
 fn redirect(report: &ProblemReport<'_>, text: &ConfigText) -> Option<String> {
     if text.text.parse::<Registry>().is_err() {
-        let error = ValueError::new("a host is written HOST or HOST:PORT");
+        let error = ValueError::new("a host must be HOST or HOST:PORT");
         report.problem(&text.location, error);
         return None;
     }
@@ -333,11 +330,11 @@ fn api_path(text: &str) -> Result<String, ValueError> {
     let elements = text.strip_prefix('/').map(|rest| rest.split('/'));
     let named = |element: &str| !element.is_empty() && element != "." && element != "..";
     let is_path = text.bytes().all(sound) && elements.is_some_and(|mut some| some.all(named));
-    // A lone slash: repositories stand at the root, as for mirrors that nodes ask without /v2.
+    // A single slash: repositories at the root, as of mirrors that nodes use without /v2.
     if is_path || text == "/" {
         return Ok(text.to_owned());
     }
     Err(ValueError::new(
-        "a path begins with / and has no / at its end, such as /v2",
+        "a path must begin with / and must not end with /, such as /v2",
     ))
 }

@@ -9,10 +9,10 @@ use super::{
     report::{KeyLocation, ProblemReport},
 };
 
-/// A value of the document with its place in the text.
+/// A value of the document with its span in the text.
 pub(super) type TomlValue<'t> = Spanned<DeValue<'t>>;
 
-/// A string and where it stands.
+/// A string, and where it is written.
 #[derive(Clone, Debug)]
 pub(super) struct ConfigText {
     pub(super) text: String,
@@ -99,7 +99,7 @@ pub(super) fn strings(
         other => {
             let error = wrong_type("a string or a list of strings", value);
             let error = match other {
-                DeValue::Table(_) => error.hint("a name with dots stands in quotes"),
+                DeValue::Table(_) => error.hint("put a name with dots in quotes"),
                 _ => error,
             };
             report.problem(location, error);
@@ -121,11 +121,11 @@ pub(super) fn integer(
     read.filter(|number| bounds.contains(number))
         .ok_or_else(|| {
             let (from, to) = (bounds.start(), bounds.end());
-            ValueError::new(format!("it must lie between {from} and {to}"))
+            ValueError::new(format!("it must be between {from} and {to}"))
         })
 }
 
-/// Another kind of value stands where `wanted` should.
+/// The error for a value of another type than `wanted`.
 pub(super) fn wrong_type(wanted: &str, value: &TomlValue<'_>) -> ValueError {
     let found = match value.get_ref() {
         DeValue::String(_) => "a string",
@@ -136,5 +136,5 @@ pub(super) fn wrong_type(wanted: &str, value: &TomlValue<'_>) -> ValueError {
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
     };
-    ValueError::new(format!("this is {found}; {wanted} is wanted"))
+    ValueError::new(format!("expected {wanted}, found {found}"))
 }

@@ -279,7 +279,7 @@ fn secrets_go_to_files_of_their_own_or_nowhere() {
     };
     let (out, err) = run(&[]);
     assert!(
-        err.contains("2 logins") && err.contains("--secrets-dir"),
+        err.contains("2 credentials") && err.contains("--secrets-dir"),
         "{err}"
     );
     assert!(out.contains("# for = \"h.example/team\"\n"), "{out}");

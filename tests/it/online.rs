@@ -116,7 +116,7 @@ async fn online_says_who_lets_us_in() {
         + "[[credential]]\nfor = \"d-helped\"\nhelper = \"fake\"\n";
     let (code, lines) = Site::new(&text).online();
     let expected = [
-        "a-open: fine, without a login",
+        "a-open: fine, without credentials",
         "b-basic: fine, as me",
         "c-bearer: fine, as me",
         "d-helped: fine, as helped",
@@ -181,7 +181,7 @@ async fn online_reports_pins_that_have_drifted() {
     };
     let site = Site::new(&(table("hub", &hub, "") + &pinned("1")));
     let steady = format!("docker.io/library/nginx:1: fine, the tag is {digest}");
-    let fine = "hub: fine, without a login".to_owned();
+    let fine = "hub: fine, without credentials".to_owned();
     assert_eq!(site.online(), (Some(0), vec![fine.clone(), steady]));
     let moved = hub.image("library/nginx", "1", &[random_bytes(1000, SEED + 1)]);
     let drifted = format!(
@@ -190,7 +190,7 @@ async fn online_reports_pins_that_have_drifted() {
     );
     assert_eq!(site.online(), (Some(3), vec![fine.clone(), drifted]));
     hub.untag("library/nginx", "1");
-    let gone = format!("docker.io/library/nginx:1: pinned to {digest}; nobody has the tag");
+    let gone = format!("docker.io/library/nginx:1: pinned to {digest}; no candidate has the tag");
     assert_eq!(site.online(), (Some(3), vec![fine, gone]));
 }
 

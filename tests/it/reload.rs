@@ -330,7 +330,7 @@ async fn b132_a_reload_that_does_not_hold_changes_nothing_and_is_said() {
     let target = format!("/v2/{NAME}/manifests/1?ns=docker.io");
     let mut rows = Rows::default();
     let broken = [
-        ("no TOML", "[[route]\n", "no TOML"),
+        ("invalid TOML", "[[route]\n", "invalid TOML"),
         (
             "unknown key",
             "[limits]\nspeed_max = 1\n",
@@ -456,7 +456,7 @@ async fn a_turned_link_is_noticed_and_a_typo_keeps_no_rotated_password_out() {
     })
     .await;
     assert_eq!(program.metric(LAST_OK).await, 0);
-    assert!(program.log().contains("no TOML"), "{}", program.log());
+    assert!(program.log().contains("invalid TOML"), "{}", program.log());
 
     version("..3", &program.text(&good), "wrong");
     until("the mended text", async || {

@@ -142,7 +142,7 @@ fn every_format_is_printed_or_written() {
         let (_, out, _) = render(format, &into);
         rows.holds(
             format,
-            out.lines().all(|line| line.ends_with(": as it was")),
+            out.lines().all(|line| line.ends_with(": unchanged")),
             &out,
         );
     }

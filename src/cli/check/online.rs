@@ -1,4 +1,4 @@
-//! `roadstead check --online`: whether each upstream lets us in, and whether pinned tags have moved.
+//! `roadstead check --online`: access to each upstream, and whether pinned tags have moved.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,80 +24,80 @@ use crate::{
     upstream::{PingOutcome, RequestContext, Upstream, UpstreamError},
 };
 
-/// Most questions at once.
+/// Most checks at once.
 const CONCURRENT_MAX: usize = 8;
-/// Longest wait for one upstream's answer.
+/// Longest wait for one check.
 const ANSWER_MAX: Duration = Duration::from_secs(12);
 
-/// How answers are printed.
+/// How findings are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OutputFormat {
     /// For people.
     Text,
-    /// One object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// What one question came to; `--json` prints this.
+/// The result of one check; `--json` prints this.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Finding {
-    /// Whether an upstream lets us in.
+    /// Access to an upstream.
     Credentials {
-        /// The upstream, with the path that the login is for.
+        /// The upstream, with the path of the credentials' scope.
         upstream: String,
-        /// Whether it does.
+        /// Whether it grants access.
         fine: bool,
-        /// Whom it takes us for; nothing: anybody.
+        /// The authenticated user; `None`: anonymous.
         user: Option<String>,
         /// Why not.
         reason: Option<String>,
     },
-    /// Whether a tag still means what it is pinned to.
+    /// A pinned tag.
     Pin {
         /// The tag.
         pin: String,
-        /// Whether it does.
+        /// Whether upstream has the pinned digest.
         fine: bool,
-        /// The digest that answers it here.
+        /// The pinned digest.
         digest: String,
-        /// What it means upstream.
+        /// The digest upstream.
         now: Option<String>,
         /// Why that is not known.
         reason: Option<String>,
     },
 }
 
-/// Every upstream that we may need.
+/// All upstreams of the configuration.
 type UpstreamsByName = BTreeMap<UpstreamName, Upstream>;
 
-/// Asks everyone, and prints a line for each answer, in alphabetical order.
-pub(super) async fn run(settings: Settings, form: OutputFormat) -> Exit {
+/// Runs all checks, and prints a line for each, in alphabetical order.
+pub(super) async fn run(settings: Settings, format: OutputFormat) -> Exit {
     let table = settings.table.clone();
     let upstreams = match upstreams(settings) {
         Ok(upstreams) => upstreams,
         Err(exit) => return exit,
     };
     let pins = table.pins();
-    let questions = upstreams.values().flat_map(credential_checks);
-    let questions = questions.chain(pins.iter().map(|((repository, tag), digest)| {
+    let checks = upstreams.values().flat_map(credential_checks);
+    let checks = checks.chain(pins.iter().map(|((repository, tag), digest)| {
         check_pin(&table, &upstreams, repository, tag, digest).boxed()
     }));
-    let mut findings = stream::iter(questions).buffered(CONCURRENT_MAX);
+    let mut findings = stream::iter(checks).buffered(CONCURRENT_MAX);
     let mut exit = Exit::Success;
     while let Some(finding) = findings.next().await {
         if !finding.is_fine() {
             exit = Exit::Incomplete;
         }
         match serde_json::to_string(&finding) {
-            Ok(line) if form == OutputFormat::Json => print_line(line),
+            Ok(line) if format == OutputFormat::Json => print_line(line),
             _ => print_line(&finding),
         }
     }
     exit
 }
 
-/// Those with a table, and those that routes name.
+/// The upstreams with a table, and those that routes name.
 fn upstreams(settings: Settings) -> Result<UpstreamsByName, Exit> {
     let failed = |error: &dyn std::error::Error| {
         eprint_error(chain(error));
@@ -120,8 +120,8 @@ fn upstreams(settings: Settings) -> Result<UpstreamsByName, Exit> {
     all.map_err(|error| failed(&error))
 }
 
-/// One question for each path with a login of its own, and one for the upstream as a whole, unless
-/// we have logins for paths only.
+/// One check for each path with its own credentials, and one for the upstream as a whole, unless
+/// all credentials are for paths.
 fn credential_checks(upstream: &Upstream) -> impl Iterator<Item = BoxFuture<'_, Finding>> {
     let entries = upstream.settings().keyring.entries().iter();
     let mut subjects: Vec<_> = entries.map(|entry| entry.scope.path()).collect();
@@ -182,7 +182,7 @@ async fn check_pin(
     }
 }
 
-/// What a tag means at the first candidate that has it, or why nobody said.
+/// The digest of a tag at the first candidate that has it, or why it is not known.
 async fn current_digest(
     upstreams: &UpstreamsByName,
     candidates: &[Candidate],
@@ -193,25 +193,25 @@ async fn current_digest(
         let Some(upstream) = upstreams.get(&candidate.upstream) else {
             continue;
         };
-        let ask = RequestContext {
+        let context = RequestContext {
             name: &candidate.name,
             registry: &candidate.registry,
             via: &Via::default(),
             deadline,
         };
-        let own = candidate.tag.clone().map(Reference::Tag);
-        let reference = own.as_ref().unwrap_or(reference);
-        let digest = match upstream.manifest_head(&ask, reference).await {
+        let rewritten = candidate.tag.clone().map(Reference::Tag);
+        let reference = rewritten.as_ref().unwrap_or(reference);
+        let digest = match upstream.manifest_head(&context, reference).await {
             Ok(Some(digest)) => Ok(digest),
             Ok(None) => {
-                let manifest = upstream.manifest(&ask, reference).await;
+                let manifest = upstream.manifest(&context, reference).await;
                 manifest.map(|manifest| manifest.digest())
             }
             Err(error) => Err(error),
         };
         match digest {
             Err(UpstreamError::Absent { .. }) => {}
-            // Whoever does not answer may have it; a later candidate's tag would say nothing.
+            // A candidate that does not answer may have the tag, which would come first.
             Err(error) => {
                 return Err(format!(
                     "{}: {}",
@@ -222,10 +222,10 @@ async fn current_digest(
             Ok(digest) => return Ok(digest),
         }
     }
-    Err("nobody has the tag".to_owned())
+    Err("no candidate has the tag".to_owned())
 }
 
-/// An error without the address that the line begins with anyway.
+/// An error without the URL that the line begins with anyway.
 fn error_text(upstream: &Upstream, error: &UpstreamError) -> String {
     let text = error.to_string();
     let rest = text.strip_prefix(&upstream.url());
@@ -251,7 +251,7 @@ impl fmt::Display for Finding {
             } => match (reason, user) {
                 (Some(reason), _) => write!(formatter, "{upstream}: {reason}"),
                 (None, Some(user)) => write!(formatter, "{upstream}: fine, as {user}"),
-                (None, None) => write!(formatter, "{upstream}: fine, without a login"),
+                (None, None) => write!(formatter, "{upstream}: fine, without credentials"),
             },
             Self::Pin {
                 pin,

@@ -1,4 +1,4 @@
-//! The built-in image, and how it gets into a store.
+//! The built-in image, and storing it.
 
 use std::sync::Arc;
 
@@ -11,16 +11,16 @@ use crate::{
     store::{CommitError, Store, TagRecord},
 };
 
-/// Its manifest, exactly as it is named by its digest.
+/// Its manifest.
 const MANIFEST: &[u8] = include_bytes!("image/manifest.json");
-/// What the manifest names.
+/// The blobs of the manifest.
 const BLOBS: [&[u8]; 3] = [
     include_bytes!("image/config.json"),
     include_bytes!("image/layer-1.tar.gz"),
     include_bytes!("image/layer-2.tar.gz"),
 ];
 
-/// Puts the image into a store, as a site without a network gets its images.
+/// Stores the image, as an import without a network does.
 pub(super) async fn load(
     store: &Store,
     repository: Repository,

@@ -1,4 +1,4 @@
-//! One pull, as a node does it: the tag, the manifest, then everything that it names.
+//! One pull, as a node does it: the manifest by tag, then its blobs.
 
 use std::path::Path;
 
@@ -10,36 +10,36 @@ use crate::{
     upstream::over_socket,
 };
 
-/// A client that reaches a server in this process without any network.
+/// A client for a server's Unix socket.
 pub(super) fn client(socket: &Path) -> Result<Client, String> {
     over_socket(socket).map_err(|error| error.to_string())
 }
 
-/// What one pull brought.
+/// The result of one pull.
 pub(super) struct PullResult {
     pub(super) digest: Digest,
     pub(super) blobs: usize,
     pub(super) bytes: usize,
-    /// The mirror said that the tag is stale.
+    /// The mirror marked the tag as stale.
     pub(super) stale: bool,
 }
 
-/// Pulls an image and checks every byte.
+/// Pulls an image and verifies every digest.
 pub(super) async fn image(client: &Client, name: &str, tag: &str) -> Result<PullResult, String> {
     let base = format!("http://mirror/v2/{name}");
-    let answer = get(client, &format!("{base}/manifests/{tag}?ns=docker.io")).await?;
-    let stale = answer.headers().contains_key(http::header::WARNING);
-    let digest = answer
+    let response = get(client, &format!("{base}/manifests/{tag}?ns=docker.io")).await?;
+    let stale = response.headers().contains_key(http::header::WARNING);
+    let digest = response
         .headers()
         .get("docker-content-digest")
         .and_then(|text| text.to_str().ok());
     let digest = digest.and_then(|text| text.parse::<Digest>().ok());
-    let digest = digest.ok_or("the answer names no digest")?;
-    let declared = answer.headers().get(http::header::CONTENT_TYPE);
+    let digest = digest.ok_or("the response has no docker-content-digest")?;
+    let declared = response.headers().get(http::header::CONTENT_TYPE);
     let declared = declared
         .and_then(|text| text.to_str().ok())
         .and_then(MediaType::from_header);
-    let manifest = Manifest::new(digest, body(answer).await?, declared.as_ref());
+    let manifest = Manifest::new(digest, body(response).await?, declared.as_ref());
     let manifest = manifest.map_err(|error| error.to_string())?;
     let mut bytes = manifest.bytes().len();
     for child in manifest.children() {
@@ -56,8 +56,7 @@ pub(super) async fn image(client: &Client, name: &str, tag: &str) -> Result<Pull
     })
 }
 
-/// How many requests a server in this process has answered, read from its metrics as a person
-/// would read them.
+/// The number of requests that a server has answered, from its metrics.
 pub(super) async fn requests_answered(admin: &Client) -> Result<u64, String> {
     let text = body(get(admin, "http://admin/metrics").await?).await?;
     let text = String::from_utf8_lossy(&text);
@@ -69,14 +68,16 @@ pub(super) async fn requests_answered(admin: &Client) -> Result<u64, String> {
 }
 
 async fn get(client: &Client, url: &str) -> Result<Response, String> {
-    let answer = client
+    let response = client
         .get(url)
         .send()
         .await
         .map_err(|error| error.to_string())?;
-    answer.error_for_status().map_err(|error| error.to_string())
+    response
+        .error_for_status()
+        .map_err(|error| error.to_string())
 }
 
-async fn body(answer: Response) -> Result<Bytes, String> {
-    answer.bytes().await.map_err(|error| error.to_string())
+async fn body(response: Response) -> Result<Bytes, String> {
+    response.bytes().await.map_err(|error| error.to_string())
 }

@@ -39,40 +39,40 @@ header =
     did you mean "listen"?
 
   line 7: store.size_max = "10G"
-    not a size: a whole number and one of B, KB, KiB, MB, MiB, GB, GiB, TB, TiB
+    not a size: expected a whole number and one of B, KB, KiB, MB, MiB, GB, GiB, TB, TiB
     did you mean "10GB" or "10GiB"?
 
   line 8: store.free_min = 1
-    not a size: a whole number and one of B, KB, KiB, MB, MiB, GB, GiB, TB, TiB
+    not a size: expected a whole number and one of B, KB, KiB, MB, MiB, GB, GiB, TB, TiB
     did you mean "1GB" or "1GiB"?
 
   line 11: freshness.offline = "true"
-    this is a string; true or false is wanted
-    leave the quotes away
+    expected true or false, found a string
+    remove the quotes
 
   line 14: upstream."harbor.example.org".url = "https://[redacted]@harbor.example.org"
-    an address carries no login
-    write username = "…" and password_file = "FILE"
+    credentials must not be part of the URL
+    use username = "…" and password_file = "FILE"
 
   line 15: upstream."harbor.example.org".username = "robot"
     a user name without a password
-    add password_file = "FILE" beside it
+    add password_file = "FILE"
 
   line 16: upstream."harbor.example.org".password
     no such key
-    secrets come from files: password_file = "FILE", readable by us alone
+    secrets are read from files: password_file = "FILE", mode 0600
 
   line 20: route[0].to[0] = "habor/hub"
     "habor" is neither a host nor a configured upstream
     add [upstream."habor"] with its url, or write a host such as registry.example.org
 
   line 21: route[0].tag_fresh = "5"
-    not a duration: a whole number and one of ms, s, m, h, d
+    not a duration: expected a whole number and one of ms, s, m, h, d
     did you mean "5s"?
 
   line 24, column 10
-    this is no TOML: string values must be quoted, expected literal string
-    a text stands in quotes: key = "value"
+    invalid TOML: string values must be quoted, expected literal string
+    put strings in quotes: key = "value"
 "#;
     assert_eq!(load(text).unwrap_err().to_string(), expected);
 }
@@ -123,7 +123,7 @@ fn every_problem_is_in_the_order_of_the_file() {
 
 #[test]
 fn what_newcomers_write() {
-    let header = "a name with dots stands in quotes";
+    let header = "put a name with dots in quotes";
     for (text, reason, hint) in [
         (
             "[upstream.a.example]\nurl = \"https://a.example\"",
@@ -132,13 +132,13 @@ fn what_newcomers_write() {
         ),
         (
             "[upstream]\nurl = \"https://a.example\"",
-            "this is a string; a table is wanted",
-            "each has a table of its own: [upstream.\"NAME\"]",
+            "expected a table, found a string",
+            "write a table for each: [upstream.\"NAME\"]",
         ),
         (
             "[server]\nlisten = 0.0.0.0:5000",
-            "this is no TOML: invalid float, expected nothing",
-            "a text stands in quotes: key = \"value\"",
+            "invalid TOML: invalid float, expected nothing",
+            "put strings in quotes: key = \"value\"",
         ),
         (
             "[[route]]\nform = \"a.b\"\nfrom = \"a.b\"\nto = [\"source\"]",
@@ -152,7 +152,7 @@ fn what_newcomers_write() {
         ),
         (
             "[hosts]\na.b = \"docker.io\"",
-            "this is a table; a string or a list of strings is wanted",
+            "expected a string or a list of strings, found a table",
             header,
         ),
     ] {

@@ -1,4 +1,4 @@
-//! Logins: what they are for, where they come from, and that nobody prints them.
+//! Credentials: scopes, sources, and that secrets are never printed.
 
 use super::*;
 
@@ -90,7 +90,7 @@ fn the_longest_path_of_the_upstream_reference_wins() {
     assert_eq!(is("1.ecr.example", "a").unwrap(), "ecr-login 1.ecr.example");
     assert_eq!(is("hub", "a").unwrap(), "pass hub");
     assert_eq!(is("docker.io", "a"), None);
-    // A login makes what it brings private, unless somebody says otherwise.
+    // Credentials make content private, unless `access` says otherwise.
     let access = |name: &str| {
         let defaults = &loaded.settings.upstream_defaults;
         defaults.for_host(&name.parse().unwrap()).access
@@ -111,11 +111,11 @@ fn dockers_files_come_after_what_is_written_here() {
     assert_eq!(is("quay.io", "a"), "desktop quay.io");
     let loaded = fine(&(credential("docker.io", PASSWORD) + files));
     assert_eq!(login(&loaded, "docker.io", "a").unwrap(), "me");
-    let note = "credentials.docker_config_files[0]: the login for docker.io in docker.json is not \
-                used: an earlier one is";
+    let note = "credentials.docker_config_files[0]: credentials for docker.io in docker.json are \
+                not used: earlier ones take precedence";
     assert_eq!(loaded.notes[0], note);
-    // There is no table to say so of.
-    assert!(loaded.notes[1].starts_with("what is pulled with credentials from docker.io is"));
+    // There is no table with `access`.
+    assert!(loaded.notes[1].starts_with("content pulled with credentials from docker.io is"));
     // A host that only a client named starts no program.
     let defaults = &loaded.settings.upstream_defaults;
     let mut settings = defaults.for_host(&"a.example".parse().unwrap());
@@ -137,7 +137,7 @@ fn t08_a_short_form_is_for_its_own_upstream_alone() {
     assert_eq!(login(&loaded, "mirror", "a").unwrap(), "me");
     assert_eq!(login(&loaded, "anonymous", "a"), None);
     assert_eq!(login(&loaded, "other.corp", "a"), None);
-    // A longer path still wins over it, and a `[[credential]]` is for whoever has the address.
+    // A longer path takes precedence, and a `[[credential]]` applies to the address.
     let loaded = fine(&(text + &credential("registry.corp/team", "helper = \"x\"")));
     for (upstream, name, user) in [
         ("registry.corp", "team/a", Some("x registry.corp")),
@@ -180,19 +180,19 @@ fn b126_secrets_come_from_files_that_nobody_else_reads() {
     };
     for key in ["password_file", "token_file"] {
         for (file, reason) in [
-            ("missing", "the file cannot be used: entity not found"),
+            ("missing", "cannot use the file: entity not found"),
             ("empty", "the file is empty"),
-            ("two-lines", "the file holds more than one line of text"),
+            ("two-lines", "the file has more than one line of text"),
             (
                 "open",
-                "the file cannot be used: everyone on this machine can read the file (mode 644)",
+                "cannot use the file: it is world-readable (mode 644)",
             ),
         ] {
             assert_eq!(given(key, file), reason, "{key}");
         }
     }
     for (file, reason) in [
-        ("missing", "the file cannot be used: entity not found"),
+        ("missing", "cannot use the file: entity not found"),
         ("empty", "line 2, column 1: the file ends in the middle"),
         ("password", "line 1, column 1: this is no JSON"),
         (
@@ -211,7 +211,7 @@ fn b126_secrets_come_from_files_that_nobody_else_reads() {
 
 #[test]
 fn b126_a_secret_in_the_file_itself_is_refused_and_not_repeated() {
-    let hint = "secrets come from files";
+    let hint = "secrets are read from files";
     for key in ["password", "token", "secret"] {
         for table in [
             "[upstream.\"a.b\"]\n",
@@ -254,35 +254,31 @@ fn b126_a_secret_in_the_file_itself_is_refused_and_not_repeated() {
 #[test]
 fn a_login_has_one_place_and_one_source() {
     for (more, key, reason) in [
-        (
-            "",
-            "credential[0]",
-            "the login does not say where it comes from",
-        ),
+        ("", "credential[0]", "the credential has no source"),
         (
             "username = \"me\"",
             "credential[0]",
-            "the login does not say where it comes from",
+            "the credential has no source",
         ),
         (
             "helper = 5",
             "credential[0].helper",
-            "this is a whole number; a string is wanted",
+            "expected a string, found a whole number",
         ),
         (
             "helper = \"x\"\ntoken_file = \"password\"",
             "credential[0]",
-            "a login has one of password_file, token_file and helper",
+            "a credential must have exactly one of password_file, token_file and helper",
         ),
         (
             "helper = \"x\"\nusername = \"me\"",
             "credential[0].username",
-            "a user name goes with password_file only",
+            "a user name is only used with password_file",
         ),
         (
             "helper = \"../x\"",
             "credential[0].helper",
-            "a helper's name has letters, digits and . _ - only",
+            "a helper's name must consist of letters, digits and . _ -",
         ),
         (
             "password_file = \"password\"",
@@ -313,7 +309,7 @@ fn a_login_has_one_place_and_one_source() {
         ),
         (
             "username = \"me\"\npassword_file = 5",
-            "this is a whole number; a string is wanted",
+            "expected a string, found a whole number",
         ),
     ] {
         assert_eq!(short(more), reason, "{more}");
@@ -326,11 +322,11 @@ fn two_logins_for_one_place_name_each_other() {
     let twice = credential("docker.io/a", helper) + &credential("index.docker.io:443/a", helper);
     let (key, reason, _) = wrong(&twice);
     assert_eq!(key, "credential[1].for");
-    assert_eq!(reason, "credential[0].for is for docker.io/a as well");
+    assert_eq!(reason, "credential[0].for is also for docker.io/a");
     let text = credential("a.b", helper) + &format!("[upstream.\"a.b\"]\n{PASSWORD}\n");
     let (key, reason, _) = wrong(&text);
     assert_eq!(key, "upstream.\"a.b\".password_file");
-    assert_eq!(reason, "credential[0].for has a login for a.b as well");
+    assert_eq!(reason, "credential[0].for also has credentials for a.b");
 }
 
 #[test]
@@ -338,11 +334,11 @@ fn b131_public_with_a_login_is_said() {
     let route = "[[route]]\nfrom = \"docker.io\"\nto = [\"a.b\"]\n";
     let logins = credential("a.b/team", PASSWORD) + route;
     let notes = fine(&(logins.clone() + "[upstream.\"a.b\"]\n")).notes;
-    assert!(notes[0].starts_with("what is pulled with credentials from a.b is served"));
+    assert!(notes[0].starts_with("content pulled with credentials from a.b is served"));
     let notes = fine(&(logins + "[upstream.\"a.b\"]\naccess = \"public\"\n")).notes;
     assert_eq!(notes.len(), 1, "{notes:?}");
     assert!(
-        notes[0].starts_with("upstream.\"a.b\": what is pulled with its credentials is public")
+        notes[0].starts_with("upstream.\"a.b\": content pulled with its credentials is public")
     );
 }
 
@@ -353,7 +349,7 @@ fn a_login_that_nothing_uses_is_noted() {
         let notes = fine(&(text + routes)).notes;
         notes
             .into_iter()
-            .any(|note| note.starts_with("credential[0].for: nothing is asked at"))
+            .any(|note| note.starts_with("credential[0].for: no route uses credentials for"))
     };
     let route = |from: &str, to: &str| format!("[[route]]\nfrom = \"{from}\"\nto = [{to}]\n");
     let hub = route("docker.io", "\"hub/x\"");

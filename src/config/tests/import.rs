@@ -1,4 +1,4 @@
-//! `[[import]]`: other programs' files among what is written by hand.
+//! `[[import]]`: other programs' files beside the configuration's own entries.
 
 use super::*;
 use crate::{
@@ -230,12 +230,12 @@ fn the_keys_of_an_import_are_checked() {
         (
             "files = \"none\"",
             "import[0].files",
-            Some("it is looked for"),
+            Some("relative paths start at"),
         ),
         (
             "files = [\"map\", \"none\"]",
             "import[0].files[1]",
-            Some("it is looked for"),
+            Some("relative paths start at"),
         ),
         (
             "files = \"map\"\nformat = \"imageswop\"",
@@ -245,7 +245,7 @@ fn the_keys_of_an_import_are_checked() {
         (
             "files = \"map\"\nbaseline_file = \"none\"",
             "import[0].baseline_file",
-            Some("it is looked for"),
+            Some("relative paths start at"),
         ),
         (
             "files = \"map\"\ninternal_registry = \"a/b\"",
@@ -333,17 +333,14 @@ fn logins_come_after_those_written_by_hand_and_before_other_files() {
 
     let both = import("\"secret\"") + &import("\"other\"");
     let problem = one_among(&files, &both);
-    let reason = "other:7:23: E-CREDAMBIG: two different logins for registry.example.org: \
-                  the other stands in secret:7:23";
+    let reason = "other:7:23: E-CREDAMBIG: registry.example.org has different \
+                  credentials in secret:7:23";
     assert_eq!(problem.reason, reason);
     assert_eq!(user(&(both + by_hand)), "hand");
 
     let problem = one_among(&files, &import("\"open\""));
     assert_eq!(problem.key, "import[0].files");
-    assert!(
-        problem.reason.contains("everyone on this machine"),
-        "{problem:?}"
-    );
+    assert!(problem.reason.contains("world-readable"), "{problem:?}");
     assert!(problem.hint.unwrap().contains("defaultMode"));
     assert!(
         load_among(
@@ -365,10 +362,11 @@ fn checks_of_the_whole_name_the_imported_place() {
     let notes = load_among(&files, &import("[\"map\", \"secret\"]"))
         .unwrap()
         .notes;
-    let note = "secret:7:23: nothing is asked at registry.example.org";
+    let note = "secret:7:23: no route uses credentials for registry.example.org";
     assert_eq!(notes, [note]);
     let notes = load_among(&files, &import("\"open\"")).unwrap().notes;
-    let note = |note: &&String| note.starts_with("open:1:10: an open proxy: whoever reaches");
+    let note =
+        |note: &&String| note.starts_with("open:1:10: open proxy: every client that reaches");
     assert_eq!(notes.iter().filter(note).count(), 1, "{notes:?}");
 }
 
@@ -383,11 +381,15 @@ fn of_many_remarks_the_first_are_told() {
     let problems = load_among(&files, &import("\"bad\"")).unwrap_err().problems;
     let last = problems.iter().find(|problem| problem.imported.is_none());
     assert_eq!(problems.len(), 101);
-    assert_eq!(last.unwrap().reason, "there are 50 more problems");
+    assert_eq!(last.unwrap().reason, "50 more problems");
     let notes = load_among(&files, &import("\"dashed\"")).unwrap().notes;
     let told = notes.iter().filter(|note| note.starts_with("dashed:"));
     assert_eq!(told.count(), 100, "{notes:#?}");
-    assert!(notes.iter().any(|note| note.contains(" more remarks")));
+    assert!(
+        notes
+            .iter()
+            .any(|note| note.contains(" more warnings and notes"))
+    );
 }
 
 /// A registry's settings: whether authorities, a certificate of ours, and `ns` are there.
@@ -475,7 +477,7 @@ fn imported_registries_merge_contradict_and_give_way() {
     let by_hand = "[upstream.\"m.example\"]\nurl = \"https://m.example:8443\"\n";
     let loaded = load_among(&files, &(both + by_hand)).unwrap();
     assert_eq!(met(&loaded.settings, "m.example"), [false; 3]);
-    let replaced = "is written by hand and replaces this";
+    let replaced = "takes precedence";
     let told = loaded.notes.iter().filter(|note| note.ends_with(replaced));
     assert_eq!(told.count(), 2, "{:?}", loaded.notes);
 }

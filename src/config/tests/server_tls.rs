@@ -80,19 +80,19 @@ fn b124_b126_what_is_no_pair_is_refused_where_it_stands() {
             "gone",
             "key",
             "tls_cert_file",
-            "the file cannot be used: entity not found",
+            "cannot use the file: entity not found",
         ),
         (
             "cert",
             "gone_key",
             "tls_key_file",
-            "the file cannot be used: entity not found",
+            "cannot use the file: entity not found",
         ),
         (
             "cert",
             "open_key",
             "tls_key_file",
-            "the file cannot be used: everyone on this machine can read the file (mode 644)",
+            "cannot use the file: it is world-readable (mode 644)",
         ),
         (
             "cert",
@@ -202,7 +202,7 @@ fn b125_a_certificate_out_of_its_time_is_said_and_used() {
     for (pair, note) in [
         (
             "old",
-            "the certificate expired at 2001-01-01T00:00:00Z; whoever checks it refuses it",
+            "the certificate expired at 2001-01-01T00:00:00Z; peers that verify it refuse it",
         ),
         (
             "new",
@@ -235,12 +235,12 @@ fn what_is_said_of_open_doors_knows_of_clients_certificates() {
     let also_open =
         format!("{clients}[[listener]]\nlisten = \"127.0.0.1:1\"\nclient_ca_file = \"\"\n");
     for (server, who) in [
-        (pair, "whoever reaches a listener can"),
+        (pair, "every client that reaches a listener can"),
         (
             &clients,
-            "whoever shows a listener a certificate of its client_ca_file can",
+            "every client with a certificate of client_ca_file can",
         ),
-        (&also_open, "whoever reaches a listener can"),
+        (&also_open, "every client that reaches a listener can"),
     ] {
         let loaded = load_with(&files, &Overrides::default(), &format!("{server}{route}")).unwrap();
         assert!(loaded.notes[0].contains(who), "{:?}", loaded.notes);
