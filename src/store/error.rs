@@ -31,12 +31,6 @@ pub enum StoreError {
         /// The blob.
         digest: Digest,
     },
-    /// Readers may have had the bytes that would be replaced.
-    #[error("readers already have the first bytes of {digest}")]
-    Seen {
-        /// The blob.
-        digest: Digest,
-    },
     /// The file system failed.
     #[error("{}", path.display())]
     Io {

@@ -97,22 +97,6 @@ impl Partial {
         Ok(())
     }
 
-    /// Goes back to the first byte; `Seen` if readers may already have one.
-    pub async fn restart(&mut self) -> Result<(), StoreError> {
-        self.batch.clear();
-        self.batch_bytes = 0;
-        self.wait_idle().await?;
-        if self.reader.watermark().readable > 0 {
-            return Err(StoreError::Seen {
-                digest: self.digest,
-            });
-        }
-        self.dispatch(BlobWriter::restart)?;
-        self.wait_idle().await?;
-        self.accepted = 0;
-        Ok(())
-    }
-
     /// Proves the bytes and gives the file its name. Readers get the rest as soon as the bytes are
     /// proven, even if the file cannot be kept. A blob larger than the store is not kept, but the
     /// answer is good for this flight.

@@ -102,7 +102,7 @@ impl BlobWriter {
         self.advance(length)
     }
 
-    pub(super) fn restart(&mut self) -> Result<(), StoreError> {
+    fn restart(&mut self) -> Result<(), StoreError> {
         self.file.truncate(0).map_err(StoreError::at(&self.path))?;
         self.verifier = Verifier::new(self.digest);
         self.reservation.wrote(0);

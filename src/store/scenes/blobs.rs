@@ -109,30 +109,6 @@ async fn wrong_bytes_are_never_kept() {
 }
 
 #[tokio::test]
-async fn only_what_nobody_saw_can_be_written_anew() {
-    let scene = Scene::new(100 * MIB).await;
-    let bytes = noise(7, MIB);
-    let mut partial = scene.store.begin(&digest(&bytes), Some(MIB)).await.unwrap();
-    partial.write(Bytes::from_static(b"wrong")).await.unwrap();
-    partial.flush().await.unwrap();
-    // Below the announced size less 64 KiB, so readers may have it.
-    let refused = partial.restart().await;
-    assert!(matches!(refused, Err(StoreError::Seen { .. })));
-    drop(partial);
-    let short = noise(7, 1000);
-    let mut partial = scene
-        .store
-        .begin(&digest(&short), Some(1000))
-        .await
-        .unwrap();
-    partial.write(Bytes::from_static(b"wrong")).await.unwrap();
-    partial.restart().await.unwrap();
-    assert_eq!(partial.written(), 0);
-    partial.write(Bytes::from(short)).await.unwrap();
-    partial.commit().await.unwrap();
-}
-
-#[tokio::test]
 async fn a_blob_has_one_writer() {
     let scene = Scene::new(100 * MIB).await;
     let digest = digest(b"a");
