@@ -82,11 +82,6 @@ impl Authorities {
         Ok(Self(certificates.into()))
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The certificates.
     pub fn certificates(&self) -> &[CertificateDer<'static>] {
         &self.0

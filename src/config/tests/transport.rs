@@ -39,7 +39,7 @@ fn told(keys: &str, files: &[(&str, &str)]) -> Result<Vec<String>, Vec<ConfigPro
 fn every_key_is_read() {
     let plain = settings("");
     assert!(plain.transport.is_verified && plain.transport.identity.is_none());
-    assert!(plain.transport.authorities.is_empty() && plain.realm_hosts.is_empty());
+    assert!(plain.transport.authorities.certificates().is_empty() && plain.realm_hosts.is_empty());
     let full = settings(
         "ca_file = \"a.pem\"\nclient_cert_file = \"b.pem\"\nclient_key_file = \"b.key\"\n\
          tls_verify = false\nrealms = [\"Auth.corp:8443\"]\nproxy = \"http://10.0.0.1:3128\"",
