@@ -105,15 +105,6 @@ pub struct TagRecord {
     pub checked: jiff::Timestamp,
 }
 
-/// What is kept now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Blobs.
-    pub blobs: u64,
-    /// Their bytes.
-    pub bytes: u64,
-}
-
 impl Store {
     /// Takes the folder for this process and makes it ready; what an unclean end left behind is
     /// put right in the background.
@@ -280,11 +271,6 @@ impl Store {
         if let Err(error) = trimmed.await {
             tracing::warn!(%error, "the store could not be cut to its new bounds");
         }
-    }
-
-    /// What is kept now.
-    pub fn usage(&self) -> Usage {
-        self.state.usage()
     }
 
     /// Ends in order, so that the next start trusts what this one proved.

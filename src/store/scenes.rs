@@ -20,7 +20,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 
-use super::{CommitError, KeptBlob, Settings, Store, StoreError, blob};
+use super::{CommitError, KeptBlob, Settings, Store, StoreError, blob, state::Ledger};
 use crate::{
     disk::{Disk, File, FileLock, FolderEntry, RealDisk, Stat, VolumeSpace},
     oci::{Algorithm, Digest},
@@ -124,6 +124,10 @@ impl Scene {
             partial.write(Bytes::copy_from_slice(chunk)).await?;
         }
         partial.commit().await
+    }
+
+    fn ledger(&self) -> Ledger {
+        *self.store.state.ledger.lock()
     }
 
     async fn has(&self, digest: &Digest) -> bool {

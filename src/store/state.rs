@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    Provenance, Settings, StoreError, TagRecord, Usage,
+    Provenance, Settings, StoreError, TagRecord,
     index::{BlobRow, StoreIndex},
     layout::Layout,
     stamp::{FileStamp, StampKey},
@@ -206,14 +206,6 @@ impl StoreState {
 
     pub(super) fn is_closing(&self) -> bool {
         *self.closing.borrow()
-    }
-
-    pub(super) fn usage(&self) -> Usage {
-        let ledger = *self.ledger.lock();
-        Usage {
-            blobs: ledger.blobs,
-            bytes: ledger.bytes,
-        }
     }
 
     /// The lock for a key of the slow path: who holds it may compare file and cache.

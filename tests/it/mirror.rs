@@ -250,9 +250,7 @@ impl Mirror {
         };
         let are_enough = |found: u64| found >= blobs;
         let enough = async {
-            while !are_enough(self.running.store().usage().blobs)
-                || !are_enough(u64::try_from(markers()).unwrap())
-            {
+            while !are_enough(self.blobs()) || !are_enough(u64::try_from(markers()).unwrap()) {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
@@ -275,9 +273,10 @@ impl Mirror {
         self.builder
     }
 
-    /// Blobs kept now.
+    /// Blobs kept now: a blob has its name from its commit to its eviction.
     pub(crate) fn blobs(&self) -> u64 {
-        self.running.store().usage().blobs
+        let files = files_below(&self.folder().join("store/blobs"));
+        u64::try_from(files.len()).unwrap()
     }
 
     /// Leaves it to its runtime, which the caller ends: the way a killed process stops.

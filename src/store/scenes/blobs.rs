@@ -17,8 +17,8 @@ async fn a_committed_blob_is_exactly_its_file() {
         }
         assert_eq!(read(kept).await.unwrap(), bytes);
     }
-    assert_eq!(scene.store.usage().blobs, 5);
-    assert_eq!(scene.store.usage().bytes, 5 * MIB + 2 * 65536 + 2);
+    assert_eq!(scene.ledger().blobs, 5);
+    assert_eq!(scene.ledger().bytes, 5 * MIB + 2 * 65536 + 2);
     assert!(!scene.has(&digest(b"absent")).await);
 }
 
@@ -137,7 +137,7 @@ async fn the_least_recently_used_goes_first() {
     assert!(!scene.has(&digests[3]).await);
     assert!(!scene.has(&digests[1]).await);
     assert!(scene.has(&digests[0]).await);
-    assert_eq!(scene.store.usage().bytes, 4 * MIB);
+    assert_eq!(scene.ledger().bytes, 4 * MIB);
     // A reader keeps what it has opened.
     assert_eq!(read(open).await.unwrap(), noise(1, MIB));
 }
@@ -153,9 +153,7 @@ async fn a_blob_in_flight_counts() {
         .unwrap();
     assert!(!scene.has(&old).await);
     drop(flying);
-    scene
-        .until(|scene| scene.store.state.ledger.lock().reserved == 0)
-        .await;
+    scene.until(|scene| scene.ledger().reserved == 0).await;
 }
 
 #[tokio::test]
@@ -193,7 +191,7 @@ async fn blobs_that_fit_only_one_by_one_do_not_stay_together() {
         let kept = partial.commit().await.unwrap();
         assert_eq!(read(kept).await.as_ref(), Some(bytes));
     }
-    assert_eq!(scene.store.usage().bytes, 3 * MIB);
+    assert_eq!(scene.ledger().bytes, 3 * MIB);
     assert!(scene.has(&digest(&flights[1])).await);
 }
 
@@ -215,5 +213,5 @@ async fn a_blob_larger_than_the_store_passes_and_evicts_nothing() {
     }
     assert_eq!(read(partial.commit().await.unwrap()).await.unwrap(), large);
     assert!(scene.has(&old).await);
-    assert_eq!(scene.store.usage().blobs, 1);
+    assert_eq!(scene.ledger().blobs, 1);
 }

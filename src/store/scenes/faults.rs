@@ -32,7 +32,7 @@ async fn damage_is_a_miss_or_a_broken_body_and_then_a_miss() {
         }
         scene.until(Scene::damaged).await;
         assert!(!scene.has(&digest).await);
-        assert_eq!(scene.store.usage().bytes, 0);
+        assert_eq!(scene.ledger().bytes, 0);
         scene.put(&noise(1, length)).await;
         assert!(scene.has(&digest).await);
     }
@@ -62,7 +62,7 @@ async fn a_truncated_or_vanished_blob_is_a_miss() {
     assert!(!scene.has(&short).await);
     assert!(!scene.has(&gone).await);
     assert!(scene.damaged());
-    assert_eq!(scene.store.usage().blobs, 0);
+    assert_eq!(scene.ledger().blobs, 0);
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn whatever_operation_fails_nothing_wrong_is_seen_and_a_retry_works() {
         let scene = scene.crash(|_| {}).await;
         let kept = scene.store.blob(&digest).await.unwrap().unwrap();
         assert_eq!(read(kept).await.unwrap(), bytes, "{number}");
-        assert_eq!(scene.store.usage().bytes, 600_000);
+        assert_eq!(scene.ledger().bytes, 600_000);
         if used_up {
             assert!(number > 10);
             tried.unwrap();
@@ -234,7 +234,7 @@ async fn many_at_once_in_a_tiny_store_see_right_bytes_or_none() {
     scene
         .until(|scene| scene.store.state.writing.lock().is_empty())
         .await;
-    let ledger = *scene.store.state.ledger.lock();
+    let ledger = scene.ledger();
     assert_eq!((ledger.reserved, ledger.unwritten), (0, 0));
     assert!(ledger.bytes <= 2 * MIB, "{ledger:?}");
     let totals = scene.store.state.index.totals();

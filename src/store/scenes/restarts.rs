@@ -49,7 +49,7 @@ async fn the_order_of_use_survives() {
     scene.put(&noise(3, MIB)).await;
     assert!(scene.has(&first).await);
     let scene = scene.restart(|_| {}).await;
-    assert_eq!(scene.store.usage().bytes, 3 * MIB);
+    assert_eq!(scene.ledger().bytes, 3 * MIB);
     scene.put(&noise(4, MIB)).await;
     assert!(scene.has(&first).await);
     assert!(!scene.has(&second).await);
@@ -71,7 +71,7 @@ async fn rows_that_a_crash_lost_are_found_again() {
         })
         .await;
     scene.caught_up().await;
-    assert_eq!(scene.store.usage().bytes, MIB);
+    assert_eq!(scene.ledger().bytes, MIB);
     assert!(scene.has(&kept).await);
     assert!(!scene.has(&gone).await);
 }
@@ -94,7 +94,7 @@ async fn an_index_that_is_gone_or_garbage_is_made_anew() {
         let kept = scene.store.blob(&digest).await.unwrap().unwrap();
         assert_eq!(read(kept).await.unwrap(), noise(1, LARGE));
         scene.caught_up().await;
-        assert_eq!(scene.store.usage().bytes, LARGE);
+        assert_eq!(scene.ledger().bytes, LARGE);
         let scene = scene.restart(|_| {}).await;
         assert!(is_trusted(&scene, &digest).await);
     }
