@@ -5,104 +5,53 @@
 //! Never contacts anything and never decides who may see what.
 
 mod blob;
+mod blob_file;
 mod error;
 mod evict;
 mod index;
 mod layout;
 mod origin;
 mod partial;
+mod records;
 mod recover;
 mod rehash;
 #[cfg(test)]
 mod scenes;
+mod settings;
 mod stamp;
 mod state;
 mod tag;
 mod uses;
 
 use std::{
-    path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use bytes::Bytes;
 use tokio::time::timeout;
 
 use crate::{
-    disk::{Disk, File},
+    disk::Disk,
     oci::{Digest, Manifest, Origin, Tag},
     tasks::Tasks,
     telemetry::Metrics,
-    wire::GrowingFile,
 };
 
 pub use error::{CommitError, StoreError};
 pub use partial::Partial;
+pub use records::{KeptBlob, Provenance, TagRecord};
+pub use settings::Settings;
 
-use state::{StoreBounds, StoreState};
+use settings::StoreBounds;
+use state::StoreState;
 
 /// How long the end waits for who looks after the store.
 const MAINTENANCE_END_MAX: Duration = Duration::from_secs(5);
-
-/// Everything about the store that the configuration decides.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The folder; made if missing.
-    pub path: PathBuf,
-    /// Most bytes of blobs.
-    pub size_max: u64,
-    /// Bytes of the volume that stay free, whatever `size_max` says.
-    pub free_min: u64,
-    /// Most bytes of memory for small bodies.
-    pub small_bodies_max: u64,
-}
 
 /// One folder of kept things, held alone by this process; clones are the same store.
 #[derive(Clone, Debug)]
 pub struct Store {
     state: Arc<StoreState>,
-}
-
-/// A kept blob, by how much is known of its bytes.
-#[derive(Clone, Debug)]
-pub enum KeptBlob {
-    /// Up to 64 KiB, verified, in memory.
-    Small(Bytes),
-    /// Proven, and unchanged since: it may leave unread.
-    Trusted {
-        /// The file, exactly the blob; it stays readable after an eviction.
-        file: Arc<dyn File>,
-        /// Its size in bytes.
-        size: u64,
-    },
-    /// Being hashed now, once for all who read it; the tail is held back until it is proven.
-    Unverified {
-        /// The file and how far it is hashed.
-        file: GrowingFile,
-        /// Its size in bytes.
-        size: u64,
-    },
-}
-
-/// What an origin has to do with a blob.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Provenance {
-    /// Its upstream has delivered or acknowledged the blob.
-    Confirmed,
-    /// One of its kept manifests names the blob.
-    Referenced,
-    /// Nothing that we know of.
-    Unknown,
-}
-
-/// What a tag meant when it was last asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TagRecord {
-    /// The manifest it named.
-    pub digest: Digest,
-    /// When that was last confirmed.
-    pub checked: jiff::Timestamp,
 }
 
 impl Store {

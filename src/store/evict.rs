@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use super::{
-    StoreError,
+    error::StoreError,
     index::{BlobRow, EvictionCandidate},
     state::{Ledger, StoreState},
 };

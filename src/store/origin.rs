@@ -5,8 +5,9 @@ use std::{io, ops::ControlFlow, path::Path, sync::Arc};
 use bytes::Bytes;
 
 use super::{
-    Provenance, StoreError,
+    error::StoreError,
     layout::{is_origin_subfolder, origin_from_text},
+    records::Provenance,
     state::{OriginKeyRef, StoreState},
 };
 use crate::{

@@ -7,7 +7,11 @@ use std::{io, mem, path::PathBuf, sync::Arc};
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use super::{CommitError, KeptBlob, StoreError, state::StoreState};
+use super::{
+    error::{CommitError, StoreError},
+    records::KeptBlob,
+    state::StoreState,
+};
 use crate::{oci::Digest, wire::GrowingFile};
 use writer::{BlobWriter, FileDisposition};
 

@@ -10,10 +10,13 @@ use std::{
 use tokio::{sync::watch, time::timeout};
 
 use super::{
-    Settings, StoreError, evict,
+    error::StoreError,
+    evict,
     index::{BlobRow, IndexCondition},
+    layout::Layout,
     origin,
     partial::WriteLock,
+    settings::Settings,
     state::{Ledger, StoreState},
 };
 use crate::{
@@ -81,7 +84,7 @@ fn lock_folder(
 ) -> Result<Arc<StoreState>, StoreError> {
     let root = settings.path.clone();
     disk.create_folder(&root).map_err(StoreError::at(&root))?;
-    let lock = disk.lock(&super::layout::Layout::new(root.clone()).lock());
+    let lock = disk.lock(&Layout::new(root.clone()).lock());
     let lock = lock.map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => StoreError::Locked { path: root.clone() },
         _ => StoreError::at(&root)(error),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{blob, index::BlobRow, state::StoreState};
+use super::{blob_file, index::BlobRow, state::StoreState};
 use crate::{
     disk::{File, Stat},
     oci::{Digest, Mismatch, Verified, Verifier},
@@ -67,7 +67,8 @@ impl Rehash {
                 self.progress.finish(proof.size());
             }
             Some(Err(_)) | None => {
-                if let Err(error) = blob::discard(&self.shelf, &self.digest, Some(&self.stat)) {
+                if let Err(error) = blob_file::discard(&self.shelf, &self.digest, Some(&self.stat))
+                {
                     tracing::warn!(%error, "a damaged blob could not be removed");
                 }
             }

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 
-use super::{CommitError, KeptBlob, Settings, Store, StoreError, blob, state::Ledger};
+use super::{CommitError, KeptBlob, Settings, Store, StoreError, blob_file, state::Ledger};
 use crate::{
     disk::{Disk, File, FileLock, FolderEntry, RealDisk, Stat, VolumeSpace},
     oci::{Algorithm, Digest},

@@ -18,9 +18,11 @@ use tokio::{
 };
 
 use super::{
-    Provenance, Settings, StoreError, TagRecord,
+    error::StoreError,
     index::{BlobRow, StoreIndex},
     layout::Layout,
+    records::{Provenance, TagRecord},
+    settings::{Settings, StoreBounds},
     stamp::{FileStamp, StampKey},
     uses::Uses,
 };
@@ -89,13 +91,6 @@ pub(super) struct StoreState {
     _lock: FileLock,
 }
 
-/// How much may be kept.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct StoreBounds {
-    pub(super) size_max: u64,
-    pub(super) free_min: u64,
-}
-
 /// A key of what belongs to an origin, borrowed: a look must not cost a copy.
 #[derive(Hash)]
 pub(super) struct OriginKeyRef<'a, T>(pub(super) &'a Origin, pub(super) &'a T);
@@ -122,15 +117,6 @@ pub(super) struct Ledger {
     pub(super) reserved: u64,
     /// Bytes that are still to be written, counted against the free space.
     pub(super) unwritten: u64,
-}
-
-impl StoreBounds {
-    pub(super) fn of(settings: &Settings) -> Self {
-        Self {
-            size_max: settings.size_max,
-            free_min: settings.free_min,
-        }
-    }
 }
 
 impl StoreState {

@@ -5,8 +5,9 @@ use std::{io, path::Path, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    StoreError, TagRecord,
+    error::StoreError,
     origin::{list, read, remove_damaged},
+    records::TagRecord,
     state::{CachedTag, OriginKeyRef, StoreState},
 };
 use crate::oci::{Origin, Tag};

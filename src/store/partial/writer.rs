@@ -9,9 +9,11 @@ use crate::{
     disk::File,
     oci::{Digest, Verified, Verifier},
     store::{
-        CommitError, KeptBlob, StoreError, blob,
+        blob_file,
+        error::{CommitError, StoreError},
         evict::{self, Reservation},
         index::BlobRow,
+        records::KeptBlob,
         state::{SMALL_BYTES_MAX, StoreState},
     },
     wire::{FileProgress, HELD_BACK_BYTES},
@@ -150,7 +152,7 @@ impl BlobWriter {
         }
         let size = proof.size();
         if size <= SMALL_BYTES_MAX
-            && let Some(bytes) = blob::read_small(&*self.file, size, &self.digest)
+            && let Some(bytes) = blob_file::read_small(&*self.file, size, &self.digest)
         {
             if self.disposition == FileDisposition::Renamed {
                 self.shelf.small.insert(self.digest, bytes.clone());

@@ -70,10 +70,10 @@ async fn what_was_evicted_or_written_anew_meanwhile_is_not_damaged() {
     let scene = Scene::new(100 * MIB).await;
     let shelf = &scene.store.state;
     let anew = scene.put(&noise(1, 100_000)).await;
-    blob::discard(shelf, &anew, None).unwrap();
+    blob_file::discard(shelf, &anew, None).unwrap();
     assert!(scene.has(&anew).await);
     let evicted = digest(&noise(2, 100_000));
-    blob::discard(shelf, &evicted, None).unwrap();
+    blob_file::discard(shelf, &evicted, None).unwrap();
     assert!(!scene.damaged());
 }
 
