@@ -23,10 +23,8 @@ use tracing_subscriber::{
 };
 
 use entry::EntryFormat;
-use sink::Sink;
+use sink::{REQUEST, Sink};
 
-/// The target of the one entry a request.
-const REQUEST: &str = "roadstead::request";
 /// The event's name for a hit, so that hits can be left out before they cost anything.
 const HIT: &str = "hit";
 /// Longest user agent in an entry; real ones are shorter.
@@ -92,9 +90,9 @@ pub struct RequestLine<'a> {
     pub repository: &'a str,
     /// The tag or digest.
     pub reference: &'a str,
-    /// As in [`super::Request::kind`].
+    /// As in [`super::AnsweredRequest::kind`].
     pub kind: &'static str,
-    /// As in [`super::Request::outcome`].
+    /// As in [`super::AnsweredRequest::outcome`].
     pub outcome: &'static str,
     /// The HTTP status.
     pub status: u16,
@@ -139,19 +137,21 @@ static FILTER: OnceLock<LogFilter> = OnceLock::new();
 /// # Errors
 /// See [`LogError`].
 pub fn init(settings: &Settings) -> Result<Log, LogError> {
-    let dial = LogFilter::new(settings);
+    let filter = LogFilter::new(settings);
     let sink = Sink::open(io::stderr()).map_err(LogError::Thread)?;
-    tracing::subscriber::set_global_default(subscriber(settings.format, &dial, sink.clone()))
+    tracing::subscriber::set_global_default(subscriber(settings.format, &filter, sink.clone()))
         .map_err(|_already_set| LogError::Already)?;
-    FILTER.set(dial).map_err(|_already_set| LogError::Already)?;
+    FILTER
+        .set(filter)
+        .map_err(|_already_set| LogError::Already)?;
     Ok(Log(sink))
 }
 
 /// From now on lets through what these settings say; the format stays. Does nothing where
 /// [`init`] was not called.
 pub fn apply(settings: &Settings) {
-    if let Some(dial) = FILTER.get() {
-        dial.set(settings);
+    if let Some(filter) = FILTER.get() {
+        filter.set(settings);
     }
 }
 
@@ -176,7 +176,7 @@ impl LogFilter {
 pub fn is_logged(outcome: &str) -> bool {
     FILTER
         .get()
-        .is_none_or(|dial| dial.0.load().1.include(outcome))
+        .is_none_or(|filter| filter.0.load().1.include(outcome))
 }
 
 impl LoggedRequests {
@@ -232,7 +232,7 @@ fn capped(text: &str, chars_max: usize) -> &str {
 
 fn subscriber<W>(
     format: LogFormat,
-    dial: &LogFilter,
+    filter: &LogFilter,
     writer: W,
 ) -> impl Subscriber + Send + Sync + use<W>
 where
@@ -243,7 +243,7 @@ where
         LogFormat::Json => true,
         LogFormat::Text => false,
     };
-    let dial = dial.clone();
+    let filter = filter.clone();
     let layer = tracing_subscriber::fmt::layer()
         .event_format(if json {
             EntryFormat::Json
@@ -252,7 +252,7 @@ where
         })
         .with_writer(writer)
         .with_filter(filter_fn(move |event| {
-            let (level, requests) = **dial.0.load();
+            let (level, requests) = **filter.0.load();
             wanted(event, level, requests)
         }));
     Registry::default().with(layer)
@@ -314,12 +314,13 @@ mod tests {
         level: Level,
         work: impl FnOnce(),
     ) -> String {
-        logged(format, (requests, level), |_dial| work())
+        logged(format, requests, level, |_filter| work())
     }
 
     fn logged(
         format: LogFormat,
-        (requests, level): (LoggedRequests, Level),
+        requests: LoggedRequests,
+        level: Level,
         work: impl FnOnce(&LogFilter),
     ) -> String {
         let page = Page::default();
@@ -329,9 +330,9 @@ mod tests {
             requests,
         };
         let copy = page.clone();
-        let dial = LogFilter::new(&settings);
-        let subscriber = subscriber(format, &dial, move || copy.clone());
-        tracing::subscriber::with_default(subscriber, || work(&dial));
+        let filter = LogFilter::new(&settings);
+        let subscriber = subscriber(format, &filter, move || copy.clone());
+        tracing::subscriber::with_default(subscriber, || work(&filter));
         let bytes = page.0.lock().clone();
         String::from_utf8(bytes).unwrap()
     }
@@ -426,11 +427,12 @@ mod tests {
     fn what_is_heard_changes_while_it_runs() {
         let log = logged(
             LogFormat::Json,
-            (LoggedRequests::All, Level::WARN),
-            |dial| {
+            LoggedRequests::All,
+            Level::WARN,
+            |filter| {
                 let set = |level, requests| {
                     let format = LogFormat::Auto;
-                    dial.set(&Settings {
+                    filter.set(&Settings {
                         format,
                         level,
                         requests,

@@ -18,7 +18,7 @@ use configuration::ConfigurationMetrics;
 use registrar::{MetricRegistrar, remove_label};
 use server::ServerMetrics;
 
-pub use self::configuration::Reload;
+pub use self::{configuration::Reload, server::AnsweredRequest};
 
 /// Seconds to fetch a blob: a small one is milliseconds, the largest half an hour.
 const FILL_SECONDS: &[f64] = &[0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0];
@@ -27,9 +27,9 @@ const FILL_SECONDS: &[f64] = &[0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800
 pub struct Metrics {
     registry: Registry,
     server: ServerMetrics,
-    upstream_requested: UpstreamMetrics,
+    upstream: UpstreamMetrics,
     store: StoreMetrics,
-    configuration_loaded: ConfigurationMetrics,
+    configuration: ConfigurationMetrics,
     expiry: IntGaugeVec,
     panicked: IntCounter,
 }
@@ -55,19 +55,6 @@ struct StoreMetrics {
     evicted: IntCounter,
     damaged: IntCounter,
     bypassed: IntCounter,
-}
-
-/// What is counted of one answered request.
-#[derive(Clone, Copy, Debug)]
-pub struct AnsweredRequest {
-    /// `ping`, `manifest`, `blob`, `tags`, `referrers` or `other`.
-    pub kind: &'static str,
-    /// `hit`, `miss`, `stale`, `revalidated`, `absent`, `refused`, `client`, `upstream` or `self`.
-    pub outcome: &'static str,
-    /// The HTTP status.
-    pub status: u16,
-    /// From the request's head to the answer's.
-    pub first_byte: Duration,
 }
 
 /// Whether an upstream gets requests.
@@ -96,9 +83,9 @@ impl Metrics {
         .set(1);
         Ok(Self {
             server: ServerMetrics::register(list)?,
-            upstream_requested: UpstreamMetrics::register(list)?,
+            upstream: UpstreamMetrics::register(list)?,
             store: StoreMetrics::register(list)?,
-            configuration_loaded: ConfigurationMetrics::register(list)?,
+            configuration: ConfigurationMetrics::register(list)?,
             expiry: list.gauges(
                 "roadstead_certificate_expires_seconds",
                 "When a certificate of ours ends, in Unix time.",
@@ -146,7 +133,7 @@ impl Metrics {
 
     /// Counts a request sent upstream; `upstream` is a configured name, or `other`.
     pub fn upstream_requested(&self, upstream: &str, kind: &'static str, result: &'static str) {
-        self.upstream_requested
+        self.upstream
             .requests
             .with_label_values(&[upstream, kind, result])
             .inc();
@@ -154,7 +141,7 @@ impl Metrics {
 
     /// How long an upstream took to answer with a head.
     pub fn upstream_answered(&self, upstream: &str, after: Duration) {
-        self.upstream_requested
+        self.upstream
             .seconds
             .with_label_values(&[upstream])
             .observe(after.as_secs_f64());
@@ -162,7 +149,7 @@ impl Metrics {
 
     /// Adds bytes of a body that arrived.
     pub fn received(&self, upstream: &str, bytes: u64) {
-        self.upstream_requested
+        self.upstream
             .bytes
             .with_label_values(&[upstream])
             .inc_by(bytes);
@@ -171,15 +158,12 @@ impl Metrics {
     /// Whether an upstream is being asked or left alone.
     pub fn upstream_up(&self, upstream: &str, standing: UpstreamHealth) {
         let up = i64::from(standing == UpstreamHealth::Up);
-        self.upstream_requested
-            .up
-            .with_label_values(&[upstream])
-            .set(up);
+        self.upstream.up.with_label_values(&[upstream]).set(up);
     }
 
     /// An upstream's certificates are not checked.
     pub fn upstream_unverified(&self, upstream: &str) {
-        self.upstream_requested
+        self.upstream
             .unverified
             .with_label_values(&[upstream])
             .set(1);
@@ -187,7 +171,7 @@ impl Metrics {
 
     /// An upstream's certificates are checked, as they should be, or nobody asks it any more.
     pub fn upstream_verified(&self, upstream: &str) {
-        remove_label(&self.upstream_requested.unverified, upstream);
+        remove_label(&self.upstream.unverified, upstream);
     }
 
     /// When the certificate ends that `owner`, an upstream or a listener of ours, shows; nothing if
@@ -204,7 +188,7 @@ impl Metrics {
     /// What an upstream said of its budget.
     pub fn upstream_budget(&self, upstream: &str, remaining: u64) {
         let remaining = i64::try_from(remaining).unwrap_or(i64::MAX);
-        self.upstream_requested
+        self.upstream
             .budget
             .with_label_values(&[upstream])
             .set(remaining);
@@ -212,7 +196,7 @@ impl Metrics {
 
     /// Counts a token asked of an upstream's token service.
     pub fn token_requested(&self, upstream: &str, result: &'static str) {
-        self.upstream_requested
+        self.upstream
             .tokens
             .with_label_values(&[upstream, result])
             .inc();
@@ -220,10 +204,7 @@ impl Metrics {
 
     /// An upstream refused us although we have a login for it.
     pub fn credentials_refused(&self, upstream: &str) {
-        self.upstream_requested
-            .refused
-            .with_label_values(&[upstream])
-            .inc();
+        self.upstream.refused.with_label_values(&[upstream]).inc();
     }
 
     /// A fill began.
@@ -260,6 +241,16 @@ impl Metrics {
     /// A blob reached its readers past a disk that failed or was full.
     pub fn bypassed(&self) {
         self.store.bypassed.inc();
+    }
+
+    /// A configuration came to hold now, at the start or by a reload.
+    pub fn configuration_loaded(&self) {
+        self.configuration.loaded();
+    }
+
+    /// Counts a reload.
+    pub fn reloaded(&self, reload: Reload) {
+        self.configuration.reloaded(reload);
     }
 
     /// A task or a request panicked.

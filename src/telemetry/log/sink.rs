@@ -18,8 +18,8 @@ use parking_lot::{Condvar, Mutex};
 use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::REQUEST;
-
+/// The target of the one entry a request.
+pub(super) const REQUEST: &str = "roadstead::request";
 /// How long entries are gathered after some were written.
 const BUFFERING: Duration = Duration::from_millis(5);
 /// Bytes of entries that are gathered. At this whoever has an entry waits, for it must not be lost.

@@ -2,7 +2,7 @@
 
 use prometheus::{Error, IntCounterVec, IntGauge};
 
-use super::{MetricRegistrar, Metrics};
+use super::registrar::MetricRegistrar;
 
 /// What became of the configuration.
 pub(super) struct ConfigurationMetrics {
@@ -18,33 +18,6 @@ pub enum Reload {
     Applied,
     /// It does not hold, and nothing changed but files that the old one names.
     Failed,
-}
-
-impl Metrics {
-    /// A configuration came to hold now, at the start or by a reload.
-    pub fn configuration_loaded(&self) {
-        let now = jiff::Timestamp::now().as_second();
-        self.configuration_loaded.loaded.set(now);
-        self.configuration_loaded.last_ok.set(1);
-    }
-
-    /// Counts a reload.
-    pub fn reloaded(&self, reload: Reload) {
-        let result = match reload {
-            Reload::Applied => {
-                self.configuration_loaded();
-                "ok"
-            }
-            Reload::Failed => {
-                self.configuration_loaded.last_ok.set(0);
-                "failed"
-            }
-        };
-        self.configuration_loaded
-            .reloads
-            .with_label_values(&[result])
-            .inc();
-    }
 }
 
 impl ConfigurationMetrics {
@@ -64,5 +37,27 @@ impl ConfigurationMetrics {
                 "When the configuration in use was read, in seconds since 1970.",
             )?,
         })
+    }
+
+    /// A configuration came to hold now.
+    pub(super) fn loaded(&self) {
+        let now = jiff::Timestamp::now().as_second();
+        self.loaded.set(now);
+        self.last_ok.set(1);
+    }
+
+    /// Counts a reload.
+    pub(super) fn reloaded(&self, reload: Reload) {
+        let result = match reload {
+            Reload::Applied => {
+                self.loaded();
+                "ok"
+            }
+            Reload::Failed => {
+                self.last_ok.set(0);
+                "failed"
+            }
+        };
+        self.reloads.with_label_values(&[result]).inc();
     }
 }

@@ -1,13 +1,26 @@
 //! What clients got.
 
-use std::sync::OnceLock;
+use std::{sync::OnceLock, time::Duration};
 
 use prometheus::{Error, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 
-use super::{AnsweredRequest, registrar::MetricRegistrar};
+use super::registrar::MetricRegistrar;
 
 /// What can be asked for.
 const KINDS: [&str; 6] = ["manifest", "blob", "ping", "tags", "referrers", "other"];
+
+/// What is counted of one answered request.
+#[derive(Clone, Copy, Debug)]
+pub struct AnsweredRequest {
+    /// `ping`, `manifest`, `blob`, `tags`, `referrers` or `other`.
+    pub kind: &'static str,
+    /// `hit`, `miss`, `stale`, `revalidated`, `absent`, `refused`, `client`, `upstream` or `self`.
+    pub outcome: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// From the request's head to the answer's.
+    pub first_byte: Duration,
+}
 
 /// What clients got.
 pub(super) struct ServerMetrics {
