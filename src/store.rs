@@ -1,8 +1,8 @@
-//! What we keep: blobs by digest, manifests and tags by origin.
+//! The store: blobs by digest, manifests and tags by origin.
 //!
-//! Promises: what is read here is what its digest says, or is named damaged; what was committed
+//! Promises: bytes read here match their digest or are reported as damaged; committed content
 //! survives a crash; `size_max` and `free_min` hold. Called by `pull` and by the command line.
-//! Never contacts anything and never decides who may see what.
+//! Never contacts a registry and never decides which client may see what.
 
 mod blob;
 mod blob_file;
@@ -45,78 +45,78 @@ pub use settings::Settings;
 use settings::StoreBounds;
 use state::StoreState;
 
-/// How long the end waits for who looks after the store.
+/// How long closing waits for the maintenance task.
 const MAINTENANCE_END_MAX: Duration = Duration::from_secs(5);
 
-/// One folder of kept things, held alone by this process; clones are the same store.
+/// One store folder, locked by this process; clones share it.
 #[derive(Clone, Debug)]
 pub struct Store {
     state: Arc<StoreState>,
 }
 
 impl Store {
-    /// Takes the folder for this process and makes it ready; what an unclean end left behind is
-    /// put right in the background.
+    /// Locks the folder for this process and prepares it; repairs after an unclean end run in the
+    /// background.
     pub async fn open(
         settings: Settings,
         disk: Arc<dyn Disk>,
         tasks: Tasks,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
-        let shelf = recover::open(settings, disk, tasks, metrics).await?;
-        Ok(Self { state: shelf })
+        let state = recover::open(settings, disk, tasks, metrics).await?;
+        Ok(Self { state })
     }
 
-    /// A kept blob; also notes that it was used. One that is found damaged is removed and absent.
+    /// A kept blob; records the use. A damaged blob is removed and reported as absent.
     pub async fn blob(&self, digest: &Digest) -> Result<Option<KeptBlob>, StoreError> {
         blob::find(&self.state, *digest).await
     }
 
-    /// Whether a blob is kept, without using it.
+    /// Whether a blob is kept; does not record a use.
     pub async fn holds(&self, digest: &Digest) -> Result<bool, StoreError> {
         let digest = *digest;
         self.state
-            .blocking(move |shelf| Ok(shelf.disk.open(&shelf.layout.blob(&digest)).is_ok()))
+            .blocking(move |state| Ok(state.disk.open(&state.layout.blob(&digest)).is_ok()))
             .await
     }
 
-    /// The size that a kept manifest of the origin gives this digest. No proof, but another
-    /// origin's manifest cannot lie about it.
+    /// The size that a kept manifest of the origin gives this digest. It is unverified, but no
+    /// other origin's manifest can influence it.
     pub async fn referenced_size(&self, digest: &Digest, origin: &Origin) -> Option<u64> {
         let (digest, origin) = (*digest, origin.clone());
         let found = self
             .state
-            .blocking(move |shelf| Ok(shelf.index.member_size(&digest, &origin)));
+            .blocking(move |state| Ok(state.index.member_size(&digest, &origin)));
         found.await.ok().flatten()
     }
 
-    /// Begins to write a blob, or goes on where an earlier writer stopped. Makes room first.
+    /// Begins to write a blob, or continues where an earlier writer stopped. Makes room first.
     pub async fn begin(&self, digest: &Digest, size: Option<u64>) -> Result<Partial, StoreError> {
         partial::begin(&self.state, *digest, size).await
     }
 
-    /// What an earlier writer left unfinished, ready to go on; none if there is nothing.
+    /// An earlier writer's unfinished blob, ready to continue; `None` if there is none.
     pub async fn resume(
         &self,
         digest: &Digest,
         size: Option<u64>,
     ) -> Result<Option<Partial>, StoreError> {
         let path = self.state.layout.partial(digest);
-        let left = self
+        let exists = self
             .state
-            .blocking(move |shelf| Ok(shelf.disk.open(&path).is_ok()));
-        if left.await? {
+            .blocking(move |state| Ok(state.disk.open(&path).is_ok()));
+        if exists.await? {
             return self.begin(digest, size).await.map(Some);
         }
         Ok(None)
     }
 
-    /// Removes what an earlier writer left unfinished; nobody may be writing it.
+    /// Removes an earlier writer's unfinished blob. The caller makes sure that it has no writer.
     pub async fn discard_partial(&self, digest: &Digest) -> Result<(), StoreError> {
         let path = self.state.layout.partial(digest);
         self.state
-            .blocking(move |shelf| {
-                shelf
+            .blocking(move |state| {
+                state
                     .disk
                     .remove(&path)
                     .map_err(|source| StoreError::Io { path, source })
@@ -124,7 +124,7 @@ impl Store {
             .await
     }
 
-    /// What an origin has to do with a blob.
+    /// How an origin is known to have a blob.
     pub async fn provenance(
         &self,
         digest: &Digest,
@@ -133,20 +133,20 @@ impl Store {
         origin::provenance(&self.state, *digest, origin).await
     }
 
-    /// Every origin whose upstream has confirmed the blob.
+    /// Every origin whose upstream confirmed the blob.
     pub async fn confirmed_by(&self, digest: &Digest) -> Result<Vec<Origin>, StoreError> {
         let digest = *digest;
         self.state
-            .blocking(move |shelf| origin::confirmed_by(shelf, &digest))
+            .blocking(move |state| origin::confirmed_by(state, &digest))
             .await
     }
 
-    /// Remembers that an origin's upstream has delivered or acknowledged the blob.
+    /// Records that an origin's upstream delivered or acknowledged the blob.
     pub async fn confirm(&self, digest: &Digest, origin: &Origin) -> Result<(), StoreError> {
         origin::confirm(&self.state, *digest, origin).await
     }
 
-    /// A kept manifest. One that is found damaged is removed and absent.
+    /// A kept manifest. A damaged one is removed and reported as absent.
     pub async fn manifest(
         &self,
         origin: &Origin,
@@ -155,7 +155,7 @@ impl Store {
         origin::manifest(&self.state, origin, *digest).await
     }
 
-    /// Keeps a manifest and remembers what it names.
+    /// Keeps a manifest and records the digests that it references.
     pub async fn keep_manifest(
         &self,
         origin: &Origin,
@@ -164,7 +164,7 @@ impl Store {
         origin::keep_manifest(&self.state, origin, manifest).await
     }
 
-    /// Up to `count_max` of an origin's kept manifests, in no order.
+    /// Up to `count_max` of an origin's kept manifests, unordered.
     pub async fn manifests(
         &self,
         origin: &Origin,
@@ -172,16 +172,16 @@ impl Store {
     ) -> Result<Vec<Arc<Manifest>>, StoreError> {
         let origin = origin.clone();
         self.state
-            .blocking(move |shelf| origin::manifests(shelf, &origin, count_max))
+            .blocking(move |state| origin::manifests(state, &origin, count_max))
             .await
     }
 
-    /// What a tag meant when it was last asked for.
+    /// The tag's manifest as of its last check.
     pub async fn tag(&self, origin: &Origin, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
         tag::find(&self.state, origin, tag).await
     }
 
-    /// Remembers what a tag means. A mere later `checked` reaches the file within a minute.
+    /// Records a tag's manifest. If only `checked` is newer, the file follows within a minute.
     pub async fn keep_tag(
         &self,
         origin: &Origin,
@@ -191,56 +191,56 @@ impl Store {
         tag::keep(&self.state, origin, tag, record).await
     }
 
-    /// Forgets a tag that upstream no longer has.
+    /// Removes a tag that upstream no longer has.
     pub async fn forget_tag(&self, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
         tag::forget(&self.state, origin, tag).await
     }
 
-    /// An origin's remembered tags, sorted.
+    /// An origin's recorded tags, sorted.
     pub async fn tags(&self, origin: &Origin) -> Result<Vec<Tag>, StoreError> {
         let origin = origin.clone();
         self.state
-            .blocking(move |shelf| tag::all(shelf, &origin))
+            .blocking(move |state| tag::all(state, &origin))
             .await
     }
 
-    /// Everywhere that something was kept from, in no order.
+    /// Every origin with kept content, unordered.
     pub async fn origins(&self) -> Result<Vec<Origin>, StoreError> {
-        self.state.blocking(|shelf| origin::origins(shelf)).await
+        self.state.blocking(|state| origin::origins(state)).await
     }
 
-    /// Keeps to these bounds from now on; what they no longer allow is removed before this returns.
-    /// Path and memory stay what they were.
+    /// Applies these bounds, and evicts before it returns what they no longer allow. Path and
+    /// memory limits are left unchanged.
     pub async fn set_bounds(&self, settings: &Settings) {
         *self.state.bounds.write() = StoreBounds::of(settings);
-        let trimmed = self.state.blocking(|shelf| {
-            evict::trim(shelf);
+        let trimmed = self.state.blocking(|state| {
+            evict::trim(state);
             Ok(())
         });
         if let Err(error) = trimmed.await {
-            tracing::warn!(%error, "the store could not be cut to its new bounds");
+            tracing::warn!(%error, "cannot trim the store to its new bounds");
         }
     }
 
-    /// Ends in order, so that the next start trusts what this one proved.
+    /// Closes cleanly, so that the next start trusts the stamps of this run.
     pub async fn close(&self) {
         self.state.closing.send_replace(true);
-        // What it writes later would be missing from what is called clean, and it holds the lock.
-        let keeper = self.state.maintenance.lock().take();
-        if let Some(keeper) = keeper {
-            let _late = timeout(MAINTENANCE_END_MAX, keeper).await.is_err();
+        // Its later writes would be missing from an index marked clean, and it holds the lock.
+        let maintenance = self.state.maintenance.lock().take();
+        if let Some(maintenance) = maintenance {
+            let _late = timeout(MAINTENANCE_END_MAX, maintenance).await.is_err();
         }
-        let closed = self.state.blocking(|shelf| {
-            shelf.write_uses();
-            if shelf.caught_up.load(Ordering::Acquire) {
-                shelf.index.sync_clean();
+        let closed = self.state.blocking(|state| {
+            state.write_uses();
+            if state.caught_up.load(Ordering::Acquire) {
+                state.index.sync_clean();
             } else {
-                shelf.index.sync();
+                state.index.sync();
             }
             Ok(())
         });
         if let Err(error) = closed.await {
-            tracing::warn!(%error, "the store did not end in order");
+            tracing::warn!(%error, "cannot close the store cleanly");
         }
     }
 }

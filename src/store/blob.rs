@@ -1,4 +1,4 @@
-//! Finding a kept blob.
+//! Looks up a kept blob.
 
 use std::{io, sync::Arc};
 
@@ -15,11 +15,11 @@ use crate::{
     wire::{GrowingFile, GrowthState},
 };
 
-/// Blobs up to this size are proven before any byte leaves, so that damage is a miss and not a
-/// broken body.
+/// Blobs up to this size are verified before their first byte is sent, so that damage becomes a
+/// miss and not a broken body.
 const VERIFIED_FIRST_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// What lies under a blob's name.
+/// What the disk holds under a blob's name.
 enum BlobLookup {
     Absent,
     Ready(KeptBlob),
@@ -27,27 +27,27 @@ enum BlobLookup {
 }
 
 pub(super) async fn find(
-    shelf: &Arc<StoreState>,
+    state: &Arc<StoreState>,
     digest: Digest,
 ) -> Result<Option<KeptBlob>, StoreError> {
-    if let Some(bytes) = shelf.small.get(&digest) {
-        shelf.uses.note(&digest);
+    if let Some(bytes) = state.small.get(&digest) {
+        state.uses.note(&digest);
         return Ok(Some(KeptBlob::Small(bytes)));
     }
-    // Boxed, or every hit in memory would have room for a look at the disk.
-    Box::pin(find_on_disk(shelf, digest)).await
+    // Boxed so that the future of a hit in memory stays small.
+    Box::pin(find_on_disk(state, digest)).await
 }
 
 async fn find_on_disk(
-    shelf: &Arc<StoreState>,
+    state: &Arc<StoreState>,
     digest: Digest,
 ) -> Result<Option<KeptBlob>, StoreError> {
-    let found = shelf.blocking(move |shelf| look(shelf, &digest)).await?;
+    let found = state.blocking(move |state| look(state, &digest)).await?;
     let kept = match found {
         BlobLookup::Absent => return Ok(None),
         BlobLookup::Ready(kept) => Some(kept),
         BlobLookup::Unverified(file, stat) => {
-            let growing = rehash::join(shelf, digest, &file, stat);
+            let growing = rehash::join(state, digest, &file, stat);
             let size = stat.length;
             if size > VERIFIED_FIRST_BYTES_MAX {
                 Some(KeptBlob::Unverified {
@@ -60,7 +60,7 @@ async fn find_on_disk(
         }
     };
     if kept.is_some() {
-        shelf.uses.note(&digest);
+        state.uses.note(&digest);
     }
     Ok(kept)
 }
@@ -71,33 +71,33 @@ async fn verified(mut growing: GrowingFile, size: u64) -> Option<KeptBlob> {
     (level.state == GrowthState::Whole).then_some(KeptBlob::Trusted { file, size })
 }
 
-fn look(shelf: &StoreState, digest: &Digest) -> Result<BlobLookup, StoreError> {
-    let path = shelf.layout.blob(digest);
-    let row = shelf.index.blob(digest);
-    let file = match shelf.disk.open(&path) {
+fn look(state: &StoreState, digest: &Digest) -> Result<BlobLookup, StoreError> {
+    let path = state.layout.blob(digest);
+    let row = state.index.blob(digest);
+    let file = match state.disk.open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound && row.is_none() => {
             return Ok(BlobLookup::Absent);
         }
-        // Gone behind our back, or a link or folder in its place.
-        Err(error) if is_foreign(&error) => return discard_found(shelf, digest, None),
+        // Removed by another program, or replaced by a link or a folder.
+        Err(error) if is_foreign(&error) => return discard_found(state, digest, None),
         Err(error) => return Err(StoreError::at(&path)(error)),
     };
     let stat = file.stat().map_err(StoreError::at(&path))?;
     if row.is_some_and(|row| row.size != stat.length) {
-        return discard_found(shelf, digest, Some(&stat));
+        return discard_found(state, digest, Some(&stat));
     }
     if stat.length <= SMALL_BYTES_MAX {
         return match read_small(&*file, stat.length, digest) {
             Some(bytes) => {
-                shelf.small.insert(*digest, bytes.clone());
+                state.small.insert(*digest, bytes.clone());
                 Ok(BlobLookup::Ready(KeptBlob::Small(bytes)))
             }
-            None => discard_found(shelf, digest, Some(&stat)),
+            None => discard_found(state, digest, Some(&stat)),
         };
     }
-    let mark = row.and_then(|row| row.stamp);
-    if mark.is_some_and(|mark| shelf.trusts(&mark, digest, &stat)) {
+    let stamp = row.and_then(|row| row.stamp);
+    if stamp.is_some_and(|stamp| state.trusts(&stamp, digest, &stat)) {
         let size = stat.length;
         return Ok(BlobLookup::Ready(KeptBlob::Trusted { file, size }));
     }
@@ -105,11 +105,11 @@ fn look(shelf: &StoreState, digest: &Digest) -> Result<BlobLookup, StoreError> {
 }
 
 fn discard_found(
-    shelf: &StoreState,
+    state: &StoreState,
     digest: &Digest,
     seen: Option<&Stat>,
 ) -> Result<BlobLookup, StoreError> {
-    discard(shelf, digest, seen)?;
+    discard(state, digest, seen)?;
     Ok(BlobLookup::Absent)
 }
 

@@ -1,4 +1,4 @@
-//! A blob's file: read whole if it is small, removed if it is damaged.
+//! A blob's file: read whole if small, removed if damaged.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use crate::{
     oci::{Digest, Verified},
 };
 
-/// The bytes of a small file, if they can be read and are what the digest says.
+/// The bytes of a small file, if they can be read and match the digest.
 pub(super) fn read_small(file: &dyn File, length: u64, digest: &Digest) -> Option<Bytes> {
     let mut buffer = vec![0; usize::try_from(length).ok()?];
     let read = file.read_at(&mut buffer, 0).ok()?;
@@ -19,23 +19,23 @@ pub(super) fn read_small(file: &dyn File, length: u64, digest: &Digest) -> Optio
     Some(Bytes::from(buffer))
 }
 
-/// Removes a damaged or lost blob, whose file was `seen` if there was one. Left alone if its name
-/// leads to another file by now, or if it was evicted meanwhile.
+/// Removes a damaged or missing blob, whose file had the state `seen` if it existed. Does nothing
+/// if the name now leads to another file, or if the blob was evicted meanwhile.
 pub(super) fn discard(
-    shelf: &StoreState,
+    state: &StoreState,
     digest: &Digest,
     seen: Option<&Stat>,
 ) -> Result<(), StoreError> {
-    let _door = shelf.blobs_lock.lock();
-    let path = shelf.layout.blob(digest);
-    let healthy = match shelf.disk.open(&path).and_then(|file| file.stat()) {
+    let _guard = state.blobs_lock.lock();
+    let path = state.layout.blob(digest);
+    let healthy = match state.disk.open(&path).and_then(|file| file.stat()) {
         Ok(now) => seen.is_none_or(|seen| seen.inode != now.inode),
-        Err(error) => error.kind() == io::ErrorKind::NotFound && shelf.index.blob(digest).is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound && state.index.blob(digest).is_none(),
     };
     if healthy {
         return Ok(());
     }
-    tracing::warn!(path = %path.display(), "a kept blob is damaged or gone; it is removed");
-    shelf.metrics.damaged();
-    shelf.remove_blob(digest)
+    tracing::warn!(path = %path.display(), "removing a damaged or missing blob");
+    state.metrics.damaged();
+    state.remove_blob(digest)
 }

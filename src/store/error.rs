@@ -1,4 +1,4 @@
-//! How keeping can fail.
+//! Errors of the store.
 
 use std::{
     io,
@@ -9,34 +9,34 @@ use thiserror::Error;
 
 use crate::oci::{Digest, Mismatch};
 
-/// Why the store could not do what it was asked. What is *absent* is never an error, and what was
-/// found damaged is removed and absent.
+/// Why a store operation failed. *Absent* is never an error; damaged content is removed and
+/// reported as absent.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// Another process has this folder.
+    /// Another process has locked this folder.
     #[error("the store {} is in use by another process", path.display())]
     Locked {
         /// The store's folder.
         path: PathBuf,
     },
-    /// There is no room, and nothing left that could make room.
-    #[error("no room is left on the volume of {}", path.display())]
+    /// The volume is full, and evicting would not free enough.
+    #[error("no space left on the volume of {}", path.display())]
     Full {
-        /// What was being written.
+        /// The file being written.
         path: PathBuf,
     },
-    /// This blob is being written already.
+    /// The blob has a writer already.
     #[error("{digest} is being written already")]
     Busy {
         /// The blob.
         digest: Digest,
     },
-    /// The file system failed.
+    /// The file system returned an error.
     #[error("{}", path.display())]
     Io {
-        /// Where.
+        /// The file.
         path: PathBuf,
-        /// How.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -44,16 +44,16 @@ pub enum StoreError {
 /// Why a written blob was not kept.
 #[derive(Debug, Error)]
 pub enum CommitError {
-    /// The bytes are not what their digest says; they are gone.
+    /// The bytes do not match the digest; they are removed.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
-    /// The bytes may be right, but could not be kept.
+    /// The bytes may match, but could not be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl StoreError {
-    /// Names the file a fault belongs to, and tells a full disk from a broken one.
+    /// Attaches the path to an error, and tells a full disk from a failing one.
     pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| match source.kind() {

@@ -1,4 +1,4 @@
-//! Making room: the least recently used blobs go until both limits hold.
+//! Eviction: removes the least recently used blobs until both limits hold.
 
 use std::{path::Path, sync::Arc};
 
@@ -9,52 +9,52 @@ use super::{
 };
 use crate::oci::Digest;
 
-/// How much a write that found the disk full asks for.
+/// The least that is freed for a write that found the disk full.
 const EMERGENCY_BYTES_MIN: u64 = 16 * 1024 * 1024;
-/// Bounds of the steps in which a blob of unknown size claims room.
+/// Bounds of the steps in which a blob of unknown size reserves space.
 const STEP_BYTES_MIN: u64 = 64 * 1024;
 const STEP_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
-/// Room that a blob being written needs; given back when dropped.
+/// Space reserved for a blob being written; released when dropped.
 #[derive(Debug)]
 pub(super) struct Reservation {
-    shelf: Arc<StoreState>,
+    state: Arc<StoreState>,
     size: u64,
     written: u64,
-    /// Above this it is too large to be kept. Nobody can tell how large a blob of unknown size
-    /// becomes; a quarter of the store is where we stop clearing the house for it.
+    /// Above this it is too large to be kept. A blob of unknown size may become arbitrarily large,
+    /// so beyond a quarter of the store nothing more is evicted for it.
     size_max: u64,
-    /// Too large to be kept: it lives for its flight only and nothing is evicted for its size.
+    /// Too large to be kept: it lives for its fill only, and nothing is evicted for it.
     too_large_to_keep: bool,
 }
 
 impl Reservation {
-    /// Claims room and makes it; `Full` if the volume has none. Claims that fail are never seen by
-    /// others.
+    /// Reserves space and makes room for it; `Full` if the volume has none. Other writers never see
+    /// a reservation that fails.
     pub(super) fn new(
-        shelf: &Arc<StoreState>,
+        state: &Arc<StoreState>,
         size: Option<u64>,
         path: &Path,
     ) -> Result<Self, StoreError> {
-        let _turn = shelf.eviction_lock.lock();
-        let all = shelf.bounds().size_max;
-        let mut claim = Self {
-            shelf: Arc::clone(shelf),
+        let _guard = state.eviction_lock.lock();
+        let all = state.bounds().size_max;
+        let mut reservation = Self {
+            state: Arc::clone(state),
             size: 0,
             written: 0,
             size_max: size.map_or(all / 4, |_known| all),
             too_large_to_keep: false,
         };
-        claim.set(size.unwrap_or_else(|| reservation_step(all)), 0);
-        claim.fit(path)?;
-        Ok(claim)
+        reservation.set(size.unwrap_or_else(|| reservation_step(all)), 0);
+        reservation.fit(path)?;
+        Ok(reservation)
     }
 
-    /// Notes how much is written; whether more room must be made.
+    /// Records how much is written; returns whether more room must be made.
     pub(super) fn wrote(&mut self, written: u64) -> bool {
         let grows = written > self.size;
         let size = if grows {
-            written.saturating_add(reservation_step(self.shelf.bounds().size_max))
+            written.saturating_add(reservation_step(self.state.bounds().size_max))
         } else {
             self.size
         };
@@ -62,25 +62,25 @@ impl Reservation {
         grows
     }
 
-    /// Makes room for what the claim has grown by.
+    /// Makes room for the growth of the reservation.
     pub(super) fn make_room(&self, path: &Path) -> Result<(), StoreError> {
-        let _turn = self.shelf.eviction_lock.lock();
+        let _guard = self.state.eviction_lock.lock();
         self.fit(path)
     }
 
-    /// Evicts until this and all other claims fit, but nothing in vain: neither for a blob that is
-    /// not kept, nor where all would not suffice. The caller holds `evicting`.
+    /// Evicts until this and all other reservations fit. Evicts nothing for a blob that will not be
+    /// kept, nor if evicting everything would not suffice. The caller holds `eviction_lock`.
     fn fit(&self, path: &Path) -> Result<(), StoreError> {
-        let store = &self.shelf;
-        let (ledger, limits) = usage_and_limits(store);
+        let state = &self.state;
+        let (ledger, limits) = usage_and_limits(state);
         let evictable = if self.too_large_to_keep {
             0
         } else {
             ledger.bytes
         };
         if shortage(&ledger, &limits) <= evictable {
-            evict(store, excess(&ledger, &limits));
-            let (ledger, limits) = usage_and_limits(store);
+            evict(state, excess(&ledger, &limits));
+            let (ledger, limits) = usage_and_limits(state);
             if shortage(&ledger, &limits) == 0 {
                 return Ok(());
             }
@@ -89,14 +89,14 @@ impl Reservation {
         Err(StoreError::Full { path })
     }
 
-    /// Notes the blob as kept, no longer as promised: in one step, or whoever weighs between the
-    /// two would let the store grow too large. The caller holds `door`.
+    /// Turns the reservation into a kept blob in one step: between two, a concurrent check would
+    /// let the store grow too large. The caller holds `blobs_lock`.
     pub(super) fn commit(&mut self, digest: &Digest, row: BlobRow) {
-        let replaced = self.shelf.index.put_blobs(&[(*digest, row)]);
-        let mut ledger = self.shelf.ledger.lock();
+        let replaced = self.state.index.put_blobs(&[(*digest, row)]);
+        let mut ledger = self.state.ledger.lock();
         self.release(&mut ledger);
         let old = replaced.first().copied().flatten();
-        self.shelf.count(&mut ledger, old, row);
+        self.state.count(&mut ledger, old, row);
         self.size = 0;
         self.written = 0;
     }
@@ -107,7 +107,7 @@ impl Reservation {
     }
 
     fn set(&mut self, size: u64, written: u64) {
-        let mut ledger = self.shelf.ledger.lock();
+        let mut ledger = self.state.ledger.lock();
         self.release(&mut ledger);
         self.size = size;
         self.written = written;
@@ -131,63 +131,63 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.release(&mut self.shelf.ledger.lock());
+        self.release(&mut self.state.ledger.lock());
     }
 }
 
-/// Evicts what the limits no longer allow; claims look after themselves.
-pub(super) fn trim(shelf: &StoreState) {
-    let _turn = shelf.eviction_lock.lock();
-    let (mut ledger, limits) = usage_and_limits(shelf);
+/// Evicts what the limits no longer allow; reservations make their own room.
+pub(super) fn trim(state: &StoreState) {
+    let _guard = state.eviction_lock.lock();
+    let (mut ledger, limits) = usage_and_limits(state);
     ledger.reserved = 0;
     ledger.unwritten = 0;
     if shortage(&ledger, &limits) <= ledger.bytes {
-        evict(shelf, excess(&ledger, &limits));
+        evict(state, excess(&ledger, &limits));
     }
 }
 
-/// Makes some room although the limits hold: the volume is full in a way that we cannot see.
-pub(super) fn make_emergency_room(shelf: &StoreState) {
-    let _turn = shelf.eviction_lock.lock();
-    let unwritten = shelf.ledger.lock().unwritten;
-    evict(shelf, unwritten.max(EMERGENCY_BYTES_MIN));
+/// Makes room although the limits hold, for example against a quota that `space` does not show.
+pub(super) fn make_emergency_room(state: &StoreState) {
+    let _guard = state.eviction_lock.lock();
+    let unwritten = state.ledger.lock().unwritten;
+    evict(state, unwritten.max(EMERGENCY_BYTES_MIN));
 }
 
-fn evict(shelf: &StoreState, excess: u64) {
+fn evict(state: &StoreState, excess: u64) {
     if excess == 0 {
         return;
     }
-    shelf.write_uses();
-    for digest in shelf.index.choose(|candidates| victims(candidates, excess)) {
-        let _door = shelf.blobs_lock.lock();
-        if let Err(error) = shelf.remove_blob(&digest) {
-            tracing::warn!(%error, "a blob could not be evicted");
+    state.write_uses();
+    for digest in state.index.choose(|candidates| victims(candidates, excess)) {
+        let _guard = state.blobs_lock.lock();
+        if let Err(error) = state.remove_blob(&digest) {
+            tracing::warn!(%error, "cannot evict a blob");
             continue;
         }
-        shelf.metrics.evicted();
-        for origin in shelf.index.unconfirm(&digest) {
-            let marker = shelf.layout.marker(&origin, &digest);
-            if let Err(error) = shelf.disk.remove(&marker) {
-                tracing::warn!(path = %marker.display(), %error, "a marker could not be removed");
+        state.metrics.evicted();
+        for origin in state.index.unconfirm(&digest) {
+            let marker = state.layout.marker(&origin, &digest);
+            if let Err(error) = state.disk.remove(&marker) {
+                tracing::warn!(path = %marker.display(), %error, "cannot remove a marker");
             }
-            shelf.provenance.invalidate(&(origin, digest));
+            state.provenance.invalidate(&(origin, digest));
         }
     }
 }
 
-fn usage_and_limits(shelf: &StoreState) -> (Ledger, EvictionLimits) {
-    let space = shelf.disk.space(shelf.layout.root());
-    let bounds = shelf.bounds();
+fn usage_and_limits(state: &StoreState) -> (Ledger, EvictionLimits) {
+    let space = state.disk.space(state.layout.root());
+    let bounds = state.bounds();
     let limits = EvictionLimits {
         size_max: bounds.size_max,
         free_min: bounds.free_min,
-        // Where the volume does not tell, only `size_max` counts.
+        // Where the free space is unknown, only `size_max` applies.
         free: space.map_or(u64::MAX, |space| space.free),
     };
-    (*shelf.ledger.lock(), limits)
+    (*state.ledger.lock(), limits)
 }
 
-/// What eviction has to keep to, and the free space there is.
+/// The limits that eviction enforces, and the free space on the volume.
 #[derive(Clone, Copy, Debug)]
 struct EvictionLimits {
     size_max: u64,
@@ -195,7 +195,7 @@ struct EvictionLimits {
     free: u64,
 }
 
-/// How many bytes of blobs must go.
+/// How many bytes of blobs must be evicted.
 fn excess(ledger: &Ledger, limits: &EvictionLimits) -> u64 {
     let over = ledger
         .bytes
@@ -212,7 +212,7 @@ fn shortage(ledger: &Ledger, limits: &EvictionLimits) -> u64 {
         .saturating_sub(limits.free)
 }
 
-/// The first candidates that together free `excess` bytes; all, if all do not suffice.
+/// The first candidates that together free `excess` bytes; all of them if they do not suffice.
 fn victims(candidates: &mut dyn Iterator<Item = EvictionCandidate>, excess: u64) -> Vec<Digest> {
     let mut freed: u64 = 0;
     let mut victims = Vec::new();
@@ -237,7 +237,7 @@ mod tests {
     use crate::oci::Algorithm;
 
     #[test]
-    fn both_limits_and_all_promises_count() {
+    fn both_limits_and_all_reservations_count() {
         let ledger = Ledger {
             blobs: 1,
             bytes: 50,

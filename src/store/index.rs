@@ -1,7 +1,7 @@
-//! The index: sizes, last uses, trust marks and memberships, so that nobody has to walk folders.
+//! The index: sizes, last uses, stamps and memberships, so that no request walks folders.
 //!
-//! It is a cache of what the files say. Whatever goes wrong with it, it is closed and from then on
-//! knows nothing (`recover` makes it anew), so its callers see no errors. Every call blocks.
+//! It is a cache of the files. On any failure it is closed and reads as empty until `recover`
+//! rebuilds it, so its callers see no errors. Every call blocks.
 
 mod rows;
 
@@ -23,34 +23,34 @@ use redb::{
 use super::stamp::{FileStamp, StampKey};
 use crate::{disk::Disk, oci::Digest};
 
-/// Changes whenever a table does; another format is thrown away.
+/// Changes with the tables; an index of another format is rebuilt.
 const FORMAT: &[u8] = b"2";
-/// Memory for pages of the index.
+/// Memory for index pages.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Digest → size, last use, mark (32 bytes, or none).
+/// Digest → size, last use, stamp (32 bytes, or none).
 const BLOBS: TableDefinition<'_, &[u8], (u64, u64, &[u8])> = TableDefinition::new("blobs");
-/// (Last use, digest) → nothing: the same in order of use.
+/// (Last use, digest) → nothing: the blobs in order of use.
 const USES: TableDefinition<'_, (u64, &[u8]), ()> = TableDefinition::new("uses");
-/// (Digest, origin) → size as a manifest of that origin names it.
+/// (Digest, origin) → size according to a manifest of that origin.
 const MEMBERS: TableDefinition<'_, (&[u8], &str), u64> = TableDefinition::new("members");
-/// (Digest, origin) → nothing: that origin's upstream has confirmed the blob.
+/// (Digest, origin) → nothing: that origin's upstream confirmed the blob.
 const CONFIRMED: TableDefinition<'_, (&[u8], &str), ()> = TableDefinition::new("confirmed");
-/// `bytes` → the sizes of all blobs together, so that no start has to walk the rows.
+/// `bytes` → the total size of all blobs, so that a start need not read every row.
 const SUMS: TableDefinition<'_, &str, u64> = TableDefinition::new("sums");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
-/// The database, while it works.
+/// The database, until it fails.
 #[derive(Debug)]
 pub(super) struct StoreIndex {
     path: PathBuf,
     database: RwLock<Option<Arc<Database>>>,
     complete: AtomicBool,
-    /// Whether something was written that is not durable yet.
+    /// Whether there are writes that are not durable yet.
     lazy: AtomicBool,
 }
 
-/// What is known of one blob.
+/// The row of one blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BlobRow {
     pub(super) size: u64,
@@ -58,14 +58,14 @@ pub(super) struct BlobRow {
     pub(super) stamp: Option<FileStamp>,
 }
 
-/// One blob in the order of use.
+/// A blob in order of use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EvictionCandidate {
     pub(super) digest: Digest,
     pub(super) size: u64,
 }
 
-/// All rows of blobs together.
+/// Totals over all rows of blobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct IndexTotals {
     pub(super) blobs: u64,
@@ -73,19 +73,19 @@ pub(super) struct IndexTotals {
     pub(super) used_last: u64,
 }
 
-/// How an index was left by who used it before.
+/// How the last process left the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IndexCondition {
-    /// Closed in order.
+    /// Closed cleanly.
     Clean,
-    /// Not closed: the last lazy rows may be missing.
+    /// Not closed: the last rows that were not durable may be missing.
     Unclean,
-    /// New, damaged or never finished: everything is still to be read from the files.
+    /// New, damaged or incomplete: it has to be rebuilt from the files.
     Empty,
 }
 
 impl StoreIndex {
-    /// An index that knows nothing until [`StoreIndex::start`] works.
+    /// A closed index, which reads as empty until [`StoreIndex::start`] opens it.
     pub(super) fn closed(path: PathBuf) -> Self {
         Self {
             path,
@@ -95,9 +95,9 @@ impl StoreIndex {
         }
     }
 
-    /// Opens the database, or makes a new one in place of one that is no use. `boot` names this
-    /// run of the machine; what merely cannot be written now stays, and nothing is opened. `key` is
-    /// the one to go on with, else the kept one if it may be trusted, else a new one.
+    /// Opens the database, or replaces an unusable one; after a transient error it stays closed and
+    /// the file remains. `boot` identifies this boot of the machine. The returned key is `key`,
+    /// else the stored one if it may be trusted, else a new one.
     pub(super) fn start(
         &self,
         disk: &dyn Disk,
@@ -105,28 +105,30 @@ impl StoreIndex {
         key: Option<&StampKey>,
     ) -> (IndexCondition, Option<StampKey>) {
         for _attempt in 0..2 {
-            // A damaged file may also show as a panic of the library; the file is then as bad.
+            // A damaged file may also make the library panic.
             let opened = catch_unwind(AssertUnwindSafe(|| self.open(disk, boot, key)));
             match opened {
-                Ok(Ok((database, left, key))) => {
+                Ok(Ok((database, condition, key))) => {
                     *self.database.write() = Some(Arc::new(database));
                     self.complete
-                        .store(left != IndexCondition::Empty, Ordering::Release);
-                    return (left, Some(key));
+                        .store(condition != IndexCondition::Empty, Ordering::Release);
+                    return (condition, Some(key));
                 }
                 Ok(Err(error)) if is_transient(&error) => {
-                    tracing::warn!(path = %self.path.display(), %error, "no index for now");
+                    let path = self.path.display();
+                    tracing::warn!(%path, %error, "index unavailable; answering from files");
                     break;
                 }
                 Ok(Err(error)) => {
-                    tracing::warn!(path = %self.path.display(), %error, "the index is made anew");
+                    tracing::warn!(path = %self.path.display(), %error, "rebuilding the index");
                 }
                 Err(_panic) => {
-                    tracing::warn!(path = %self.path.display(), "the index is made anew");
+                    tracing::warn!(path = %self.path.display(), "rebuilding the index");
                 }
             }
             if let Err(error) = disk.remove(&self.path) {
-                tracing::warn!(path = %self.path.display(), %error, "the index stays in the way");
+                let path = self.path.display();
+                tracing::warn!(%path, %error, "cannot remove the damaged index");
                 break;
             }
         }
@@ -142,7 +144,7 @@ impl StoreIndex {
         boot: &[u8],
         key: Option<&StampKey>,
     ) -> Result<(Database, IndexCondition, StampKey), Error> {
-        // The library would follow a link and make the file readable for all.
+        // The library would follow a link, and create the file readable by everyone.
         drop(disk.resume(&self.path)?);
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)
@@ -170,33 +172,33 @@ impl StoreIndex {
                 .cloned()
                 .or(kept)
                 .or_else(StampKey::random)
-                .ok_or_else(|| Error::Corrupted("there is no randomness for a key".into()))?;
+                .ok_or_else(|| Error::Corrupted("no randomness for a key".into()))?;
             meta.insert("format", FORMAT)?;
             meta.insert("boot", boot)?;
             meta.insert("key", key.as_bytes().as_slice())?;
             meta.remove("clean")?;
-            let left = match (complete, clean) {
+            let condition = match (complete, clean) {
                 (true, true) => IndexCondition::Clean,
                 (true, false) => IndexCondition::Unclean,
                 (false, _) => IndexCondition::Empty,
             };
-            (left, key)
+            (condition, key)
         };
         transaction.commit()?;
         Ok((database, found.0, found.1))
     }
 
-    /// Whether there is no database now.
+    /// Whether the database is closed.
     pub(super) fn is_closed(&self) -> bool {
         self.database.read().is_none()
     }
 
-    /// Whether everything that the files say is in it, so that *not there* means absent.
+    /// Whether it covers all files, so that a missing row means absent.
     pub(super) fn is_complete(&self) -> bool {
         self.complete.load(Ordering::Acquire)
     }
 
-    /// Notes that everything is in it.
+    /// Records that it covers all files.
     pub(super) fn set_complete(&self) {
         let written = self.write(Durability::Immediate, |transaction| {
             let mut meta = transaction.open_table(META)?;
@@ -206,14 +208,14 @@ impl StoreIndex {
         self.complete.store(written.is_some(), Ordering::Release);
     }
 
-    /// Makes all of it durable, if it is not.
+    /// Makes all writes durable, if there are new ones.
     pub(super) fn sync(&self) {
         if self.lazy.swap(false, Ordering::AcqRel) {
             self.write(Durability::Immediate, |_transaction| Ok(()));
         }
     }
 
-    /// Makes all of it durable and says that nothing will follow.
+    /// Makes all writes durable and records a clean end.
     pub(super) fn sync_clean(&self) {
         self.write(Durability::Immediate, |transaction| {
             let mut meta = transaction.open_table(META)?;
@@ -237,7 +239,7 @@ impl StoreIndex {
         let done = self.with(|database| {
             let mut transaction = database.begin_write()?;
             transaction.set_durability(durability)?;
-            // Or else the start after an unclean end would have to read all of it.
+            // Otherwise the start after an unclean end would read the whole database.
             transaction.set_quick_repair(matches!(durability, Durability::Immediate));
             let done = work(&transaction)?;
             transaction.commit()?;
@@ -249,16 +251,16 @@ impl StoreIndex {
         done
     }
 
-    /// Asks the database, if there is one. After a failure, which in a damaged file may also show
-    /// as a panic, it is not asked again: half an index is worse than none.
-    fn with<T>(&self, ask: impl FnOnce(&Database) -> Result<T, Error>) -> Option<T> {
+    /// Runs `work` on the database, if it is open. A failure, which with a damaged file may also be
+    /// a panic, closes it: half an index is worse than none.
+    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, Error>) -> Option<T> {
         let database = self.database.read().clone()?;
-        match catch_unwind(AssertUnwindSafe(|| ask(&database))) {
+        match catch_unwind(AssertUnwindSafe(|| work(&database))) {
             Ok(Ok(done)) => return Some(done),
             Ok(Err(error)) => {
-                tracing::warn!(path = %self.path.display(), %error, "the index is closed");
+                tracing::warn!(path = %self.path.display(), %error, "index failed; closing it");
             }
-            Err(_panic) => tracing::warn!(path = %self.path.display(), "the index is closed"),
+            Err(_panic) => tracing::warn!(path = %self.path.display(), "index failed; closing it"),
         }
         self.complete.store(false, Ordering::Release);
         *self.database.write() = None;
@@ -266,14 +268,14 @@ impl StoreIndex {
     }
 }
 
-/// Whether an error says nothing about the file: the disk is full or read-only, descriptors are
-/// short, or whoever used the database until now has not let go of it yet.
+/// Whether an error does not indicate a damaged file: the disk is full or read-only, descriptors
+/// are exhausted, or the previous user of the database has not closed it yet.
 fn is_transient(error: &Error) -> bool {
     use rustix::io::Errno;
     match error {
         Error::DatabaseAlreadyOpen => true,
         Error::Io(error) => error.raw_os_error().is_some_and(|code| {
-            let passing = [
+            let transient = [
                 Errno::NOSPC,
                 Errno::DQUOT,
                 Errno::ROFS,
@@ -283,7 +285,7 @@ fn is_transient(error: &Error) -> bool {
                 Errno::NFILE,
                 Errno::NOMEM,
             ];
-            passing.iter().any(|errno| errno.raw_os_error() == code)
+            transient.iter().any(|errno| errno.raw_os_error() == code)
         }),
         _ => false,
     }

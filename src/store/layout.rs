@@ -1,10 +1,10 @@
-//! Where everything lies: the only place that builds paths, and only from parsed values.
+//! The paths of the store: only this file builds them, and only from parsed values.
 
 use std::path::{Path, PathBuf};
 
 use crate::oci::{Algorithm, Digest, Origin, Registry, Repository, Tag};
 
-/// Folders of an origin start with `_`, which no element of a repository's name does.
+/// Subfolders of an origin start with `_`, which no element of a repository name does.
 const LOCAL: &str = "_local";
 const MANIFESTS: &str = "_manifests";
 const TAGS: &str = "_tags";
@@ -33,7 +33,7 @@ impl Layout {
         self.root.join("index.redb")
     }
 
-    /// Where small files are written before they get their name; swept at start.
+    /// Holds small files until they get their name; swept at start.
     pub(super) fn temporary(&self) -> PathBuf {
         self.root.join("temporary")
     }
@@ -96,7 +96,7 @@ pub(super) fn origin_text(origin: &Origin) -> String {
     }
 }
 
-/// The inverse of [`origin_text`]; none for what we did not write.
+/// The inverse of [`origin_text`]; `None` for other text.
 pub(super) fn origin_from_text(text: &str) -> Option<Origin> {
     let (first, rest) = text.split_once('/')?;
     if first == LOCAL {
@@ -111,7 +111,7 @@ pub(super) fn origin_from_text(text: &str) -> Option<Origin> {
     })
 }
 
-/// Whether a folder's name marks what lies beside it as an origin.
+/// Whether a folder of this name makes its parent folder an origin.
 pub(super) fn is_origin_subfolder(folder: &str) -> bool {
     [MANIFESTS, TAGS, BLOBS].contains(&folder)
 }

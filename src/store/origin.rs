@@ -1,4 +1,4 @@
-//! What belongs to an origin: its manifests, and the blobs its upstream confirmed.
+//! Content by origin: its manifests, and the blobs that its upstream confirmed.
 
 use std::{io, ops::ControlFlow, path::Path, sync::Arc};
 
@@ -15,27 +15,28 @@ use crate::{
     oci::{Algorithm, Digest, Manifest, Origin},
 };
 
-/// Largest file we read as a manifest; what `pull` lets in is smaller.
+/// Largest file that is read as a manifest; `pull` accepts smaller ones only.
 const MANIFEST_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Most manifests that are read to answer one question while the index is incomplete.
+/// Most manifests that one lookup reads while the index is incomplete.
 const SCAN_COUNT_MAX: usize = 10_000;
-/// How deep folders of origins may lie: a name has up to 128 elements, `_local` and the host.
+/// Deepest folder of an origin: a name has up to 128 elements, and `_local` and the host precede
+/// it.
 const DEPTH_MAX: usize = 130;
 
 pub(super) async fn manifest(
-    shelf: &Arc<StoreState>,
+    state: &Arc<StoreState>,
     origin: &Origin,
     digest: Digest,
 ) -> Result<Option<Arc<Manifest>>, StoreError> {
-    if let Some(manifest) = shelf.manifests.get(&OriginKeyRef(origin, &digest)) {
+    if let Some(manifest) = state.manifests.get(&OriginKeyRef(origin, &digest)) {
         return Ok(Some(manifest));
     }
     let key = (origin.clone(), digest);
-    shelf
-        .blocking(move |shelf| {
-            let found = read_manifest(shelf, &key.0, &key.1)?;
+    state
+        .blocking(move |state| {
+            let found = read_manifest(state, &key.0, &key.1)?;
             if let Some(manifest) = &found {
-                shelf.manifests.insert(key, Arc::clone(manifest));
+                state.manifests.insert(key, Arc::clone(manifest));
             }
             Ok(found)
         })
@@ -43,43 +44,43 @@ pub(super) async fn manifest(
 }
 
 pub(super) async fn keep_manifest(
-    shelf: &Arc<StoreState>,
+    state: &Arc<StoreState>,
     origin: &Origin,
     manifest: &Arc<Manifest>,
 ) -> Result<(), StoreError> {
     let key = (origin.clone(), manifest.digest());
-    if shelf.manifests.contains_key(&key) {
+    if state.manifests.contains_key(&key) {
         return Ok(());
     }
     let manifest = Arc::clone(manifest);
-    shelf
-        .blocking(move |shelf| {
-            let path = shelf.layout.manifest(&key.0, &key.1);
-            shelf.put_file(&path, manifest.bytes())?;
-            shelf.index.add_members(&key.0, &manifest);
-            shelf.manifests.insert(key, manifest);
+    state
+        .blocking(move |state| {
+            let path = state.layout.manifest(&key.0, &key.1);
+            state.put_file(&path, manifest.bytes())?;
+            state.index.add_members(&key.0, &manifest);
+            state.manifests.insert(key, manifest);
             Ok(())
         })
         .await
 }
 
-/// Reads from disk, past the cache: a list of all must not push out what is asked for.
+/// Does not fill the cache: a listing must not push out what clients request.
 pub(super) fn manifests(
-    shelf: &StoreState,
+    state: &StoreState,
     origin: &Origin,
     count_max: usize,
 ) -> Result<Vec<Arc<Manifest>>, StoreError> {
     let mut found = Vec::new();
     for algorithm in Algorithm::ALL {
-        let folder = shelf.layout.manifests(origin, algorithm);
-        for digest in digests(shelf, &folder, algorithm)? {
+        let folder = state.layout.manifests(origin, algorithm);
+        for digest in digests(state, &folder, algorithm)? {
             if found.len() >= count_max {
                 return Ok(found);
             }
-            let cached = shelf.manifests.get(&(origin.clone(), digest));
+            let cached = state.manifests.get(&(origin.clone(), digest));
             match cached {
                 Some(manifest) => found.push(manifest),
-                None => found.extend(read_manifest(shelf, origin, &digest)?),
+                None => found.extend(read_manifest(state, origin, &digest)?),
             }
         }
     }
@@ -87,72 +88,72 @@ pub(super) fn manifests(
 }
 
 pub(super) fn read_manifest(
-    shelf: &StoreState,
+    state: &StoreState,
     origin: &Origin,
     digest: &Digest,
 ) -> Result<Option<Arc<Manifest>>, StoreError> {
-    let path = shelf.layout.manifest(origin, digest);
-    let Some(bytes) = read(shelf, &path, MANIFEST_BYTES_MAX)? else {
+    let path = state.layout.manifest(origin, digest);
+    let Some(bytes) = read(state, &path, MANIFEST_BYTES_MAX)? else {
         return Ok(None);
     };
     match Manifest::new(*digest, Bytes::from(bytes), None) {
         Ok(manifest) => Ok(Some(Arc::new(manifest))),
         Err(error) => {
-            remove_damaged(shelf, &path, &error)?;
+            remove_damaged(state, &path, &error)?;
             Ok(None)
         }
     }
 }
 
 pub(super) async fn provenance(
-    shelf: &Arc<StoreState>,
+    state: &Arc<StoreState>,
     digest: Digest,
     origin: &Origin,
 ) -> Result<Provenance, StoreError> {
-    if let Some(standing) = shelf.provenance.get(&OriginKeyRef(origin, &digest)) {
-        return Ok(standing);
+    if let Some(provenance) = state.provenance.get(&OriginKeyRef(origin, &digest)) {
+        return Ok(provenance);
     }
     let key = (origin.clone(), digest);
-    shelf
-        .blocking(move |shelf| {
-            // So that *named* never replaces a *confirmed* that came meanwhile.
-            let _stripe = shelf.stripe(&key).map(parking_lot::Mutex::lock);
-            let standing = look_up(shelf, &key.0, &key.1)?;
-            if standing != Provenance::Unknown {
-                shelf.provenance.insert(key, standing);
+    state
+        .blocking(move |state| {
+            // So that *referenced* never replaces a concurrent *confirmed*.
+            let _stripe = state.stripe(&key).map(parking_lot::Mutex::lock);
+            let provenance = look_up(state, &key.0, &key.1)?;
+            if provenance != Provenance::Unknown {
+                state.provenance.insert(key, provenance);
             }
-            Ok(standing)
+            Ok(provenance)
         })
         .await
 }
 
 pub(super) async fn confirm(
-    shelf: &Arc<StoreState>,
+    state: &Arc<StoreState>,
     digest: Digest,
     origin: &Origin,
 ) -> Result<(), StoreError> {
     let key = (origin.clone(), digest);
-    if shelf.provenance.get(&key) == Some(Provenance::Confirmed) {
+    if state.provenance.get(&key) == Some(Provenance::Confirmed) {
         return Ok(());
     }
-    shelf
-        .blocking(move |shelf| {
-            let _stripe = shelf.stripe(&key).map(parking_lot::Mutex::lock);
-            shelf.put_file(&shelf.layout.marker(&key.0, &key.1), &[])?;
-            shelf.index.confirm(&[key.1], &key.0);
-            shelf.provenance.insert(key, Provenance::Confirmed);
+    state
+        .blocking(move |state| {
+            let _stripe = state.stripe(&key).map(parking_lot::Mutex::lock);
+            state.put_file(&state.layout.marker(&key.0, &key.1), &[])?;
+            state.index.confirm(&[key.1], &key.0);
+            state.provenance.insert(key, Provenance::Confirmed);
             Ok(())
         })
         .await
 }
 
-pub(super) fn confirmed_by(shelf: &StoreState, digest: &Digest) -> Result<Vec<Origin>, StoreError> {
-    if shelf.index.is_complete() {
-        return Ok(shelf.index.confirmed_by(digest));
+pub(super) fn confirmed_by(state: &StoreState, digest: &Digest) -> Result<Vec<Origin>, StoreError> {
+    if state.index.is_complete() {
+        return Ok(state.index.confirmed_by(digest));
     }
     let mut found = Vec::new();
-    for origin in origins(shelf)? {
-        if is_confirmed(shelf, &origin, digest)? {
+    for origin in origins(state)? {
+        if is_confirmed(state, &origin, digest)? {
             found.push(origin);
         }
     }
@@ -160,11 +161,11 @@ pub(super) fn confirmed_by(shelf: &StoreState, digest: &Digest) -> Result<Vec<Or
 }
 
 /// Every origin that has a folder.
-pub(super) fn origins(shelf: &StoreState) -> Result<Vec<Origin>, StoreError> {
+pub(super) fn origins(state: &StoreState) -> Result<Vec<Origin>, StoreError> {
     let mut found = Vec::new();
     let mut rest = vec![(String::new(), 0)];
     while let Some((text, depth)) = rest.pop() {
-        let entries = list(&*shelf.disk, &shelf.layout.origins().join(&text))?;
+        let entries = list(&*state.disk, &state.layout.origins().join(&text))?;
         let mut is_origin = false;
         for entry in entries.into_iter().filter(|entry| entry.is_folder) {
             if is_origin_subfolder(&entry.name) {
@@ -182,29 +183,30 @@ pub(super) fn origins(shelf: &StoreState) -> Result<Vec<Origin>, StoreError> {
     Ok(found)
 }
 
-/// The digests that files of a folder are named by.
+/// The digests that the files of a folder are named by.
 pub(super) fn digests(
-    shelf: &StoreState,
+    state: &StoreState,
     folder: &Path,
     algorithm: Algorithm,
 ) -> Result<Vec<Digest>, StoreError> {
     let mut found = Vec::new();
-    each_digest(shelf, folder, algorithm, |digest| {
+    each_digest(state, folder, algorithm, |digest| {
         found.push(digest);
         Ok(true)
     })?;
     Ok(found)
 }
 
-/// Shows the same one by one, until told to stop by `false` or an error; whether all were shown.
+/// Passes them to `show` one by one until it returns `false` or an error; returns whether all were
+/// shown.
 pub(super) fn each_digest(
-    shelf: &StoreState,
+    state: &StoreState,
     folder: &Path,
     algorithm: Algorithm,
     mut show: impl FnMut(Digest) -> Result<bool, StoreError>,
 ) -> Result<bool, StoreError> {
     let mut outcome = Ok(true);
-    let visited = shelf.disk.visit(folder, &mut |entry| {
+    let visited = state.disk.visit(folder, &mut |entry| {
         if !entry.is_folder
             && let Ok(digest) = Digest::from_hex(algorithm, &entry.name)
         {
@@ -219,17 +221,17 @@ pub(super) fn each_digest(
     outcome
 }
 
-fn look_up(shelf: &StoreState, origin: &Origin, digest: &Digest) -> Result<Provenance, StoreError> {
-    if is_confirmed(shelf, origin, digest)? {
+fn look_up(state: &StoreState, origin: &Origin, digest: &Digest) -> Result<Provenance, StoreError> {
+    if is_confirmed(state, origin, digest)? {
         return Ok(Provenance::Confirmed);
     }
-    if shelf.index.member_size(digest, origin).is_some() {
+    if state.index.member_size(digest, origin).is_some() {
         return Ok(Provenance::Referenced);
     }
-    if shelf.index.is_complete() {
+    if state.index.is_complete() {
         return Ok(Provenance::Unknown);
     }
-    let found = manifests(shelf, origin, SCAN_COUNT_MAX)?;
+    let found = manifests(state, origin, SCAN_COUNT_MAX)?;
     let mut children = found.iter().flat_map(|manifest| manifest.children());
     Ok(if children.any(|child| child.digest == *digest) {
         Provenance::Referenced
@@ -238,27 +240,27 @@ fn look_up(shelf: &StoreState, origin: &Origin, digest: &Digest) -> Result<Prove
     })
 }
 
-/// The marker's file is the truth; the index only knows where to look for all of them.
-fn is_confirmed(shelf: &StoreState, origin: &Origin, digest: &Digest) -> Result<bool, StoreError> {
-    let path = shelf.layout.marker(origin, digest);
-    match shelf.disk.open(&path) {
+/// The marker's file decides; the index only lists the origins of a blob.
+fn is_confirmed(state: &StoreState, origin: &Origin, digest: &Digest) -> Result<bool, StoreError> {
+    let path = state.layout.marker(origin, digest);
+    match state.disk.open(&path) {
         Ok(_marker) => Ok(true),
         Err(error) if is_absent(&error) => Ok(false),
         Err(error) => Err(StoreError::at(&path)(error)),
     }
 }
 
-/// A whole small file; none if it is absent, or was no file we could have written.
+/// A whole small file; `None` if it is absent, or was not a file that the store could have written.
 pub(super) fn read(
-    shelf: &StoreState,
+    state: &StoreState,
     path: &Path,
     bytes_max: usize,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    match read_whole(&*shelf.disk, path, bytes_max) {
+    match read_whole(&*state.disk, path, bytes_max) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) if is_absent(&error) || error.kind() == io::ErrorKind::FileTooLarge => {
-            remove_damaged(shelf, path, &error)?;
+            remove_damaged(state, path, &error)?;
             Ok(None)
         }
         Err(error) => Err(StoreError::at(path)(error)),
@@ -266,13 +268,13 @@ pub(super) fn read(
 }
 
 pub(super) fn remove_damaged(
-    shelf: &StoreState,
+    state: &StoreState,
     path: &Path,
     why: &dyn std::fmt::Display,
 ) -> Result<(), StoreError> {
-    tracing::warn!(path = %path.display(), %why, "a kept file is damaged; it is removed");
-    shelf.metrics.damaged();
-    shelf.disk.remove(path).map_err(StoreError::at(path))
+    tracing::warn!(path = %path.display(), %why, "removing a damaged file");
+    state.metrics.damaged();
+    state.disk.remove(path).map_err(StoreError::at(path))
 }
 
 pub(super) fn list(disk: &dyn Disk, folder: &Path) -> Result<Vec<FolderEntry>, StoreError> {

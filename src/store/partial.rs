@@ -1,4 +1,4 @@
-//! Writing a blob: hashed as it is written, readable as it grows, named only when proven.
+//! Writes a blob: hashed as it is written, readable as it grows, named only once verified.
 
 mod writer;
 
@@ -17,14 +17,14 @@ use writer::{BlobWriter, FileDisposition};
 
 pub(super) use writer::WriteLock;
 
-/// How much is gathered before it goes to the blocking pool; as much again may be on its way.
+/// Bytes buffered before they go to the blocking pool; as many again may be in flight.
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// A blob that is being written. Dropped before [`Partial::commit`], it breaks its readers, and
-/// the file stays for a later resume if it holds more than 1 MiB.
+/// A blob being written. Dropped before [`Partial::commit`], it breaks its readers; the file is
+/// kept for a later resume if it holds more than 1 MiB.
 #[derive(Debug)]
 pub struct Partial {
-    shelf: Arc<StoreState>,
+    state: Arc<StoreState>,
     digest: Digest,
     path: PathBuf,
     reader: GrowingFile,
@@ -34,33 +34,33 @@ pub struct Partial {
     writer: WriterState,
 }
 
-/// Where the writing part is now.
+/// Where the writer is now.
 #[derive(Debug)]
 enum WriterState {
     Idle(Box<BlobWriter>),
     Writing(JoinHandle<(Box<BlobWriter>, Result<(), StoreError>)>),
-    /// A write failed; what was accepted is not all there.
+    /// A write failed; not all accepted bytes are in the file.
     Failed,
 }
 
 pub(super) async fn begin(
-    shelf: &Arc<StoreState>,
+    state: &Arc<StoreState>,
     digest: Digest,
     size: Option<u64>,
 ) -> Result<Partial, StoreError> {
-    let ticket = WriteLock::acquire(shelf, digest).await?;
-    let pen = shelf
-        .blocking(move |_shelf| BlobWriter::open(ticket, size))
+    let lock = WriteLock::acquire(state, digest).await?;
+    let writer = state
+        .blocking(move |_state| BlobWriter::open(lock, size))
         .await?;
     Ok(Partial {
-        shelf: Arc::clone(shelf),
+        state: Arc::clone(state),
         digest,
-        path: pen.path.clone(),
-        reader: pen.progress.reader(Arc::clone(&pen.file)),
-        accepted: pen.verifier.seen(),
+        path: writer.path.clone(),
+        reader: writer.progress.reader(Arc::clone(&writer.file)),
+        accepted: writer.verifier.seen(),
         batch: Vec::new(),
         batch_bytes: 0,
-        writer: WriterState::Idle(Box::new(pen)),
+        writer: WriterState::Idle(Box::new(writer)),
     })
 }
 
@@ -70,18 +70,18 @@ impl Partial {
         self.digest
     }
 
-    /// How many bytes it has; the next one to fetch.
+    /// The number of bytes it has, which is the offset of the next one to fetch.
     pub fn written(&self) -> u64 {
         self.accepted
     }
 
-    /// A reader of what is written; it stays good after the commit.
+    /// A reader of the written bytes; it remains valid after the commit.
     pub fn reader(&self) -> GrowingFile {
         self.reader.clone()
     }
 
-    /// Takes the next bytes. They are gathered, and written beside the caller's next reads; a
-    /// failure may therefore show one call later.
+    /// Takes the next bytes. They are buffered and written while the caller reads on, so an error
+    /// may be reported one call later.
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), StoreError> {
         self.accepted += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
         self.batch_bytes += chunk.len();
@@ -92,7 +92,7 @@ impl Partial {
         Ok(())
     }
 
-    /// Writes all that was taken, for readers that would else wait for the next bytes.
+    /// Writes all buffered bytes, for readers that would otherwise wait for the next ones.
     pub async fn flush(&mut self) -> Result<(), StoreError> {
         if !self.batch.is_empty() {
             self.write_batch().await?;
@@ -101,57 +101,58 @@ impl Partial {
         Ok(())
     }
 
-    /// Proves the bytes and gives the file its name. Readers get the rest as soon as the bytes are
-    /// proven, even if the file cannot be kept. A blob larger than the store is not kept, but the
-    /// answer is good for this flight.
+    /// Verifies the bytes and gives the file its name. Readers get the rest as soon as the bytes
+    /// are verified, even if the file cannot be kept. A blob larger than the store is not kept, but
+    /// the returned one remains readable.
     pub async fn commit(mut self) -> Result<KeptBlob, CommitError> {
         self.flush().await?;
-        let WriterState::Idle(pen) = mem::replace(&mut self.writer, WriterState::Failed) else {
+        let WriterState::Idle(writer) = mem::replace(&mut self.writer, WriterState::Failed) else {
             return Err(self.failed().into());
         };
-        let done = self.shelf.blocking(move |_shelf| Ok(pen.commit()));
+        let done = self.state.blocking(move |_state| Ok(writer.commit()));
         done.await?
     }
 
-    /// Waits for what is away, then sends the batch after it.
+    /// Waits for the running write, then starts the next batch.
     async fn write_batch(&mut self) -> Result<(), StoreError> {
         self.wait_idle().await?;
         let batch = mem::take(&mut self.batch);
         self.batch_bytes = 0;
-        self.dispatch(move |pen| pen.write(&batch))
+        self.dispatch(move |writer| writer.write(&batch))
     }
 
     fn dispatch(
         &mut self,
         work: impl FnOnce(&mut BlobWriter) -> Result<(), StoreError> + Send + 'static,
     ) -> Result<(), StoreError> {
-        let WriterState::Idle(mut pen) = mem::replace(&mut self.writer, WriterState::Failed) else {
+        let WriterState::Idle(mut writer) = mem::replace(&mut self.writer, WriterState::Failed)
+        else {
             return Err(self.failed());
         };
         self.writer = WriterState::Writing(tokio::task::spawn_blocking(move || {
-            let done = work(&mut pen);
+            let done = work(&mut writer);
             if done.is_err() {
-                pen.disposition = FileDisposition::Remove;
+                writer.disposition = FileDisposition::Remove;
             }
-            (pen, done)
+            (writer, done)
         }));
         Ok(())
     }
 
-    /// Waits until nothing is away.
+    /// Waits for the running write.
     async fn wait_idle(&mut self) -> Result<(), StoreError> {
-        if let WriterState::Writing(away) = &mut self.writer {
-            let done = away.await;
+        if let WriterState::Writing(write) = &mut self.writer {
+            let done = write.await;
             self.writer = WriterState::Failed;
-            let (pen, done) = done.map_err(|error| StoreError::Io {
+            let (writer, done) = done.map_err(|error| StoreError::Io {
                 path: self.path.clone(),
                 source: io::Error::other(error),
             })?;
             if let Err(error) = done {
-                drop_in_background(pen);
+                drop_in_background(writer);
                 return Err(error);
             }
-            self.writer = WriterState::Idle(pen);
+            self.writer = WriterState::Idle(writer);
         }
         match self.writer {
             WriterState::Idle(_) => Ok(()),
@@ -169,17 +170,17 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        // A pen that is away is dropped where it is, when it is done.
-        if let WriterState::Idle(pen) = mem::replace(&mut self.writer, WriterState::Failed) {
-            drop_in_background(pen);
+        // A running write drops the writer on the blocking pool when it ends.
+        if let WriterState::Idle(writer) = mem::replace(&mut self.writer, WriterState::Failed) {
+            drop_in_background(writer);
         }
     }
 }
 
-/// Drops a pen, which may remove a file, where blocking is allowed.
-fn drop_in_background(pen: Box<BlobWriter>) {
+/// Drops a writer on the blocking pool, as it may remove a file.
+fn drop_in_background(writer: Box<BlobWriter>) {
     match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => drop(runtime.spawn_blocking(move || drop(pen))),
-        Err(_no_runtime) => drop(pen),
+        Ok(runtime) => drop(runtime.spawn_blocking(move || drop(writer))),
+        Err(_no_runtime) => drop(writer),
     }
 }

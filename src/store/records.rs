@@ -6,43 +6,43 @@ use bytes::Bytes;
 
 use crate::{disk::File, oci::Digest, wire::GrowingFile};
 
-/// A kept blob, by how much is known of its bytes.
+/// A kept blob, by how far its bytes are verified.
 #[derive(Clone, Debug)]
 pub enum KeptBlob {
     /// Up to 64 KiB, verified, in memory.
     Small(Bytes),
-    /// Proven, and unchanged since: it may leave unread.
+    /// Verified, and unchanged since: it is sent without being read.
     Trusted {
-        /// The file, exactly the blob; it stays readable after an eviction.
+        /// The file, exactly the blob; it remains readable after an eviction.
         file: Arc<dyn File>,
         /// Its size in bytes.
         size: u64,
     },
-    /// Being hashed now, once for all who read it; the tail is held back until it is proven.
+    /// Being hashed now, once for all readers; the tail is held back until it is verified.
     Unverified {
-        /// The file and how far it is hashed.
+        /// The file and how much of it is hashed.
         file: GrowingFile,
         /// Its size in bytes.
         size: u64,
     },
 }
 
-/// What an origin has to do with a blob.
+/// How an origin is known to have a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provenance {
-    /// Its upstream has delivered or acknowledged the blob.
+    /// Its upstream delivered or acknowledged the blob.
     Confirmed,
-    /// One of its kept manifests names the blob.
+    /// One of its kept manifests references the blob.
     Referenced,
-    /// Nothing that we know of.
+    /// No evidence for it.
     Unknown,
 }
 
-/// What a tag meant when it was last asked for.
+/// A tag's manifest as of its last check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TagRecord {
-    /// The manifest it named.
+    /// The manifest that it named.
     pub digest: Digest,
-    /// When that was last confirmed.
+    /// When upstream last confirmed it.
     pub checked: jiff::Timestamp,
 }

@@ -1,4 +1,4 @@
-//! Starting, and putting right what an unclean end or a lost index left behind.
+//! Opens the store, maintains it, and repairs what an unclean end or a lost index left behind.
 
 use std::{
     io,
@@ -26,19 +26,19 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// How often uses are written, and an index that failed is tried again.
+/// Time between maintenance rounds, which write uses and reopen a failed index.
 const MAINTENANCE_EVERY: Duration = Duration::from_secs(5);
-/// How many of those rounds lie between two sweeps of partial blobs.
+/// Rounds between two sweeps of partial blobs.
 const SWEEP_EVERY_ROUNDS: u64 = 120;
-/// How many rows are written at once, while nobody else can change which blobs there are.
+/// Rows per transaction, during which `blobs_lock` is held.
 const BATCH_ROWS: usize = 256;
-/// How many of those batches are written lazily: until they are settled they take space twice.
+/// Batches between two syncs: rows that are not synced take space twice.
 const SYNC_EVERY_BATCHES: usize = 16;
-/// How long a partial blob waits for its resume.
+/// How long a partial blob is kept for a resume.
 const PARTIAL_SECONDS_MAX: i128 = 24 * 60 * 60;
-/// Which share of `size_max` partial blobs may take while they wait.
+/// Partial blobs may take `size_max` divided by this.
 const PARTIAL_SHARE: u64 = 10;
-/// Names this run of the machine.
+/// Identifies this boot of the machine.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 pub(super) async fn open(
@@ -50,32 +50,32 @@ pub(super) async fn open(
     let path = settings.path.clone();
     let spawner = tasks.clone();
     let work = move || {
-        let shelf = lock_folder(&settings, disk, tasks, metrics)?;
-        // What cannot be removed takes room, but harms nobody.
-        for swept in [sweep_temporary(&shelf), sweep_partials(&shelf)] {
+        let state = lock_folder(&settings, disk, tasks, metrics)?;
+        // Leftovers take space but do no harm.
+        for swept in [sweep_temporary(&state), sweep_partials(&state)] {
             if let Err(error) = swept {
-                tracing::warn!(%error, "not all left-over files could be removed");
+                tracing::warn!(%error, "cannot remove all leftover files");
             }
         }
-        let left = start_index(&shelf);
-        Ok((shelf, left))
+        let condition = start_index(&state);
+        Ok((state, condition))
     };
     let opened = tokio::task::spawn_blocking(work).await;
-    let (shelf, left) = opened.map_err(|error| StoreError::Io {
+    let (state, condition) = opened.map_err(|error| StoreError::Io {
         path,
         source: io::Error::other(error),
     })??;
-    shelf
+    state
         .caught_up
-        .store(left == IndexCondition::Clean, Ordering::Release);
-    let closing = shelf.closing.subscribe();
-    let keeping = maintain(Arc::downgrade(&shelf), closing, left);
-    let keeper = spawner.spawn("keeping the store", keeping);
-    *shelf.maintenance.lock() = Some(keeper);
-    Ok(shelf)
+        .store(condition == IndexCondition::Clean, Ordering::Release);
+    let closing = state.closing.subscribe();
+    let maintenance = maintain(Arc::downgrade(&state), closing, condition);
+    let handle = spawner.spawn("store maintenance", maintenance);
+    *state.maintenance.lock() = Some(handle);
+    Ok(state)
 }
 
-/// Takes the folder for this process.
+/// Locks the folder for this process and creates its subfolders.
 fn lock_folder(
     settings: &Settings,
     disk: Arc<dyn Disk>,
@@ -89,45 +89,45 @@ fn lock_folder(
         io::ErrorKind::WouldBlock => StoreError::Locked { path: root.clone() },
         _ => StoreError::at(&root)(error),
     })?;
-    let shelf = StoreState::new(settings, disk, tasks, metrics, lock);
-    let mut folders = vec![shelf.layout.temporary(), shelf.layout.origins()];
+    let state = StoreState::new(settings, disk, tasks, metrics, lock);
+    let mut folders = vec![state.layout.temporary(), state.layout.origins()];
     for algorithm in Algorithm::ALL {
         folders.extend([
-            shelf.layout.blobs(algorithm),
-            shelf.layout.partials(algorithm),
+            state.layout.blobs(algorithm),
+            state.layout.partials(algorithm),
         ]);
     }
     for folder in folders {
-        let made = shelf.disk.create_folder(&folder);
+        let made = state.disk.create_folder(&folder);
         made.map_err(StoreError::at(&folder))?;
     }
-    Ok(Arc::new(shelf))
+    Ok(Arc::new(state))
 }
 
-fn start_index(shelf: &StoreState) -> IndexCondition {
-    let boot = boot_id(&*shelf.disk);
-    let key = shelf.stamp_key.read().clone();
-    let (left, key) = shelf.index.start(&*shelf.disk, &boot, key.as_ref());
-    *shelf.stamp_key.write() = key;
-    load_totals(shelf);
-    left
+fn start_index(state: &StoreState) -> IndexCondition {
+    let boot = boot_id(&*state.disk);
+    let key = state.stamp_key.read().clone();
+    let (condition, key) = state.index.start(&*state.disk, &boot, key.as_ref());
+    *state.stamp_key.write() = key;
+    load_totals(state);
+    condition
 }
 
-/// Takes the ledger's totals from the index.
-fn load_totals(shelf: &StoreState) {
-    let _door = shelf.blobs_lock.lock();
-    let totals = shelf.index.totals();
-    shelf.uses.after(totals.used_last);
-    let mut ledger = shelf.ledger.lock();
+/// Loads the ledger's totals from the index.
+fn load_totals(state: &StoreState) {
+    let _guard = state.blobs_lock.lock();
+    let totals = state.index.totals();
+    state.uses.after(totals.used_last);
+    let mut ledger = state.ledger.lock();
     *ledger = Ledger {
         blobs: totals.blobs,
         bytes: totals.bytes,
         ..*ledger
     };
-    shelf.metrics.stored(totals.blobs, totals.bytes);
+    state.metrics.stored(totals.blobs, totals.bytes);
 }
 
-/// Empty where the machine has none; then only a clean end keeps marks.
+/// Empty where the system has no boot id; stamps then survive a clean end only.
 fn boot_id(disk: &dyn Disk) -> Vec<u8> {
     let mut buffer = vec![0; 64];
     let read = disk
@@ -137,26 +137,26 @@ fn boot_id(disk: &dyn Disk) -> Vec<u8> {
     buffer
 }
 
-/// Works beside the requests until the store ends.
+/// Runs maintenance rounds until the store closes.
 async fn maintain(
-    shelf: Weak<StoreState>,
+    state: Weak<StoreState>,
     mut closing: watch::Receiver<bool>,
-    mut left: IndexCondition,
+    mut condition: IndexCondition,
 ) {
     let mut round: u64 = 0;
     loop {
-        let Some(shelf) = shelf.upgrade() else {
+        let Some(state) = state.upgrade() else {
             return;
         };
-        let kept = shelf.blocking(move |shelf| maintain_once(shelf, round, left));
-        match kept.await {
-            Ok(now) => left = now,
+        let maintained = state.blocking(move |state| maintain_once(state, round, condition));
+        match maintained.await {
+            Ok(now) => condition = now,
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(%error, cause, "the store could not be looked after");
+                tracing::warn!(%error, cause, "store maintenance failed");
             }
         }
-        drop(shelf);
+        drop(state);
         round = round.wrapping_add(1);
         if timeout(MAINTENANCE_EVERY, closing.changed()).await.is_ok() {
             return;
@@ -164,171 +164,173 @@ async fn maintain(
     }
 }
 
-/// One round; how the index stands after it.
+/// One round; returns the condition of the index after it.
 fn maintain_once(
-    shelf: &Arc<StoreState>,
+    state: &Arc<StoreState>,
     round: u64,
-    mut left: IndexCondition,
+    mut condition: IndexCondition,
 ) -> Result<IndexCondition, StoreError> {
-    shelf.write_uses();
-    shelf.index.sync();
-    if shelf.index.is_closed() {
-        shelf.caught_up.store(false, Ordering::Release);
-        left = start_index(shelf);
+    state.write_uses();
+    state.index.sync();
+    if state.index.is_closed() {
+        state.caught_up.store(false, Ordering::Release);
+        condition = start_index(state);
     }
-    if left != IndexCondition::Clean && !shelf.index.is_closed() && catch_up(shelf, left)? {
-        shelf.caught_up.store(true, Ordering::Release);
-        left = IndexCondition::Clean;
+    if condition != IndexCondition::Clean && !state.index.is_closed() && catch_up(state, condition)?
+    {
+        state.caught_up.store(true, Ordering::Release);
+        condition = IndexCondition::Clean;
     }
     if round % SWEEP_EVERY_ROUNDS == SWEEP_EVERY_ROUNDS - 1 {
-        sweep_partials(shelf)?;
+        sweep_partials(state)?;
     }
-    Ok(left)
+    Ok(condition)
 }
 
-/// Brings the index up to what the files say. After an unclean end names suffice: manifests are
-/// noted durably. From nothing, every manifest is read. Whether it came to its end.
-fn catch_up(shelf: &StoreState, left: IndexCondition) -> Result<bool, StoreError> {
+/// Updates the index from the files; returns whether it finished. After an unclean end it reads
+/// file names only, as members of manifests are recorded durably; for an empty index it reads every
+/// manifest.
+fn catch_up(state: &StoreState, condition: IndexCondition) -> Result<bool, StoreError> {
     for algorithm in Algorithm::ALL {
-        if !match_blobs(shelf, algorithm)? {
+        if !match_blobs(state, algorithm)? {
             return Ok(false);
         }
     }
-    for origin in origin::origins(shelf)? {
-        if shelf.is_closing() {
+    for origin in origin::origins(state)? {
+        if state.is_closing() {
             return Ok(false);
         }
         for algorithm in Algorithm::ALL {
-            let markers = shelf.layout.markers(&origin, algorithm);
-            let all = in_batches(shelf, &markers, algorithm, |batch| {
-                shelf.index.confirm(batch, &origin);
+            let markers = state.layout.markers(&origin, algorithm);
+            let all = in_batches(state, &markers, algorithm, |batch| {
+                state.index.confirm(batch, &origin);
                 Ok(())
             })?;
             if !all {
                 return Ok(false);
             }
         }
-        if left == IndexCondition::Empty {
-            for manifest in origin::manifests(shelf, &origin, usize::MAX)? {
-                shelf.index.add_members(&origin, &manifest);
+        if condition == IndexCondition::Empty {
+            for manifest in origin::manifests(state, &origin, usize::MAX)? {
+                state.index.add_members(&origin, &manifest);
             }
         }
     }
-    load_totals(shelf);
-    shelf.index.set_complete();
-    evict::trim(shelf);
+    load_totals(state);
+    state.index.set_complete();
+    evict::trim(state);
     Ok(true)
 }
 
-/// Makes the rows of blobs what the files say, a few bytes of memory a blob; whether it came to its
-/// end.
-fn match_blobs(shelf: &StoreState, algorithm: Algorithm) -> Result<bool, StoreError> {
-    let rows: Vec<_> = shelf
+/// Updates the rows of blobs from the files, with a few bytes of memory per blob; returns whether
+/// it finished.
+fn match_blobs(state: &StoreState, algorithm: Algorithm) -> Result<bool, StoreError> {
+    let rows: Vec<_> = state
         .index
         .digests(algorithm, |rows| rows.map(|row| prefix(&row)).collect());
     let mut files = Vec::with_capacity(rows.len());
-    let folder = shelf.layout.blobs(algorithm);
-    let all = in_batches(shelf, &folder, algorithm, |batch| {
+    let folder = state.layout.blobs(algorithm);
+    let all = in_batches(state, &folder, algorithm, |batch| {
         files.extend(batch.iter().map(prefix));
         let mut new = batch.to_vec();
         new.retain(|digest| rows.binary_search(&prefix(digest)).is_err());
-        put_missing_rows(shelf, &new)
+        put_missing_rows(state, &new)
     })?;
     if !all {
         return Ok(false);
     }
     files.sort_unstable();
     drop(rows);
-    let gone = shelf.index.digests(algorithm, |rows| {
+    let gone = state.index.digests(algorithm, |rows| {
         rows.filter(|row| files.binary_search(&prefix(row)).is_err())
             .collect::<Vec<_>>()
     });
     for digest in gone {
-        remove_if_gone(shelf, &digest)?;
+        remove_if_gone(state, &digest)?;
     }
     Ok(true)
 }
 
-/// The first eight bytes of a digest, which stand for it: where two ever share them, one blob is
-/// miscounted until it is used.
+/// The first eight bytes of a digest, as a short identity: if two blobs ever share them, one is
+/// miscounted until its next use.
 fn prefix(digest: &Digest) -> u64 {
     let first = digest.as_bytes().first_chunk();
     first.copied().map_or(0, u64::from_be_bytes)
 }
 
-/// Shows all digests of a folder, some at a time, and writes what was made of them; whether it came
-/// to its end.
+/// Passes all digests of a folder to `show` in batches, and syncs the index from time to time;
+/// returns whether it finished.
 fn in_batches(
-    shelf: &StoreState,
+    state: &StoreState,
     folder: &Path,
     algorithm: Algorithm,
     mut show: impl FnMut(&[Digest]) -> Result<(), StoreError>,
 ) -> Result<bool, StoreError> {
     let (mut batch, mut shown) = (Vec::with_capacity(BATCH_ROWS), 0_usize);
-    let all = origin::each_digest(shelf, folder, algorithm, |digest| {
+    let all = origin::each_digest(state, folder, algorithm, |digest| {
         batch.push(digest);
         if batch.len() == BATCH_ROWS {
             show(&batch)?;
             batch.clear();
             shown += 1;
             if shown.is_multiple_of(SYNC_EVERY_BATCHES) {
-                shelf.index.sync();
+                state.index.sync();
             }
         }
-        Ok(!shelf.is_closing())
+        Ok(!state.is_closing())
     })?;
     show(&batch)?;
     Ok(all)
 }
 
-fn put_missing_rows(shelf: &StoreState, digests: &[Digest]) -> Result<(), StoreError> {
-    let _door = shelf.blobs_lock.lock();
+fn put_missing_rows(state: &StoreState, digests: &[Digest]) -> Result<(), StoreError> {
+    let _guard = state.blobs_lock.lock();
     let mut rows = Vec::with_capacity(digests.len());
     for digest in digests {
-        if shelf.index.blob(digest).is_some() {
+        if state.index.blob(digest).is_some() {
             continue;
         }
-        let path = shelf.layout.blob(digest);
-        let stat = match shelf.disk.open(&path).and_then(|file| file.stat()) {
+        let path = state.layout.blob(digest);
+        let stat = match state.disk.open(&path).and_then(|file| file.stat()) {
             Ok(stat) => stat,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(StoreError::at(&path)(error)),
         };
-        // The best guess at its last use; never later than now.
+        // The best estimate of its last use, never later than now.
         let written = u64::try_from(stat.modified_ns / 1_000_000).unwrap_or_default();
         let row = BlobRow {
             size: stat.length,
-            used: written.min(shelf.uses.now()),
+            used: written.min(state.uses.now()),
             stamp: None,
         };
         rows.push((*digest, row));
     }
     if !rows.is_empty() {
-        shelf.put_rows(&rows);
+        state.put_rows(&rows);
     }
     Ok(())
 }
 
-fn remove_if_gone(shelf: &StoreState, digest: &Digest) -> Result<(), StoreError> {
-    let _door = shelf.blobs_lock.lock();
-    let opened = shelf.disk.open(&shelf.layout.blob(digest));
+fn remove_if_gone(state: &StoreState, digest: &Digest) -> Result<(), StoreError> {
+    let _guard = state.blobs_lock.lock();
+    let opened = state.disk.open(&state.layout.blob(digest));
     match opened {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => shelf.remove_blob(digest),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => state.remove_blob(digest),
         _ => Ok(()),
     }
 }
 
-fn sweep_temporary(shelf: &StoreState) -> Result<(), StoreError> {
-    let folder = shelf.layout.temporary();
-    let entries = shelf.disk.list(&folder).map_err(StoreError::at(&folder))?;
+fn sweep_temporary(state: &StoreState) -> Result<(), StoreError> {
+    let folder = state.layout.temporary();
+    let entries = state.disk.list(&folder).map_err(StoreError::at(&folder))?;
     for entry in entries.iter().filter(|entry| !entry.is_folder) {
         let path = folder.join(&entry.name);
-        shelf.disk.remove(&path).map_err(StoreError::at(&path))?;
+        state.disk.remove(&path).map_err(StoreError::at(&path))?;
     }
     Ok(())
 }
 
-/// A partial blob that nobody writes now.
+/// A partial blob without a writer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct IdlePartial {
     digest: Digest,
@@ -337,14 +339,14 @@ struct IdlePartial {
     modified_ns: i128,
 }
 
-fn sweep_partials(shelf: &Arc<StoreState>) -> Result<(), StoreError> {
+fn sweep_partials(state: &Arc<StoreState>) -> Result<(), StoreError> {
     let mut waiting = Vec::new();
     for algorithm in Algorithm::ALL {
-        let folder = shelf.layout.partials(algorithm);
-        for digest in origin::digests(shelf, &folder, algorithm)? {
-            let path = shelf.layout.partial(&digest);
-            // Gone by now, or no file of ours: a writer that meets it deals with it.
-            let Ok(stat) = shelf.disk.open(&path).and_then(|file| file.stat()) else {
+        let folder = state.layout.partials(algorithm);
+        for digest in origin::digests(state, &folder, algorithm)? {
+            let path = state.layout.partial(&digest);
+            // Removed meanwhile, or not a regular file, which the next writer removes.
+            let Ok(stat) = state.disk.open(&path).and_then(|file| file.stat()) else {
                 continue;
             };
             waiting.push(IdlePartial {
@@ -356,26 +358,26 @@ fn sweep_partials(shelf: &Arc<StoreState>) -> Result<(), StoreError> {
         }
     }
     let now_ns = jiff::Timestamp::now().as_nanosecond();
-    let bytes_max = shelf.bounds().size_max / PARTIAL_SHARE;
+    let bytes_max = state.bounds().size_max / PARTIAL_SHARE;
     for expired in expired(waiting, now_ns, bytes_max) {
-        // Nobody begins to write what is being removed; nobody else waits meanwhile.
-        if let Some(_ticket) = WriteLock::try_acquire(shelf, expired.digest) {
-            let removed = shelf.disk.remove(&expired.path);
+        // The lock keeps a writer from starting while the file is removed.
+        if let Some(_lock) = WriteLock::try_acquire(state, expired.digest) {
+            let removed = state.disk.remove(&expired.path);
             removed.map_err(StoreError::at(&expired.path))?;
         }
     }
     Ok(())
 }
 
-/// Those older than a day, and of the rest the oldest, so that at most `bytes_max` stay.
+/// The partial blobs older than a day, and the oldest of the rest beyond `bytes_max`.
 fn expired(mut waiting: Vec<IdlePartial>, now_ns: i128, bytes_max: u64) -> Vec<IdlePartial> {
-    let mut stays: u64 = 0;
+    let mut kept: u64 = 0;
     waiting.sort_by_key(|found| std::cmp::Reverse(found.modified_ns));
     waiting.retain(|found| {
         let age_ns = now_ns.saturating_sub(found.modified_ns);
-        let with_it = stays.saturating_add(found.length);
+        let with_it = kept.saturating_add(found.length);
         if age_ns <= PARTIAL_SECONDS_MAX * 1_000_000_000 && with_it <= bytes_max {
-            stays = with_it;
+            kept = with_it;
             return false;
         }
         true

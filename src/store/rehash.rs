@@ -1,4 +1,4 @@
-//! Hashing a kept blob whose mark does not prove it: once, for all who read it meanwhile.
+//! Rehashes a kept blob whose stamp does not match its file: once, for all readers meanwhile.
 
 use std::sync::Arc;
 
@@ -12,34 +12,35 @@ use crate::{
 /// Bytes per read.
 const CHUNK_BYTES: usize = 1024 * 1024;
 
-/// A reader of the pass over this blob, which starts if none is under way.
+/// A reader of this blob's rehash, which is started unless one is running.
 pub(super) fn join(
-    shelf: &Arc<StoreState>,
+    state: &Arc<StoreState>,
     digest: Digest,
     file: &Arc<dyn File>,
     stat: Stat,
 ) -> GrowingFile {
-    let mut proving = shelf.rehashing.lock();
-    if let Some(growing) = proving.get(&digest) {
+    let mut rehashing = state.rehashing.lock();
+    if let Some(growing) = rehashing.get(&digest) {
         return growing.clone();
     }
-    let tide = FileProgress::new();
-    let growing = tide.reader(Arc::clone(file));
-    proving.insert(digest, growing.clone());
-    let pass = Rehash {
-        shelf: Arc::clone(shelf),
+    let progress = FileProgress::new();
+    let growing = progress.reader(Arc::clone(file));
+    rehashing.insert(digest, growing.clone());
+    let rehash = Rehash {
+        state: Arc::clone(state),
         digest,
         file: Arc::clone(file),
         stat,
-        progress: tide,
+        progress,
     };
-    drop(shelf.tasks.spawn("proving a blob", pass.run()));
+    drop(state.tasks.spawn("rehashing a blob", rehash.run()));
     growing
 }
 
-/// One pass over one file. However it ends, it leaves the list of passes, and then its tide drops.
+/// One rehash of one file. However it ends, it is removed from `rehashing` before a failure
+/// reaches its readers.
 struct Rehash {
-    shelf: Arc<StoreState>,
+    state: Arc<StoreState>,
     digest: Digest,
     file: Arc<dyn File>,
     stat: Stat,
@@ -48,15 +49,15 @@ struct Rehash {
 
 impl Rehash {
     async fn run(self) {
-        let store = Arc::clone(&self.shelf);
-        // Never closed, so this only waits.
-        let _turn = store.rehash_permits.acquire().await;
-        let ended = store.blocking(move |_store| {
+        let state = Arc::clone(&self.state);
+        // The semaphore is never closed, so this only waits.
+        let _permit = state.rehash_permits.acquire().await;
+        let ended = state.blocking(move |_state| {
             self.rehash();
             Ok(())
         });
         if let Err(error) = ended.await {
-            tracing::warn!(%error, "a blob could not be proven");
+            tracing::warn!(%error, "cannot rehash a blob");
         }
     }
 
@@ -67,15 +68,15 @@ impl Rehash {
                 self.progress.finish(proof.size());
             }
             Some(Err(_)) | None => {
-                if let Err(error) = blob_file::discard(&self.shelf, &self.digest, Some(&self.stat))
+                if let Err(error) = blob_file::discard(&self.state, &self.digest, Some(&self.stat))
                 {
-                    tracing::warn!(%error, "a damaged blob could not be removed");
+                    tracing::warn!(%error, "cannot remove a damaged blob");
                 }
             }
         }
     }
 
-    /// None if the file cannot be read.
+    /// `None` if the file cannot be read.
     fn hash(&self) -> Option<Result<Verified, Mismatch>> {
         let mut verifier = Verifier::new(self.digest);
         let mut buffer = vec![0; CHUNK_BYTES];
@@ -90,25 +91,25 @@ impl Rehash {
         }
     }
 
-    /// Marks the file, unless it changed while it was hashed or its name leads elsewhere by now.
+    /// Stamps the file, unless it changed while it was hashed or its name now leads elsewhere.
     fn stamp(&self, proof: Verified) {
-        let store = &self.shelf;
-        let _door = store.blobs_lock.lock();
-        let named = store.disk.open(&store.layout.blob(&self.digest));
+        let state = &self.state;
+        let _guard = state.blobs_lock.lock();
+        let named = state.disk.open(&state.layout.blob(&self.digest));
         let now = named.and_then(|file| file.stat());
         if now.is_ok_and(|now| now == self.stat) {
             let row = BlobRow {
                 size: proof.size(),
-                used: store.uses.now(),
-                stamp: store.stamp(&self.digest, &self.stat),
+                used: state.uses.now(),
+                stamp: state.stamp(&self.digest, &self.stat),
             };
-            store.put_rows(&[(self.digest, row)]);
+            state.put_rows(&[(self.digest, row)]);
         }
     }
 }
 
 impl Drop for Rehash {
     fn drop(&mut self) {
-        self.shelf.rehashing.lock().remove(&self.digest);
+        self.state.rehashing.lock().remove(&self.digest);
     }
 }

@@ -1,4 +1,4 @@
-//! The store from outside, on real files, with a disk that fails on purpose where a scene asks.
+//! The store from outside, on real files, with a disk that fails on purpose.
 
 mod blobs;
 mod faults;
@@ -59,7 +59,7 @@ impl Scene {
         let store = loop {
             let (disk, tasks) = (Arc::clone(&disk), tasks.clone());
             match Store::open(settings.clone(), disk, tasks, Arc::clone(&metrics)).await {
-                // Work of the store before us may still be on the blocking pool.
+                // Work of the previous store may still run on the blocking pool.
                 Err(StoreError::Locked { .. }) => tokio::task::yield_now().await,
                 opened => break opened.unwrap(),
             }
@@ -74,7 +74,7 @@ impl Scene {
         }
     }
 
-    /// Ends without a word and starts again; `between` happens while nobody is there.
+    /// Drops the store without closing it and opens it again; `between` runs while it is down.
     async fn crash(self, between: impl FnOnce(&Path)) -> Self {
         let Self {
             folder,
@@ -154,7 +154,7 @@ fn digest(bytes: &[u8]) -> Digest {
     Digest::of(Algorithm::Sha256, bytes)
 }
 
-/// Bytes that differ from place to place and from seed to seed.
+/// Bytes that differ from offset to offset and from seed to seed.
 fn noise(seed: u8, length: u64) -> Vec<u8> {
     let mut state = u32::from(seed) + 1;
     let next = |_at| {
@@ -164,7 +164,7 @@ fn noise(seed: u8, length: u64) -> Vec<u8> {
     (0..length).map(next).collect()
 }
 
-/// All bytes of a kept blob as a client would get them; none if the body breaks.
+/// All bytes of a kept blob as a client would get them; `None` if the body breaks.
 async fn read(kept: KeptBlob) -> Option<Vec<u8>> {
     let body = match kept {
         KeptBlob::Small(bytes) => Body::bytes(bytes),
@@ -189,7 +189,7 @@ async fn read(kept: KeptBlob) -> Option<Vec<u8>> {
     Some(body.to_bytes().to_vec())
 }
 
-/// The real disk, but the operation number `fail_at` fails, and space and boot are what we say.
+/// The real disk, except that operation number `fail_at` fails, and space and boot id are scripted.
 #[derive(Debug, Default)]
 struct Scripted {
     done: Arc<AtomicU64>,
@@ -200,7 +200,7 @@ struct Scripted {
 }
 
 impl Scripted {
-    /// From now on the `number`th operation fails, counted from one; zero: none.
+    /// Lets the `number`th operation from now fail, counted from one; zero: none.
     fn fail(&self, number: u64, fault: io::ErrorKind) {
         *self.fault.lock() = Some(fault);
         self.done.store(0, Ordering::SeqCst);
@@ -254,7 +254,7 @@ impl File for ScriptedFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         if let Err(error) = self.step() {
-            // A disk that fails has often written a part.
+            // A failing disk has often written a part.
             self.file.write_at(&bytes[..bytes.len() / 2], offset)?;
             return Err(error);
         }

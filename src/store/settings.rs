@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// Everything about the store that the configuration decides.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The folder; made if missing.
+    /// The folder; created if missing.
     pub path: PathBuf,
     /// Most bytes of blobs.
     pub size_max: u64,
@@ -15,7 +15,7 @@ pub struct Settings {
     pub small_bodies_max: u64,
 }
 
-/// How much may be kept.
+/// The limits that eviction enforces.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StoreBounds {
     pub(super) size_max: u64,

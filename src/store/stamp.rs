@@ -1,4 +1,4 @@
-//! Trust marks: whether a file is still the one that was hashed, told without reading it.
+//! File stamps: whether a file is still the one that was hashed, without reading it.
 
 use std::fmt;
 
@@ -7,11 +7,11 @@ use sha2::Sha256;
 
 use crate::{disk::Stat, oci::Digest};
 
-/// The key of all marks. A new key makes every mark invalid at once.
+/// The key of all stamps. A new key invalidates every stamp.
 #[derive(Clone)]
 pub(super) struct StampKey([u8; 32]);
 
-/// A keyed hash over what the file system says of a proven file.
+/// A keyed hash over the metadata of a verified file.
 pub(super) type FileStamp = [u8; 32];
 
 impl StampKey {
@@ -19,7 +19,7 @@ impl StampKey {
         Self(key)
     }
 
-    /// A key nobody knows; without randomness none, and then nothing is trusted.
+    /// A random key; `None` without randomness, and then no file is trusted.
     pub(super) fn random() -> Option<Self> {
         let mut key = [0; 32];
         getrandom::fill(&mut key).ok()?;
@@ -30,15 +30,15 @@ impl StampKey {
         &self.0
     }
 
-    /// The mark of a file that was just proven to be `digest`.
+    /// The stamp of a file that was just verified as `digest`.
     pub(super) fn stamp(&self, digest: &Digest, stat: &Stat) -> Option<FileStamp> {
         Some(self.hash(digest, stat)?.finalize().into_bytes().into())
     }
 
-    /// Whether `mark` was made for this digest and this very state of the file.
-    pub(super) fn matches(&self, mark: &FileStamp, digest: &Digest, stat: &Stat) -> bool {
+    /// Whether `stamp` was made for this digest and this state of the file.
+    pub(super) fn matches(&self, stamp: &FileStamp, digest: &Digest, stat: &Stat) -> bool {
         self.hash(digest, stat)
-            .is_some_and(|hash| hash.verify_slice(mark).is_ok())
+            .is_some_and(|hash| hash.verify_slice(stamp).is_ok())
     }
 
     fn hash(&self, digest: &Digest, stat: &Stat) -> Option<Hmac<Sha256>> {
@@ -55,7 +55,7 @@ impl StampKey {
 
 impl fmt::Debug for StampKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("MarkKey")
+        formatter.write_str("StampKey")
     }
 }
 
@@ -65,7 +65,7 @@ mod tests {
     use crate::oci::Algorithm;
 
     #[test]
-    fn a_mark_proves_only_what_it_was_made_for() {
+    fn a_stamp_matches_only_what_it_was_made_for() {
         let key = StampKey::new([1; 32]);
         let digest = Digest::of(Algorithm::Sha256, b"a");
         let stat = Stat {
@@ -74,8 +74,8 @@ mod tests {
             modified_ns: 3,
             changed_ns: 4,
         };
-        let mark = key.stamp(&digest, &stat).unwrap();
-        assert!(key.matches(&mark, &digest, &stat));
+        let stamp = key.stamp(&digest, &stat).unwrap();
+        assert!(key.matches(&stamp, &digest, &stat));
         for other in [
             Stat { length: 9, ..stat },
             Stat { inode: 9, ..stat },
@@ -88,10 +88,10 @@ mod tests {
                 ..stat
             },
         ] {
-            assert!(!key.matches(&mark, &digest, &other));
+            assert!(!key.matches(&stamp, &digest, &other));
         }
-        assert!(!key.matches(&mark, &Digest::of(Algorithm::Sha256, b"b"), &stat));
-        assert!(!StampKey::new([2; 32]).matches(&mark, &digest, &stat));
+        assert!(!key.matches(&stamp, &Digest::of(Algorithm::Sha256, b"b"), &stat));
+        assert!(!StampKey::new([2; 32]).matches(&stamp, &digest, &stat));
         assert!(!key.matches(&[0; 32], &digest, &stat));
     }
 }

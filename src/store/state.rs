@@ -1,4 +1,4 @@
-//! What the parts of the store share, and the few steps that all of them take.
+//! The state that the parts of the store share, and the steps that they have in common.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -38,19 +38,19 @@ use crate::{
 pub(super) const SMALL_BYTES_MAX: u64 = 64 * 1024;
 /// Memory for tag records.
 const TAGS_BYTES_MAX: u64 = 4 * 1024 * 1024;
-/// Memory for standings.
+/// Memory for provenance.
 const PROVENANCE_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// What an entry of a cache costs beside its own bytes, about.
+/// The approximate overhead of a cache entry.
 const ENTRY_BYTES: u32 = 128;
-/// How many blobs are hashed at once to prove them; hashing is bound by the processor.
+/// Concurrent rehashes; hashing is bound by the processor.
 const REHASHES_MAX: usize = 4;
-/// Two tags rarely meet at one lock.
+/// Locks for tags and provenance, so that two keys rarely share one.
 const STRIPES: usize = 64;
 
 /// Everything behind [`super::Store`].
 #[derive(Debug)]
 pub(super) struct StoreState {
-    /// What eviction keeps to; a reload may change it.
+    /// The limits that eviction enforces; a reload may change them.
     pub(super) bounds: RwLock<StoreBounds>,
     pub(super) layout: Layout,
     pub(super) disk: Arc<dyn Disk>,
@@ -64,58 +64,58 @@ pub(super) struct StoreState {
     /// Manifests; the other half.
     pub(super) manifests: Cache<(Origin, Digest), Arc<Manifest>, RandomState>,
     pub(super) tags: Cache<(Origin, Tag), CachedTag, RandomState>,
-    /// Never `Stranger`, which may change with the next manifest.
+    /// Never `Unknown`, which the next manifest may change.
     pub(super) provenance: Cache<(Origin, Digest), Provenance, RandomState>,
-    /// Blobs that are being hashed, each once for all its readers.
+    /// Blobs being rehashed, each once for all its readers.
     pub(super) rehashing: Mutex<BTreeMap<Digest, GrowingFile>>,
     pub(super) rehash_permits: Semaphore,
-    /// Blobs that are being written, each by one writer.
+    /// Blobs being written, each by one writer.
     pub(super) writing: Mutex<BTreeSet<Digest>>,
-    /// Told whenever one of `writing` ends.
+    /// Notified when an entry leaves `writing`.
     pub(super) write_ended: Notify,
     pub(super) ledger: Mutex<Ledger>,
-    /// Held, on the blocking pool only, by whoever changes which blobs there are, so that files,
-    /// index and ledger change together.
+    /// Held, on the blocking pool only, by code that adds or removes blobs, so that files, index
+    /// and ledger change together.
     pub(super) blobs_lock: Mutex<()>,
-    /// Held by whoever makes room, so that two do not evict for the same need.
+    /// Held while making room, so that two writers do not evict for the same need.
     pub(super) eviction_lock: Mutex<()>,
-    /// Whether the index has all that the files say, lazy rows of an earlier run included; only
-    /// then may the end be called clean.
+    /// Whether the index matches the files, lost rows of an earlier run included; only then is the
+    /// store closed as clean.
     pub(super) caught_up: AtomicBool,
-    /// True once the store ends.
+    /// True once the store closes.
     pub(super) closing: watch::Sender<bool>,
-    /// Who looks after the store beside the requests; the end waits for it.
+    /// The maintenance task; closing waits for it.
     pub(super) maintenance: Mutex<Option<JoinHandle<Option<()>>>>,
     stripes: [Mutex<()>; STRIPES],
     hasher: RandomState,
     _lock: FileLock,
 }
 
-/// A key of what belongs to an origin, borrowed: a look must not cost a copy.
+/// A borrowed key of a per-origin cache: a lookup must not clone.
 #[derive(Hash)]
 pub(super) struct OriginKeyRef<'a, T>(pub(super) &'a Origin, pub(super) &'a T);
 
 impl<T: Eq> Equivalent<(Origin, T)> for OriginKeyRef<'_, T> {
-    fn equivalent(&self, (origin, of_it): &(Origin, T)) -> bool {
-        self.0 == origin && self.1 == of_it
+    fn equivalent(&self, (origin, item): &(Origin, T)) -> bool {
+        self.0 == origin && self.1 == item
     }
 }
 
-/// A tag record and the `checked` that its file has.
+/// A tag record and the `checked` of its file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CachedTag {
     pub(super) record: TagRecord,
     pub(super) written: jiff::Timestamp,
 }
 
-/// Bytes kept and bytes promised.
+/// Blobs and bytes kept, and bytes reserved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ledger {
     pub(super) blobs: u64,
     pub(super) bytes: u64,
-    /// Bytes that blobs being written will have, counted against `size_max`.
+    /// Bytes reserved by blobs being written, counted against `size_max`.
     pub(super) reserved: u64,
-    /// Bytes that are still to be written, counted against the free space.
+    /// Bytes of them that are still to be written, counted against the free space.
     pub(super) unwritten: u64,
 }
 
@@ -143,7 +143,7 @@ impl StoreState {
                 .build_with_hasher(RandomState::default()),
             manifests: Cache::builder()
                 .max_capacity(half)
-                // The parsed children take about as much again.
+                // The parsed children take about as much memory again.
                 .weigher(|_key, manifest: &Arc<Manifest>| weight(manifest.bytes().len() * 2))
                 .build_with_hasher(RandomState::default()),
             tags: Cache::builder()
@@ -152,7 +152,7 @@ impl StoreState {
                 .build_with_hasher(RandomState::default()),
             provenance: Cache::builder()
                 .max_capacity(PROVENANCE_BYTES_MAX)
-                .weigher(|_key, _standing| weight(0))
+                .weigher(|_key, _provenance| weight(0))
                 .build_with_hasher(RandomState::default()),
             rehashing: Mutex::default(),
             rehash_permits: Semaphore::new(REHASHES_MAX),
@@ -171,13 +171,13 @@ impl StoreState {
         }
     }
 
-    /// Runs file work on the blocking pool. It goes on to its end even if nobody waits any more.
+    /// Runs file work on the blocking pool. It completes even after the caller is dropped.
     pub(super) async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Arc<Self>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let store = Arc::clone(self);
-        let done = tokio::task::spawn_blocking(move || work(&store)).await;
+        let state = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || work(&state)).await;
         done.unwrap_or_else(|error| {
             Err(StoreError::Io {
                 path: self.layout.root().to_path_buf(),
@@ -194,13 +194,13 @@ impl StoreState {
         *self.closing.borrow()
     }
 
-    /// The lock for a key of the slow path: who holds it may compare file and cache.
+    /// The lock of a key, held by the slow path while it compares file and cache.
     pub(super) fn stripe(&self, key: &impl Hash) -> Option<&Mutex<()>> {
         let hash = usize::try_from(self.hasher.hash_one(key) % 64).unwrap_or_default();
         self.stripes.get(hash % STRIPES)
     }
 
-    /// Writes a whole small file so that it is there complete, or not at all.
+    /// Writes a small file atomically.
     pub(super) fn put_file(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         let mut name = [0; 16];
         getrandom::fill(&mut name)
@@ -220,25 +220,25 @@ impl StoreState {
             Ok(())
         };
         put().map_err(|error| {
-            // Swept at the next start if it cannot be removed now.
+            // The next start sweeps it if it cannot be removed now.
             drop(self.disk.remove(&temporary));
             StoreError::at(path)(error)
         })
     }
 
-    /// The mark of a file that was just proven.
+    /// The stamp of a file that was just verified.
     pub(super) fn stamp(&self, digest: &Digest, stat: &Stat) -> Option<FileStamp> {
         self.stamp_key.read().as_ref()?.stamp(digest, stat)
     }
 
-    /// Whether a mark still proves a file.
-    pub(super) fn trusts(&self, mark: &FileStamp, digest: &Digest, stat: &Stat) -> bool {
+    /// Whether a stamp still matches the file.
+    pub(super) fn trusts(&self, stamp: &FileStamp, digest: &Digest, stat: &Stat) -> bool {
         let key = self.stamp_key.read();
         key.as_ref()
-            .is_some_and(|key| key.matches(mark, digest, stat))
+            .is_some_and(|key| key.matches(stamp, digest, stat))
     }
 
-    /// Notes blobs in index and ledger; the caller holds `door`.
+    /// Adds blobs to index and ledger; the caller holds `blobs_lock`.
     pub(super) fn put_rows(&self, rows: &[(Digest, BlobRow)]) {
         let replaced = self.index.put_blobs(rows);
         let mut ledger = self.ledger.lock();
@@ -247,7 +247,7 @@ impl StoreState {
         }
     }
 
-    /// Counts a row that was put in the index over an old one.
+    /// Counts a row that replaced `old` in the index.
     pub(super) fn count(&self, ledger: &mut Ledger, old: Option<BlobRow>, row: BlobRow) {
         match old {
             Some(old) => ledger.bytes = ledger.bytes.saturating_sub(old.size),
@@ -257,7 +257,7 @@ impl StoreState {
         self.metrics.stored(ledger.blobs, ledger.bytes);
     }
 
-    /// Removes a blob's file, row and cached bytes; the caller holds `door`.
+    /// Removes a blob's file, row and cached bytes; the caller holds `blobs_lock`.
     pub(super) fn remove_blob(&self, digest: &Digest) -> Result<(), StoreError> {
         let path = self.layout.blob(digest);
         self.disk.remove(&path).map_err(StoreError::at(&path))?;
@@ -271,7 +271,7 @@ impl StoreState {
         Ok(())
     }
 
-    /// Writes the uses noted since the last time.
+    /// Writes the uses recorded since the last call.
     pub(super) fn write_uses(&self) {
         let used = self.uses.take();
         if !used.is_empty() {

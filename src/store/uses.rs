@@ -1,4 +1,4 @@
-//! When blobs were last used: noted in memory by requests, written in batches.
+//! The last uses of blobs: recorded in memory by requests, written in batches.
 
 use std::{
     collections::BTreeMap,
@@ -10,10 +10,10 @@ use parking_lot::Mutex;
 
 use crate::oci::Digest;
 
-/// Requests for different blobs rarely meet at one lock.
+/// Locks, so that requests for different blobs rarely share one.
 const SHARDS: usize = 16;
 
-/// Uses not written yet, at most one a kept blob, and the clock they are numbered by.
+/// Uses not written yet, at most one per blob, and the clock that numbers them.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
     last: AtomicU64,
@@ -21,8 +21,8 @@ pub(super) struct Uses {
 }
 
 impl Uses {
-    /// The number of a use that happens now: milliseconds since 1970, but always more than any
-    /// before, so that a clock that jumps back does not make the newest look oldest.
+    /// The number of a use now: milliseconds since 1970, but always above all earlier ones, so that
+    /// a clock that jumps back does not make the newest use look like the oldest.
     pub(super) fn now(&self) -> u64 {
         let clock = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
         let next = |last: u64| Some(clock.max(last.saturating_add(1)));
@@ -32,12 +32,12 @@ impl Uses {
         next(before.unwrap_or_else(|last| last)).unwrap_or(clock)
     }
 
-    /// Goes on after a number that was given out in an earlier run.
+    /// Continues after the last number of an earlier run.
     pub(super) fn after(&self, last: u64) {
         self.last.fetch_max(last, Ordering::Relaxed);
     }
 
-    /// Notes that a blob was used now.
+    /// Records a use of a blob.
     pub(super) fn note(&self, digest: &Digest) {
         let now = self.now();
         let first = digest.as_bytes().first().copied().unwrap_or_default();
@@ -46,7 +46,7 @@ impl Uses {
         }
     }
 
-    /// Takes all that was noted.
+    /// Takes all recorded uses.
     pub(super) fn take(&self) -> Vec<(Digest, u64)> {
         self.shards
             .iter()

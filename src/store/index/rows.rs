@@ -1,4 +1,4 @@
-//! What stands in the index: every question and every change, a transaction each.
+//! The rows of the index: every lookup and every change is one transaction.
 
 use redb::{Durability, Error, ReadableTable, ReadableTableMetadata, WriteTransaction};
 
@@ -25,7 +25,7 @@ impl StoreIndex {
         })?
     }
 
-    /// Puts rows; for each the one that was there before.
+    /// Puts rows; returns the row that each replaced.
     pub(in crate::store) fn put_blobs(&self, rows: &[(Digest, BlobRow)]) -> Vec<Option<BlobRow>> {
         self.write(Durability::None, |transaction| {
             let mut blobs = transaction.open_table(BLOBS)?;
@@ -33,12 +33,12 @@ impl StoreIndex {
             let mut replaced = Vec::new();
             for (digest, row) in rows {
                 let key = key(digest);
-                let mark = row
+                let stamp = row
                     .stamp
                     .as_ref()
                     .map(FileStamp::as_slice)
                     .unwrap_or_default();
-                let old = blobs.insert(key.as_slice(), (row.size, row.used, mark))?;
+                let old = blobs.insert(key.as_slice(), (row.size, row.used, stamp))?;
                 let old = old.map(|row| BlobRow::of(row.value()));
                 if let Some(old) = old {
                     uses.remove((old.used, key.as_slice()))?;
@@ -57,12 +57,12 @@ impl StoreIndex {
         .unwrap_or_default()
     }
 
-    /// Notes when blobs were last used.
-    pub(in crate::store) fn touch(&self, noted: &[(Digest, u64)]) {
+    /// Records the last uses of blobs.
+    pub(in crate::store) fn touch(&self, recorded: &[(Digest, u64)]) {
         self.write(Durability::None, |transaction| {
             let mut blobs = transaction.open_table(BLOBS)?;
             let mut uses = transaction.open_table(USES)?;
-            for (digest, now) in noted {
+            for (digest, now) in recorded {
                 let key = key(digest);
                 let row = blobs
                     .get(key.as_slice())?
@@ -70,12 +70,12 @@ impl StoreIndex {
                 let Some(row) = row.filter(|row| row.used < *now) else {
                     continue;
                 };
-                let mark = row
+                let stamp = row
                     .stamp
                     .as_ref()
                     .map(FileStamp::as_slice)
                     .unwrap_or_default();
-                blobs.insert(key.as_slice(), (row.size, *now, mark))?;
+                blobs.insert(key.as_slice(), (row.size, *now, stamp))?;
                 uses.remove((row.used, key.as_slice()))?;
                 uses.insert((*now, key.as_slice()), ())?;
             }
@@ -83,7 +83,7 @@ impl StoreIndex {
         });
     }
 
-    /// Removes a blob's row; what it was.
+    /// Removes and returns a blob's row.
     pub(in crate::store) fn remove_blob(&self, digest: &Digest) -> Option<BlobRow> {
         let key = key(digest);
         self.write(Durability::None, |transaction| {
@@ -99,7 +99,7 @@ impl StoreIndex {
         })?
     }
 
-    /// Chooses among all blobs, least recently used first.
+    /// Passes all blobs to `choice`, least recently used first.
     pub(in crate::store) fn choose<T: Default>(
         &self,
         choice: impl FnOnce(&mut dyn Iterator<Item = EvictionCandidate>) -> T,
@@ -132,7 +132,7 @@ impl StoreIndex {
         .unwrap_or_default()
     }
 
-    /// The digests of all blobs of an algorithm, in their order.
+    /// Passes the digests of all blobs of an algorithm to `take`, sorted.
     pub(in crate::store) fn digests<T: Default>(
         &self,
         algorithm: Algorithm,
@@ -149,8 +149,8 @@ impl StoreIndex {
         .unwrap_or_default()
     }
 
-    /// Notes what a manifest of an origin names, durably: no look at the files brings back a row
-    /// that is missing while the index says it is complete.
+    /// Records what a manifest of an origin references. Durable, because a row that is missing from
+    /// a complete index is never restored from the files.
     pub(in crate::store) fn add_members(&self, origin: &Origin, manifest: &Manifest) {
         let origin = origin_text(origin);
         self.write(Durability::Immediate, |transaction| {
@@ -162,7 +162,7 @@ impl StoreIndex {
         });
     }
 
-    /// The size that a manifest of the origin gives this digest, if one names it.
+    /// The size that a manifest of the origin gives this digest, if one references it.
     pub(in crate::store) fn member_size(&self, digest: &Digest, origin: &Origin) -> Option<u64> {
         self.read(|transaction| {
             let members = transaction.open_table(MEMBERS)?;
@@ -171,7 +171,7 @@ impl StoreIndex {
         })?
     }
 
-    /// Notes confirmations that are not noted yet.
+    /// Adds confirmations that are missing.
     pub(in crate::store) fn confirm(&self, digests: &[Digest], origin: &Origin) {
         let origin = origin_text(origin);
         let new = self.read(|transaction| {
@@ -196,7 +196,7 @@ impl StoreIndex {
         }
     }
 
-    /// Removes all confirmations of a blob; whose they were.
+    /// Removes all confirmations of a blob; returns their origins.
     pub(in crate::store) fn unconfirm(&self, digest: &Digest) -> Vec<Origin> {
         let origins = self.confirmed_by(digest);
         if !origins.is_empty() {
@@ -232,17 +232,16 @@ impl StoreIndex {
 }
 
 impl BlobRow {
-    fn of((size, used, mark): (u64, u64, &[u8])) -> Self {
-        let mark = mark.try_into().ok();
+    fn of((size, used, stamp): (u64, u64, &[u8])) -> Self {
         Self {
             size,
             used,
-            stamp: mark,
+            stamp: stamp.try_into().ok(),
         }
     }
 }
 
-/// Puts a blob of `new` bytes in the sum in place of one of `old`.
+/// Replaces `old` bytes by `new` in the sum.
 fn sum(transaction: &WriteTransaction, old: u64, new: u64) -> Result<(), Error> {
     let mut sums = transaction.open_table(SUMS)?;
     let bytes = sums.get(BYTES)?.map_or(0, |bytes| bytes.value());

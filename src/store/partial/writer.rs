@@ -1,4 +1,4 @@
-//! The writing part of a [`super::Partial`]: file, hash, watermark and claim, on the blocking pool.
+//! The writer of a [`super::Partial`] on the blocking pool: file, hash, watermark and reservation.
 
 use std::{io, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
@@ -19,17 +19,18 @@ use crate::{
     wire::{FileProgress, HELD_BACK_BYTES},
 };
 
-/// What an unfinished file must hold to be worth a later resume.
+/// The least bytes that make an unfinished file worth a later resume.
 const RESUME_BYTES_MIN: u64 = 1024 * 1024;
-/// How long a writer that was just dropped may take to let go of its file.
+/// How long a dropped writer may take to release its file.
 const BUSY_WAIT_MAX: Duration = Duration::from_secs(1);
-/// Bytes per read while the beginning of a resumed file is hashed again.
+/// Bytes per read while the content of a resumed file is hashed again.
 const CHUNK_BYTES: usize = 1024 * 1024;
 
-/// What moves to the blocking pool and back. Its drop lets go of file and name, wherever it is.
+/// Moves to the blocking pool and back. Its drop releases the file and the write lock, wherever it
+/// is.
 #[derive(Debug)]
 pub(super) struct BlobWriter {
-    shelf: Arc<StoreState>,
+    state: Arc<StoreState>,
     digest: Digest,
     pub(super) path: PathBuf,
     pub(super) file: Arc<dyn File>,
@@ -41,7 +42,7 @@ pub(super) struct BlobWriter {
     _lock: WriteLock,
 }
 
-/// What becomes of the file when the pen is dropped.
+/// What the drop of the writer does with the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FileDisposition {
     KeepForResume,
@@ -49,44 +50,44 @@ pub(super) enum FileDisposition {
     Renamed,
 }
 
-/// The right to write this blob.
+/// The right to write a blob, held by one writer at a time.
 #[derive(Debug)]
 pub(in crate::store) struct WriteLock {
-    shelf: Arc<StoreState>,
+    state: Arc<StoreState>,
     digest: Digest,
 }
 
 impl BlobWriter {
-    pub(super) fn open(ticket: WriteLock, announced: Option<u64>) -> Result<Self, StoreError> {
-        let shelf = Arc::clone(&ticket.shelf);
-        let digest = ticket.digest;
-        let path = shelf.layout.partial(&digest);
-        let claim = Reservation::new(&shelf, announced, &path)?;
-        let opened = shelf.disk.resume(&path).or_else(|error| {
+    pub(super) fn open(lock: WriteLock, announced: Option<u64>) -> Result<Self, StoreError> {
+        let state = Arc::clone(&lock.state);
+        let digest = lock.digest;
+        let path = state.layout.partial(&digest);
+        let reservation = Reservation::new(&state, announced, &path)?;
+        let opened = state.disk.resume(&path).or_else(|error| {
             if error.kind() != io::ErrorKind::InvalidInput {
                 return Err(error);
             }
-            tracing::warn!(path = %path.display(), "no file of ours lies there; it is removed");
-            shelf.disk.remove(&path)?;
-            shelf.disk.resume(&path)
+            tracing::warn!(path = %path.display(), "unexpected file in partial/; removing it");
+            state.disk.remove(&path)?;
+            state.disk.resume(&path)
         });
-        let mut pen = Self {
+        let mut writer = Self {
             file: opened.map_err(StoreError::at(&path))?,
             verifier: Verifier::new(digest),
             progress: FileProgress::new(),
             disposition: FileDisposition::KeepForResume,
-            _lock: ticket,
-            shelf,
+            _lock: lock,
+            state,
             digest,
             path,
             announced,
-            reservation: claim,
+            reservation,
         };
-        pen.resume()?;
-        Ok(pen)
+        writer.resume()?;
+        Ok(writer)
     }
 
-    /// Hashes what an earlier writer left, or throws it away if it cannot be the beginning.
+    /// Hashes what an earlier writer left, or discards it if it cannot be the start of the blob.
     fn resume(&mut self) -> Result<(), StoreError> {
         let length = self.file.stat().map_err(StoreError::at(&self.path))?.length;
         if self.announced.is_some_and(|size| length > size) {
@@ -111,26 +112,26 @@ impl BlobWriter {
         Ok(())
     }
 
-    /// Writes first, so that readers have it while it is hashed.
+    /// Writes first, so that readers get the bytes while they are hashed.
     pub(super) fn write(&mut self, batch: &[Bytes]) -> Result<(), StoreError> {
         let mut written = self.verifier.seen();
         for chunk in batch {
             let mut done = self.file.write_at(chunk, written);
             if done.as_ref().is_err_and(is_full) {
-                evict::make_emergency_room(&self.shelf);
+                evict::make_emergency_room(&self.state);
                 done = self.file.write_at(chunk, written);
             }
             done.map_err(StoreError::at(&self.path))?;
             written += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
         }
-        let risen = self.advance(written);
+        let advanced = self.advance(written);
         for chunk in batch {
             self.verifier.update(chunk);
         }
-        risen
+        advanced
     }
 
-    /// Lets readers have what is written, but never the last 64 KiB, and makes room for more.
+    /// Lets readers read what is written except for the last 64 KiB, and makes room for more.
     fn advance(&mut self, written: u64) -> Result<(), StoreError> {
         let end = self.announced.unwrap_or(written);
         self.progress
@@ -147,15 +148,15 @@ impl BlobWriter {
         self.progress.finish(proof.size());
         if !self.reservation.is_too_large_to_keep() {
             self.keep(&proof)?;
-            // What was promised at once to several may not fit together.
-            evict::trim(&self.shelf);
+            // Concurrent reservations may exceed the limits together.
+            evict::trim(&self.state);
         }
         let size = proof.size();
         if size <= SMALL_BYTES_MAX
             && let Some(bytes) = blob_file::read_small(&*self.file, size, &self.digest)
         {
             if self.disposition == FileDisposition::Renamed {
-                self.shelf.small.insert(self.digest, bytes.clone());
+                self.state.small.insert(self.digest, bytes.clone());
             }
             return Ok(KeptBlob::Small(bytes));
         }
@@ -166,24 +167,24 @@ impl BlobWriter {
     }
 
     fn keep(&mut self, proof: &Verified) -> Result<(), StoreError> {
-        let store = Arc::clone(&self.shelf);
+        let state = Arc::clone(&self.state);
         self.file.sync().map_err(StoreError::at(&self.path))?;
-        let path = store.layout.blob(&self.digest);
-        let _door = store.blobs_lock.lock();
-        store
+        let path = state.layout.blob(&self.digest);
+        let _guard = state.blobs_lock.lock();
+        state
             .disk
             .rename(&self.path, &path)
             .map_err(StoreError::at(&path))?;
         self.disposition = FileDisposition::Renamed;
-        let folder = store.layout.blobs(self.digest.algorithm());
-        let synced = store.disk.sync_folder(&folder);
-        // From here on the blob is there. What is not marked is hashed once more when it is used.
+        let folder = state.layout.blobs(self.digest.algorithm());
+        let synced = state.disk.sync_folder(&folder);
+        // The blob is kept from here on. Without a stamp it is hashed once more at its next use.
         let stat = self.file.stat().ok();
-        let mark = stat.and_then(|stat| store.stamp(&self.digest, &stat));
+        let stamp = stat.and_then(|stat| state.stamp(&self.digest, &stat));
         let row = BlobRow {
             size: proof.size(),
-            used: store.uses.now(),
-            stamp: mark.filter(|_| synced.is_ok()),
+            used: state.uses.now(),
+            stamp: stamp.filter(|_| synced.is_ok()),
         };
         self.reservation.commit(&self.digest, row);
         synced.map_err(StoreError::at(&folder))
@@ -196,24 +197,24 @@ impl Drop for BlobWriter {
             self.verifier.seen() <= RESUME_BYTES_MIN || self.reservation.is_too_large_to_keep();
         let removes = self.disposition == FileDisposition::Remove
             || self.disposition == FileDisposition::KeepForResume && useless;
-        if removes && let Err(error) = self.shelf.disk.remove(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "a partial blob stays behind");
+        if removes && let Err(error) = self.state.disk.remove(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove a partial blob");
         }
     }
 }
 
 impl WriteLock {
-    /// Waits a moment for a writer that was just dropped.
+    /// Waits up to a second for a writer that was just dropped.
     pub(super) async fn acquire(
-        shelf: &Arc<StoreState>,
+        state: &Arc<StoreState>,
         digest: Digest,
     ) -> Result<Self, StoreError> {
         let deadline = Instant::now() + BUSY_WAIT_MAX;
         loop {
-            let mut written = pin!(shelf.write_ended.notified());
+            let mut written = pin!(state.write_ended.notified());
             written.as_mut().enable();
-            if let Some(ticket) = Self::try_acquire(shelf, digest) {
-                return Ok(ticket);
+            if let Some(lock) = Self::try_acquire(state, digest) {
+                return Ok(lock);
             }
             if timeout_at(deadline, written).await.is_err() {
                 return Err(StoreError::Busy { digest });
@@ -221,11 +222,11 @@ impl WriteLock {
         }
     }
 
-    /// None while another has it.
-    pub(in crate::store) fn try_acquire(shelf: &Arc<StoreState>, digest: Digest) -> Option<Self> {
-        let free = shelf.writing.lock().insert(digest);
+    /// `None` while another writer holds it.
+    pub(in crate::store) fn try_acquire(state: &Arc<StoreState>, digest: Digest) -> Option<Self> {
+        let free = state.writing.lock().insert(digest);
         free.then(|| Self {
-            shelf: Arc::clone(shelf),
+            state: Arc::clone(state),
             digest,
         })
     }
@@ -233,8 +234,8 @@ impl WriteLock {
 
 impl Drop for WriteLock {
     fn drop(&mut self) {
-        self.shelf.writing.lock().remove(&self.digest);
-        self.shelf.write_ended.notify_waiters();
+        self.state.writing.lock().remove(&self.digest);
+        self.state.write_ended.notify_waiters();
     }
 }
 

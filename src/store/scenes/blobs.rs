@@ -138,7 +138,7 @@ async fn the_least_recently_used_goes_first() {
     assert!(!scene.has(&digests[1]).await);
     assert!(scene.has(&digests[0]).await);
     assert_eq!(scene.ledger().bytes, 4 * MIB);
-    // A reader keeps what it has opened.
+    // An open file remains readable after its eviction.
     assert_eq!(read(open).await.unwrap(), noise(1, MIB));
 }
 
@@ -146,25 +146,25 @@ async fn the_least_recently_used_goes_first() {
 async fn a_blob_in_flight_counts() {
     let scene = Scene::new(4 * MIB).await;
     let old = scene.put(&noise(0, 2 * MIB)).await;
-    let flying = scene
+    let filling = scene
         .store
         .begin(&digest(b"x"), Some(3 * MIB))
         .await
         .unwrap();
     assert!(!scene.has(&old).await);
-    drop(flying);
+    drop(filling);
     scene.until(|scene| scene.ledger().reserved == 0).await;
 }
 
 #[tokio::test]
-async fn a_blob_counts_without_a_gap_from_its_promise_to_its_file() {
+async fn a_blob_counts_without_a_gap_from_its_reservation_to_its_file() {
     const BLOBS: u8 = 100;
     let scene = Scene::new(100 * MIB).await;
-    let shelf = Arc::clone(&scene.store.state);
+    let state = Arc::clone(&scene.store.state);
     let watcher = std::thread::spawn(move || {
         let mut most = 0;
-        while !shelf.is_closing() {
-            let ledger = *shelf.ledger.lock();
+        while !state.is_closing() {
+            let ledger = *state.ledger.lock();
             let all = ledger.bytes + ledger.reserved;
             assert!(most <= all, "{ledger:?}");
             most = all;
@@ -180,19 +180,19 @@ async fn a_blob_counts_without_a_gap_from_its_promise_to_its_file() {
 #[tokio::test]
 async fn blobs_that_fit_only_one_by_one_do_not_stay_together() {
     let scene = Scene::new(4 * MIB).await;
-    let flights = [1, 2].map(|seed| noise(seed, 3 * MIB));
+    let blobs = [1, 2].map(|seed| noise(seed, 3 * MIB));
     let mut partials = Vec::new();
-    for bytes in &flights {
+    for bytes in &blobs {
         let size = Some(3 * MIB);
         partials.push(scene.store.begin(&digest(bytes), size).await.unwrap());
     }
-    for (mut partial, bytes) in partials.into_iter().zip(&flights) {
+    for (mut partial, bytes) in partials.into_iter().zip(&blobs) {
         partial.write(bytes.clone().into()).await.unwrap();
         let kept = partial.commit().await.unwrap();
         assert_eq!(read(kept).await.as_ref(), Some(bytes));
     }
     assert_eq!(scene.ledger().bytes, 3 * MIB);
-    assert!(scene.has(&digest(&flights[1])).await);
+    assert!(scene.has(&digest(&blobs[1])).await);
 }
 
 #[tokio::test]

@@ -68,12 +68,12 @@ async fn a_truncated_or_vanished_blob_is_a_miss() {
 #[tokio::test]
 async fn what_was_evicted_or_written_anew_meanwhile_is_not_damaged() {
     let scene = Scene::new(100 * MIB).await;
-    let shelf = &scene.store.state;
+    let state = &scene.store.state;
     let anew = scene.put(&noise(1, 100_000)).await;
-    blob_file::discard(shelf, &anew, None).unwrap();
+    blob_file::discard(state, &anew, None).unwrap();
     assert!(scene.has(&anew).await);
     let evicted = digest(&noise(2, 100_000));
-    blob_file::discard(shelf, &evicted, None).unwrap();
+    blob_file::discard(state, &evicted, None).unwrap();
     assert!(!scene.damaged());
 }
 
@@ -99,7 +99,7 @@ async fn planted_links_are_not_followed() {
 async fn nobody_else_can_read_the_store() {
     let scene = Scene::new(100 * MIB).await;
     scene.put(&noise(1, 1000)).await;
-    let flying = scene.store.begin(&digest(b"x"), None).await.unwrap();
+    let filling = scene.store.begin(&digest(b"x"), None).await.unwrap();
     let mut folders = vec![scene.settings.path.clone()];
     while let Some(folder) = folders.pop() {
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -113,7 +113,7 @@ async fn nobody_else_can_read_the_store() {
             }
         }
     }
-    drop(flying);
+    drop(filling);
 }
 
 #[tokio::test]
@@ -177,7 +177,7 @@ async fn a_write_that_finds_the_disk_full_evicts_and_goes_on() {
     let bytes = noise(2, MIB);
     let size = Some(MIB);
     let mut partial = scene.store.begin(&digest(&bytes), size).await.unwrap();
-    // The first write, and nothing after it.
+    // Only the first write fails.
     scene.disk.fail(1, io::ErrorKind::StorageFull);
     partial.write(Bytes::from(bytes.clone())).await.unwrap();
     partial.commit().await.unwrap();
@@ -250,7 +250,7 @@ async fn many_at_once_in_a_tiny_store_see_right_bytes_or_none() {
 async fn read_or_write(store: &Store, bytes: &[u8], turn: u8) {
     let name = digest(bytes);
     if let Some(kept) = store.blob(&name).await.unwrap() {
-        // Evicted meanwhile or not: what was opened stays readable.
+        // Evicted meanwhile or not: an open file remains readable.
         assert_eq!(read(kept).await.unwrap(), bytes);
         return;
     }
@@ -262,7 +262,7 @@ async fn read_or_write(store: &Store, bytes: &[u8], turn: u8) {
             partial.write(rest).await.unwrap();
             assert_eq!(read(partial.commit().await.unwrap()).await.unwrap(), bytes);
         }
-        // Given up at once, or another writes it.
+        // Dropped at once, or another task writes it.
         Ok(_) | Err(StoreError::Busy { .. }) => {}
         Err(error) => panic!("{error}"),
     }

@@ -1,4 +1,4 @@
-//! Manifests, tags and the right to see a blob.
+//! Manifests, tags and the provenance of blobs.
 
 use super::*;
 use crate::{
@@ -48,9 +48,9 @@ async fn a_manifest_belongs_to_its_origin() {
     assert_eq!(scene.store.manifests(&here, 0).await.unwrap().len(), 0);
     assert_eq!(scene.store.referenced_size(&layer, &here).await, Some(77));
     assert_eq!(scene.store.referenced_size(&layer, &there).await, None);
-    let standing = |of| scene.store.provenance(&layer, of);
-    assert_eq!(standing(&here).await.unwrap(), Provenance::Referenced);
-    assert_eq!(standing(&there).await.unwrap(), Provenance::Unknown);
+    let provenance = |of| scene.store.provenance(&layer, of);
+    assert_eq!(provenance(&here).await.unwrap(), Provenance::Referenced);
+    assert_eq!(provenance(&there).await.unwrap(), Provenance::Unknown);
 }
 
 #[tokio::test]
@@ -96,14 +96,14 @@ async fn a_confirmation_stays_until_the_blob_goes() {
         Provenance::Confirmed
     );
     let scene = scene.crash(|_| {}).await;
-    let standing = |of| scene.store.provenance(&digest, of);
-    assert_eq!(standing(&here).await.unwrap(), Provenance::Confirmed);
-    assert_eq!(standing(&stranger).await.unwrap(), Provenance::Unknown);
+    let provenance = |of| scene.store.provenance(&digest, of);
+    assert_eq!(provenance(&here).await.unwrap(), Provenance::Confirmed);
+    assert_eq!(provenance(&stranger).await.unwrap(), Provenance::Unknown);
     let confirmed = scene.store.confirmed_by(&digest).await.unwrap();
     assert_eq!(confirmed, [here.clone(), there.clone()]);
     scene.put(&noise(2, 2 * MIB)).await;
-    assert_eq!(standing(&here).await.unwrap(), Provenance::Unknown);
-    assert_eq!(standing(&there).await.unwrap(), Provenance::Referenced);
+    assert_eq!(provenance(&here).await.unwrap(), Provenance::Unknown);
+    assert_eq!(provenance(&there).await.unwrap(), Provenance::Referenced);
     assert_eq!(scene.store.confirmed_by(&digest).await.unwrap(), []);
 }
 
@@ -120,9 +120,9 @@ async fn without_an_index_the_files_answer() {
         .restart(|root| std::fs::remove_file(root.join("index.redb")).unwrap())
         .await;
     for _before_and_after in 0..2 {
-        let standing = |digest| scene.store.provenance(digest, &here);
-        assert_eq!(standing(&layer).await.unwrap(), Provenance::Referenced);
-        assert_eq!(standing(&other).await.unwrap(), Provenance::Confirmed);
+        let provenance = |digest| scene.store.provenance(digest, &here);
+        assert_eq!(provenance(&layer).await.unwrap(), Provenance::Referenced);
+        assert_eq!(provenance(&other).await.unwrap(), Provenance::Confirmed);
         let confirmed = scene.store.confirmed_by(&other).await.unwrap();
         assert_eq!(confirmed, std::slice::from_ref(&here));
         scene.caught_up().await;

@@ -1,8 +1,8 @@
-//! What survives an end, clean or not, and a lost index.
+//! What survives a clean end, a crash and a lost index.
 
 use super::*;
 
-/// A blob of which no mark may be missing for it to be trusted at once.
+/// Large enough that a blob is trusted at once only with its stamp.
 const LARGE: u64 = 5 * MIB;
 
 async fn is_trusted(scene: &Scene, digest: &Digest) -> bool {
@@ -32,7 +32,7 @@ async fn marks_survive_a_clean_end_and_a_crash_within_one_boot() {
     boot(&scene, "boot-3");
     let scene = scene.crash(|_| {}).await;
     assert!(!is_trusted(&scene, &digest).await);
-    // Proven again by the pass that this look started.
+    // The lookup started a rehash, which stamps the blob.
     let kept = scene.store.blob(&digest).await.unwrap().unwrap();
     assert_eq!(read(kept).await.unwrap(), noise(1, LARGE));
     scene
