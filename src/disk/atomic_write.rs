@@ -1,4 +1,4 @@
-//! Files that the operator asks for: whole or not at all.
+//! Writes the operator's files atomically.
 
 use std::{
     ffi::OsString,
@@ -8,30 +8,30 @@ use std::{
     path::Path,
 };
 
-/// Who may read what is written.
+/// Who may read the written file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadableBy {
     /// Its owner only.
     Owner,
-    /// Whom the process's umask admits.
+    /// Everyone, as far as the process's umask admits.
     Everyone,
 }
 
-/// What a path leads to, compared with what is to stand there.
+/// The content of a path, compared with an expected text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExistingFile {
-    /// Nothing.
+    /// No file.
     Absent,
-    /// The same.
+    /// The same text.
     Same,
-    /// Something else.
+    /// Another text, or not a regular file.
     Other,
 }
 
-/// Compares a file with a text; what is no file stands in the way like another text.
+/// Compares a file with a text.
 ///
 /// # Errors
-/// The system's.
+/// Those of the system.
 pub fn existing_file(path: &Path, text: &str) -> io::Result<ExistingFile> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ExistingFile::Absent),
@@ -51,13 +51,13 @@ pub fn existing_file(path: &Path, text: &str) -> io::Result<ExistingFile> {
     })
 }
 
-/// Writes a file and the folders that it is in. Whoever reads it meanwhile finds the old text or
-/// the new one; of a link at its place, the link is replaced.
+/// Writes a file and creates its folders. A concurrent reader sees the old text or the new one; a
+/// link in its place is replaced, not followed.
 ///
 /// # Errors
-/// The system's; then what stood there still does.
-pub fn atomic_write(path: &Path, text: &str, audience: ReadableBy) -> io::Result<()> {
-    let (folder_mode, mode) = match audience {
+/// Those of the system; the old file is then unchanged.
+pub fn atomic_write(path: &Path, text: &str, readable_by: ReadableBy) -> io::Result<()> {
+    let (folder_mode, mode) = match readable_by {
         ReadableBy::Owner => (0o700, 0o600),
         ReadableBy::Everyone => (0o777, 0o666),
     };
@@ -104,8 +104,8 @@ mod tests {
 
     #[test]
     fn what_is_put_is_whole_private_and_alone() {
-        let house = tempfile::tempdir().unwrap();
-        let path = house.path().join("a/b/file");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/file");
         assert_eq!(existing_file(&path, "one").unwrap(), ExistingFile::Absent);
         atomic_write(&path, "one", ReadableBy::Owner).unwrap();
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
@@ -128,19 +128,19 @@ mod tests {
 
     #[test]
     fn a_link_is_replaced_and_a_folder_is_not() {
-        let house = tempfile::tempdir().unwrap();
-        let (target, path) = (house.path().join("target"), house.path().join("file"));
+        let folder = tempfile::tempdir().unwrap();
+        let (target, path) = (folder.path().join("target"), folder.path().join("file"));
         fs::write(&target, "far").unwrap();
         std::os::unix::fs::symlink(&target, &path).unwrap();
         assert_eq!(existing_file(&path, "far").unwrap(), ExistingFile::Other);
         atomic_write(&path, "near", ReadableBy::Everyone).unwrap();
         assert_eq!(fs::read_to_string(&target).unwrap(), "far");
-        let folder = house.path().join("folder");
-        fs::create_dir(&folder).unwrap();
-        assert_eq!(existing_file(&folder, "").unwrap(), ExistingFile::Other);
-        atomic_write(&folder, "", ReadableBy::Everyone).unwrap_err();
+        let inner = folder.path().join("folder");
+        fs::create_dir(&inner).unwrap();
+        assert_eq!(existing_file(&inner, "").unwrap(), ExistingFile::Other);
+        atomic_write(&inner, "", ReadableBy::Everyone).unwrap_err();
         assert_eq!(
-            fs::read_dir(house.path()).unwrap().count(),
+            fs::read_dir(folder.path()).unwrap().count(),
             3,
             "nothing is left over"
         );

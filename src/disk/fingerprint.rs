@@ -1,4 +1,4 @@
-//! Whether an operator's file is still the one that was read.
+//! Tells whether an operator's file changed since it was read.
 
 use std::{
     fs,
@@ -6,26 +6,26 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What a path led to at one moment. Two that are equal mean, as far as can be told without
-/// reading, that the file there has not changed.
+/// The file that a path led to at one moment. Equal fingerprints mean that the file has not
+/// changed, as far as can be told without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint(Option<ResolvedFile>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct ResolvedFile {
-    /// Where the links lead. Kubernetes exchanges a whole folder by turning a link on the way.
+    /// The path without links. Kubernetes replaces a whole folder by redirecting a link.
     target: PathBuf,
     device: u64,
     inode: u64,
     length: u64,
     /// Seconds and nanoseconds.
     modified: (i64, i64),
-    /// The same, for the inode: a mode that is put right is a change too.
+    /// The same for the inode: a corrected mode is a change too.
     changed: (i64, i64),
 }
 
-/// Looks at a path, through all links, without reading. What cannot be found has a fingerprint
-/// too, so that its coming is seen.
+/// Takes the fingerprint of a path, through all links, without reading the file. A missing file has
+/// one too, so that its creation is noticed.
 pub fn fingerprint(path: &Path) -> Fingerprint {
     let found = || {
         let target = fs::canonicalize(path)?;

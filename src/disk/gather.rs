@@ -1,28 +1,28 @@
-//! The files that a path, a folder or a glob of the operator's means.
+//! Expands an operator's path, folder or glob to files.
 
 use std::{
     fs, io,
     path::{Component, Path, PathBuf},
 };
 
-/// Most files that one path may mean.
+/// Most files that one path may expand to.
 const FILES_MAX: usize = 1_000;
-/// Most names that are looked at for that.
+/// Most names that one expansion examines.
 const NAMES_MAX: usize = 10_000;
-/// Deepest folder below the one that is named. A link to a folder above it ends here as well.
+/// Deepest folder below the named one. It also ends a cycle of links.
 const DEPTH_MAX: usize = 16;
 
-/// Finds them, in the order of their paths.
+/// Returns the files, sorted by path.
 ///
-/// A folder means all files in it and below it, but for names that start with a dot: Kubernetes
-/// keeps the versions of a mounted volume under such. `*` and `?` stand for any text within one
-/// element of the path. Links are followed.
+/// A folder expands to all files in and below it except for names that start with a dot, under
+/// which Kubernetes keeps the versions of a mounted volume. `*` and `?` match within one element of
+/// the path. Links are followed.
 ///
-/// `look` is told each path that decides the answer, before it is read: when none of them has
-/// changed, neither has the answer.
+/// `look` is called with each path that decides the result, before it is read: as long as none of
+/// them changes, neither does the result.
 ///
 /// # Errors
-/// The system's; `NotFound` if there is no file.
+/// Those of the system; `NotFound` if no file matches.
 pub fn gather(pattern: &Path, look: &dyn Fn(&Path)) -> io::Result<Vec<PathBuf>> {
     let mut search = Search {
         look,
@@ -34,10 +34,7 @@ pub fn gather(pattern: &Path, look: &dyn Fn(&Path)) -> io::Result<Vec<PathBuf>> 
     }
     let mut files = search.files;
     if files.is_empty() {
-        return Err(io::Error::new(
-            io::ErrorKind::NotFound,
-            "there is no file there",
-        ));
+        return Err(io::Error::new(io::ErrorKind::NotFound, "no such file"));
     }
     files.sort();
     files.dedup();
@@ -51,7 +48,8 @@ struct Search<'l> {
 }
 
 impl Search<'_> {
-    /// The paths that a pattern names; without a wildcard that is itself, there or not.
+    /// The paths that match a pattern; without a wildcard the pattern itself, whether it exists or
+    /// not.
     fn expand(&mut self, pattern: &Path) -> io::Result<Vec<PathBuf>> {
         let mut paths = vec![PathBuf::new()];
         let mut is_guessed = false;
@@ -76,7 +74,7 @@ impl Search<'_> {
             }
             is_guessed |= wild.is_some();
             if is_guessed {
-                // A name that is not in one folder may be in the next; its coming changes the answer.
+                // A name may exist in some of the folders only; creating it changes the result.
                 for path in &next {
                     (self.look)(path);
                 }
@@ -93,7 +91,7 @@ impl Search<'_> {
         let found = fs::metadata(path).map_err(|error| at(path, depth, error))?;
         if found.is_dir() {
             if depth == DEPTH_MAX {
-                let deep = io::Error::other("the folders are too deep, or lead back");
+                let deep = io::Error::other("folders are nested too deeply, or a link leads back");
                 return Err(at(path, depth, deep));
             }
             for name in self.names(path)? {
@@ -104,14 +102,14 @@ impl Search<'_> {
         } else if found.is_file() || depth == 0 {
             self.files.push(path.to_owned());
             if self.files.len() > FILES_MAX {
-                let many = format!("there are more than {FILES_MAX} files");
+                let many = format!("more than {FILES_MAX} files");
                 return Err(io::Error::other(many));
             }
         }
         Ok(())
     }
 
-    /// What a folder holds, in order; nothing where there is no folder.
+    /// The names in a folder, sorted; none if the folder does not exist.
     fn names(&mut self, folder: &Path) -> io::Result<Vec<String>> {
         let folder = if folder.as_os_str().is_empty() {
             Path::new(".")
@@ -127,10 +125,10 @@ impl Search<'_> {
         for entry in entries {
             self.names += 1;
             if self.names > NAMES_MAX {
-                let many = format!("there are more than {NAMES_MAX} names to look at");
+                let many = format!("more than {NAMES_MAX} names to examine");
                 return Err(io::Error::other(many));
             }
-            // A name that is no UTF-8 is nobody's who writes configurations.
+            // Names that are not UTF-8 are skipped: no configuration file has one.
             names.extend(entry?.file_name().into_string());
         }
         names.sort();
@@ -145,7 +143,7 @@ fn is_absence(error: &io::Error) -> bool {
     )
 }
 
-/// Says which path an error is about, unless that is the one that was named.
+/// Adds the path to an error, unless it is the named one.
 fn at(path: &Path, depth: usize, error: io::Error) -> io::Error {
     if depth == 0 {
         return error;
@@ -153,14 +151,14 @@ fn at(path: &Path, depth: usize, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// Whether a name fits an element with wildcards. As in a shell, they find no name that starts with
-/// a dot unless the dot is written.
+/// Whether a name matches an element with wildcards. As in a shell, a leading dot has to be
+/// written.
 fn fits(wild: &str, name: &str) -> bool {
     if name.starts_with('.') && !wild.starts_with('.') {
         return false;
     }
     let (wild, name): (Vec<_>, Vec<_>) = (wild.chars().collect(), name.chars().collect());
-    // Which beginnings of the name the wildcards so far can be.
+    // The prefixes of the name that the pattern so far matches, by length.
     let mut ends = vec![false; name.len() + 1];
     if let Some(first) = ends.first_mut() {
         *first = true;
@@ -191,7 +189,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder with these files, each named with its folders; a link has `name -> target`.
+    /// A folder with these files, given as paths; a link is `name -> target`.
     fn folder(files: &[&str]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for file in files {
@@ -209,7 +207,7 @@ mod tests {
         folder
     }
 
-    /// What is found and what is to be watched, both below the folder.
+    /// The files found and the paths looked at, relative to the folder.
     fn found(folder: &Path, pattern: &str) -> (io::Result<Vec<String>>, BTreeSet<String>) {
         let short = |path: &Path| {
             let path = path.strip_prefix(folder).unwrap();

@@ -16,9 +16,9 @@ use rustix::{fd::BorrowedFd, io::ReadWriteFlags};
 use super::SendFile;
 use super::{Disk, File, FileLock, FolderEntry, Stat, VolumeSpace};
 
-/// Most bytes of one write. For more the kernel takes memory in larger pieces, and on a virtual
-/// machine that gives back what is free those are the ones that it gave back: to get them again may
-/// cost ten times what the write does.
+/// Most bytes of one write. For more, the kernel allocates larger pages, which a virtual machine
+/// with free page reporting has returned to its host: getting them back may cost ten times the
+/// write.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
 
 /// The machine's own file system.
@@ -136,25 +136,25 @@ impl Disk for RealDisk {
     }
 }
 
-/// Most bytes of a file of the operator's.
+/// Largest operator's file.
 const OPERATOR_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Reads a file of the operator's, such as a configuration. Links are followed: Kubernetes mounts
-/// its files through them.
+/// Reads an operator's file, such as a configuration. Links are followed: Kubernetes mounts its
+/// files through them.
 ///
 /// # Errors
-/// As [`read_bytes`], and that it is no UTF-8.
+/// As [`read_bytes`], and `InvalidData` if it is not UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
     let bytes = read_bytes(path, |_mode| Ok(()))?;
     String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// Reads a file of the operator's that may hold a secret, if its mode is admitted.
+/// Reads an operator's file that may hold a secret, if `admit` accepts its mode.
 ///
 /// # Errors
-/// The system's, that it is a pipe, or longer than 16 MiB, and what `admit` says of the mode.
+/// Those of the system and of `admit`; also for a pipe, and for more than 16 MiB.
 pub fn read_bytes(path: &Path, admit: fn(u32) -> io::Result<()>) -> io::Result<Vec<u8>> {
-    // A pipe is waited for without end, or ends at once and leaves nothing to read the next time.
+    // Reading a pipe may block forever, and a reload would find it empty.
     let file = fs::OpenOptions::new()
         .read(true)
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
@@ -192,12 +192,12 @@ impl File for RealFile {
     }
 
     fn read_cached(&self, buffer: &mut [u8], offset: u64) -> Option<usize> {
-        // Linux alone can say that a page is not in memory, and not every file system does.
+        // Only Linux can tell that a page is not in memory, and not for every file system.
         #[cfg(target_os = "linux")]
         {
             let mut buffers = [io::IoSliceMut::new(buffer)];
-            let near = ReadWriteFlags::NOWAIT;
-            let read = rustix::io::preadv2(&self.0, &mut buffers, offset, near);
+            let flags = ReadWriteFlags::NOWAIT;
+            let read = rustix::io::preadv2(&self.0, &mut buffers, offset, flags);
             read.ok().filter(|read| *read > 0)
         }
         #[cfg(not(target_os = "linux"))]
@@ -214,9 +214,9 @@ impl File for RealFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut at = offset;
-        for piece in bytes.chunks(WRITE_BYTES_MAX) {
-            self.0.write_all_at(piece, at)?;
-            at += u64::try_from(piece.len()).map_err(io::Error::other)?;
+        for chunk in bytes.chunks(WRITE_BYTES_MAX) {
+            self.0.write_all_at(chunk, at)?;
+            at += u64::try_from(chunk.len()).map_err(io::Error::other)?;
         }
         Ok(())
     }
@@ -231,7 +231,8 @@ impl File for RealFile {
 
     fn stat(&self) -> io::Result<Stat> {
         let found = self.0.metadata()?;
-        let time = |seconds: i64, part: i64| i128::from(seconds) * 1_000_000_000 + i128::from(part);
+        let time =
+            |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
         Ok(Stat {
             length: found.len(),
             inode: found.ino(),
@@ -241,7 +242,7 @@ impl File for RealFile {
     }
 }
 
-/// How much is read at once of what is only to be near.
+/// Bytes per read that only loads the page cache.
 #[cfg(target_os = "linux")]
 const LOAD_BYTES: usize = 64 * 1024;
 
@@ -249,13 +250,13 @@ const LOAD_BYTES: usize = 64 * 1024;
 impl SendFile for RealFile {
     fn is_cached(&self, offset: u64, length: usize) -> bool {
         let last = offset + u64::try_from(length.saturating_sub(1)).unwrap_or_default();
-        // The device's read-ahead brings pages in order, so both ends speak for the rest. Where
-        // the file system cannot tell, sending waits, as it would anywhere else.
+        // Read-ahead loads pages in order, so both ends stand for the rest. Where the file system
+        // cannot tell, sending waits for the device.
         [offset, last].into_iter().all(|at| {
             let mut byte = [0];
             let mut buffers = [io::IoSliceMut::new(&mut byte)];
-            let near = rustix::io::preadv2(&self.0, &mut buffers, at, ReadWriteFlags::NOWAIT);
-            near != Err(rustix::io::Errno::AGAIN)
+            let read = rustix::io::preadv2(&self.0, &mut buffers, at, ReadWriteFlags::NOWAIT);
+            read != Err(rustix::io::Errno::AGAIN)
         })
     }
 
@@ -296,7 +297,7 @@ fn open(path: &Path, options: &mut fs::OpenOptions) -> io::Result<Arc<dyn File>>
     }
 }
 
-/// A link is as little a regular file as a folder is; callers need one kind for both.
+/// A link is not a regular file, as a folder is not; callers need one kind for both.
 fn link_is_invalid_input(error: io::Error) -> io::Error {
     if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
         io::Error::new(io::ErrorKind::InvalidInput, error)
@@ -305,7 +306,7 @@ fn link_is_invalid_input(error: io::Error) -> io::Error {
     }
 }
 
-/// A link planted in the store is an error, not a way out of it. Opening a FIFO must not hang.
+/// A link planted in the store is an error, not an escape from it. Opening a FIFO must not hang.
 fn no_follow() -> i32 {
     (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()
 }
