@@ -1,7 +1,7 @@
-//! Bodies: bytes, windows of a file, and windows of a file that is still growing.
+//! Bodies: bytes, ranges of a file, and ranges of a file that is still growing.
 //!
-//! Promises: a body is exactly as long as it says, or it breaks so that no client can take the part
-//! for the whole. Called by `api` (answers) and `store` (files). Never knows what the bytes are.
+//! Promises: a body has exactly its announced length, or it breaks so that no client takes a part
+//! for the whole. Called by `api` (answers) and `store` (files). Never knows what the bytes mean.
 
 mod body;
 mod buffer_pool;

@@ -1,4 +1,4 @@
-//! The one body type that answers are made of.
+//! The body type of all answers.
 
 use std::{
     collections::VecDeque,
@@ -16,44 +16,44 @@ use thiserror::Error;
 use super::{GrowingFile, GrowthState, SendfileQueue, Watermark, buffer_pool};
 use crate::disk::File;
 
-/// An answer's body: parts, one after the other.
+/// An answer's body: parts, sent one after the other.
 pub struct Body {
     parts: VecDeque<BodyPart>,
-    /// What is still to come; none while a part's end is not known yet.
+    /// Bytes still to be sent; `None` while the end of a part is unknown.
     left: Option<u64>,
     reading: Option<PendingRead>,
-    /// Where it leaves by, if the kernel can send stretches of files there.
+    /// The queue of its connection, if the kernel can send file ranges there.
     queue: Option<SendfileQueue>,
     sent: u64,
     on_end: Option<OnEnd>,
 }
 
-/// One stretch of a body.
+/// One part of a body.
 #[derive(Clone, Debug)]
 pub enum BodyPart {
     /// Bytes in memory.
     Bytes(Bytes),
-    /// A stretch of a file that is whole.
+    /// A range of a whole file.
     File {
         /// The file.
         file: Arc<dyn File>,
-        /// Where the stretch starts.
+        /// The start of the range.
         offset: u64,
-        /// How long it is.
+        /// The length of the range.
         length: u64,
     },
-    /// A stretch of a file that may still grow.
+    /// A range of a file that may still grow.
     Growing {
         /// The file and how far it may be read.
         file: GrowingFile,
-        /// Where the stretch starts.
+        /// The start of the range.
         offset: u64,
-        /// Where it ends (exclusive); none: where the file will end.
+        /// The end of the range (exclusive); `None` for the end of the file.
         end: Option<u64>,
     },
 }
 
-/// The body cannot be finished: the connection must end short of the announced length.
+/// The body cannot be finished: the connection must close before the announced length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the body broke off")]
 pub struct IncompleteBody;
@@ -61,21 +61,21 @@ pub struct IncompleteBody;
 type PendingRead = Pin<Box<dyn Future<Output = Result<ReadStep, IncompleteBody>> + Send>>;
 type OnEnd = Box<dyn FnOnce(u64, bool) + Send>;
 
-/// What one read gave: a chunk, the end of a growing file, or another file that goes on.
+/// The result of one read: a chunk, the end of a growing file, or a file that continues it.
 enum ReadStep {
     Chunk(Bytes),
     End,
     Replaced(GrowingFile),
 }
 
-/// What the front part has.
+/// The next chunk of the first part.
 enum NextChunk {
     Ready(Bytes),
     Pending(PendingRead),
 }
 
 impl Body {
-    /// No byte.
+    /// An empty body.
     pub fn empty() -> Self {
         Self::from_parts(VecDeque::new())
     }
@@ -85,7 +85,7 @@ impl Body {
         Self::from_parts(VecDeque::from([BodyPart::Bytes(bytes)]))
     }
 
-    /// Several stretches, one after the other.
+    /// Several parts, one after the other.
     pub fn from_parts(parts: VecDeque<BodyPart>) -> Self {
         let left = parts.iter().map(BodyPart::length).sum();
         Self {
@@ -98,29 +98,29 @@ impl Body {
         }
     }
 
-    /// Calls `watch` once when the body ends or is dropped, with the bytes that left and whether
-    /// that was all of them.
+    /// Calls `watch` once when the body ends or is dropped, with the number of bytes sent and
+    /// whether they were all.
     #[must_use]
     pub fn on_end(mut self, watch: impl FnOnce(u64, bool) + Send + 'static) -> Self {
         self.on_end = Some(Box::new(watch));
         self
     }
 
-    /// Says how it leaves: with a lane, what it yields from now on may be windows, and only the
-    /// lane's own connection can send them; without one it is bytes in memory. Each connection says
-    /// this of every body that it sends, whatever was said before.
+    /// Sets how the body is sent: with a queue it may yield placeholders, which only the queue's
+    /// own connection can send; without one it yields bytes in memory. Each connection sets this on
+    /// every body that it sends.
     #[must_use]
-    pub fn with_sendfile(mut self, lane: Option<SendfileQueue>) -> Self {
-        self.queue = lane;
+    pub fn with_sendfile(mut self, queue: Option<SendfileQueue>) -> Self {
+        self.queue = queue;
         self
     }
 
-    /// The whole length, if it is known before the last byte.
+    /// The remaining length, if it is known.
     pub fn length(&self) -> Option<u64> {
         self.left
     }
 
-    /// Takes the next chunk off the front part, or starts reading for it.
+    /// Takes the next chunk of the first part, or starts to read it.
     fn front(&mut self) -> Option<NextChunk> {
         loop {
             match self.parts.front_mut()? {
@@ -153,14 +153,14 @@ impl Body {
                     drop(self.parts.pop_front());
                 }
                 BodyPart::Growing { file, offset, end } => {
-                    let (offset, end, lane) = (*offset, *end, self.queue.as_ref());
-                    let there = readable_length(file.watermark(), offset, end);
+                    let (offset, end, queue) = (*offset, *end, self.queue.as_ref());
+                    let readable = readable_length(file.watermark(), offset, end);
                     let chunk =
-                        there.and_then(|length| ready_chunk(lane, file.file(), offset, length));
+                        readable.and_then(|length| ready_chunk(queue, file.file(), offset, length));
                     return Some(match chunk {
                         Some(chunk) => NextChunk::Ready(chunk),
                         None => NextChunk::Pending(Box::pin(follow(
-                            lane.cloned(),
+                            queue.cloned(),
                             file.clone(),
                             offset,
                             end,
@@ -171,7 +171,7 @@ impl Body {
         }
     }
 
-    /// Notes that a chunk of the front part is on its way.
+    /// Moves past a step of the first part.
     fn advance(&mut self, step: &ReadStep) {
         let chunk = match step {
             ReadStep::Chunk(chunk) => chunk,
@@ -275,59 +275,61 @@ impl fmt::Debug for Body {
     }
 }
 
-/// At most one chunk of a stretch that is there, or a window on it, if that takes no waiting.
+/// At most one chunk of a readable range, or a placeholder for it, if that needs no waiting.
 fn ready_chunk(
-    lane: Option<&SendfileQueue>,
+    queue: Option<&SendfileQueue>,
     file: &Arc<dyn File>,
     offset: u64,
     length: u64,
 ) -> Option<Bytes> {
-    match lane {
-        Some(lane) if file.sendfile().is_some() => lane.placeholder_if_cached(file, offset, length),
+    match queue {
+        Some(queue) if file.sendfile().is_some() => {
+            queue.placeholder_if_cached(file, offset, length)
+        }
         _ => buffer_pool::read_cached(&**file, offset, length),
     }
 }
 
-/// The same with waiting.
+/// Waits for one chunk of a readable range, or a placeholder for it.
 async fn read_chunk(
-    lane: Option<SendfileQueue>,
+    queue: Option<SendfileQueue>,
     file: Arc<dyn File>,
     offset: u64,
     length: u64,
 ) -> Result<ReadStep, IncompleteBody> {
-    if let Some(lane) = lane
-        && let Some(window) = lane
+    if let Some(queue) = queue
+        && let Some(placeholder) = queue
             .load_placeholder(&file, offset, length)
             .await
             .or(Err(IncompleteBody))?
     {
-        return Ok(ReadStep::Chunk(window));
+        return Ok(ReadStep::Chunk(placeholder));
     }
     match tokio::task::spawn_blocking(move || buffer_pool::read(&*file, offset, length)).await {
         Ok(Ok(chunk)) if !chunk.is_empty() => Ok(ReadStep::Chunk(chunk)),
-        // Shorter than it was when the answer's head was made, unreadable, or the pool is gone.
+        // Truncated since the head of the answer was made, unreadable, or the pool is shut down.
         _ => Err(IncompleteBody),
     }
 }
 
-/// How many bytes a growing file has now of a stretch; none if it has to be waited for.
+/// How many bytes of a range are readable now; `None` if it has to wait.
 fn readable_length(level: Watermark, offset: u64, end: Option<u64>) -> Option<u64> {
     let until = end.unwrap_or(u64::MAX).min(level.readable);
     until.checked_sub(offset).filter(|length| *length > 0)
 }
 
-/// Waits for a stretch of a growing file, then reads it.
+/// Waits for a range of a growing file, then reads it.
 async fn follow(
-    lane: Option<SendfileQueue>,
+    queue: Option<SendfileQueue>,
     mut file: GrowingFile,
     offset: u64,
     end: Option<u64>,
 ) -> Result<ReadStep, IncompleteBody> {
     let level = file.wait_readable(offset).await;
     if let Some(length) = readable_length(level, offset, end) {
-        return match ready_chunk(lane.as_ref(), file.file(), offset, length) {
+        return match ready_chunk(queue.as_ref(), file.file(), offset, length) {
             Some(chunk) => Ok(ReadStep::Chunk(chunk)),
-            None => read_chunk(lane, Arc::clone(file.file()), offset, length).await,
+            None => read_chunk(queue, Arc::clone(file.file()), offset, length).await,
         };
     }
     match level.state {
@@ -365,15 +367,15 @@ mod tests {
     #[tokio::test]
     async fn parts_follow_each_other() {
         let (_folder, file) = file(b"0123456789");
-        let window = |offset, length| BodyPart::File {
+        let range = |offset, length| BodyPart::File {
             file: Arc::clone(&file),
             offset,
             length,
         };
         let parts = [
-            window(1, 2),
+            range(1, 2),
             BodyPart::Bytes(Bytes::from_static(b"-")),
-            window(8, 2),
+            range(8, 2),
         ];
         let body = Body::from_parts(parts.into());
         assert_eq!(body.length(), Some(5));
@@ -394,18 +396,18 @@ mod tests {
     #[tokio::test]
     async fn readers_of_a_growing_file_get_all_of_it() {
         let (_folder, file) = file(b"0123456789");
-        let tide = FileProgress::new();
+        let progress = FileProgress::new();
         let read = |offset, end| {
-            let file = tide.reader(Arc::clone(&file));
+            let file = progress.reader(Arc::clone(&file));
             whole(Body::from_parts(
                 [BodyPart::Growing { file, offset, end }].into(),
             ))
         };
         let readers = async { tokio::join!(read(0, Some(10)), read(0, None), read(2, Some(4))) };
         let writer = async {
-            tide.advance(4);
+            progress.advance(4);
             tokio::task::yield_now().await;
-            tide.finish(10);
+            progress.finish(10);
         };
         let ((known, unknown, range), ()) = tokio::join!(readers, writer);
         assert_eq!(known.unwrap(), b"0123456789");
@@ -416,14 +418,14 @@ mod tests {
     #[tokio::test]
     async fn a_writer_that_gives_up_breaks_the_body() {
         let (_folder, file) = file(b"0123456789");
-        let tide = FileProgress::new();
+        let progress = FileProgress::new();
         let parts = [BodyPart::Growing {
-            file: tide.reader(file),
+            file: progress.reader(file),
             offset: 0,
             end: Some(10),
         }];
-        tide.advance(4);
-        drop(tide);
+        progress.advance(4);
+        drop(progress);
         assert_eq!(whole(Body::from_parts(parts.into())).await, None);
     }
 }

@@ -1,5 +1,5 @@
-//! Memory for bytes on their way to a client: large pieces while few are out, small ones when many
-//! are, so that a crowd costs about as much as a few. Pieces that come back are lent again.
+//! Buffers for bytes on their way to a client: large while few are in use, small while many are, so
+//! that many clients take about as much memory as a few. Returned buffers are reused.
 
 use std::{
     io, mem,
@@ -11,50 +11,50 @@ use parking_lot::Mutex;
 
 use crate::disk::File;
 
-/// The largest piece: large enough that a hand-over to the blocking pool is small beside it.
+/// The largest buffer: large enough that the cost of the blocking pool is small beside the read.
 const BUFFER_BYTES_MAX: usize = 256 * 1024;
-/// Sizes of pieces, each half of the one before; the last is what every connection may have.
+/// Buffer sizes, each half of the one before; the last is available to every connection.
 const SIZES: usize = 4;
-/// So much may be out at each size before pieces get smaller.
+/// Bytes in use per size before the next buffers get smaller.
 const STEP_BYTES: usize = 6 * 1024 * 1024;
-/// Bytes of each size that wait to be lent again.
+/// Bytes of each size that are kept for reuse.
 const SPARE_BYTES_MAX: usize = 1024 * 1024;
 
-/// Bytes that are out now, in the whole process.
-static LENT_BYTES: AtomicUsize = AtomicUsize::new(0);
-/// Pieces of each size that came back.
+/// Bytes in use now, in the whole process.
+static USED_BYTES: AtomicUsize = AtomicUsize::new(0);
+/// Returned buffers of each size.
 static SPARE: [Mutex<Vec<Vec<u8>>>; SIZES] = [const { Mutex::new(Vec::new()) }; SIZES];
 
-/// A piece of memory, counted until the last slice of it is gone.
+/// A buffer, counted as in use until its last slice is dropped.
 struct PooledBuffer {
     bytes: Vec<u8>,
     size: usize,
 }
 
-/// Reads at most one piece from `offset`; empty only where the file ends.
+/// Reads at most one buffer from `offset`; empty only at the end of the file.
 pub(super) fn read(file: &dyn File, offset: u64, length_max: u64) -> io::Result<Bytes> {
-    let mut lent = PooledBuffer::new(length_max);
-    let read = file.read_at(lent.room(length_max), offset)?;
-    Ok(lent.filled(read))
+    let mut buffer = PooledBuffer::new(length_max);
+    let read = file.read_at(buffer.room(length_max), offset)?;
+    Ok(buffer.filled(read))
 }
 
-/// The same without waiting, if that is possible.
+/// Reads the same without waiting, if the page cache has it.
 pub(super) fn read_cached(file: &dyn File, offset: u64, length_max: u64) -> Option<Bytes> {
-    let mut lent = PooledBuffer::new(length_max);
-    let read = file.read_cached(lent.room(length_max), offset)?;
-    Some(lent.filled(read))
+    let mut buffer = PooledBuffer::new(length_max);
+    let read = file.read_cached(buffer.room(length_max), offset)?;
+    Some(buffer.filled(read))
 }
 
 impl PooledBuffer {
     fn new(length_max: u64) -> Self {
-        let size = size(LENT_BYTES.load(Ordering::Relaxed), length_max);
+        let size = size(USED_BYTES.load(Ordering::Relaxed), length_max);
         let spare = SPARE.get(size).and_then(|spare| spare.lock().pop());
-        let piece = spare.unwrap_or_else(|| vec![0; BUFFER_BYTES_MAX >> size]);
-        LENT_BYTES.fetch_add(piece.len(), Ordering::Relaxed);
-        Self { bytes: piece, size }
+        let bytes = spare.unwrap_or_else(|| vec![0; BUFFER_BYTES_MAX >> size]);
+        USED_BYTES.fetch_add(bytes.len(), Ordering::Relaxed);
+        Self { bytes, size }
     }
 
-    /// What may be read into.
+    /// The part to read into.
     fn room(&mut self, length_max: u64) -> &mut [u8] {
         let length = usize::try_from(length_max).unwrap_or(usize::MAX);
         let room = self.bytes.len().min(length);
@@ -68,13 +68,12 @@ impl PooledBuffer {
     }
 }
 
-/// Which size the next piece has while `out` bytes are out: none is larger than what it is for
-/// needs.
-fn size(out: usize, length_max: u64) -> usize {
+/// The size of the next buffer while `used` bytes are in use: never larger than `length_max` needs.
+fn size(used: usize, length_max: u64) -> usize {
     let fits =
         |size: &usize| u64::try_from(BUFFER_BYTES_MAX >> size).is_ok_and(|n| n >= length_max);
     let needed = (0..SIZES).rev().find(fits).unwrap_or_default();
-    (out / STEP_BYTES).clamp(needed, SIZES - 1)
+    (used / STEP_BYTES).clamp(needed, SIZES - 1)
 }
 
 impl AsRef<[u8]> for PooledBuffer {
@@ -85,12 +84,12 @@ impl AsRef<[u8]> for PooledBuffer {
 
 impl Drop for PooledBuffer {
     fn drop(&mut self) {
-        let piece = mem::take(&mut self.bytes);
-        LENT_BYTES.fetch_sub(piece.len(), Ordering::Relaxed);
+        let bytes = mem::take(&mut self.bytes);
+        USED_BYTES.fetch_sub(bytes.len(), Ordering::Relaxed);
         if let Some(spare) = SPARE.get(self.size) {
             let mut spare = spare.lock();
-            if (spare.len() + 1) * piece.len() <= SPARE_BYTES_MAX {
-                spare.push(piece);
+            if (spare.len() + 1) * bytes.len() <= SPARE_BYTES_MAX {
+                spare.push(bytes);
             }
         }
     }
@@ -101,19 +100,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_shrink_while_many_are_out() {
+    fn buffers_shrink_while_many_are_in_use() {
         const KIB: usize = 1024;
-        let piece = |out, length| BUFFER_BYTES_MAX >> size(out, length);
-        for (out_mib, piece_kib) in [(0, 256), (5, 256), (6, 128), (12, 64), (18, 32), (4000, 32)] {
-            assert_eq!(piece(out_mib * KIB * KIB, u64::MAX), piece_kib * KIB);
+        let buffer = |used, length| BUFFER_BYTES_MAX >> size(used, length);
+        for (used_mib, buffer_kib) in [(0, 256), (5, 256), (6, 128), (12, 64), (18, 32), (4000, 32)]
+        {
+            assert_eq!(buffer(used_mib * KIB * KIB, u64::MAX), buffer_kib * KIB);
         }
-        for (length, piece_kib) in [
+        for (length, buffer_kib) in [
             (1, 32),
             (32 * 1024, 32),
             (32 * 1024 + 1, 64),
             (200_000, 256),
         ] {
-            assert_eq!(piece(0, length), piece_kib * KIB);
+            assert_eq!(buffer(0, length), buffer_kib * KIB);
         }
     }
 }

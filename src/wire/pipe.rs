@@ -1,4 +1,4 @@
-//! A file that is not one: it remembers only what its one reader has not taken yet.
+//! A bounded pipe in place of a file: it holds only what its one reader has not taken yet.
 
 use std::{collections::VecDeque, io};
 
@@ -8,11 +8,11 @@ use tokio::sync::Notify;
 
 use crate::disk::{File, Stat};
 
-/// How much is held before the writer has to wait: what is held back from readers anyway, and as
-/// much again on its way.
+/// How much is held before the writer has to wait: twice what is held back from readers, so that as
+/// much again can be in flight.
 const PIPE_BYTES_MAX: usize = 128 * 1024;
 
-/// Bytes in memory between one writer and one reader, who both go forward only.
+/// Bytes in memory between one writer and one reader, both sequential.
 #[derive(Debug)]
 pub struct Pipe {
     contents: Mutex<PipeContents>,
@@ -21,14 +21,14 @@ pub struct Pipe {
 
 #[derive(Debug)]
 struct PipeContents {
-    /// The offset of the first byte that is held.
+    /// The offset of the first byte held.
     first: u64,
     chunks: VecDeque<Bytes>,
     bytes: usize,
 }
 
 impl Pipe {
-    /// Nothing held yet; the first byte will have this offset.
+    /// An empty pipe, whose first byte has the offset `first`.
     pub fn new(first: u64) -> Self {
         Self {
             contents: Mutex::new(PipeContents {
@@ -40,9 +40,9 @@ impl Pipe {
         }
     }
 
-    /// Takes the next bytes, once the reader has made room for them.
+    /// Takes the next bytes once there is room for them.
     pub async fn push(&self, chunk: Bytes) {
-        // The reader's permit waits for us if it comes before we do.
+        // A notification that comes before this wait is stored, so it is not lost.
         while self.contents.lock().bytes >= PIPE_BYTES_MAX {
             self.room.notified().await;
         }
@@ -53,7 +53,7 @@ impl Pipe {
 }
 
 impl PipeContents {
-    /// Lets go of what lies before `offset`.
+    /// Drops the bytes before `offset`.
     fn forget(&mut self, offset: u64) {
         while let Some(chunk) = self.chunks.front_mut()
             && self.first < offset
@@ -86,7 +86,7 @@ impl File for Pipe {
             }
             read += length;
         }
-        // Now, not at the next read: for that the reader may be waiting for the writer.
+        // Not at the next read: before that one the reader may wait for the writer.
         held.forget(offset + u64::try_from(read).unwrap_or_default());
         drop(held);
         self.room.notify_one();
@@ -118,32 +118,32 @@ mod tests {
 
     #[test]
     fn a_reader_gets_what_is_pushed_and_makes_room() {
-        let ring = Pipe::new(7);
-        ring.push(Bytes::from_static(b"abc"))
+        let pipe = Pipe::new(7);
+        pipe.push(Bytes::from_static(b"abc"))
             .now_or_never()
             .unwrap();
-        ring.push(Bytes::from_static(b"def"))
+        pipe.push(Bytes::from_static(b"def"))
             .now_or_never()
             .unwrap();
         let mut buffer = [0; 4];
-        assert_eq!(ring.read_at(&mut buffer, 7).unwrap(), 4);
+        assert_eq!(pipe.read_at(&mut buffer, 7).unwrap(), 4);
         assert_eq!(&buffer, b"abcd");
-        assert_eq!(ring.read_at(&mut buffer, 11).unwrap(), 2);
+        assert_eq!(pipe.read_at(&mut buffer, 11).unwrap(), 2);
         assert_eq!(&buffer[..2], b"ef");
-        // What was left behind is gone.
-        assert!(ring.read_at(&mut buffer, 7).is_err());
-        assert_eq!(ring.read_at(&mut buffer, 13).unwrap(), 0);
-        assert_eq!(ring.contents.lock().bytes, 0);
+        // Bytes that were read are gone.
+        assert!(pipe.read_at(&mut buffer, 7).is_err());
+        assert_eq!(pipe.read_at(&mut buffer, 13).unwrap(), 0);
+        assert_eq!(pipe.contents.lock().bytes, 0);
     }
 
     #[tokio::test]
     async fn a_writer_waits_for_its_reader() {
-        let ring = Pipe::new(0);
-        ring.push(vec![1; PIPE_BYTES_MAX].into()).await;
-        let mut next = Box::pin(ring.push(Bytes::from_static(b"x")));
+        let pipe = Pipe::new(0);
+        pipe.push(vec![1; PIPE_BYTES_MAX].into()).await;
+        let mut next = Box::pin(pipe.push(Bytes::from_static(b"x")));
         assert!(next.as_mut().now_or_never().is_none());
-        ring.read_at(&mut [0; 10], 0).unwrap();
+        pipe.read_at(&mut [0; 10], 0).unwrap();
         next.await;
-        assert_eq!(ring.contents.lock().bytes, PIPE_BYTES_MAX - 9);
+        assert_eq!(pipe.contents.lock().bytes, PIPE_BYTES_MAX - 9);
     }
 }

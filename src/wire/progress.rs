@@ -1,4 +1,4 @@
-//! A file that grows while others read it: how far they may read, and how it ended.
+//! A file that grows while it is read: how far readers may read, and how it ended.
 
 use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc};
 
@@ -7,37 +7,37 @@ use tokio::sync::watch;
 use super::Pipe;
 use crate::disk::File;
 
-/// How much of an unproven body is held back until its digest is right, in bytes: without its tail
-/// nobody can take it for whole.
+/// How many bytes of an unverified body are held back until its digest matches: without its tail no
+/// client can take it for whole.
 pub const HELD_BACK_BYTES: u64 = 64 * 1024;
 
 /// How far a growing file may be read now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watermark {
-    /// Bytes from the start that readers may have; it never falls.
+    /// Bytes from the start that readers may read; it never falls.
     pub readable: u64,
-    /// Whether more will come.
+    /// Whether the file still grows.
     pub state: GrowthState,
 }
 
-/// Whether a file still grows.
+/// How far a file has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GrowthState {
-    /// More may come.
+    /// More bytes may follow.
     Growing,
-    /// It is whole and proven; `readable` is its size.
+    /// It is whole and verified; `readable` is its size.
     Whole,
-    /// It will never be whole. Readers end short, so nobody takes the part for the whole.
+    /// It will never be whole. Readers end short, so that no client takes the part for the whole.
     Broken,
 }
 
-/// The writer's end. Dropped before [`FileProgress::whole`], it leaves the file broken.
+/// The writer's end. Dropped before [`FileProgress::finish`], it leaves the file broken.
 #[derive(Debug)]
 pub struct FileProgress {
     watermark: watch::Sender<Watermark>,
 }
 
-/// A reader's end; cheap to clone, at any time, at any speed.
+/// A reader's end; cheap to clone at any time. Each clone reads at its own speed.
 #[derive(Clone, Debug)]
 pub struct GrowingFile {
     file: Arc<dyn File>,
@@ -45,17 +45,17 @@ pub struct GrowingFile {
     fallback: Option<Arc<dyn ReaderFallback>>,
 }
 
-/// Whoever brings the bytes to a reader whose file broke off although they can still be had.
+/// Continues a reader whose file cannot be finished.
 pub trait ReaderFallback: Debug + Send + Sync {
-    /// A reader, for this reader alone, that goes on at `offset`; none if it really is over.
+    /// A reader that continues `broken` at `offset`, for it alone; `None` if that is impossible.
     fn take_over(self: Arc<Self>, broken: GrowingFile, offset: u64) -> FallbackFuture;
 }
 
-/// What a [`ReaderFallback`] comes to.
+/// The result of a [`ReaderFallback`].
 pub type FallbackFuture = Pin<Box<dyn Future<Output = Option<GrowingFile>> + Send>>;
 
 impl FileProgress {
-    /// Nothing readable yet.
+    /// A file of which nothing is readable yet.
     pub fn new() -> Self {
         Self {
             watermark: watch::Sender::new(Watermark {
@@ -65,7 +65,7 @@ impl FileProgress {
         }
     }
 
-    /// Lets readers have the first `readable` bytes.
+    /// Lets readers read the first `readable` bytes.
     pub fn advance(&self, readable: u64) {
         self.watermark.send_if_modified(|level| {
             let rises = level.state == GrowthState::Growing && readable > level.readable;
@@ -76,7 +76,7 @@ impl FileProgress {
         });
     }
 
-    /// All `size` bytes are there and proven.
+    /// Marks the file as whole: all `size` bytes are written and verified.
     pub fn finish(&self, size: u64) {
         self.watermark.send_replace(Watermark {
             readable: size,
@@ -84,7 +84,7 @@ impl FileProgress {
         });
     }
 
-    /// A reader of `file`, which this tide speaks of.
+    /// A reader of `file`, whose progress this is.
     pub fn reader(&self, file: Arc<dyn File>) -> GrowingFile {
         GrowingFile {
             file,
@@ -93,13 +93,13 @@ impl FileProgress {
         }
     }
 
-    /// A reader of bytes in memory, which this tide speaks of.
-    pub fn pipe_reader(&self, ring: &Arc<Pipe>) -> GrowingFile {
-        let file: Arc<dyn File> = Arc::<Pipe>::clone(ring);
+    /// A reader of `pipe`, whose progress this is.
+    pub fn pipe_reader(&self, pipe: &Arc<Pipe>) -> GrowingFile {
+        let file: Arc<dyn File> = Arc::<Pipe>::clone(pipe);
         self.reader(file)
     }
 
-    /// Waits until there is no reader.
+    /// Waits until all readers are dropped.
     pub async fn readers_gone(&self) {
         self.watermark.closed().await;
     }
@@ -122,26 +122,26 @@ impl Drop for FileProgress {
 }
 
 impl GrowingFile {
-    /// The same reader; if its file breaks off, `relief` is asked to go on.
+    /// The same reader with a fallback for the case that its file breaks.
     #[must_use]
-    pub fn with_fallback<R: ReaderFallback + 'static>(self, relief: Arc<R>) -> Self {
-        let relief: Arc<dyn ReaderFallback> = relief;
+    pub fn with_fallback<R: ReaderFallback + 'static>(self, fallback: Arc<R>) -> Self {
+        let fallback: Arc<dyn ReaderFallback> = fallback;
         Self {
-            fallback: Some(relief),
+            fallback: Some(fallback),
             ..self
         }
     }
 
-    /// A reader of a file that never was: `relief` brings it all.
-    pub fn broken<R: ReaderFallback + 'static>(relief: Arc<R>) -> Self {
+    /// A reader of a file that is broken from the start: `fallback` supplies all of it.
+    pub fn broken<R: ReaderFallback + 'static>(fallback: Arc<R>) -> Self {
         let file: Arc<dyn File> = Arc::new(Pipe::new(0));
-        FileProgress::new().reader(file).with_fallback(relief)
+        FileProgress::new().reader(file).with_fallback(fallback)
     }
 
-    /// A reader that goes on at `offset`, now that this one's file is broken.
+    /// The reader that continues at `offset`, now that this one's file is broken.
     pub(super) async fn fall_back(self, offset: u64) -> Option<Self> {
-        let relief = self.fallback.clone()?;
-        relief.take_over(self, offset).await
+        let fallback = self.fallback.clone()?;
+        fallback.take_over(self, offset).await
     }
 
     /// The file; only bytes below [`Watermark::readable`] may be read from it.
@@ -154,11 +154,11 @@ impl GrowingFile {
         *self.watermark.borrow()
     }
 
-    /// Waits until `offset` may be read or the file ended; the level then.
+    /// Waits until `offset` may be read or the file has ended; returns the watermark then.
     pub async fn wait_readable(&mut self, offset: u64) -> Watermark {
         let reached =
             |level: &Watermark| level.readable > offset || level.state != GrowthState::Growing;
-        // An error means that the writer is gone; its last word stands.
+        // An error means that the writer is dropped; its last watermark holds.
         let _writer_gone = self.watermark.wait_for(reached).await.is_err();
         self.watermark()
     }

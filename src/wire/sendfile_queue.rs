@@ -1,10 +1,10 @@
-//! Stretches of files that leave without coming here: the kernel hands them to the socket.
+//! File ranges that the kernel sends to the socket without copying them to the process.
 //!
-//! The HTTP library takes nothing but bytes in memory. So a stretch is given to it as a *window*: a
-//! slice of addresses that nobody ever writes to or reads from, which only stands for the stretch.
-//! Where the slice comes out again, at the connection, the stretch itself is sent. A window that
-//! came out anywhere else would be zeros; so there is a lane only where the connection knows what
-//! to do, and every other connection refuses windows.
+//! The HTTP library accepts only bytes in memory. So a range is given to it as a *placeholder*: a
+//! slice of addresses that are never written or read and only stand for the range. Where the slice
+//! comes out again, at the connection, the range itself is sent. A placeholder that came out
+//! anywhere else would be zeros; so only a connection that can send it has a queue, and every other
+//! connection refuses placeholders.
 
 use std::{
     collections::VecDeque,
@@ -25,30 +25,30 @@ use tokio::net::TcpStream;
 
 use crate::disk::File;
 
-/// Longest window: what one connection may send before others have their turn.
+/// Longest placeholder: what one connection sends before others have their turn.
 const PLACEHOLDER_BYTES_MAX: usize = 1024 * 1024;
-/// Most windows that are on their way in one lane; the HTTP library holds at most 16 buffers.
+/// Most placeholders in one queue; the HTTP library holds at most 16 buffers.
 const PLACEHOLDERS_MAX: usize = 32;
-/// So many windows have addresses of their own before they repeat.
+/// How many placeholders have distinct addresses before these repeat.
 const SLOTS: usize = 64;
 
-/// The addresses. Large enough that every allocator takes them fresh from the system: pages that
-/// are never touched, so they cost no memory.
+/// The addresses. Large enough that every allocator maps them fresh from the system: their pages
+/// are never touched, so they take no memory.
 static ADDRESSES: LazyLock<&'static [u8]> =
     LazyLock::new(|| Vec::leak(vec![0; SLOTS * PLACEHOLDER_BYTES_MAX]));
 
-/// What one connection's bodies and its socket share. Clones are the same lane.
+/// The queue that one connection's bodies and its socket share; clones are the same queue.
 #[derive(Clone, Debug)]
 pub struct SendfileQueue(Arc<Mutex<QueuedFiles>>);
 
-/// The windows on their way, in order.
+/// The placeholders in flight, in order.
 #[derive(Debug, Default)]
 struct QueuedFiles {
     placeholders: VecDeque<Placeholder>,
     next_slot: usize,
 }
 
-/// What is left of a stretch, and the addresses that stand for it.
+/// The unsent rest of a file range, and the addresses that stand for it.
 #[derive(Debug)]
 struct Placeholder {
     file: Arc<dyn File>,
@@ -56,19 +56,19 @@ struct Placeholder {
     addresses: &'static [u8],
 }
 
-/// Whether these bytes are none, but stand for some.
+/// Whether this slice is a placeholder and not bytes.
 pub fn is_placeholder(slice: &[u8]) -> bool {
     ADDRESSES.as_ptr_range().contains(&slice.as_ptr())
 }
 
 impl SendfileQueue {
-    /// The lane of one connection, which has to send all it writes by [`SendfileQueue::send`]. It takes a
-    /// bare TCP stream to make one: what is encrypted, or framed by a protocol of its own, has none.
+    /// The queue of one connection, which must write everything by [`SendfileQueue::send`]. Only a
+    /// bare TCP stream has one: TLS and framed protocols do not send file bytes as they are.
     pub fn of(_stream: &TcpStream) -> Self {
         Self(Arc::default())
     }
 
-    /// A window of at most `length_max` bytes, if they can be sent without waiting for a device.
+    /// A placeholder for at most `length_max` bytes, if they are in the page cache.
     pub(super) fn placeholder_if_cached(
         &self,
         file: &Arc<dyn File>,
@@ -76,12 +76,13 @@ impl SendfileQueue {
         length_max: u64,
     ) -> Option<Bytes> {
         let length = placeholder_bytes(length_max);
-        let near = file.sendfile()?.is_cached(offset, length);
-        near.then(|| self.placeholder(file, offset, length))
+        let cached = file.sendfile()?.is_cached(offset, length);
+        cached
+            .then(|| self.placeholder(file, offset, length))
             .flatten()
     }
 
-    /// The same after waiting for the device.
+    /// The same after loading them into the page cache.
     pub(super) async fn load_placeholder(
         &self,
         file: &Arc<dyn File>,
@@ -89,28 +90,28 @@ impl SendfileQueue {
         length_max: u64,
     ) -> io::Result<Option<Bytes>> {
         let length = placeholder_bytes(length_max);
-        let there = Arc::clone(file);
-        let bring = move || {
-            there
+        let source = Arc::clone(file);
+        let load = move || {
+            source
                 .sendfile()
-                .map(|direct| direct.load(offset, length))
+                .map(|sendfile| sendfile.load(offset, length))
                 .transpose()
         };
-        let brought = tokio::task::spawn_blocking(bring).await;
-        let direct = brought.map_err(io::Error::other)??;
-        Ok(direct.and_then(|()| self.placeholder(file, offset, length)))
+        let done = tokio::task::spawn_blocking(load).await;
+        let loaded = done.map_err(io::Error::other)??;
+        Ok(loaded.and_then(|()| self.placeholder(file, offset, length)))
     }
 
-    /// None while too many are on their way.
+    /// `None` while the queue is full.
     fn placeholder(&self, file: &Arc<dyn File>, offset: u64, length: usize) -> Option<Bytes> {
-        let mut row = self.0.lock();
-        let first = row.next_slot * PLACEHOLDER_BYTES_MAX;
+        let mut queued = self.0.lock();
+        let first = queued.next_slot * PLACEHOLDER_BYTES_MAX;
         let addresses = ADDRESSES.get(first..first.checked_add(length)?)?;
-        if row.placeholders.len() >= PLACEHOLDERS_MAX {
+        if queued.placeholders.len() >= PLACEHOLDERS_MAX {
             return None;
         }
-        row.next_slot = (row.next_slot + 1) % SLOTS;
-        row.placeholders.push_back(Placeholder {
+        queued.next_slot = (queued.next_slot + 1) % SLOTS;
+        queued.placeholders.push_back(Placeholder {
             file: Arc::clone(file),
             offset,
             addresses,
@@ -118,11 +119,11 @@ impl SendfileQueue {
         Some(Bytes::from_static(addresses))
     }
 
-    /// Sends some of what is next, bytes or a part of one window, as `writev` would.
+    /// Sends some of the next bytes, or a part of one placeholder's range, as `writev` would.
     ///
     /// # Errors
-    /// The socket's, `WouldBlock` among them; `UnexpectedEof` if the file does not have the bytes
-    /// any more or cannot be read.
+    /// Those of the socket, including `WouldBlock`; `UnexpectedEof` if the file was truncated or
+    /// cannot be read.
     pub fn send(&self, socket: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let plain = slices
             .iter()
@@ -130,8 +131,8 @@ impl SendfileQueue {
             .count();
         let (bytes, rest) = slices.split_at(plain);
         match rest.first() {
-            Some(window) if plain == 0 => self.send_file(socket, window),
-            // A head leaves in one segment with the first bytes of its body.
+            Some(placeholder) if plain == 0 => self.send_file(socket, placeholder),
+            // The head shares a segment with the first bytes of its body.
             Some(_) => {
                 let mut nothing = SendAncillaryBuffer::default();
                 Ok(sendmsg(socket, bytes, &mut nothing, SendFlags::MORE)?)
@@ -141,42 +142,43 @@ impl SendfileQueue {
     }
 
     fn send_file(&self, socket: BorrowedFd<'_>, slice: &[u8]) -> io::Result<usize> {
-        let mut row = self.0.lock();
-        let Some(window) = row
+        let mut queued = self.0.lock();
+        let Some(placeholder) = queued
             .placeholders
             .front_mut()
             .filter(|next| next.matches(slice))
         else {
             return Err(unexpected_placeholder());
         };
-        let direct = window.file.sendfile().ok_or_else(unexpected_placeholder)?;
-        let sent = match direct.send(socket, window.offset, slice.len()) {
+        let file = placeholder.file.sendfile();
+        let file = file.ok_or_else(unexpected_placeholder)?;
+        let sent = match file.send(socket, placeholder.offset, slice.len()) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, error));
             }
             sent => sent?,
         };
-        window.offset += u64::try_from(sent).unwrap_or(u64::MAX);
-        window.addresses = window.addresses.get(sent..).unwrap_or_default();
-        if window.addresses.is_empty() {
-            row.placeholders.pop_front();
+        placeholder.offset += u64::try_from(sent).unwrap_or(u64::MAX);
+        placeholder.addresses = placeholder.addresses.get(sent..).unwrap_or_default();
+        if placeholder.addresses.is_empty() {
+            queued.placeholders.pop_front();
         }
         Ok(sent)
     }
 }
 
 impl Placeholder {
-    /// Whether it is what these addresses mean.
+    /// Whether these addresses stand for it.
     fn matches(&self, slice: &[u8]) -> bool {
         ptr::eq(self.addresses.as_ptr(), slice.as_ptr()) && slice.len() <= self.addresses.len()
     }
 }
 
-/// A window at a place where nobody knows what it stands for: a bug, and better a broken
-/// connection than wrong bytes.
+/// A placeholder in a stream that cannot send it: a bug, and a broken connection is better than
+/// wrong bytes.
 pub fn unexpected_placeholder() -> io::Error {
-    io::Error::other("a window came out where it cannot be sent")
+    io::Error::other("a placeholder reached a stream that cannot send it")
 }
 
 fn placeholder_bytes(length_max: u64) -> usize {
@@ -197,8 +199,8 @@ mod tests {
         wire::{Body, BodyPart},
     };
 
-    /// A lane, and the two ends of its connection.
-    async fn lane() -> (SendfileQueue, TcpStream, TcpStream) {
+    /// A queue and the two ends of its connection.
+    async fn queue() -> (SendfileQueue, TcpStream, TcpStream) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let near = TcpStream::connect(address).await.unwrap();
@@ -213,28 +215,28 @@ mod tests {
         file
     }
 
-    fn body(lane: &SendfileQueue, file: &Arc<dyn File>, length: u64) -> Body {
+    fn body(queue: &SendfileQueue, file: &Arc<dyn File>, length: u64) -> Body {
         let part = BodyPart::File {
             file: Arc::clone(file),
             offset: 0,
             length,
         };
-        Body::from_parts([part].into()).with_sendfile(Some(lane.clone()))
+        Body::from_parts([part].into()).with_sendfile(Some(queue.clone()))
     }
 
     #[tokio::test]
-    async fn a_window_is_sent_by_its_own_lane_only_and_once() {
-        let (lane, near, far) = lane().await;
-        let window = body(&lane, &file(b"0123456789"), 10).collect().await;
-        let window = window.unwrap().to_bytes();
-        assert!(is_placeholder(&window) && !is_placeholder(b"0123456789"));
-        let slices = [IoSlice::new(b"head"), IoSlice::new(&window)];
-        let (other, ..) = self::lane().await;
+    async fn a_placeholder_is_sent_by_its_own_queue_only_and_once() {
+        let (queue, near, far) = queue().await;
+        let placeholder = body(&queue, &file(b"0123456789"), 10).collect().await;
+        let placeholder = placeholder.unwrap().to_bytes();
+        assert!(is_placeholder(&placeholder) && !is_placeholder(b"0123456789"));
+        let slices = [IoSlice::new(b"head"), IoSlice::new(&placeholder)];
+        let (other, ..) = self::queue().await;
         let refused = other.send(near.as_fd(), &slices[1..]).unwrap_err();
         assert_eq!(refused.to_string(), unexpected_placeholder().to_string());
-        assert_eq!(lane.send(near.as_fd(), &slices).unwrap(), 4);
-        assert_eq!(lane.send(near.as_fd(), &slices[1..]).unwrap(), 10);
-        assert!(lane.send(near.as_fd(), &slices[1..]).is_err());
+        assert_eq!(queue.send(near.as_fd(), &slices).unwrap(), 4);
+        assert_eq!(queue.send(near.as_fd(), &slices[1..]).unwrap(), 10);
+        assert!(queue.send(near.as_fd(), &slices[1..]).is_err());
         drop(near);
         let mut got = Vec::new();
         tokio::io::AsyncReadExt::read_to_end(&mut { far }, &mut got)
@@ -244,28 +246,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_shorter_than_its_window_is_an_error() {
-        let (lane, near, _far) = lane().await;
-        let window = body(&lane, &file(b"0123"), 5).collect().await;
-        let window = window.unwrap().to_bytes();
+    async fn a_file_shorter_than_its_placeholder_is_an_error() {
+        let (queue, near, _far) = queue().await;
+        let placeholder = body(&queue, &file(b"0123"), 5).collect().await;
+        let placeholder = placeholder.unwrap().to_bytes();
         assert_eq!(
-            lane.send(near.as_fd(), &[IoSlice::new(&window)]).unwrap(),
+            queue
+                .send(near.as_fd(), &[IoSlice::new(&placeholder)])
+                .unwrap(),
             4
         );
-        let ended = lane.send(near.as_fd(), &[IoSlice::new(&window[4..])]);
+        let ended = queue.send(near.as_fd(), &[IoSlice::new(&placeholder[4..])]);
         assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[tokio::test]
-    async fn a_lane_takes_only_so_many_windows() {
-        let (lane, ..) = lane().await;
+    async fn a_queue_takes_only_so_many_placeholders() {
+        let (queue, ..) = queue().await;
         let file = file(&[7; 100]);
         let mut kinds = Vec::new();
         for _ in 0..=PLACEHOLDERS_MAX {
-            let got = body(&lane, &file, 100).collect().await.unwrap().to_bytes();
+            let got = body(&queue, &file, 100).collect().await.unwrap().to_bytes();
             kinds.push(is_placeholder(&got));
         }
         let last = kinds.pop().unwrap();
-        assert!(kinds.iter().all(|is_window| *is_window) && !last);
+        assert!(kinds.iter().all(|is_placeholder| *is_placeholder) && !last);
     }
 }
