@@ -1,4 +1,4 @@
-//! What the house tells of itself: metrics and the log.
+//! What the process reports about itself: metrics and the log.
 //!
 //! Promises: labels come from configuration or small enums, never from a request; log lines parse.
 //! Called by every room but `oci`. Never decides anything.
@@ -10,7 +10,7 @@ use std::error::Error;
 
 pub use metrics::{AnsweredRequest, Metrics, Reload, UpstreamHealth};
 
-/// An error and all its causes, in one line.
+/// An error and its causes, in one line.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,7 +1,7 @@
-//! The log: JSON for machines, text for a terminal, one entry a line, always on stderr.
+//! The log: JSON for machines, text for a terminal, one entry per line, always on stderr.
 //!
-//! Promises: whatever a client sends, an entry stays one line, JSON entries parse, and no byte
-//! reaches a terminal that it would obey. Never logs by itself.
+//! Promises: whatever a client sends, an entry stays one line, JSON entries parse, and no control
+//! character reaches a terminal. Never logs by itself.
 
 mod entry;
 mod escape;
@@ -25,39 +25,39 @@ use tracing_subscriber::{
 use entry::EntryFormat;
 use sink::{REQUEST, Sink};
 
-/// The event's name for a hit, so that hits can be left out before they cost anything.
+/// The event's name for a hit, so that hits can be filtered out before they cost anything.
 const HIT: &str = "hit";
-/// Longest user agent in an entry; real ones are shorter.
+/// Longest user agent in an entry; genuine ones are shorter.
 const USER_AGENT_CHARS_MAX: usize = 200;
 
 /// Everything about logging that the configuration decides.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// How an entry looks.
+    /// The format of entries.
     pub format: LogFormat,
-    /// The least important entries of ours that are written. Libraries are heard from `WARN` on,
-    /// fully at `TRACE`; requests have their own setting.
+    /// The least important level of our own entries. Libraries log from `WARN`, or everything at
+    /// `TRACE`; requests have their own setting.
     pub level: Level,
-    /// Which requests get an entry, whatever `level` says.
+    /// Which requests get an entry, regardless of `level`.
     pub requests: LoggedRequests,
 }
 
-/// How an entry looks.
+/// The format of entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// Text if stderr is a terminal, else JSON.
     #[default]
     Auto,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// Words for a person.
+    /// Text for people.
     Text,
 }
 
 /// Which requests get an entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LoggedRequests {
-    /// Each one.
+    /// All.
     #[default]
     All,
     /// Those whose outcome is not `hit`.
@@ -66,7 +66,7 @@ pub enum LoggedRequests {
     None,
 }
 
-/// Who sent a request, as the server saw it; the server puts it into the request's extensions.
+/// The sender of a request; the server puts it into the request's extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remote {
     /// A TCP peer.
@@ -75,16 +75,16 @@ pub enum Remote {
     Unix,
 }
 
-/// What is logged of one answered request, when its body has ended.
+/// The entry of one answered request, written when its body has ended.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestLine<'a> {
     /// The listener's address as configured.
     pub listener: &'a str,
-    /// Who asked; none where the server did not say.
+    /// The sender; `None` where the server set none.
     pub remote: Option<Remote>,
-    /// `GET` or `HEAD`, or what else was tried.
+    /// The method, even if it is refused.
     pub method: &'a str,
-    /// The registry meant; empty where the request names none.
+    /// The registry; empty where the request names none.
     pub registry: &'a str,
     /// The repository in it.
     pub repository: &'a str,
@@ -96,30 +96,30 @@ pub struct RequestLine<'a> {
     pub outcome: &'static str,
     /// The HTTP status.
     pub status: u16,
-    /// Who was asked for it, if anybody was.
+    /// The upstream that was requested, if any.
     pub upstream: Option<&'a str>,
-    /// Bytes of the body that left.
+    /// Bytes of the body that were sent.
     pub bytes: u64,
     /// From the request's head to the body's end.
     pub duration: Duration,
-    /// Whether the body left whole.
+    /// Whether the whole body was sent.
     pub complete: bool,
-    /// What the client calls itself, unchecked.
+    /// The client's `User-Agent`, unchecked.
     pub user_agent: &'a str,
 }
 
-/// Why the log does not begin.
+/// Why logging cannot start.
 #[derive(Debug, Error)]
 pub enum LogError {
-    /// Someone else set up logging in this process before.
+    /// Logging was already set up in this process.
     #[error("logging was set up already")]
     Already,
-    /// The system has no thread for it.
+    /// The writer thread cannot be started.
     #[error("cannot start the log: {0}")]
     Thread(#[source] io::Error),
 }
 
-/// The process's log. Dropped, it waits until all entries are written, for a second at most.
+/// The process's log. Its drop waits until all entries are written, for a second at most.
 #[derive(Debug)]
 pub struct Log(Sink);
 
@@ -129,7 +129,7 @@ impl Drop for Log {
     }
 }
 
-/// What the process's own log lets through now; there is one log a process.
+/// The filter of the process's log; a process has one log.
 static FILTER: OnceLock<LogFilter> = OnceLock::new();
 
 /// Starts logging for the whole process.
@@ -147,15 +147,15 @@ pub fn init(settings: &Settings) -> Result<Log, LogError> {
     Ok(Log(sink))
 }
 
-/// From now on lets through what these settings say; the format stays. Does nothing where
-/// [`init`] was not called.
+/// Applies the level and the requests of these settings; the format stays. Does nothing before
+/// [`init`].
 pub fn apply(settings: &Settings) {
     if let Some(filter) = FILTER.get() {
         filter.set(settings);
     }
 }
 
-/// What is let through, as it may change while we run.
+/// Which entries are written; a reload may change it.
 #[derive(Clone, Debug)]
 struct LogFilter(Arc<ArcSwap<(Level, LoggedRequests)>>);
 
@@ -167,12 +167,12 @@ impl LogFilter {
 
     fn set(&self, settings: &Settings) {
         self.0.store(Arc::new((settings.level, settings.requests)));
-        // Each place that logs remembers whether it is heard.
+        // Each callsite caches whether it is enabled.
         tracing::callsite::rebuild_interest_cache();
     }
 }
 
-/// Whether a request with this outcome gets an entry; one that gets none need not be described.
+/// Whether a request with this outcome gets an entry; if not, the caller need not describe it.
 pub fn is_logged(outcome: &str) -> bool {
     FILTER
         .get()
@@ -180,7 +180,7 @@ pub fn is_logged(outcome: &str) -> bool {
 }
 
 impl LoggedRequests {
-    /// By the request's outcome, or by its event's name.
+    /// Takes the request's outcome, or its event's name.
     fn include(self, outcome: &str) -> bool {
         match self {
             Self::All => true,
@@ -190,7 +190,7 @@ impl LoggedRequests {
     }
 }
 
-/// Writes the one entry of a request.
+/// Writes the entry of a request.
 pub fn request(line: &RequestLine<'_>) {
     macro_rules! entry {
         ($name:expr) => {
@@ -222,7 +222,7 @@ pub fn request(line: &RequestLine<'_>) {
     }
 }
 
-/// The start of a text of unknown length.
+/// At most the first `chars_max` characters of a text.
 fn capped(text: &str, chars_max: usize) -> &str {
     text.char_indices()
         .nth(chars_max)
@@ -262,8 +262,8 @@ fn wanted(event: &Metadata<'_>, level: Level, requests: LoggedRequests) -> bool 
     if event.target() == REQUEST {
         return requests.include(event.name());
     }
-    let ours = event.target().starts_with("roadstead");
-    let max = if ours || level == Level::TRACE {
+    let own = event.target().starts_with("roadstead");
+    let max = if own || level == Level::TRACE {
         level
     } else {
         level.min(Level::WARN)
@@ -271,7 +271,7 @@ fn wanted(event: &Metadata<'_>, level: Level, requests: LoggedRequests) -> bool 
     *event.level() <= max
 }
 
-/// With the microseconds behind the point: a hit takes tens of them.
+/// With microseconds after the decimal point: a hit takes tens of them.
 fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }

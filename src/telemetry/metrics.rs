@@ -1,4 +1,4 @@
-//! Every metric, its labels and its help text, room by room; `docs/METRICS.md` says how to read them.
+//! Every metric, its labels and its help text, by room; `docs/METRICS.md` says how to read them.
 
 mod configuration;
 mod registrar;
@@ -20,10 +20,10 @@ use server::ServerMetrics;
 
 pub use self::{configuration::Reload, server::AnsweredRequest};
 
-/// Seconds to fetch a blob: a small one is milliseconds, the largest half an hour.
+/// Seconds to fetch a blob: milliseconds for a small one, half an hour for the largest.
 const FILL_SECONDS: &[f64] = &[0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0];
 
-/// All metrics of one process. Tests make their own, so there is no global registry.
+/// All metrics of one process. Not global, so that each test has its own.
 pub struct Metrics {
     registry: Registry,
     server: ServerMetrics,
@@ -34,7 +34,7 @@ pub struct Metrics {
     panicked: IntCounter,
 }
 
-/// What upstreams were asked.
+/// Metrics of requests to upstreams.
 struct UpstreamMetrics {
     requests: IntCounterVec,
     seconds: HistogramVec,
@@ -46,7 +46,7 @@ struct UpstreamMetrics {
     refused: IntCounterVec,
 }
 
-/// What is being kept.
+/// Metrics of fills and the store.
 struct StoreMetrics {
     fills: IntGauge,
     fill_seconds: Histogram,
@@ -57,20 +57,20 @@ struct StoreMetrics {
     bypassed: IntCounter,
 }
 
-/// Whether an upstream gets requests.
+/// Whether an upstream receives requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamHealth {
-    /// It is asked whenever it is needed.
+    /// It receives requests.
     Up,
-    /// It failed too often and is left alone for a while.
+    /// Its circuit is open after repeated failures.
     CircuitOpen,
 }
 
 impl Metrics {
-    /// Registers all of them.
+    /// Registers all metrics.
     ///
     /// # Errors
-    /// Only if two of the names below were equal.
+    /// Only if two of the names below are equal.
     pub fn new() -> Result<Self, Error> {
         let registry = Registry::new();
         let list = MetricRegistrar(&registry);
@@ -88,7 +88,7 @@ impl Metrics {
             configuration: ConfigurationMetrics::register(list)?,
             expiry: list.gauges(
                 "roadstead_certificate_expires_seconds",
-                "When a certificate of ours ends, in Unix time.",
+                "When a configured certificate expires, in Unix time.",
                 &["owner"],
             )?,
             panicked: list.counter(
@@ -111,7 +111,7 @@ impl Metrics {
         self.server.answered(request);
     }
 
-    /// Adds bytes of a body that left.
+    /// Adds bytes of a body that were sent.
     pub fn sent(&self, kind: &'static str, bytes: u64) {
         self.server.sent(kind, bytes);
     }
@@ -121,12 +121,12 @@ impl Metrics {
         self.server.connections.inc();
     }
 
-    /// A connection is gone.
+    /// A connection was closed.
     pub fn disconnected(&self) {
         self.server.connections.dec();
     }
 
-    /// A connection was closed because of what the client sent or did not send.
+    /// A connection was closed for a bad request, a deadline or a limit.
     pub fn connection_refused(&self) {
         self.server.connections_refused.inc();
     }
@@ -139,7 +139,7 @@ impl Metrics {
             .inc();
     }
 
-    /// How long an upstream took to answer with a head.
+    /// Records how long an upstream took to answer with a head.
     pub fn upstream_answered(&self, upstream: &str, after: Duration) {
         self.upstream
             .seconds
@@ -147,7 +147,7 @@ impl Metrics {
             .observe(after.as_secs_f64());
     }
 
-    /// Adds bytes of a body that arrived.
+    /// Adds bytes of a body that were received.
     pub fn received(&self, upstream: &str, bytes: u64) {
         self.upstream
             .bytes
@@ -155,9 +155,9 @@ impl Metrics {
             .inc_by(bytes);
     }
 
-    /// Whether an upstream is being asked or left alone.
-    pub fn upstream_up(&self, upstream: &str, standing: UpstreamHealth) {
-        let up = i64::from(standing == UpstreamHealth::Up);
+    /// Sets whether an upstream receives requests.
+    pub fn upstream_up(&self, upstream: &str, health: UpstreamHealth) {
+        let up = i64::from(health == UpstreamHealth::Up);
         self.upstream.up.with_label_values(&[upstream]).set(up);
     }
 
@@ -169,13 +169,13 @@ impl Metrics {
             .set(1);
     }
 
-    /// An upstream's certificates are checked, as they should be, or nobody asks it any more.
+    /// An upstream's certificates are checked, or its configuration was removed.
     pub fn upstream_verified(&self, upstream: &str) {
         remove_label(&self.upstream.unverified, upstream);
     }
 
-    /// When the certificate ends that `owner`, an upstream or a listener of ours, shows; nothing if
-    /// it shows none any more.
+    /// Sets when the certificate of `owner`, an upstream or a listener, expires; `None` if it has
+    /// none any more.
     pub fn certificate_expires(&self, owner: &str, at: Option<SystemTime>) {
         let Some(at) = at else {
             return remove_label(&self.expiry, owner);
@@ -185,7 +185,7 @@ impl Metrics {
         self.expiry.with_label_values(&[owner]).set(seconds);
     }
 
-    /// What an upstream said of its budget.
+    /// Sets the remaining requests that an upstream reported.
     pub fn upstream_budget(&self, upstream: &str, remaining: u64) {
         let remaining = i64::try_from(remaining).unwrap_or(i64::MAX);
         self.upstream
@@ -194,7 +194,7 @@ impl Metrics {
             .set(remaining);
     }
 
-    /// Counts a token asked of an upstream's token service.
+    /// Counts a token request to an upstream's token service.
     pub fn token_requested(&self, upstream: &str, result: &'static str) {
         self.upstream
             .tokens
@@ -202,7 +202,7 @@ impl Metrics {
             .inc();
     }
 
-    /// An upstream refused us although we have a login for it.
+    /// An upstream refused a request with our credentials.
     pub fn credentials_refused(&self, upstream: &str) {
         self.upstream.refused.with_label_values(&[upstream]).inc();
     }
@@ -212,13 +212,13 @@ impl Metrics {
         self.store.fills.inc();
     }
 
-    /// A fill ended, well or not, after this long.
+    /// A fill ended, successfully or not, after this long.
     pub fn fill_ended(&self, after: Duration) {
         self.store.fills.dec();
         self.store.fill_seconds.observe(after.as_secs_f64());
     }
 
-    /// What the store holds now.
+    /// Sets what the store holds.
     pub fn stored(&self, blobs: u64, bytes: u64) {
         self.store
             .blobs
@@ -233,17 +233,17 @@ impl Metrics {
         self.store.evicted.inc();
     }
 
-    /// A kept blob was wrong or gone.
+    /// A kept blob was damaged or missing.
     pub fn damaged(&self) {
         self.store.damaged.inc();
     }
 
-    /// A blob reached its readers past a disk that failed or was full.
+    /// A blob was passed through without being kept, because the disk failed or was full.
     pub fn bypassed(&self) {
         self.store.bypassed.inc();
     }
 
-    /// A configuration came to hold now, at the start or by a reload.
+    /// A configuration took effect, at the start or by a reload.
     pub fn configuration_loaded(&self) {
         self.configuration.loaded();
     }
@@ -275,7 +275,7 @@ impl UpstreamMetrics {
             )?,
             seconds: list.answer_seconds(
                 "roadstead_upstream_seconds",
-                "From a request upstream to its answer's head.",
+                "From a request upstream to the head of its answer.",
                 &["upstream"],
             )?,
             bytes: list.counters(
@@ -285,7 +285,7 @@ impl UpstreamMetrics {
             )?,
             up: list.gauges(
                 "roadstead_upstream_up",
-                "0 while an upstream is left alone after failures, else 1.",
+                "0 while an upstream's circuit is open after repeated failures, else 1.",
                 &["upstream"],
             )?,
             unverified: list.gauges(
@@ -295,17 +295,17 @@ impl UpstreamMetrics {
             )?,
             budget: list.gauges(
                 "roadstead_upstream_ratelimit_remaining",
-                "What an upstream last said of the requests it still allows.",
+                "Requests that an upstream still allows, as it last reported.",
                 &["upstream"],
             )?,
             tokens: list.counters(
                 "roadstead_upstream_tokens_total",
-                "Tokens asked of token services, by upstream and result.",
+                "Tokens requested from token services, by upstream and result.",
                 &["upstream", "result"],
             )?,
             refused: list.counters(
                 "roadstead_upstream_logins_refused_total",
-                "Requests that an upstream or its token service refused although we have a login.",
+                "Requests with our credentials that an upstream or its token service refused.",
                 &["upstream"],
             )?,
         })
@@ -328,11 +328,11 @@ impl StoreMetrics {
             )?,
             damaged: list.counter(
                 "roadstead_store_damaged_total",
-                "Kept blobs whose bytes were found wrong or missing, and removed.",
+                "Kept blobs that were found damaged or missing, and removed.",
             )?,
             bypassed: list.counter(
                 "roadstead_store_bypassed_total",
-                "Times a blob was passed on without being kept, because the disk failed or was full.",
+                "Blobs passed through without being kept, because the disk failed or was full.",
             )?,
         })
     }
@@ -417,18 +417,18 @@ mod tests {
             metrics.sent(kind, 10);
         }
         let text = metrics.render();
-        let told = |line: &str| assert!(text.lines().any(|one| one == line), "{line}:\n{text}");
-        told(r#"roadstead_requests_total{kind="blob",outcome="hit",status="200"} 2"#);
-        told(r#"roadstead_requests_total{kind="blob",outcome="hit",status="304"} 1"#);
-        told(r#"roadstead_requests_total{kind="blob",outcome="miss",status="200"} 1"#);
-        told(r#"roadstead_requests_total{kind="manifest",outcome="hit",status="200"} 1"#);
-        told(r#"roadstead_first_byte_seconds_count{kind="blob"} 4"#);
-        told(r#"roadstead_sent_bytes_total{kind="blob"} 40"#);
+        let has = |line: &str| assert!(text.lines().any(|one| one == line), "{line}:\n{text}");
+        has(r#"roadstead_requests_total{kind="blob",outcome="hit",status="200"} 2"#);
+        has(r#"roadstead_requests_total{kind="blob",outcome="hit",status="304"} 1"#);
+        has(r#"roadstead_requests_total{kind="blob",outcome="miss",status="200"} 1"#);
+        has(r#"roadstead_requests_total{kind="manifest",outcome="hit",status="200"} 1"#);
+        has(r#"roadstead_first_byte_seconds_count{kind="blob"} 4"#);
+        has(r#"roadstead_sent_bytes_total{kind="blob"} 40"#);
         assert!(!text.contains("tags"), "{text}");
     }
 
     #[test]
-    fn what_is_no_more_has_no_value() {
+    fn a_removed_label_has_no_value() {
         let metrics = Metrics::new().unwrap();
         let end = UNIX_EPOCH + Duration::from_secs(7);
         metrics.certificate_expires("upstream hub", Some(end));

@@ -1,4 +1,4 @@
-//! One entry as one line.
+//! Formats one entry as one line.
 
 use std::{cell::RefCell, fmt, fmt::Write as _};
 
@@ -14,13 +14,13 @@ use tracing_subscriber::{
 
 use super::escape::{EscapedJson, EscapedSentence, EscapedText};
 
-/// The field that comes first, whatever its place.
+/// The field that is written first, whatever its position.
 const MESSAGE: &str = "message";
 
 /// Room for most values; an address with its port never needs more.
 const SHORT_BYTES: usize = 64;
 
-/// How entries look. Spans are not shown: an entry says all it has to say itself.
+/// The format of entries. Spans are not shown: an entry is complete by itself.
 #[derive(Clone, Copy)]
 pub(super) enum EntryFormat {
     Json,
@@ -31,7 +31,7 @@ pub(super) enum EntryFormat {
 #[derive(Default)]
 struct MessageVisitor(String);
 
-/// Writes an event's other fields, escaped, in the order they stand in.
+/// Writes an event's other fields, escaped and in order.
 struct FieldVisitor<'a, 'w> {
     entry: EntryFormat,
     writer: &'a mut Writer<'w>,
@@ -39,7 +39,7 @@ struct FieldVisitor<'a, 'w> {
 }
 
 thread_local! {
-    /// The second of this thread's last entry, and how it is written.
+    /// The second of this thread's last entry, and its text.
     static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
 }
 
@@ -97,7 +97,7 @@ where
     }
 }
 
-/// Date and time without what is less than a second, which is written anew once a second only.
+/// Writes date and time to the second; formats them once per second only.
 fn write_seconds(now: Timestamp, writer: &mut Writer<'_>) -> fmt::Result {
     SECOND.with_borrow_mut(|(second, text)| {
         if *second != now.as_second() {
@@ -126,7 +126,7 @@ impl Visit for MessageVisitor {
 }
 
 impl FieldVisitor<'_, '_> {
-    /// Adds a number or a truth, which needs no quotes.
+    /// Adds a value that needs no quotes.
     fn bare(&mut self, field: &Field, value: impl fmt::Display) {
         if self.outcome.is_err() {
             return;
@@ -186,7 +186,7 @@ impl Visit for FieldVisitor<'_, '_> {
         if value.is_finite() {
             self.bare(field, value);
         } else {
-            // JSON knows no such number.
+            // JSON has no such number.
             self.text(field, &value.to_string());
         }
     }

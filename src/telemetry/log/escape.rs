@@ -1,4 +1,4 @@
-//! Text from outside as text that neither a terminal nor a line reader obeys.
+//! Escapes text from outside, so that neither a terminal nor a line reader interprets it.
 
 use std::fmt;
 
@@ -7,13 +7,13 @@ use serde_json::to_string;
 /// As a JSON string.
 pub(super) struct EscapedJson<'a>(pub &'a str);
 
-/// As it stands, or quoted and escaped where it would be ambiguous.
+/// Unchanged, or quoted and escaped where it would be ambiguous.
 pub(super) struct EscapedText<'a>(pub &'a str);
 
 impl EscapedJson<'_> {
-    /// As `Display`, without its machinery: every request's entry has ten of them.
+    /// As `Display`, without its overhead: every request's entry has ten of them.
     pub(super) fn write_to(&self, writer: &mut impl fmt::Write) -> fmt::Result {
-        // Nearly all text is such that nothing has to be escaped.
+        // Nearly all text needs no escapes.
         if self
             .0
             .bytes()
@@ -23,14 +23,14 @@ impl EscapedJson<'_> {
             writer.write_str(self.0)?;
             return writer.write_str("\"");
         }
-        // serde_json escapes quotes and what is below U+0020; other characters it leaves alone.
+        // serde_json escapes only quotes, backslashes and characters below U+0020.
         let quoted = to_string(self.0).map_err(|_never| fmt::Error)?;
         if !quoted.chars().any(is_control) {
             return writer.write_str(&quoted);
         }
         for character in quoted.chars() {
             if is_control(character) {
-                // All of them have at most 16 bits, so one escape is enough.
+                // All of them are in the basic plane, so one escape suffices.
                 write!(writer, "\\u{:04x}", u32::from(character))?;
             } else {
                 writer.write_char(character)?;
@@ -80,7 +80,7 @@ fn escaped(text: &str, also: &str, formatter: &mut fmt::Formatter<'_>) -> fmt::R
     Ok(())
 }
 
-/// Control characters, other line ends, and marks that turn the writing direction round.
+/// Control characters, other line ends, and marks that change the writing direction.
 fn is_control(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -1,9 +1,9 @@
-//! Where entries go: those of requests are gathered in memory and written by a thread of their own,
-//! many at once; all others at once, behind what was gathered before them.
+//! Where entries go: those of requests are buffered in memory and written in batches by a thread of
+//! their own; all others are written at once, after what was buffered before them.
 //!
-//! A request does not wait for the system to take its entry, and a hundred thousand entries a
-//! second are not as many calls, nor as many wakes of that thread. After a while without requests
-//! the next one's entry leaves at once; what follows it leaves together, some milliseconds later.
+//! So a request does not wait for the system to take its entry, and a hundred thousand entries per
+//! second are far fewer system calls and thread wake-ups. After a pause without requests the next
+//! entry is written at once, and those that follow it together, some milliseconds later.
 
 use std::{
     fmt,
@@ -18,13 +18,13 @@ use parking_lot::{Condvar, Mutex};
 use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// The target of the one entry a request.
+/// The target of the entry of a request.
 pub(super) const REQUEST: &str = "roadstead::request";
-/// How long entries are gathered after some were written.
+/// How long entries are buffered after a batch was written.
 const BUFFERING: Duration = Duration::from_millis(5);
-/// Bytes of entries that are gathered. At this whoever has an entry waits, for it must not be lost.
+/// Most bytes of buffered entries. Beyond it the logging thread waits, so that no entry is lost.
 const BUFFERED_BYTES_MAX: usize = 1024 * 1024;
-/// Longest wait at the end for a system that takes nothing.
+/// Longest wait at the end for a system that accepts nothing.
 const END_MAX: Duration = Duration::from_secs(1);
 
 /// Takes entries; clones are the same sink.
@@ -33,9 +33,9 @@ pub(super) struct Sink(Arc<SinkState>);
 
 pub(super) struct SinkState {
     buffered: Mutex<BufferedEntries>,
-    /// There is something to write.
+    /// Entries are buffered.
     filled: Condvar,
-    /// There is room again.
+    /// The buffer has room again.
     taken: Condvar,
     output: Mutex<LogOutput>,
 }
@@ -46,33 +46,33 @@ struct BufferedEntries {
     thread: WriterThread,
 }
 
-/// What the thread that writes does.
+/// The state of the writer thread.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum WriterThread {
-    /// It comes by itself.
+    /// Looks at the buffer by itself.
     #[default]
     Busy,
-    /// It has to be woken.
+    /// Has to be woken.
     Idle,
 }
 
-/// Where entries are written, by whoever holds it.
+/// The output, with the batch being written.
 struct LogOutput {
     system: Box<dyn Write + Send>,
     batch: Vec<u8>,
 }
 
-/// What one entry is written by.
+/// Writes one entry.
 pub(super) enum EntryWriter<'s> {
     Buffered(&'s SinkState),
     Direct(&'s SinkState),
 }
 
 impl Sink {
-    /// Starts the thread that writes.
+    /// Starts the writer thread.
     ///
     /// # Errors
-    /// If the system has no thread for us.
+    /// If the thread cannot be started.
     pub(super) fn open(system: impl Write + Send + 'static) -> io::Result<Self> {
         let sink = Self(Arc::new(SinkState {
             buffered: Mutex::default(),
@@ -91,7 +91,7 @@ impl Sink {
         Ok(sink)
     }
 
-    /// Writes what was gathered, unless the system takes nothing.
+    /// Writes the buffered entries, unless the system accepts nothing.
     pub(super) fn flush(&self) {
         if let Some(mut out) = self.0.output.try_lock_for(END_MAX) {
             self.0.write(&mut out, &[]);
@@ -102,35 +102,35 @@ impl Sink {
 impl SinkState {
     fn keep_writing(&self) {
         loop {
-            let mut gathered = self.buffered.lock();
-            while gathered.entries.is_empty() {
-                gathered.thread = WriterThread::Idle;
-                self.filled.wait(&mut gathered);
+            let mut buffered = self.buffered.lock();
+            while buffered.entries.is_empty() {
+                buffered.thread = WriterThread::Idle;
+                self.filled.wait(&mut buffered);
             }
-            gathered.thread = WriterThread::Busy;
-            drop(gathered);
+            buffered.thread = WriterThread::Busy;
+            drop(buffered);
             self.write(&mut self.output.lock(), &[]);
             thread::sleep(BUFFERING);
         }
     }
 
-    /// Writes what was gathered, and `last` behind it.
+    /// Writes the buffered entries, then `last`.
     fn write(&self, out: &mut LogOutput, last: &[u8]) {
         mem::swap(&mut self.buffered.lock().entries, &mut out.batch);
         self.taken.notify_all();
         out.batch.extend_from_slice(last);
-        // A log that cannot be written has nobody to be told of it.
+        // A failed write of the log has nowhere to be reported.
         let _lost = out.system.write_all(&out.batch).is_err();
         out.batch.clear();
     }
 
     fn buffer(&self, entry: &[u8]) {
-        let mut gathered = self.buffered.lock();
-        while gathered.entries.len() >= BUFFERED_BYTES_MAX {
-            self.taken.wait(&mut gathered);
+        let mut buffered = self.buffered.lock();
+        while buffered.entries.len() >= BUFFERED_BYTES_MAX {
+            self.taken.wait(&mut buffered);
         }
-        gathered.entries.extend_from_slice(entry);
-        if mem::replace(&mut gathered.thread, WriterThread::Busy) == WriterThread::Idle {
+        buffered.entries.extend_from_slice(entry);
+        if mem::replace(&mut buffered.thread, WriterThread::Busy) == WriterThread::Idle {
             self.filled.notify_one();
         }
     }
@@ -178,7 +178,7 @@ mod tests {
 
     use super::*;
 
-    /// A system that takes a batch when it is told to, and says what it took.
+    /// An output that takes a batch when told to, and reports it.
     struct Slow(Receiver<()>, Sender<Vec<u8>>);
 
     impl Write for Slow {
@@ -211,7 +211,7 @@ mod tests {
         for _ in 0..3 {
             go.send(()).unwrap();
         }
-        // Nothing else is written before what was gathered.
+        // Buffered entries are written first.
         sink.make_writer().write_all(b"urgent\n").unwrap();
         let got: Vec<_> = written.try_iter().collect();
         assert_eq!(got[0], b"first\n");
@@ -224,7 +224,7 @@ mod tests {
         let (sink, go, written) = slow();
         let entry = vec![b'x'; BUFFERED_BYTES_MAX / 4];
         let entries = 20;
-        let speaker = thread::spawn(move || {
+        let logger = thread::spawn(move || {
             for _ in 0..entries {
                 sink.0.buffer(&entry);
             }
@@ -236,6 +236,6 @@ mod tests {
             assert!(batch.len() < BUFFERED_BYTES_MAX * 2);
             got += batch.len();
         }
-        speaker.join().unwrap();
+        logger.join().unwrap();
     }
 }

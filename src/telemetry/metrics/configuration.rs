@@ -1,10 +1,10 @@
-//! What became of the configuration.
+//! Metrics of the configuration.
 
 use prometheus::{Error, IntCounterVec, IntGauge};
 
 use super::registrar::MetricRegistrar;
 
-/// What became of the configuration.
+/// Metrics of the configuration.
 pub(super) struct ConfigurationMetrics {
     reloads: IntCounterVec,
     last_ok: IntGauge,
@@ -14,9 +14,9 @@ pub(super) struct ConfigurationMetrics {
 /// How a reload ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reload {
-    /// The new configuration holds.
+    /// The new configuration is in effect.
     Applied,
-    /// It does not hold, and nothing changed but files that the old one names.
+    /// The old configuration stays in effect; only files that it names may have been read anew.
     Failed,
 }
 
@@ -25,7 +25,7 @@ impl ConfigurationMetrics {
         Ok(Self {
             reloads: list.counters(
                 "roadstead_config_reloads_total",
-                "Times the configuration was read anew, by result.",
+                "Reloads of the configuration, by result.",
                 &["result"],
             )?,
             last_ok: list.gauge(
@@ -34,12 +34,12 @@ impl ConfigurationMetrics {
             )?,
             loaded: list.gauge(
                 "roadstead_config_loaded_timestamp_seconds",
-                "When the configuration in use was read, in seconds since 1970.",
+                "When the configuration in use was read, in Unix time.",
             )?,
         })
     }
 
-    /// A configuration came to hold now.
+    /// A configuration took effect.
     pub(super) fn loaded(&self) {
         let now = jiff::Timestamp::now().as_second();
         self.loaded.set(now);

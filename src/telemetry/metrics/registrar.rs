@@ -1,16 +1,16 @@
-//! Making metrics.
+//! Creates and registers metrics.
 
 use prometheus::{
     Error, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, core::Collector,
 };
 
-/// Seconds to the first byte: a hit is tens of microseconds, a cold answer seconds.
+/// Seconds to the first byte: tens of microseconds for a hit, seconds for a cold answer.
 const ANSWER_SECONDS: &[f64] = &[
     0.000_1, 0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 
-/// Makes metrics and registers them in the same step, so that none is forgotten.
+/// Creates and registers a metric in one step, so that none is forgotten.
 #[derive(Clone, Copy)]
 pub(super) struct MetricRegistrar<'a>(pub(super) &'a Registry);
 
@@ -57,7 +57,7 @@ impl MetricRegistrar<'_> {
     }
 }
 
-/// Takes a value away; most often there is none.
+/// Removes a value, if there is one.
 pub(super) fn remove_label(gauges: &IntGaugeVec, label: &str) {
     drop(gauges.remove_label_values(&[label]));
 }

@@ -1,4 +1,4 @@
-//! What clients got.
+//! Metrics of answers to clients.
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -6,10 +6,10 @@ use prometheus::{Error, Histogram, HistogramVec, IntCounter, IntCounterVec, IntG
 
 use super::registrar::MetricRegistrar;
 
-/// What can be asked for.
+/// The kinds of requests.
 const KINDS: [&str; 6] = ["manifest", "blob", "ping", "tags", "referrers", "other"];
 
-/// What is counted of one answered request.
+/// What is counted for one answered request.
 #[derive(Clone, Copy, Debug)]
 pub struct AnsweredRequest {
     /// `ping`, `manifest`, `blob`, `tags`, `referrers` or `other`.
@@ -18,11 +18,11 @@ pub struct AnsweredRequest {
     pub outcome: &'static str,
     /// The HTTP status.
     pub status: u16,
-    /// From the request's head to the answer's.
+    /// From the head of the request to the head of the answer.
     pub first_byte: Duration,
 }
 
-/// What clients got.
+/// Metrics of answers to clients.
 pub(super) struct ServerMetrics {
     requests: IntCounterVec,
     first_byte: HistogramVec,
@@ -32,8 +32,8 @@ pub(super) struct ServerMetrics {
     kinds: [KindCounters; KINDS.len()],
 }
 
-/// What is counted of nearly every request of one kind, found once. Nothing is shown as zero that
-/// has not happened, so each waits for its first use.
+/// The counters that nearly every request of one kind uses, looked up once. Each is created at its
+/// first use, so that nothing is exported as zero before it happened.
 #[derive(Default)]
 struct KindCounters {
     hits: OnceLock<IntCounter>,
@@ -51,7 +51,7 @@ impl ServerMetrics {
             )?,
             first_byte: list.answer_seconds(
                 "roadstead_first_byte_seconds",
-                "From a request's head to the answer's.",
+                "From the head of a request to the head of its answer.",
                 &["kind"],
             )?,
             sent_bytes: list.counters(
@@ -70,35 +70,35 @@ impl ServerMetrics {
 
     /// Counts an answered request.
     pub(super) fn answered(&self, request: AnsweredRequest) {
-        let ready = self.kinds(request.kind);
+        let counters = self.counters(request.kind);
         let by_status = || {
             let status = request.status.to_string();
             let labels = [request.kind, request.outcome, status.as_str()];
             self.requests.with_label_values(&labels)
         };
-        match (ready, request.outcome, request.status) {
-            (Some(ready), "hit", 200) => ready.hits.get_or_init(by_status).inc(),
+        match (counters, request.outcome, request.status) {
+            (Some(counters), "hit", 200) => counters.hits.get_or_init(by_status).inc(),
             _ => by_status().inc(),
         }
         let seconds = request.first_byte.as_secs_f64();
         let first_byte = || self.first_byte.with_label_values(&[request.kind]);
-        match ready {
-            Some(ready) => ready.first_byte.get_or_init(first_byte).observe(seconds),
+        match counters {
+            Some(counters) => counters.first_byte.get_or_init(first_byte).observe(seconds),
             None => first_byte().observe(seconds),
         }
     }
 
-    /// Adds bytes of a body that left.
+    /// Adds bytes of a body that were sent.
     pub(super) fn sent(&self, kind: &str, bytes: u64) {
         let sent_bytes = || self.sent_bytes.with_label_values(&[kind]);
-        match self.kinds(kind) {
-            Some(ready) => ready.sent_bytes.get_or_init(sent_bytes).inc_by(bytes),
+        match self.counters(kind) {
+            Some(counters) => counters.sent_bytes.get_or_init(sent_bytes).inc_by(bytes),
             None => sent_bytes().inc_by(bytes),
         }
     }
 
-    fn kinds(&self, kind: &str) -> Option<&KindCounters> {
-        let place = KINDS.iter().position(|one| *one == kind)?;
-        self.kinds.get(place)
+    fn counters(&self, kind: &str) -> Option<&KindCounters> {
+        let index = KINDS.iter().position(|one| *one == kind)?;
+        self.kinds.get(index)
     }
 }
