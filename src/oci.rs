@@ -1,7 +1,7 @@
-//! The words of the trade: digests, names, tags, references, media types, ranges, proofs.
+//! The registry vocabulary: digests, names, tags, references, media types, ranges, proofs.
 //!
 //! Promises: a value of one of these types is well-formed; text from outside is parsed here once
-//! and never checked again. Called by every room. Never does I/O, never waits, has no clock.
+//! and not checked again. Called by every room. Never does I/O, never waits, reads no clock.
 
 mod digest;
 mod error_code;

@@ -1,10 +1,10 @@
-//! A digest: an algorithm and that algorithm's value, nothing else (image-spec, "Digests").
+//! Digests: an algorithm and its value (image-spec, "Digests").
 
 use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 
-/// The name of some bytes. Small, `Copy`, and unable to hold a path separator.
+/// The name of exact bytes. Small, `Copy`, and never contains a path separator.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Digest {
     /// `sha256:` and 64 lower-case hexadecimal digits.
@@ -13,7 +13,7 @@ pub enum Digest {
     Sha512([u8; 64]),
 }
 
-/// What a digest is computed with; only what we can verify ourselves.
+/// The algorithm of a digest; only those that we can verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// SHA-256, which nearly every registry uses.
@@ -22,32 +22,32 @@ pub enum Algorithm {
     Sha512,
 }
 
-/// Why some text is no digest.
+/// Why text is not a valid digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum InvalidDigest {
-    /// There is no `ALGORITHM:` before the value.
+    /// The value has no `ALGORITHM:` prefix.
     #[error("a digest is written ALGORITHM:HEX")]
     NoAlgorithm,
-    /// An algorithm that we cannot verify.
+    /// We cannot verify the algorithm.
     #[error("the digest algorithm must be sha256 or sha512")]
     UnknownAlgorithm,
-    /// Not as many digits as the algorithm gives.
+    /// The number of digits is not that of the algorithm.
     #[error("{algorithm} takes {want} hexadecimal digits, not {got}")]
     Length {
         /// The algorithm named in the text.
         algorithm: Algorithm,
-        /// How many digits it takes.
+        /// The number of its digits.
         want: usize,
-        /// How many bytes of text stood there.
+        /// The length of the text, in bytes.
         got: usize,
     },
-    /// A byte that is no lower-case hexadecimal digit.
+    /// A byte is not a lower-case hexadecimal digit.
     #[error("a digest holds lower-case hexadecimal digits only")]
     NotHex,
 }
 
 impl Algorithm {
-    /// Both of them, for walking the store's folders.
+    /// Both algorithms, for walking the store's folders.
     pub const ALL: [Self; 2] = [Self::Sha256, Self::Sha512];
 
     /// The name before the colon, and the store's folder name.
@@ -66,7 +66,7 @@ impl fmt::Display for Algorithm {
 }
 
 impl Digest {
-    /// The algorithm that made it.
+    /// The algorithm.
     pub fn algorithm(&self) -> Algorithm {
         match self {
             Self::Sha256(_) => Algorithm::Sha256,
@@ -87,27 +87,27 @@ impl Digest {
         self.digits(str::to_owned)
     }
 
-    /// Writes the whole text behind `text`, as `Display` does but without its machinery: it is
-    /// written for every request.
+    /// Appends the whole digest to `text`, as `Display` does but without its overhead: every
+    /// request writes one.
     pub fn push_to(&self, text: &mut String) {
         text.push_str(self.algorithm().as_str());
         text.push(':');
         self.digits(|digits| text.push_str(digits));
     }
 
-    /// Hands the hexadecimal digits on without allocating.
+    /// Passes the hexadecimal digits on without allocating.
     fn digits<T>(&self, then: impl FnOnce(&str) -> T) -> T {
-        let mut room = [0; 2 * 64];
+        let mut buffer = [0; 2 * 64];
         let value = self.as_bytes();
-        for (pair, byte) in room.chunks_exact_mut(2).zip(value) {
+        for (pair, byte) in buffer.chunks_exact_mut(2).zip(value) {
             pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
         }
-        let digits = room.get(..2 * value.len()).unwrap_or_default();
-        // They are ASCII.
+        let digits = buffer.get(..2 * value.len()).unwrap_or_default();
+        // The digits are ASCII.
         then(str::from_utf8(digits).unwrap_or_default())
     }
 
-    /// Parses the hexadecimal part alone, as it stands in the store's file names.
+    /// Parses the hexadecimal part alone, as in the store's file names.
     pub fn from_hex(algorithm: Algorithm, hex: &str) -> Result<Self, InvalidDigest> {
         match algorithm {
             Algorithm::Sha256 => decode(algorithm, hex).map(Self::Sha256),

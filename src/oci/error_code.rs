@@ -1,28 +1,28 @@
 //! The error codes of the distribution specification ("Error Codes").
 
-/// One of the specification's codes that a mirror uses, as it stands in an error body;
-/// `UNAVAILABLE` is the field's own addition for failures that are nobody's request's fault.
+/// A code of the specification that a mirror uses in error bodies. `UNAVAILABLE` is not one of the
+/// specification's: registries use it for failures that are not caused by the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
-    /// `BLOB_UNKNOWN`: the blob is in none of the name's upstreams.
+    /// `BLOB_UNKNOWN`: none of the name's upstreams has the blob.
     BlobUnknown,
     /// `DENIED`: a rule or an upstream refuses access.
     Denied,
-    /// `DIGEST_INVALID`: a digest does not parse, or bytes do not have the digest they should.
+    /// `DIGEST_INVALID`: a digest does not parse, or bytes do not match their digest.
     DigestInvalid,
-    /// `MANIFEST_UNKNOWN`: the manifest is in none of the name's upstreams.
+    /// `MANIFEST_UNKNOWN`: none of the name's upstreams has the manifest.
     ManifestUnknown,
     /// `NAME_INVALID`: the repository name does not parse.
     NameInvalid,
-    /// `NAME_UNKNOWN`: no route knows the registry, or the path means nothing to us.
+    /// `NAME_UNKNOWN`: no route covers the registry, or the path is unknown.
     NameUnknown,
     /// `SIZE_INVALID`: a length contradicts what is known.
     SizeInvalid,
-    /// `TOOMANYREQUESTS`: we or an upstream ask to slow down.
+    /// `TOOMANYREQUESTS`: we or an upstream limit the rate of requests.
     TooManyRequests,
     /// `UNAVAILABLE`: an upstream or we cannot answer now.
     Unavailable,
-    /// `UNSUPPORTED`: the operation is not one of a mirror's.
+    /// `UNSUPPORTED`: a mirror does not support the operation.
     Unsupported,
 }
 

@@ -1,4 +1,4 @@
-//! A manifest: verified bytes, their media type, and what they name.
+//! A manifest: verified bytes, their media type, and the content that they reference.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -9,11 +9,11 @@ use super::{
     media_type::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST},
 };
 
-/// Most descriptors in one manifest; a real image has a few hundred at most.
+/// Most descriptors in one manifest; genuine images have a few hundred at most.
 const CHILDREN_MAX: usize = 20_000;
 
-/// A manifest or an index, exactly as upstream sent it. Its only constructors hash the bytes, so
-/// one whose bytes do not have its digest does not exist.
+/// A manifest or an index, exactly as upstream sent it. Every constructor hashes the bytes, so its
+/// bytes always match its digest.
 #[derive(Clone, Debug)]
 pub struct Manifest {
     digest: Digest,
@@ -22,27 +22,27 @@ pub struct Manifest {
     children: Vec<Child>,
 }
 
-/// Something a manifest names: a child manifest, a configuration or a layer.
+/// Content that a manifest references: a child manifest, a configuration or a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Child {
     /// Its digest.
     pub digest: Digest,
-    /// Its size in bytes, as the manifest claims.
+    /// Its size in bytes, as the manifest claims it.
     pub size: u64,
-    /// Whether it is fetched from `manifests/` and not from `blobs/`.
+    /// Whether it is fetched from `manifests/` instead of `blobs/`.
     pub is_manifest: bool,
 }
 
-/// Why some bytes are no manifest we could serve.
+/// Why bytes are not a manifest that we can serve.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InvalidManifest {
-    /// They have another digest.
+    /// They do not match the digest.
     #[error(transparent)]
     Digest(#[from] Mismatch),
-    /// They are no JSON object of a manifest's shape.
+    /// They are not a JSON object of a manifest's shape.
     #[error("not a manifest: {0}")]
     Shape(String),
-    /// Docker's schema 1, whose digest names other bytes than are sent.
+    /// Docker's schema 1, whose digest does not cover the bytes as sent.
     #[error("a schema 1 manifest, which cannot be mirrored by digest")]
     Schema1,
     /// Both an index and an image, or a type that contradicts the shape (CVE-2021-41190).
@@ -50,8 +50,8 @@ pub enum InvalidManifest {
     Ambiguous(&'static str),
 }
 
-/// What of a manifest's JSON decides. Descriptors that we cannot verify are an error, for what
-/// they name could never be pulled.
+/// The fields of a manifest that are read. A descriptor that we cannot verify is an error, because
+/// its content could never be pulled.
 #[derive(Deserialize)]
 struct ManifestJson {
     #[serde(rename = "schemaVersion")]
@@ -73,8 +73,8 @@ struct DescriptorJson {
 }
 
 impl Manifest {
-    /// Takes bytes for a digest; `declared` is upstream's `Content-Type`, which decides only where
-    /// the body itself does not say what it is.
+    /// Verifies and parses bytes for a digest; `declared` is upstream's `Content-Type`, which
+    /// decides only if the body does not state its type.
     pub fn new(
         want: Digest,
         bytes: Bytes,
@@ -83,7 +83,7 @@ impl Manifest {
         Self::verified(Verified::of(want, &bytes)?, bytes, declared)
     }
 
-    /// Takes bytes whose digest nobody knows yet, as a tag's answer without a digest header.
+    /// Parses bytes whose digest is not known yet: a tag's answer without a digest header.
     pub fn unnamed(bytes: Bytes, declared: Option<&MediaType>) -> Result<Self, InvalidManifest> {
         Self::new(Digest::of(Algorithm::Sha256, &bytes), bytes, declared)
     }
@@ -110,7 +110,7 @@ impl Manifest {
         self.digest
     }
 
-    /// Its real type, for the `Content-Type` header.
+    /// Its type, for the `Content-Type` header.
     pub fn media_type(&self) -> &MediaType {
         &self.media_type
     }
@@ -120,7 +120,7 @@ impl Manifest {
         &self.bytes
     }
 
-    /// All it names.
+    /// All content that it references.
     pub fn children(&self) -> &[Child] {
         &self.children
     }
@@ -140,11 +140,12 @@ impl ManifestJson {
         }
         let written = self.media_type.as_deref();
         let named = match written {
-            Some(text) => MediaType::from_header(text)
-                .ok_or(InvalidManifest::Ambiguous("its mediaType is none"))?,
+            Some(text) => MediaType::from_header(text).ok_or(InvalidManifest::Ambiguous(
+                "its mediaType is not a media type",
+            ))?,
             None if index => default_type(declared, DOCKER_LIST, OCI_INDEX),
             None if image => default_type(declared, DOCKER_MANIFEST, OCI_MANIFEST),
-            None => return Err(InvalidManifest::Shape("it names no content".into())),
+            None => return Err(InvalidManifest::Shape("it references no content".into())),
         };
         if named.is_index() && !index || named.is_manifest() && !named.is_index() && !image {
             return Err(InvalidManifest::Ambiguous(
@@ -193,7 +194,7 @@ impl ManifestJson {
     }
 }
 
-/// The type of a body that does not say: OCI's, unless upstream declared Docker's of this shape.
+/// The type of a body that states none: OCI's, unless upstream declared Docker's of this shape.
 fn default_type(declared: Option<&MediaType>, docker: &str, oci: &str) -> MediaType {
     let text = if declared.is_some_and(|found| found.as_str() == docker) {
         docker

@@ -1,4 +1,4 @@
-//! Media types: what a manifest says it is, and what a header says of it.
+//! Media types, of manifests and of headers.
 
 use std::{fmt, sync::Arc};
 
@@ -16,15 +16,15 @@ pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.ma
 pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
 impl MediaType {
-    /// What every manifest request upstream accepts. It never depends on the client's own list:
-    /// registries answer 404 for a type that is not named, and one answer must serve all clients.
+    /// The `Accept` value of every manifest request upstream. It does not depend on the client's:
+    /// registries answer 404 for a type that is not listed, and one answer must serve all clients.
     pub const MANIFEST_ACCEPT: &'static str = "application/vnd.oci.image.index.v1+json, \
          application/vnd.oci.image.manifest.v1+json, \
          application/vnd.docker.distribution.manifest.list.v2+json, \
          application/vnd.docker.distribution.manifest.v2+json";
 
-    /// Takes the type out of a header's value; parameters after `;` are dropped, and what is no
-    /// type at all (no slash, odd characters, longer than 255 bytes) is none.
+    /// Parses a header's value; parameters after `;` are dropped. `None` if it is not a media type
+    /// (no slash, invalid characters, longer than 255 bytes).
     pub fn from_header(value: &str) -> Option<Self> {
         let essence = value
             .split(';')
@@ -38,7 +38,7 @@ impl MediaType {
         (sound && essence.bytes().all(token)).then(|| Self(Arc::from(essence)))
     }
 
-    /// The OCI index, which referrers answers must be, to the letter.
+    /// The OCI index, the required type of referrers answers.
     pub fn oci_index() -> Self {
         Self(Arc::from(OCI_INDEX))
     }
@@ -48,12 +48,12 @@ impl MediaType {
         &self.0
     }
 
-    /// Whether this is one of the types that list other manifests.
+    /// Whether this is a type that lists other manifests.
     pub(super) fn is_index(&self) -> bool {
         matches!(&*self.0, OCI_INDEX | DOCKER_LIST)
     }
 
-    /// Whether this is one of the four types that make up images.
+    /// Whether this is one of the four manifest and index types of images.
     pub fn is_manifest(&self) -> bool {
         self.is_index() || matches!(&*self.0, OCI_MANIFEST | DOCKER_MANIFEST)
     }

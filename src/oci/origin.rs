@@ -1,4 +1,4 @@
-//! Origins: what kept bytes belong to.
+//! Origins: where kept content came from (not the HTTP `Origin` header).
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -6,29 +6,31 @@ use thiserror::Error;
 
 use super::{Repository, RepositoryName};
 
-/// The name of one upstream: a key of `[upstream.NAME]`, or simply its `HOST[:PORT]`.
+/// The name of an upstream: a key of `[upstream.NAME]`, or its `HOST[:PORT]`.
 ///
-/// It starts with a letter, a digit or `[`, so that nothing else in the store's folder of origins
-/// can be mistaken for it.
+/// It starts with a letter, a digit or `[`, so that it differs from every other name in the store's
+/// folder of origins.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UpstreamName(Arc<str>);
 
-/// The text is no upstream's name.
+/// The text is not a valid name of an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
-    "an upstream's name has up to 255 letters, digits and . _ : - [ ] and starts with none of . _ : -"
+    "the name of an upstream has up to 255 letters, digits and . _ : - [ ] and starts with a \
+     letter, a digit or ["
 )]
 pub struct InvalidUpstreamName;
 
-/// Where bytes came from. Tag records, manifests and the right to see a blob are kept per origin,
-/// so two upstreams that hold the same repository name never mix.
+/// Where kept content came from (not the HTTP `Origin` header). Tag records, manifests and the
+/// right to see a blob are kept per origin, so that upstreams with equal repository names never
+/// mix.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Origin {
     /// A repository of an upstream.
     Upstream {
-        /// Which one.
+        /// The upstream.
         upstream: UpstreamName,
-        /// The repository's name there, which need not be the one the client used.
+        /// The repository's name there, which may differ from the one that the client used.
         name: RepositoryName,
     },
     /// A loaded bundle, under the image's canonical name.

@@ -1,12 +1,12 @@
-//! Ranges of bytes: what a client asks for, and what that means once the size is known
-//! (RFC 9110, section 14).
+//! Byte ranges: as a client requests them, and resolved once the size is known (RFC 9110, section
+//! 14).
 
 use std::num::NonZeroU64;
 
 /// Most parts in one multipart answer.
 const PARTS_MAX: usize = 64;
 
-/// What a `Range` header asks for, before the size is known. Never empty.
+/// The ranges of a `Range` header, before the size is known. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RangeRequest(Vec<RangeSpec>);
 
@@ -17,29 +17,29 @@ enum RangeSpec {
     Last(u64),
 }
 
-/// A part of something: at least one byte, first to last inclusive.
+/// A range of at least one byte, first to last inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteRange {
     first: u64,
     length: NonZeroU64,
 }
 
-/// What a request for ranges comes to.
+/// A range request resolved against a size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RangeOutcome {
     /// One part: 206.
     Single(ByteRange),
-    /// Several parts that do not touch, in the order asked: 206 multipart.
+    /// Several parts that do not touch, in the requested order: 206 multipart.
     Multiple(Vec<ByteRange>),
-    /// Nothing of it lies inside: 416.
+    /// No part lies within the size: 416.
     Unsatisfiable,
-    /// More parts than one answer may have: 400.
+    /// Too many parts for one answer: 400.
     TooMany,
 }
 
 impl RangeRequest {
-    /// Reads a `Range` header's value. Another unit, or text that is no list of ranges, is none:
-    /// such a header is ignored and the whole is served (RFC 9110, 14.2).
+    /// Parses a `Range` header's value. `None` for another unit or an invalid list: such a header
+    /// is ignored and the whole is served (RFC 9110, 14.2).
     pub fn from_header(value: &str) -> Option<Self> {
         let list = value.trim().strip_prefix("bytes=")?;
         let specs = list
@@ -51,8 +51,8 @@ impl RangeRequest {
         (!specs.is_empty()).then_some(Self(specs))
     }
 
-    /// Cuts the request to a size: parts outside are dropped, ends are clamped, parts that touch
-    /// or overlap are merged where they stand next to each other.
+    /// Resolves the request against a size: parts outside are dropped, ends are clamped, and
+    /// consecutive parts that touch or overlap are merged.
     pub fn within(&self, size: u64) -> RangeOutcome {
         let mut parts: Vec<ByteRange> = Vec::new();
         for part in self.0.iter().filter_map(|spec| spec.within(size)) {
@@ -84,7 +84,7 @@ impl RangeSpec {
 }
 
 impl ByteRange {
-    /// First to last, both included; none if that is empty.
+    /// First to last, inclusive; `None` if that is empty.
     pub fn between(first: u64, last: u64) -> Option<Self> {
         let length = last.checked_sub(first)?.checked_add(1)?;
         NonZeroU64::new(length).map(|length| Self { first, length })

@@ -1,4 +1,4 @@
-//! How an image is named: a tag or a digest, and the whole reference as a person writes it.
+//! References: tags, digests, and whole references as people write them.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -9,11 +9,11 @@ use super::{Digest, InvalidDigest, InvalidName, Registry, Repository};
 /// Longest tag, in bytes (distribution-spec: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`).
 const TAG_BYTES_MAX: usize = 128;
 
-/// A name that upstream may move from one manifest to another.
+/// A name that upstream may move from one manifest to another one.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tag(Arc<str>);
 
-/// What stands after `manifests/`: a tag or a digest.
+/// The last element of a manifest's path: a tag or a digest.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reference {
     /// A movable name.
@@ -31,32 +31,32 @@ pub struct ImageReference {
     pub reference: Reference,
 }
 
-/// The text is no tag.
+/// The text is not a valid tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a tag starts with a letter, a digit or _ and has up to 128 letters, digits and . _ -")]
 pub struct InvalidTag;
 
-/// Which part of a written reference does not parse.
+/// Which part of a reference does not parse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum InvalidReference {
     /// The registry or the repository.
     #[error(transparent)]
     Name(#[from] InvalidName),
-    /// What stands after the last colon.
+    /// The text after the last colon.
     #[error(transparent)]
     Tag(#[from] InvalidTag),
-    /// What stands after the `@`.
+    /// The text after the `@`.
     #[error(transparent)]
     Digest(#[from] InvalidDigest),
 }
 
 impl Tag {
-    /// What a reference without tag and digest means.
+    /// The tag of a reference without tag and digest.
     pub fn latest() -> Self {
         Self(Arc::from("latest"))
     }
 
-    /// Stands for any tag of a repository, where a route is asked about the repository as such.
+    /// Stands for any tag, where a route is looked up for a whole repository.
     pub fn any() -> Self {
         Self(Arc::from("_"))
     }
@@ -106,8 +106,9 @@ impl fmt::Display for Reference {
 impl FromStr for ImageReference {
     type Err = InvalidReference;
 
-    /// The rules of Docker's normaliser, which containerd and Kubernetes share: the first element
-    /// is a registry if it looks like one, else Docker Hub is meant; a digest beats a tag.
+    /// Follows Docker's normaliser, as containerd and Kubernetes do: the first element is a
+    /// registry if it looks like one, else Docker Hub is meant; a digest takes precedence over a
+    /// tag.
     fn from_str(text: &str) -> Result<Self, InvalidReference> {
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest.parse::<Digest>()?)),

@@ -1,13 +1,13 @@
-//! Where an image lives: a registry host and a repository name inside it.
+//! Registries and repository names.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
 use thiserror::Error;
 
-/// Longest repository name, in bytes: clients cap host and name together at 255.
+/// Longest repository name, in bytes: clients limit host and name together to 255.
 const NAME_BYTES_MAX: usize = 255;
 
-/// The host a user writes before the first slash: lower-case, with its port if one is written.
+/// The host that a user writes before the first slash: lower-case, with its port if one is written.
 ///
 /// Docker Hub's other names (`index.docker.io`, `registry-1.docker.io`) become `docker.io`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,7 +18,7 @@ pub struct Registry(Arc<str>);
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RepositoryName(Arc<str>);
 
-/// A registry and a name in it.
+/// A registry and a repository name in it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Repository {
     /// The host.
@@ -27,10 +27,10 @@ pub struct Repository {
     pub name: RepositoryName,
 }
 
-/// Why some text is no registry or repository name.
+/// Why text is not a valid registry or repository name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum InvalidName {
-    /// Nothing stands there.
+    /// The text is empty.
     #[error("a name must not be empty")]
     Empty,
     /// More than 255 bytes.
@@ -39,7 +39,7 @@ pub enum InvalidName {
     /// The host part is neither a host name nor an IP address.
     #[error("a registry is written HOST or HOST:PORT")]
     Host,
-    /// The port is no number from 1 to 65535.
+    /// The port is not a number from 1 to 65535.
     #[error("a port is a number from 1 to 65535")]
     Port,
     /// A path element breaks the grammar.
@@ -51,7 +51,7 @@ pub enum InvalidName {
 }
 
 impl Registry {
-    /// Docker Hub under the one name that references use.
+    /// Docker Hub, under the name that references use.
     pub fn docker_hub() -> Self {
         Self(Arc::from("docker.io"))
     }
@@ -128,7 +128,7 @@ impl RepositoryName {
         self.0.split('/')
     }
 
-    /// The name below `prefix`, if `prefix` covers whole elements of it; empty when equal.
+    /// The name below `prefix`, if `prefix` covers whole elements; empty if they are equal.
     pub fn strip_prefix(&self, prefix: &str) -> Option<&str> {
         let rest = self.0.strip_prefix(prefix)?;
         if prefix.is_empty() || rest.is_empty() {
@@ -158,8 +158,8 @@ impl FromStr for RepositoryName {
 }
 
 impl Repository {
-    /// Puts a name into a registry; a one-element name on Docker Hub gets its `library/`, as every
-    /// runtime writes it.
+    /// Joins a registry and a name; a one-element name on Docker Hub gets the prefix `library/`, as
+    /// in every runtime.
     pub fn canonical(registry: Registry, name: RepositoryName) -> Self {
         if registry.is_docker_hub() && !name.0.contains('/') {
             let name = RepositoryName(Arc::from(format!("library/{}", name.0)));

@@ -1,4 +1,4 @@
-//! Proof that bytes are what their name says: counted and hashed to the end.
+//! Proof that bytes match their digest: counted and hashed to the end.
 
 use sha2::{Digest as _, Sha256, Sha512};
 use thiserror::Error;
@@ -27,11 +27,11 @@ pub struct Verified {
     size: u64,
 }
 
-/// The bytes are not what their name says.
+/// The bytes do not match their digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the bytes do not hash to {want}")]
 pub struct Mismatch {
-    /// The digest that was asked for.
+    /// The expected digest.
     pub want: Digest,
 }
 
@@ -58,12 +58,12 @@ impl Verifier {
         self.seen += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     }
 
-    /// How many bytes have passed.
+    /// The number of bytes hashed so far.
     pub fn seen(&self) -> u64 {
         self.seen
     }
 
-    /// Compares what passed with what was wanted.
+    /// Compares the hash with the expected digest.
     pub fn finish(self) -> Result<Verified, Mismatch> {
         let got = match self.state {
             HashState::Sha256(hash) => Digest::Sha256(hash.finalize().into()),
@@ -81,19 +81,19 @@ impl Verifier {
 }
 
 impl Verified {
-    /// Proves bytes that are all in memory.
+    /// Verifies bytes that are all in memory.
     pub fn of(want: Digest, bytes: &[u8]) -> Result<Self, Mismatch> {
         let mut verifier = Verifier::new(want);
         verifier.update(bytes);
         verifier.finish()
     }
 
-    /// The digest that was proven.
+    /// The verified digest.
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// How many bytes were hashed.
+    /// The number of bytes.
     pub fn size(&self) -> u64 {
         self.size
     }

@@ -1,38 +1,38 @@
-//! Where a request has been, so that mirrors that point at each other notice it.
+//! The mirrors that a request has passed, so that mirrors that point at each other notice it.
 
 use std::{fmt, sync::Arc};
 
 use thiserror::Error;
 
-/// Most mirrors of our kind before us; no honest chain is longer.
+/// Most Roadstead mirrors before us; no sensible chain is longer.
 const MIRRORS_MAX: usize = 8;
 
-/// What stands before an instance's number, and tells our entries from others'.
+/// Precedes an instance's number, and tells our entries from others'.
 const PREFIX: &str = "roadstead-";
-/// How many hexadecimal digits the number has.
+/// The number of hexadecimal digits of an instance's number.
 const DIGITS: usize = 16;
 
-/// One process of ours, by a number drawn at its start.
+/// A Roadstead process, identified by a random number drawn at its start.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Instance(u64);
 
-/// The mirrors of our kind that a request has passed, in order, as `Via` tells the next one
-/// (RFC 9110, 7.6.3). Proxies of other kinds in it do not matter here and are forgotten.
+/// The Roadstead mirrors that a request has passed, in order, as `Via` tells the next one (RFC
+/// 9110, 7.6.3). Other proxies in the header are ignored and not passed on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Via(Arc<[Instance]>);
 
-/// A request that has been here before, or at too many mirrors.
+/// The request has passed this process before, or too many mirrors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("this request goes in a circle: mirrors point at each other, or one at itself")]
+#[error("forwarding loop: mirrors point at each other, or one at itself")]
 pub struct ForwardingLoop;
 
 impl Instance {
-    /// The process that drew this number.
+    /// The process with this number.
     pub fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// One of ours, from an entry `PROTOCOL RECEIVED-BY [COMMENT]`.
+    /// The process of an entry `PROTOCOL RECEIVED-BY [COMMENT]`, if it is a Roadstead.
     fn of(entry: &[u8]) -> Option<Self> {
         let entry = str::from_utf8(entry).ok()?;
         let received_by = entry.split_ascii_whitespace().nth(1)?;
@@ -44,16 +44,16 @@ impl Instance {
 }
 
 impl Via {
-    /// What a process says of itself when nobody else was before it.
+    /// The chain of a request without earlier hops: this process alone.
     pub fn own(instance: Instance) -> Self {
         Self(Arc::new([instance]))
     }
 
-    /// What is said upstream of a request that came with these values of `Via`; `self` is what we
-    /// say of ourselves, and comes last.
+    /// The chain to send upstream for a request that came with these values of `Via`; `self` is our
+    /// own entry and comes last.
     ///
     /// # Errors
-    /// [`ForwardingLoop`], if we are among those before us, or these are more than eight.
+    /// [`ForwardingLoop`], if our own entry is among them, or if they are more than eight.
     pub fn behind<'a>(
         &self,
         values: impl Iterator<Item = &'a [u8]>,
@@ -71,7 +71,7 @@ impl Via {
         Ok(Self(all.into()))
     }
 
-    /// Whether there is nothing to say.
+    /// Whether the chain is empty, so that no header is sent.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -89,7 +89,7 @@ impl fmt::Debug for Instance {
     }
 }
 
-/// The header's value. The protocol is always 1.1: whoever waits here may have come by several.
+/// The header's value. The protocol is always 1.1: coalesced clients may have used several.
 impl fmt::Display for Via {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, instance) in self.0.iter().enumerate() {
@@ -133,7 +133,7 @@ mod tests {
                 vec!["1.1 \u{fc} (\u{fc}),1.1 roadstead-00000000000000ff"],
                 &after_other,
             ),
-            // None of ours, however alike.
+            // Similar to our entries only.
             (vec!["roadstead-00000000000000ff"], own),
             (vec!["1.1 roadstead-ff"], own),
             (vec!["1.1 roadstead-000000000000000ff"], own),
