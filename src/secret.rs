@@ -1,6 +1,6 @@
-//! Values that must not be seen.
+//! Values that must not be shown.
 //!
-//! Promises: printing one, in any way, prints `[redacted]`. Called by `config` and `upstream`.
+//! Promises: every way of printing one prints `[redacted]`. Called by `config` and `upstream`.
 
 use std::{fmt, sync::Arc};
 
@@ -9,12 +9,12 @@ use std::{fmt, sync::Arc};
 pub struct Secret(Arc<str>);
 
 impl Secret {
-    /// Takes the text.
+    /// Wraps the text.
     pub fn new(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
     }
 
-    /// The text, for the one place that sends it.
+    /// The text, for the code that sends it.
     pub fn reveal(&self) -> &str {
         &self.0
     }

@@ -1,7 +1,7 @@
-//! Background work: every task is counted, its panic is seen, and the end waits for it.
+//! Background tasks: each is counted, its panic is reported, and shutdown waits for it.
 //!
-//! Promises: nothing spawned here is forgotten. Called by every room that works beside a request.
-//! Never knows what a task does.
+//! Promises: no task spawned here is lost. Called by every room that works beside a request. Never
+//! knows what a task does.
 
 use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use crate::telemetry::Metrics;
 
-/// A handle on all running tasks; clones share one count.
+/// Spawns and counts tasks; clones share one count.
 #[derive(Clone, Debug)]
 pub struct Tasks {
     running: Arc<watch::Sender<usize>>,
@@ -18,12 +18,12 @@ pub struct Tasks {
     metrics: Arc<Metrics>,
 }
 
-/// Takes one off the count however its task ends.
+/// Decrements the count, however its task ends.
 #[derive(Debug)]
 struct TaskGuard(Arc<watch::Sender<usize>>);
 
 impl Tasks {
-    /// No task yet.
+    /// Without tasks yet.
     pub fn new(metrics: Arc<Metrics>) -> Self {
         Self {
             running: Arc::new(watch::Sender::new(0)),
@@ -32,17 +32,17 @@ impl Tasks {
         }
     }
 
-    /// Starts a task. A panic in it is logged with its name and ends only the task, whose handle
-    /// then gives none; so it does after [`Tasks::end`].
+    /// Starts a task. A panic in it is logged with its name and ends only the task. Its handle then
+    /// returns `None`, as it does after [`Tasks::end`].
     pub fn spawn<F>(&self, name: &'static str, work: F) -> JoinHandle<Option<F::Output>>
     where
         F: Future<Output: Send> + Send + 'static,
     {
         self.running.send_modify(|count| *count += 1);
-        let ticket = TaskGuard(Arc::clone(&self.running));
+        let guard = TaskGuard(Arc::clone(&self.running));
         let metrics = Arc::clone(&self.metrics);
         let mut ended = self.ended.subscribe();
-        // Boxed, for a block that awaits what it captures has room for it twice.
+        // Boxed because an async block reserves space twice for a captured future that it awaits.
         let mut work = Box::pin(AssertUnwindSafe(work).catch_unwind());
         let guarded = async move {
             let outcome = tokio::select! {
@@ -50,9 +50,9 @@ impl Tasks {
                 _ = ended.wait_for(|ended| *ended) => None,
                 outcome = &mut work => Some(outcome),
             };
-            // The ticket goes last: whoever waits for it counts on all else being gone.
+            // Last: waiters rely on everything else being dropped.
             drop(work);
-            drop(ticket);
+            drop(guard);
             outcome?
                 .inspect_err(|_payload| {
                     metrics.task_panicked();
@@ -64,17 +64,17 @@ impl Tasks {
         tokio::spawn(guarded)
     }
 
-    /// How many are running.
+    /// The number of running tasks.
     pub fn running(&self) -> usize {
         *self.running.borrow()
     }
 
-    /// Drops every task where it stands, and every later one before it begins.
+    /// Cancels every task, and every later one before it begins.
     pub fn end(&self) {
         self.ended.send_replace(true);
     }
 
-    /// Waits until none runs, at most `wait_max`; whether all ended.
+    /// Waits at most `wait_max` until no task runs; returns whether all ended.
     pub async fn wait(&self, wait_max: Duration) -> bool {
         let mut running = self.running.subscribe();
         timeout(wait_max, running.wait_for(|count| *count == 0))
@@ -98,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    /// Says at its end how many tasks run.
+    /// Reports at its drop how many tasks run.
     struct Held(Tasks, Sender<usize>);
 
     impl Drop for Held {

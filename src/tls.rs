@@ -1,8 +1,8 @@
-//! Certificates and keys: PEM text becomes what TLS needs, towards upstreams and towards nodes.
+//! Certificates and keys: parses PEM text for TLS towards upstreams and towards nodes.
 //!
-//! Promises: what it returns is complete and fits together; an error names no byte of a key. It
-//! names the one cryptographic provider of the house. Called by `config`, `upstream` and `server`.
-//! Never opens a file or a connection.
+//! Promises: an identity is complete and its parts match; an error contains no byte of a key. It
+//! provides the one cryptographic provider of the crate. Called by `config`, `upstream` and
+//! `server`. Never opens a file or a connection.
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
@@ -14,11 +14,11 @@ use rustls::{
 };
 use thiserror::Error;
 
-/// Whom we trust beside the public authorities.
+/// Certificate authorities that are trusted beside the public ones.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Authorities(Arc<[CertificateDer<'static>]>);
 
-/// A certificate with the chain that leads to its authority, and its key.
+/// A certificate with its chain and its key.
 #[derive(Clone)]
 pub struct Identity {
     chain: Arc<[CertificateDer<'static>]>,
@@ -26,37 +26,37 @@ pub struct Identity {
     valid: Validity,
 }
 
-/// When a certificate holds.
+/// When a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
-    /// From then on.
+    /// The start.
     pub not_before: SystemTime,
-    /// Up to then.
+    /// The end.
     pub not_after: SystemTime,
 }
 
 /// Why PEM text cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum InvalidPem {
-    /// No certificate in it.
+    /// It contains no certificate.
     #[error("the file holds no certificate in PEM form")]
     NoCertificate,
-    /// No key in it.
+    /// It contains no key.
     #[error("the file holds no private key in PEM form")]
     NoKey,
-    /// A key that only a password opens.
-    #[error("the private key is encrypted, and there is nobody to ask for its password")]
+    /// The key is encrypted.
+    #[error("the private key is encrypted; only unencrypted keys are supported")]
     EncryptedKey,
-    /// Something between the PEM lines is not what they say.
+    /// The text between the PEM lines cannot be decoded.
     #[error("the file's PEM is broken")]
     Broken,
-    /// A certificate whose content cannot be read.
+    /// A certificate cannot be parsed.
     #[error("the file holds a certificate that cannot be read")]
     BadCertificate,
-    /// A kind of key that nobody supports.
+    /// An unsupported kind of key.
     #[error("the private key is of a kind that is not supported")]
     BadKey,
-    /// Certificate and key are not a pair.
+    /// Certificate and key do not match.
     #[error("the private key does not belong to the certificate")]
     Mismatch,
 }
@@ -67,7 +67,7 @@ pub fn provider() -> Arc<CryptoProvider> {
 }
 
 impl Authorities {
-    /// Reads the certificates of authorities, one after the other.
+    /// Parses the certificates of authorities, one after the other.
     ///
     /// # Errors
     /// See [`InvalidPem`].
@@ -89,7 +89,7 @@ impl Authorities {
 }
 
 impl Identity {
-    /// Reads a certificate with its chain, and the key that belongs to it.
+    /// Parses a certificate with its chain, and its key.
     ///
     /// # Errors
     /// See [`InvalidPem`].
@@ -115,7 +115,7 @@ impl Identity {
         }
     }
 
-    /// The certificate first, then those that lead to its authority.
+    /// The certificate, then the rest of its chain.
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
         self.chain.to_vec()
     }
@@ -125,7 +125,7 @@ impl Identity {
         self.key.clone_key()
     }
 
-    /// When the certificate holds.
+    /// When the certificate is valid.
     pub fn validity(&self) -> Validity {
         self.valid
     }

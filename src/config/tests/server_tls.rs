@@ -98,7 +98,7 @@ fn b124_b126_what_is_no_pair_is_refused_where_it_stands() {
             "cert",
             "sealed",
             "tls_key_file",
-            "the private key is encrypted, and there is nobody to ask for its password",
+            "the private key is encrypted; only unencrypted keys are supported",
         ),
     ];
     for section in ["[server]", "[[listener]]\nlisten = \"127.0.0.1:1\""] {
