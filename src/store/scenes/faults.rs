@@ -96,7 +96,7 @@ async fn planted_links_are_not_followed() {
 }
 
 #[tokio::test]
-async fn nobody_else_can_read_the_store() {
+async fn no_other_user_can_read_the_store() {
     let scene = Scene::new(100 * MIB).await;
     scene.put(&noise(1, 1000)).await;
     let filling = scene.store.begin(&digest(b"x"), None).await.unwrap();
