@@ -17,10 +17,13 @@ mod tls;
 
 mod activity;
 mod client_stream;
+mod context;
 mod frame_scanner;
 mod head_scanner;
+mod http1_body;
 mod http2_body;
 mod http2_streams;
+mod limits;
 mod live_settings;
 mod observed_stream;
 mod response;
@@ -28,14 +31,14 @@ mod response;
 mod scenes;
 mod watchdog;
 
-use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
-use crate::{tasks::Tasks, telemetry::Metrics};
-
+pub use context::ServerContext;
 pub use drain::{Hangups, Signals, Stop};
-pub use listen::{BoundListener, ConnectionLimit, bind};
+pub use limits::{ConnectionLimit, RequestLimit};
+pub use listen::{BoundListener, bind};
 pub use live_settings::LiveSettings;
-pub use stack::{BadRequest, FailureResponses, HttpService, RequestLimit, stack};
+pub use stack::{BadRequest, FailureResponses, HttpService, stack};
 pub use tls::{ListenerTls, LiveTls};
 
 /// Where to listen.
@@ -69,21 +72,6 @@ pub struct Settings {
     pub grace: Duration,
     /// Longest time running answers get after a stop's grace.
     pub drain_max: Duration,
-}
-
-/// What all listeners of one process share.
-#[derive(Clone, Debug)]
-pub struct ServerContext {
-    /// Deadlines and limits; a connection keeps those that it began with.
-    pub settings: LiveSettings,
-    /// The places for connections, counted over all listeners.
-    pub connections: ConnectionLimit,
-    /// Says when to stop.
-    pub stop: Stop,
-    /// Where connections run; the end waits for them there.
-    pub tasks: Tasks,
-    /// Where connections are counted.
-    pub metrics: Arc<Metrics>,
 }
 
 impl Settings {

@@ -6,15 +6,22 @@ use std::{
     os::fd::AsFd,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
+    time::timeout,
 };
 use tokio_rustls::server::TlsStream;
 
 use crate::wire::{SendfileQueue, is_placeholder, unexpected_placeholder};
+
+/// After our last byte, what the client still sends is read for so long and so far: closing with
+/// unread bytes resets the connection, and a reset may overtake the answer.
+const LINGER_MAX: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: usize = 64 * 1024;
 
 /// An accepted connection.
 #[derive(Debug)]
@@ -65,6 +72,25 @@ fn poll_sendfile(
             outcome => return Poll::Ready(outcome),
         }
     }
+}
+
+/// Ends with FIN, so that a client which has taken a part asks for the rest instead of giving up.
+pub(super) async fn lingering_close(mut stream: ClientStream) {
+    let reading = async {
+        if stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut unwanted = vec![0; 4096];
+        let mut left = LINGER_BYTES_MAX;
+        while let Ok(read @ 1..) = stream.read(&mut unwanted).await {
+            left = left.saturating_sub(read);
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Late or not, the connection is over.
+    let _late = timeout(LINGER_MAX, reading).await.is_err();
 }
 
 /// Hands a call on to whichever stream it is.

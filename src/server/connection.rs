@@ -1,28 +1,19 @@
 //! One connection, from its first byte to its last.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use rustls::ServerConfig;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    sync::OwnedSemaphorePermit,
-    time::timeout,
-};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     HttpService, ServerContext,
     activity::{Activity, ConnectionPhase, TransportState},
-    client_stream::ClientStream,
+    client_stream::{ClientStream, lingering_close},
     handshake::{HttpProtocol, negotiate},
     http1, http2,
     watchdog::ConnectionEnd,
 };
 use crate::telemetry::{Metrics, log::Remote};
-
-/// After our last byte, what the client still sends is read for so long and so far: closing with
-/// unread bytes resets the connection, and a reset may overtake the answer.
-const LINGER_MAX: Duration = Duration::from_secs(1);
-const LINGER_BYTES_MAX: usize = 64 * 1024;
 
 /// Meets a client, and serves the requests of its connection, which has its place as long. With
 /// `tls`, nothing is said in plain.
@@ -84,25 +75,6 @@ fn refusal_reason(
         | ConnectionEnd::Drained
         | ConnectionEnd::Stopped => None,
     }
-}
-
-/// Ends with FIN, so that a client which has taken a part asks for the rest instead of giving up.
-pub(super) async fn lingering_close(mut stream: ClientStream) {
-    let reading = async {
-        if stream.shutdown().await.is_err() {
-            return;
-        }
-        let mut unwanted = vec![0; 4096];
-        let mut left = LINGER_BYTES_MAX;
-        while let Ok(read @ 1..) = stream.read(&mut unwanted).await {
-            left = left.saturating_sub(read);
-            if left == 0 {
-                return;
-            }
-        }
-    };
-    // Late or not, the connection is over.
-    let _late = timeout(LINGER_MAX, reading).await.is_err();
 }
 
 /// Counts a connection while it lives.

@@ -6,7 +6,10 @@ use rustls::{InvalidMessage, ServerConfig};
 use tokio::{select, time::sleep};
 use tokio_rustls::TlsAcceptor;
 
-use super::{ServerContext, client_stream::ClientStream, connection::lingering_close};
+use super::{
+    ServerContext,
+    client_stream::{ClientStream, lingering_close},
+};
 use crate::telemetry::log::Remote;
 
 /// Longest time for a handshake, however patient the settings are with heads.

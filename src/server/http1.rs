@@ -12,8 +12,9 @@ use super::{
     activity::Activity,
     client_stream::ClientStream,
     head_scanner::HeadScanner,
+    http1_body::Http1Body,
     observed_stream::ObservedStream,
-    response::{Http1Body, ResponseTracker},
+    response::ResponseTracker,
     watchdog::{ConnectionEnd, run_with_watchdog},
 };
 use crate::telemetry::log::Remote;

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, pin::pin, sync::Arc};
 use tokio::{
     net::{TcpListener, TcpSocket, UnixListener},
     select,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::OwnedSemaphorePermit,
     time::{Duration, sleep},
 };
 
@@ -13,6 +13,7 @@ use super::{
     HttpService, ListenAddress, LiveTls, ServerContext,
     client_stream::ClientStream,
     connection,
+    limits::ConnectionLimit,
     socket_file::{self, SocketFile},
 };
 use crate::telemetry::log::Remote;
@@ -28,14 +29,6 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 pub struct BoundListener {
     address: ListenAddress,
     listener: ListenerSocket,
-}
-
-/// The places for connections, over all listeners that share a clone.
-#[derive(Clone, Debug)]
-pub struct ConnectionLimit {
-    permits: Arc<Semaphore>,
-    /// What further answers of one connection leave to connections.
-    reserved: usize,
 }
 
 #[derive(Debug)]
@@ -137,27 +130,6 @@ impl BoundListener {
         let place = Arc::clone(&places.permits).acquire_owned().await;
         let place = place.map_err(|_never_closed| io::ErrorKind::Interrupted)?;
         Ok((place, stream, remote))
-    }
-}
-
-impl ConnectionLimit {
-    /// This many places.
-    pub fn new(connections_max: usize) -> Self {
-        let places = connections_max.min(Semaphore::MAX_PERMITS);
-        Self {
-            permits: Arc::new(Semaphore::new(places)),
-            reserved: places / 2,
-        }
-    }
-
-    /// A place for one more answer on a connection that sends one already: that is what a place
-    /// is for, a file and memory. Nothing if half of all are taken, so that a few clients who ask
-    /// for much keep nobody out.
-    pub(super) fn try_extra(&self) -> Option<OwnedSemaphorePermit> {
-        if self.permits.available_permits() <= self.reserved {
-            return None;
-        }
-        Arc::clone(&self.permits).try_acquire_owned().ok()
     }
 }
 

@@ -1,19 +1,12 @@
 //! An answer on its way: counted, and let out whole even if it breaks.
 
-use std::{
-    mem,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    ConnectionLimit,
     activity::{Activity, TransportState},
+    limits::ConnectionLimit,
 };
 
 /// Counts an answer from its request's head to its body's end.
@@ -41,6 +34,11 @@ impl ResponseTracker {
         true
     }
 
+    /// Whether the client takes nothing at the moment.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.activity.state().transport == TransportState::Blocked
+    }
+
     /// A piece is at hand for the client.
     pub(super) fn offered(&self) {
         self.activity.update(|beat| beat.responses_blocked += 1);
@@ -61,69 +59,5 @@ impl Drop for ResponseTracker {
             beat.responses = beat.responses.saturating_sub(1);
             beat.progress = beat.progress.wrapping_add(1);
         });
-    }
-}
-
-/// A body whose end is seen. It gives one piece at a time, and none while the client takes nothing:
-/// what waits here would only take memory.
-///
-/// If it breaks, the error is held back until what it gave before has left: the HTTP library drops
-/// all it has not written yet when a body fails, and the client would have to fetch it again.
-pub(super) struct Http1Body<B: Body> {
-    body: B,
-    broken: Option<B::Error>,
-    /// Whether the next look for bytes waits until the last ones were tried on the client.
-    yields_once: bool,
-    tracker: ResponseTracker,
-}
-
-impl<B: Body> Http1Body<B> {
-    pub(super) fn new(body: B, answering: ResponseTracker) -> Self {
-        Self {
-            body,
-            broken: None,
-            yields_once: false,
-            tracker: answering,
-        }
-    }
-}
-
-impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Http1Body<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let watched = self.get_mut();
-        if watched.tracker.activity.state().transport == TransportState::Blocked {
-            // The library comes back when the client has taken something.
-            return Poll::Pending;
-        }
-        if let Some(broken) = watched.broken.take() {
-            return Poll::Ready(Some(Err(broken)));
-        }
-        if mem::take(&mut watched.yields_once) {
-            // The library writes whenever a body has nothing, and then asks again.
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let frame = ready!(Pin::new(&mut watched.body).poll_frame(context));
-        if let Some(Err(broken)) = frame {
-            watched.broken = Some(broken);
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        watched.yields_once = true;
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

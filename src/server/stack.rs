@@ -19,6 +19,7 @@ use tokio::{
 };
 use tower::{Service, service_fn};
 
+use super::limits::RequestLimit;
 use crate::{telemetry::Metrics, wire::Body};
 
 /// A refused body is read so far and so long, that the client may finish sending and read our
@@ -35,18 +36,6 @@ pub struct FailureResponses {
     pub bad_request: fn(BadRequest) -> Response<Body>,
     /// Too many requests are waiting.
     pub shed: fn() -> Response<Body>,
-}
-
-/// The places for requests at work, which listeners with clones of it share.
-#[derive(Clone, Debug)]
-pub struct RequestLimit(Arc<Semaphore>);
-
-impl RequestLimit {
-    /// So many places.
-    pub fn new(requests_max: usize) -> Self {
-        let places = requests_max.min(Semaphore::MAX_PERMITS);
-        Self(Arc::new(Semaphore::new(places)))
-    }
 }
 
 /// Why a request must not reach the service.
