@@ -4,6 +4,7 @@
 //! upstream gets through. Called by `server`, through the stack that `app` wires. Never touches a
 //! file or a socket.
 
+mod answer;
 mod blob;
 mod error;
 mod header;
@@ -22,6 +23,8 @@ use tokio::time::Instant;
 
 pub use error::{ApiError, ContentKind};
 pub use request::{ApiRequest, ReadMethod};
+
+use answer::Answer;
 
 use crate::{
     oci::Origin,
@@ -44,14 +47,6 @@ struct ApiState {
     ingress: Ingress,
     listener: String,
     metrics: Arc<Metrics>,
-}
-
-/// An answer, and what is told of it.
-#[derive(Debug)]
-struct Answer {
-    response: Response<Body>,
-    outcome: &'static str,
-    origin: Option<Origin>,
 }
 
 impl Api {
@@ -104,19 +99,19 @@ impl Api {
         let mut answer = match route {
             ApiRequest::Ping => Ok(ping()),
             ApiRequest::Manifest(named, reference) => {
-                manifest::answer(puller, (named, reference), want, headers).await
+                manifest::answer(puller, named, reference, want, headers).await
             }
             ApiRequest::Blob(named, digest) => {
-                blob::answer(puller, (named, digest), want, headers).await
+                blob::answer(puller, named, digest, want, headers).await
             }
             // Boxed, for hits should not have room for them.
             ApiRequest::Tags(named, page) => {
                 let path = parts.uri.path();
-                Box::pin(listing::tags(puller, (named, page), want, path)).await
+                Box::pin(listing::tags(puller, named, page, want, path)).await
             }
             ApiRequest::Referrers(named, digest, page) => {
-                let (subject, path) = ((named, digest, page), parts.uri.path());
-                Box::pin(listing::referrers(puller, subject, want, path)).await
+                let path = parts.uri.path();
+                Box::pin(listing::referrers(puller, named, digest, page, want, path)).await
             }
         }?;
         let ns = route.image().and_then(|named| named.ns.as_ref());

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::{
-    Answer, ApiError, ContentKind,
-    header::{DISTRIBUTION_VERSION, HEADERS_MAX, content},
-    manifest::not_modified,
+    ApiError, ContentKind,
+    answer::Answer,
+    header::{DISTRIBUTION_VERSION, HEADERS_MAX, content, not_modified},
     request::ReadMethod,
 };
 use crate::{
@@ -30,7 +30,8 @@ const MULTIPART: HeaderValue =
 /// as RFC 9110 (14.2) allows.
 pub(super) async fn answer(
     puller: &Puller,
-    (named, digest): (&ImageName, &Digest),
+    named: &ImageName,
+    digest: &Digest,
     want: ReadMethod,
     asked: &HeaderMap,
 ) -> Result<Answer, ApiError> {

@@ -1,7 +1,10 @@
 //! Headers that the distribution specification names.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, header::ETAG};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{ETAG, IF_NONE_MATCH},
+};
 
 use crate::oci::Digest;
 
@@ -33,4 +36,17 @@ pub(super) fn content(digest: &Digest) -> [(HeaderName, Option<HeaderValue>); 2]
     let text = quoted.slice(1..quoted.len().saturating_sub(1));
     let value = |bytes| HeaderValue::from_maybe_shared(bytes).ok();
     [(CONTENT_DIGEST, value(text)), (ETAG, value(quoted))]
+}
+
+/// Whether the client named this very content in `If-None-Match`.
+pub(super) fn not_modified(asked: &HeaderMap, given: &HeaderMap) -> bool {
+    let Some(tag) = given.get(ETAG).map(HeaderValue::as_bytes) else {
+        return false;
+    };
+    let known = asked.get_all(IF_NONE_MATCH).iter();
+    let mut tags = known.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    tags.any(|one| {
+        let one = one.trim_ascii();
+        one == b"*" || one.strip_prefix(b"W/").unwrap_or(one) == tag
+    })
 }

@@ -6,7 +6,8 @@ use oci_spec::distribution::TagListBuilder;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{
-    Answer, ApiError, ContentKind,
+    ApiError, ContentKind,
+    answer::Answer,
     header::{DISTRIBUTION_VERSION, FILTERS_APPLIED},
     request::ReadMethod,
 };
@@ -32,7 +33,8 @@ const VALUE: &AsciiSet = &CONTROLS
 /// here by whatever address and prefix the client came.
 pub(super) async fn tags(
     puller: &Puller,
-    (named, page): (&ImageName, &TagListPage),
+    named: &ImageName,
+    page: &TagListPage,
     want: ReadMethod,
     path: &str,
 ) -> Result<Answer, ApiError> {
@@ -69,7 +71,9 @@ pub(super) async fn tags(
 /// Answers with what refers to a digest.
 pub(super) async fn referrers(
     puller: &Puller,
-    (named, digest, page): (&ImageName, &Digest, &ReferrersPage),
+    named: &ImageName,
+    digest: &Digest,
+    page: &ReferrersPage,
     want: ReadMethod,
     path: &str,
 ) -> Result<Answer, ApiError> {

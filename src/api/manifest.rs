@@ -3,8 +3,9 @@
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::{
-    Answer, ApiError, ContentKind,
-    header::{DISTRIBUTION_VERSION, HEADERS_MAX, content},
+    ApiError, ContentKind,
+    answer::Answer,
+    header::{DISTRIBUTION_VERSION, HEADERS_MAX, content, not_modified},
     request::ReadMethod,
 };
 use crate::{
@@ -18,7 +19,8 @@ use crate::{
 /// of them is upstream's.
 pub(super) async fn answer(
     puller: &Puller,
-    (named, reference): (&ImageName, &Reference),
+    named: &ImageName,
+    reference: &Reference,
     want: ReadMethod,
     asked: &HeaderMap,
 ) -> Result<Answer, ApiError> {
@@ -57,18 +59,5 @@ pub(super) async fn answer(
         response,
         outcome: found.cache_status.as_str(),
         origin: Some(found.origin).filter(|_| found.cache_status != CacheStatus::Hit),
-    })
-}
-
-/// Whether the client named this very content in `If-None-Match`.
-pub(super) fn not_modified(asked: &HeaderMap, given: &HeaderMap) -> bool {
-    let Some(tag) = given.get(header::ETAG).map(HeaderValue::as_bytes) else {
-        return false;
-    };
-    let known = asked.get_all(header::IF_NONE_MATCH).iter();
-    let mut tags = known.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    tags.any(|one| {
-        let one = one.trim_ascii();
-        one == b"*" || one.strip_prefix(b"W/").unwrap_or(one) == tag
     })
 }
