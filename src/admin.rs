@@ -20,8 +20,6 @@ use crate::{telemetry::Metrics, wire::Body};
 pub enum Readiness {
     /// Yes.
     Ready,
-    /// Not yet.
-    Starting,
     /// No more.
     Draining,
 }
@@ -84,7 +82,6 @@ impl fmt::Debug for Admin {
 fn readyz(state: &ProbeStatus) -> (StatusCode, String) {
     let (status, word) = match state.readiness {
         Readiness::Ready => (StatusCode::OK, "ready"),
-        Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
         Readiness::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
     };
     let refused = state.reload_error.as_ref();
@@ -132,13 +129,12 @@ mod tests {
 
     #[tokio::test]
     async fn each_path_and_method_has_its_answer() {
-        use Readiness::{Draining, Ready, Starting};
+        use Readiness::{Draining, Ready};
         let rows = [
-            (Starting, "GET", "/livez", 200, "alive\n"),
+            (Ready, "GET", "/livez", 200, "alive\n"),
             (Draining, "GET", "/livez", 200, "alive\n"),
             (Ready, "GET", "/readyz", 200, "ready\n"),
             (Ready, "HEAD", "/readyz?verbose", 200, "ready\n"),
-            (Starting, "GET", "/readyz", 503, "starting\n"),
             (Draining, "GET", "/readyz", 503, "draining\n"),
             (Ready, "POST", "/readyz", 405, "only GET and HEAD\n"),
             (Ready, "DELETE", "/metrics", 405, "only GET and HEAD\n"),
