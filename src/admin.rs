@@ -1,7 +1,7 @@
-//! What operators ask: alive, ready, metrics.
+//! Probes and metrics for operators.
 //!
 //! Promises: it only reads, and answers at once from what it was given. Called by `app`, which
-//! serves it on a listener of its own, never on the mirror's. Knows no other room's insides.
+//! serves it on a listener of its own, never on the mirror's. Knows no other room.
 
 use std::{fmt, sync::Arc};
 
@@ -14,26 +14,26 @@ use http::{
 
 use crate::{telemetry::Metrics, wire::Body};
 
-/// Whether we want requests. It is about us, never about an upstream: taking every mirror out of
-/// service because a registry is down would be the outage that a mirror is there to prevent.
+/// Whether this process takes requests. Never depends on an upstream: taking every mirror out of
+/// service because a registry is down would cause the outage that a mirror is there to prevent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// Yes.
+    /// Serving.
     Ready,
-    /// No more.
+    /// Shutting down.
     Draining,
 }
 
-/// What the probes say of us.
+/// What the probes report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeStatus {
-    /// Whether we want requests.
+    /// Whether this process takes requests.
     pub readiness: Readiness,
-    /// Why the configuration on disk is not the one in use, in one line; none: it is.
+    /// Why the configuration on disk is not the one in use, in one line; `None` if it is.
     pub reload_error: Option<Arc<str>>,
 }
 
-/// What answers on the admin listener.
+/// Answers on the admin listener.
 #[derive(Clone)]
 pub struct Admin {
     state: Arc<dyn Fn() -> ProbeStatus + Send + Sync>,
@@ -41,7 +41,7 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Asks `state` at each probe.
+    /// Calls `state` at each probe.
     pub fn new(
         state: impl Fn() -> ProbeStatus + Send + Sync + 'static,
         metrics: Arc<Metrics>,
@@ -77,8 +77,8 @@ impl fmt::Debug for Admin {
     }
 }
 
-/// One word, so that an operator who looks by hand sees the reason; below it, what else is to be
-/// known. A configuration that was refused is no reason to stop: the one before it is served.
+/// One word, so that an operator sees the reason; below it, why a reload failed. A refused
+/// configuration does not affect readiness: the one before it is still served.
 fn readyz(state: &ProbeStatus) -> (StatusCode, String) {
     let (status, word) = match state.readiness {
         Readiness::Ready => (StatusCode::OK, "ready"),
@@ -89,7 +89,7 @@ fn readyz(state: &ProbeStatus) -> (StatusCode, String) {
     (status, format!("{word}\n{}", refused.unwrap_or_default()))
 }
 
-/// Prometheus' text format is plain text with a version; other readers ignore it.
+/// Prometheus' text format is plain text with a version, which other readers ignore.
 fn text(status: StatusCode, text: String) -> Response<Body> {
     let mut answer = Response::new(Body::bytes(Bytes::from(text)));
     *answer.status_mut() = status;
@@ -111,10 +111,10 @@ mod tests {
             readiness,
             reload_error: None,
         };
-        told(state, method, path).await
+        answered(state, method, path).await
     }
 
-    async fn told(state: ProbeStatus, method: &str, path: &str) -> (u16, String) {
+    async fn answered(state: ProbeStatus, method: &str, path: &str) -> (u16, String) {
         let admin = Admin::new(move || state.clone(), Arc::new(Metrics::new().unwrap()));
         let request = http::Request::builder()
             .method(method)
@@ -151,7 +151,7 @@ mod tests {
             reload_error: Some("f:1: why".into()),
         };
         let body = "ready\nthe configuration was not reloaded: f:1: why\n";
-        let answer = told(state, "GET", "/readyz").await;
+        let answer = answered(state, "GET", "/readyz").await;
         assert_eq!(answer, (200, body.to_owned()));
         let (status, body) = ask(Ready, "GET", "/metrics").await;
         assert_eq!(status, 200);

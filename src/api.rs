@@ -1,8 +1,8 @@
-//! HTTP to pulls and back: answers one registry request.
+//! The registry API: answers one request by a pull.
 //!
-//! Promises: every answer is one of the specification's, errors are its JSON, and no header of an
-//! upstream gets through. Called by `server`, through the stack that `app` wires. Never touches a
-//! file or a socket.
+//! Promises: every answer follows the distribution specification, errors are its JSON, and no header
+//! of an upstream gets through. Called by `server`, through the stack that `app` wires. Never
+//! touches a file or a socket.
 
 mod answer;
 mod blob;
@@ -60,61 +60,67 @@ impl Api {
         }))
     }
 
-    /// Answers one request, and tells of it once its body has left.
+    /// Answers one request, and logs it once its body has been sent.
     #[expect(
         clippy::manual_async_fn,
-        reason = "an async fn would have room for its arguments twice, in every connection"
+        reason = "an async fn would take the size of its arguments twice, in every connection"
     )]
     pub fn answer(self, parts: Parts) -> impl Future<Output = Response<Body>> + Send + 'static {
         async move {
             let began = Instant::now();
-            let (route, answer) = match self.parse(&parts) {
-                Ok((want, route)) => {
-                    let answer = self.dispatch(&route, want, &parts).await;
-                    (Some(route), answer)
+            let (request, answer) = match self.parse(&parts) {
+                Ok((method, request)) => {
+                    let answer = self.dispatch(&request, method, &parts).await;
+                    (Some(request), answer)
                 }
                 Err(error) => (None, Err(error)),
             };
             let answer = answer.unwrap_or_else(|error| failure(&error));
-            self.record(parts, route, answer, began)
+            self.record(parts, request, answer, began)
         }
     }
 
     fn parse(&self, parts: &Parts) -> Result<(ReadMethod, ApiRequest), ApiError> {
-        let want = ReadMethod::parse(&parts.method)?;
+        let method = ReadMethod::parse(&parts.method)?;
         let host = parts.headers.get(HOST);
         let host = host.and_then(|value| value.to_str().ok());
-        Ok((want, ApiRequest::parse(&parts.uri, host, &self.0.ingress)?))
+        Ok((
+            method,
+            ApiRequest::parse(&parts.uri, host, &self.0.ingress)?,
+        ))
     }
 
     async fn dispatch(
         &self,
-        route: &ApiRequest,
-        want: ReadMethod,
+        request: &ApiRequest,
+        method: ReadMethod,
         parts: &Parts,
     ) -> Result<Answer, ApiError> {
         let headers = &parts.headers;
         let via = headers.get_all(VIA).iter().map(HeaderValue::as_bytes);
         let puller = &self.0.puller.with_via(via)?;
-        let mut answer = match route {
+        let mut answer = match request {
             ApiRequest::Ping => Ok(ping()),
-            ApiRequest::Manifest(named, reference) => {
-                manifest::answer(puller, named, reference, want, headers).await
+            ApiRequest::Manifest(image, reference) => {
+                manifest::answer(puller, image, reference, method, headers).await
             }
-            ApiRequest::Blob(named, digest) => {
-                blob::answer(puller, named, digest, want, headers).await
+            ApiRequest::Blob(image, digest) => {
+                blob::answer(puller, image, digest, method, headers).await
             }
-            // Boxed, for hits should not have room for them.
-            ApiRequest::Tags(named, page) => {
+            // Boxed so that the future of a hit stays small.
+            ApiRequest::Tags(image, page) => {
                 let path = parts.uri.path();
-                Box::pin(listing::tags(puller, named, page, want, path)).await
+                Box::pin(listing::tags(puller, image, page, method, path)).await
             }
-            ApiRequest::Referrers(named, digest, page) => {
+            ApiRequest::Referrers(image, digest, page) => {
                 let path = parts.uri.path();
-                Box::pin(listing::referrers(puller, named, digest, page, want, path)).await
+                Box::pin(listing::referrers(
+                    puller, image, digest, page, method, path,
+                ))
+                .await
             }
         }?;
-        let ns = route.image().and_then(|named| named.ns.as_ref());
+        let ns = request.image().and_then(|image| image.ns.as_ref());
         let ns = ns.and_then(|ns| HeaderValue::try_from(ns.as_str()).ok());
         answer
             .response
@@ -123,15 +129,15 @@ impl Api {
         Ok(answer)
     }
 
-    /// Counts the answer now and logs it when its body has ended.
+    /// Counts the answer now, and logs it when its body has ended.
     fn record(
         &self,
         parts: Parts,
-        route: Option<ApiRequest>,
+        request: Option<ApiRequest>,
         answer: Answer,
         began: Instant,
     ) -> Response<Body> {
-        let kind = route.as_ref().map_or("other", ApiRequest::kind);
+        let kind = request.as_ref().map_or("other", ApiRequest::kind);
         let Answer {
             response,
             outcome,
@@ -157,10 +163,10 @@ impl Api {
         } = parts;
         let remote = extensions.get::<Remote>().copied();
         let user_agent = headers.remove(USER_AGENT);
-        let watch = move |bytes, complete| {
+        let log = move |bytes, complete| {
             api.metrics.sent(kind, bytes);
-            let named = route.as_ref().and_then(ApiRequest::image);
-            let reference = route.as_ref().map(ApiRequest::reference);
+            let image = request.as_ref().and_then(ApiRequest::image);
+            let reference = request.as_ref().map(ApiRequest::reference);
             let upstream = match &origin {
                 Some(Origin::Upstream { upstream, .. }) => Some(upstream.as_str()),
                 Some(Origin::Local(_)) | None => None,
@@ -169,8 +175,8 @@ impl Api {
                 listener: &api.listener,
                 remote,
                 method: method.as_str(),
-                registry: named.map_or("", |named| named.repository.registry.as_str()),
-                repository: named.map_or("", |named| named.repository.name.as_str()),
+                registry: image.map_or("", |image| image.repository.registry.as_str()),
+                repository: image.map_or("", |image| image.repository.name.as_str()),
                 reference: &reference.unwrap_or_default(),
                 kind,
                 outcome,
@@ -185,11 +191,11 @@ impl Api {
                     .unwrap_or_default(),
             });
         };
-        response.map(|body| body.on_end(watch))
+        response.map(|body| body.on_end(log))
     }
 }
 
-/// `GET /v2/` says that this is a registry, whatever upstreams do.
+/// `GET /v2/` identifies a registry, whatever the state of upstreams.
 fn ping() -> Answer {
     let mut response = Response::new(Body::bytes(bytes::Bytes::from_static(b"{}")));
     let headers = response.headers_mut();
@@ -216,7 +222,7 @@ fn failure(error: &ApiError) -> Answer {
     }
 }
 
-/// Logs why a pull failed, with all its causes, where that is not the client's doing.
+/// Logs why a pull failed, with all its causes, unless the client caused it.
 fn log_failure(error: &ApiError) {
     let ApiError::Pull(pull, _) = error else {
         return;

@@ -1,4 +1,4 @@
-//! The store's socket: what another command asks the server that holds the store.
+//! The control socket: answers other commands about the store that the server holds.
 //!
 //! Promises: it listens on a Unix socket of mode 0600 only, and only reads. Called by `server`,
 //! through `app`; the command line is its client. JSON over HTTP.
@@ -15,47 +15,47 @@ use crate::{
     wire::Body,
 };
 
-/// Most places in one question.
+/// Most store keys of one request.
 const STORE_KEYS_MAX: usize = 1000;
 
-/// Most tags of one answer.
+/// Most tags of one response.
 const TAGS_MAX: usize = 100_000;
 
-/// The request target that asks for every tag.
+/// The request target of the list of tags.
 pub const TAGS_TARGET: &str = "/tags";
 
-/// A tag at its origin, and what it meant when it was last asked for.
+/// A tag at its origin, and its stored digest.
 pub type KeptTag = (Origin, Reference, Digest);
 
-/// Answers questions about a store.
+/// Answers requests about a store.
 #[derive(Clone, Debug)]
 pub struct Control {
     store: Store,
 }
 
-/// One place where something may be kept, as it travels over the socket.
+/// A store key as JSON: an origin and a reference there.
 #[derive(Debug, Serialize, Deserialize)]
 struct StoreKeyLine {
-    /// An upstream's name; none for a loaded bundle.
+    /// The upstream's name; `None` for a loaded bundle.
     upstream: Option<String>,
-    /// The registry, for a loaded bundle.
+    /// The registry of a loaded bundle.
     registry: Option<String>,
     repository: String,
     reference: String,
 }
 
-/// A question that cannot be read.
+/// A message that cannot be parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the question cannot be read")]
+#[error("invalid control message")]
 pub struct InvalidControlMessage;
 
 impl Control {
-    /// Speaks for this store.
+    /// Answers for this store.
     pub fn new(store: Store) -> Self {
         Self { store }
     }
 
-    /// Answers one question: `GET /stored?PLACES`, with a [`StoredImage`] or `null`, and `GET /tags`.
+    /// Answers one request: `GET /stored?KEYS` with a [`StoredImage`] or `null`, or `GET /tags`.
     pub async fn answer(&self, parts: Parts) -> Response<Body> {
         match (parts.method, parts.uri.path()) {
             (Method::GET, "/stored") => self.stored(parts.uri.query().unwrap_or_default()).await,
@@ -66,26 +66,26 @@ impl Control {
             ),
             _ => json(
                 StatusCode::NOT_FOUND,
-                "{\"error\":\"no such question\"}".into(),
+                "{\"error\":\"no such endpoint\"}".into(),
             ),
         }
     }
 
     async fn stored(&self, query: &str) -> Response<Body> {
         match parse_query(query) {
-            Ok(places) => json_response(StoredImage::look_up(&self.store, &places).await),
-            Err(unreadable) => json(
+            Ok(keys) => json_response(StoredImage::look_up(&self.store, &keys).await),
+            Err(error) => json(
                 StatusCode::BAD_REQUEST,
-                format!("{{\"error\":\"{unreadable}\"}}"),
+                format!("{{\"error\":\"{error}\"}}"),
             ),
         }
     }
 }
 
-/// Every tag that a store remembers, up to a bound.
+/// Every stored tag, up to a maximum.
 ///
 /// # Errors
-/// The store's.
+/// If the store cannot be read.
 pub async fn kept_tags(store: &Store) -> Result<Vec<KeptTag>, StoreError> {
     let mut kept = Vec::new();
     for origin in store.origins().await? {
@@ -101,10 +101,10 @@ pub async fn kept_tags(store: &Store) -> Result<Vec<KeptTag>, StoreError> {
     Ok(kept)
 }
 
-/// Reads the answer to [`TAGS_TARGET`].
+/// Parses the response to [`TAGS_TARGET`].
 ///
 /// # Errors
-/// That it is none.
+/// If it is malformed.
 pub fn read_tags(answer: &[u8]) -> Result<Vec<KeptTag>, InvalidControlMessage> {
     let lines: Vec<(StoreKeyLine, String)> =
         serde_json::from_slice(answer).map_err(|_json| InvalidControlMessage)?;
@@ -119,9 +119,9 @@ pub fn read_tags(answer: &[u8]) -> Result<Vec<KeptTag>, InvalidControlMessage> {
     lines.into_iter().map(tag).collect()
 }
 
-/// The request target that asks what is kept in these places.
-pub fn stored_target(places: &[(Origin, Reference)]) -> String {
-    let lines = places.iter().take(STORE_KEYS_MAX);
+/// The request target that asks which of these keys is stored.
+pub fn stored_target(keys: &[(Origin, Reference)]) -> String {
+    let lines = keys.iter().take(STORE_KEYS_MAX);
     let lines: Vec<_> = lines
         .map(|(origin, reference)| to_line(origin, reference))
         .collect();
@@ -203,7 +203,7 @@ fn json_response<E: std::fmt::Display>(answer: Result<impl Serialize, E>) -> Res
             serde_json::to_string(&answer).unwrap_or_default(),
         ),
         Err(error) => {
-            tracing::error!(%error, "the store could not be asked");
+            tracing::error!(%error, "cannot read the store");
             json(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "{\"error\":\"the store failed\"}".into(),
@@ -225,11 +225,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_question_arrives_as_it_was_asked() {
+    fn requests_and_tags_survive_the_round_trip() {
         let name = "library/nginx".parse().unwrap();
         let tag = Reference::Tag("1.25".parse().unwrap());
         let digest = format!("sha256:{}", "ab".repeat(32)).parse().unwrap();
-        let places = vec![
+        let keys = vec![
             (
                 Origin::Upstream {
                     upstream: "h.example:5000".parse().unwrap(),
@@ -245,10 +245,10 @@ mod tests {
                 Reference::Digest(digest),
             ),
         ];
-        let target: http::Uri = stored_target(&places).parse().unwrap();
-        assert_eq!(parse_query(target.query().unwrap()), Ok(places.clone()));
+        let target: http::Uri = stored_target(&keys).parse().unwrap();
+        assert_eq!(parse_query(target.query().unwrap()), Ok(keys.clone()));
         let digest: Digest = format!("sha256:{}", "cd".repeat(32)).parse().unwrap();
-        let tags: Vec<KeptTag> = places.into_iter().map(|(o, r)| (o, r, digest)).collect();
+        let tags: Vec<KeptTag> = keys.into_iter().map(|(o, r)| (o, r, digest)).collect();
         let lines: Vec<_> = tags.iter().map(tag_line).collect();
         assert_eq!(read_tags(&serde_json::to_vec(&lines).unwrap()), Ok(tags));
         for bad in ["", "[{}]", "null", "%ff"] {

@@ -1,9 +1,9 @@
-//! Bytes to HTTP and back: listeners, connections, deadlines, draining.
+//! The HTTP server: listeners, connections, deadlines, draining.
 //!
 //! Promises: a client that drips, stalls or floods costs a bounded amount and is cut off; a stop
-//! lets running answers finish. Called by `app`. Never heard of OCI, and picks no status: the
-//! answers for its own failures are handed in. The one exception is what the HTTP library itself
-//! answers to a head it cannot parse: 400, 414 and 431.
+//! lets running responses finish. Called by `app`. Knows nothing of OCI, and picks no status: the
+//! responses to its own failures are passed in. The one exception is hyper's own response to a head
+//! that it cannot parse: 400, 414 or 431.
 
 mod connection;
 mod drain;
@@ -46,17 +46,18 @@ pub use tls::{ListenerTls, LiveTls};
 pub enum ListenAddress {
     /// `HOST:PORT`; port 0 lets the system choose.
     Tcp(SocketAddr),
-    /// `unix:PATH`; made with mode 0600 and removed at the end.
+    /// `unix:PATH`; created with mode 0600 and removed at the end.
     Unix(PathBuf),
 }
 
-/// Everything about serving that the configuration decides.
+/// The configured limits and timeouts of serving.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// Most connections at once over all listeners; further ones wait in the kernel's queue. In
-    /// HTTP/2 each further answer at once counts as one more, and is shed if half are taken.
+    /// HTTP/2 each concurrent response after the first counts as one more, and is shed if half of
+    /// all are taken.
     pub connections_max: usize,
-    /// Most requests at once over all listeners of the mirror that wait for their answer's head;
+    /// Most requests at once over all listeners of the mirror that wait for their response's head;
     /// further ones are shed.
     pub requests_max: usize,
     /// Most bytes of one request's head; at least 8 KiB are allowed.
@@ -65,24 +66,24 @@ pub struct Settings {
     pub header_max: Duration,
     /// Longest silence between two requests on one connection, and before the first.
     pub idle_max: Duration,
-    /// Longest time a client may take no byte of an answer.
+    /// Longest time a client may take no byte of a response.
     pub progress_max: Duration,
     /// How long after a stop new connections are still accepted, so that load balancers can leave
-    /// first. One second suits probes; zero suits a person at a terminal.
+    /// first. One second suits probes; zero suits interactive use.
     pub grace: Duration,
-    /// Longest time running answers get after a stop's grace.
+    /// Longest time running responses get after a stop's grace.
     pub drain_max: Duration,
 }
 
 impl Settings {
-    /// [`Settings::header_bytes_max`], but no less than the HTTP library accepts.
+    /// [`Settings::header_bytes_max`], but no less than hyper accepts.
     fn head_bytes_max(&self) -> usize {
         self.header_bytes_max.max(8 * 1024)
     }
 }
 
 impl ListenAddress {
-    /// Whether binding both is refused, or leads to whichever was bound last.
+    /// Whether binding both fails, or only the one bound last would be reached.
     pub fn collides_with(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Unix(own), Self::Unix(other)) => own == other,

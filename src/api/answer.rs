@@ -1,10 +1,10 @@
-//! An answer with the facts for log and metrics.
+//! The answer of a handler.
 
 use http::Response;
 
 use crate::{oci::Origin, wire::Body};
 
-/// An answer, and what is told of it.
+/// A response, with what log and metrics report of it.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) response: Response<Body>,

@@ -19,25 +19,25 @@ use crate::{
     wire::{Body, BodyPart},
 };
 
-/// A blob's own type; what it really is stands in the manifest that names it.
+/// Only the manifest that names a blob knows its real type.
 const OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");
 /// Separates the parts of a multipart answer. Fixed: a client finds parts by their lengths.
 const BOUNDARY: &str = "roadstead-part-f4a1c7d2e95b";
 const MULTIPART: HeaderValue =
     HeaderValue::from_static("multipart/byteranges; boundary=roadstead-part-f4a1c7d2e95b");
 
-/// Answers with a blob. A range of a blob whose size nobody knows yet is answered with the whole,
-/// as RFC 9110 (14.2) allows.
+/// Answers with a blob. A range of a blob whose size is not known yet is answered with the whole, as
+/// RFC 9110 (14.2) allows.
 pub(super) async fn answer(
     puller: &Puller,
-    named: &ImageName,
+    image: &ImageName,
     digest: &Digest,
-    want: ReadMethod,
-    asked: &HeaderMap,
+    method: ReadMethod,
+    request_headers: &HeaderMap,
 ) -> Result<Answer, ApiError> {
-    let found = match want {
-        ReadMethod::Get => puller.blob(named, digest).await,
-        ReadMethod::Head => puller.blob_size(named, digest).await,
+    let found = match method {
+        ReadMethod::Get => puller.blob(image, digest).await,
+        ReadMethod::Head => puller.blob_size(image, digest).await,
     };
     let found = found.map_err(|error| ApiError::Pull(error, ContentKind::Blob))?;
     let size = size(&found.body);
@@ -54,13 +54,13 @@ pub(super) async fn answer(
         outcome: found.cache_status.as_str(),
         origin: found.origin.clone(),
     };
-    if not_modified(asked, headers) {
+    if not_modified(request_headers, headers) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(answer(response));
     }
     headers.insert(header::CONTENT_TYPE, OCTET_STREAM);
     // Ranges are for GET only (RFC 9110, 14.2).
-    let range = range(asked, headers).filter(|_| want == ReadMethod::Get);
+    let range = range(request_headers, headers).filter(|_| method == ReadMethod::Get);
     if let Some((range, size)) = range.zip(size) {
         match range.within(size) {
             RangeOutcome::Unsatisfiable => return Err(ApiError::RangeOutside { size }),
@@ -73,7 +73,7 @@ pub(super) async fn answer(
         let whole = body_part(&found.body, 0, size);
         *response.body_mut() = Body::from_parts(whole.into_iter().collect());
     }
-    if want == ReadMethod::Head {
+    if method == ReadMethod::Head {
         *response.body_mut() = Body::empty();
     }
     Ok(answer(response))
@@ -88,18 +88,18 @@ fn size(body: &BlobBody) -> Option<u64> {
     }
 }
 
-/// The range asked for. With an `If-Range` that does not name this content it counts for nothing.
-fn range(asked: &HeaderMap, given: &HeaderMap) -> Option<RangeRequest> {
-    if asked
+/// The requested range; ignored if `If-Range` names other content.
+fn range(request_headers: &HeaderMap, response_headers: &HeaderMap) -> Option<RangeRequest> {
+    if request_headers
         .get(header::IF_RANGE)
-        .is_some_and(|tag| Some(tag) != given.get(header::ETAG))
+        .is_some_and(|tag| Some(tag) != response_headers.get(header::ETAG))
     {
         return None;
     }
-    RangeRequest::from_header(asked.get(header::RANGE)?.to_str().ok()?)
+    RangeRequest::from_header(request_headers.get(header::RANGE)?.to_str().ok()?)
 }
 
-/// A stretch of the blob; without an end it goes to wherever the blob ends.
+/// A byte range of the blob; without an end, to the end of the blob.
 fn body_part(body: &BlobBody, from: u64, to: Option<u64>) -> Option<BodyPart> {
     let length = to.map(|to| to.saturating_sub(from));
     Some(match body {
@@ -127,8 +127,8 @@ fn body_part(body: &BlobBody, from: u64, to: Option<u64>) -> Option<BodyPart> {
 
 fn part(response: &mut Response<Body>, body: &BlobBody, range: ByteRange, size: u64) {
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-    let stretch = body_part(body, range.first(), Some(range.last() + 1));
-    *response.body_mut() = Body::from_parts(stretch.into_iter().collect());
+    let part = body_part(body, range.first(), Some(range.last() + 1));
+    *response.body_mut() = Body::from_parts(part.into_iter().collect());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(range.length()));
     let value = HeaderValue::try_from(content_range(range, size));

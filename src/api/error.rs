@@ -1,4 +1,4 @@
-//! Failing answers: the only room that picks a failing status.
+//! Error responses. No other file picks a failing status.
 //!
 //! Status, code, headers and the metric's label of a failure are one row, so they cannot disagree.
 //! The body says what the client may know; hosts, files and causes stay in the log.
@@ -19,12 +19,13 @@ use crate::{
     wire::Body,
 };
 
-/// Longest wait that we ask clients for, in seconds.
+/// Longest `Retry-After` sent to clients, in seconds.
 const RETRY_AFTER_SECONDS_MAX: u64 = 3600;
-/// What we ask for when nobody told: long enough for a hiccup, short enough for a node's patience.
+/// Used without a `Retry-After` from upstream: long enough for a short outage, short enough for the
+/// retries of a node.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(5);
 
-/// Why a request is not answered with what it asks for.
+/// Why a request fails.
 #[derive(Debug, Error)]
 pub enum ApiError {
     /// Not GET and not HEAD.
@@ -33,16 +34,16 @@ pub enum ApiError {
     /// The request target is longer than 8 KiB.
     #[error("the request target is longer than 8 KiB")]
     TargetTooLong,
-    /// The path cannot be read in one way only.
-    #[error("the path holds coded slashes, control characters or text that is no UTF-8")]
+    /// The path is ambiguous.
+    #[error("the path has encoded slashes, control characters or text that is not UTF-8")]
     BadPath,
-    /// A query value means nothing here.
+    /// A query value is invalid.
     #[error("the query cannot be read: {0}")]
     BadQuery(&'static str),
-    /// A query key stands twice.
+    /// A query key is repeated.
     #[error("the query names {0} twice")]
     RepeatedKey(&'static str),
-    /// No endpoint of the specification.
+    /// Not an endpoint of the specification.
     #[error("no such endpoint; images are at /v2/NAME/manifests/REFERENCE")]
     UnknownPath,
     /// The list of all repositories, which a mirror cannot know.
@@ -51,16 +52,16 @@ pub enum ApiError {
     /// A tag that cannot exist.
     #[error("no tag can have this name")]
     NoSuchTag,
-    /// What should be a digest is none.
+    /// A malformed digest.
     #[error(transparent)]
     Digest(#[from] InvalidDigest),
-    /// The name cannot be read, or means no registry.
+    /// The name is malformed, or belongs to no known registry.
     #[error(transparent)]
     Ingress(#[from] IngressError),
-    /// More ranges than one answer may have.
+    /// More ranges than one response may have.
     #[error("more than 64 separate ranges")]
     TooManyRanges,
-    /// No byte of the ranges lies inside.
+    /// No requested byte exists.
     #[error("the range lies outside of the {size} bytes")]
     RangeOutside {
         /// The whole size, in bytes.
@@ -75,7 +76,7 @@ pub enum ApiError {
     /// A bug.
     #[error("internal error")]
     Panicked,
-    /// We asked for this ourselves, through other mirrors or our own other name.
+    /// The request came from this mirror itself, through other mirrors or another of its names.
     #[error(transparent)]
     ForwardingLoop(#[from] ForwardingLoop),
     /// The pull failed.
@@ -83,7 +84,7 @@ pub enum ApiError {
     Pull(PullError, ContentKind),
 }
 
-/// What was asked for, which decides the code of "not found".
+/// The kind of content requested, which decides the code of "not found".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentKind {
     /// A manifest.
@@ -94,24 +95,23 @@ pub enum ContentKind {
     Tags,
 }
 
-/// Everything that one kind of failure decides.
+/// Everything that the kind of failure decides.
 #[derive(Clone, Copy, Debug)]
 struct ErrorRow {
     status: StatusCode,
     code: ErrorCode,
-    /// Whose doing it is: the metric's label and the log's `outcome`.
+    /// Who caused it: the metric's label and the log's `outcome`.
     outcome: &'static str,
     extra: ErrorHeader,
 }
 
-/// What some failures say besides.
+/// Headers of some failures.
 #[derive(Clone, Copy, Debug)]
 enum ErrorHeader {
     Nothing,
-    /// The methods that are allowed, and no more of this client: what it sends next may not be a
-    /// request.
+    /// The allowed methods, and the connection closes: the bytes that follow may not be a request.
     Allow,
-    /// The connection cannot be trusted any more.
+    /// The connection closes, because its framing cannot be trusted.
     Close,
     /// The whole size, in bytes.
     Size(u64),
@@ -120,12 +120,12 @@ enum ErrorHeader {
 }
 
 impl ApiError {
-    /// Whose doing it is: the metric's label and the log's `outcome`.
+    /// Who caused it: the metric's label and the log's `outcome`.
     pub fn outcome(&self) -> &'static str {
         self.row().outcome
     }
 
-    /// The whole answer.
+    /// The complete response.
     pub fn response(&self) -> Response<Body> {
         let row = self.row();
         let errors = json!({"errors": [{
@@ -190,14 +190,14 @@ impl ApiError {
                 ErrorRow::new(StatusCode::SERVICE_UNAVAILABLE, C::TooManyRequests, "self")
                     .with(ErrorHeader::RetryAfter(Duration::from_secs(1)))
             }
-            // Whoever asked passes it on, so that all the way back nobody tries again.
+            // Mirrors on the way pass it on, so that none of them retries.
             Self::ForwardingLoop(ForwardingLoop) => {
                 ErrorRow::new(StatusCode::LOOP_DETECTED, C::Unsupported, "refused")
             }
             Self::Panicked => {
                 ErrorRow::new(StatusCode::INTERNAL_SERVER_ERROR, C::Unavailable, "self")
             }
-            Self::Pull(error, what) => ErrorRow::of_pull(error, *what),
+            Self::Pull(error, kind) => ErrorRow::of_pull(error, *kind),
         }
     }
 }
@@ -216,7 +216,7 @@ impl ErrorRow {
         Self { extra, ..self }
     }
 
-    fn of_pull(error: &PullError, what: ContentKind) -> Self {
+    fn of_pull(error: &PullError, kind: ContentKind) -> Self {
         use ErrorCode as C;
         let upstream = |status| Self::new(status, C::Unavailable, "upstream");
         match error {
@@ -225,10 +225,10 @@ impl ErrorRow {
             }
             PullError::Denied { .. } => Self::new(StatusCode::FORBIDDEN, C::Denied, "refused"),
             PullError::Refused(_) => Self::new(StatusCode::FORBIDDEN, C::Denied, "upstream"),
-            PullError::Absent => Self::new(StatusCode::NOT_FOUND, what.unknown_code(), "absent"),
+            PullError::Absent => Self::new(StatusCode::NOT_FOUND, kind.unknown_code(), "absent"),
             PullError::Schema1 => Self::new(StatusCode::NOT_FOUND, C::ManifestUnknown, "upstream"),
             PullError::NoReferrers => Self::new(StatusCode::NOT_FOUND, C::Unsupported, "absent"),
-            // A 429 would make containerd ask six times without a pause.
+            // A 429 would make containerd try six times without a pause.
             PullError::Throttled { retry_after, .. } => upstream(StatusCode::SERVICE_UNAVAILABLE)
                 .with(ErrorHeader::RetryAfter(
                     retry_after.unwrap_or(RETRY_AFTER_DEFAULT),

@@ -8,7 +8,7 @@ use http::{
 
 use crate::oci::Digest;
 
-/// What old clients look for to know a registry.
+/// Old clients recognise a registry by it.
 pub(super) const DISTRIBUTION_VERSION: (HeaderName, HeaderValue) = (
     HeaderName::from_static("docker-distribution-api-version"),
     HeaderValue::from_static("registry/2.0"),
@@ -20,10 +20,10 @@ pub(super) const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace"
 /// Says that a referrers list was filtered.
 pub(super) const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
 
-/// Room for all headers of an answer, so that their map never has to grow.
+/// Capacity for all headers of a response, so that their map never has to grow.
 pub(super) const HEADERS_MAX: usize = 12;
 
-/// The size of nearly every entity tag, which is then never copied to shrink or grow.
+/// The size of nearly every entity tag, so that its buffer is never reallocated.
 const SHA256_QUOTED_BYTES: usize = r#""sha256:""#.len() + 2 * 32;
 
 /// Digest and entity tag of some content; a digest's text is always a valid header.
@@ -38,12 +38,12 @@ pub(super) fn content(digest: &Digest) -> [(HeaderName, Option<HeaderValue>); 2]
     [(CONTENT_DIGEST, value(text)), (ETAG, value(quoted))]
 }
 
-/// Whether the client named this very content in `If-None-Match`.
-pub(super) fn not_modified(asked: &HeaderMap, given: &HeaderMap) -> bool {
-    let Some(tag) = given.get(ETAG).map(HeaderValue::as_bytes) else {
+/// Whether `If-None-Match` names this content.
+pub(super) fn not_modified(request_headers: &HeaderMap, response_headers: &HeaderMap) -> bool {
+    let Some(tag) = response_headers.get(ETAG).map(HeaderValue::as_bytes) else {
         return false;
     };
-    let known = asked.get_all(IF_NONE_MATCH).iter();
+    let known = request_headers.get_all(IF_NONE_MATCH).iter();
     let mut tags = known.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     tags.any(|one| {
         let one = one.trim_ascii();

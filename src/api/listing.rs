@@ -1,4 +1,4 @@
-//! Tags and referrers.
+//! Lists of tags and of referrers.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
@@ -18,7 +18,7 @@ use crate::{
     wire::Body,
 };
 
-/// What must be coded inside a query value.
+/// What must be percent-encoded in a query value.
 const VALUE: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -29,25 +29,25 @@ const VALUE: &AsciiSet = &CONTROLS
     .add(b'<')
     .add(b'>');
 
-/// Answers with a stretch of a tag list. The link to the next one is relative, so it leads back
-/// here by whatever address and prefix the client came.
+/// Answers with a page of a tag list. The link to the next page is relative, so it keeps the
+/// client's address and prefix.
 pub(super) async fn tags(
     puller: &Puller,
-    named: &ImageName,
+    image: &ImageName,
     page: &TagListPage,
-    want: ReadMethod,
+    method: ReadMethod,
     path: &str,
 ) -> Result<Answer, ApiError> {
     let list = puller
-        .tags(named, page)
+        .tags(image, page)
         .await
         .map_err(|error| ApiError::Pull(error, ContentKind::Tags))?;
     let next = list
         .tags
         .last()
         .filter(|_last| list.more)
-        .map(|last| link(named, page, path, last));
-    let name = named.repository.name.as_str();
+        .map(|last| link(image, page, path, last));
+    let name = image.repository.name.as_str();
     let body = TagListBuilder::default()
         .name(name)
         .tags(list.tags)
@@ -56,7 +56,7 @@ pub(super) async fn tags(
     let body = body
         .and_then(|list| serde_json::to_vec(&list).ok())
         .unwrap_or_default();
-    let mut response = json(Bytes::from(body), "application/json", want);
+    let mut response = json(Bytes::from(body), "application/json", method);
     let next = next.and_then(|next| HeaderValue::try_from(next).ok());
     response
         .headers_mut()
@@ -68,26 +68,26 @@ pub(super) async fn tags(
     })
 }
 
-/// Answers with what refers to a digest.
+/// Answers with the referrers of a digest.
 pub(super) async fn referrers(
     puller: &Puller,
-    named: &ImageName,
+    image: &ImageName,
     digest: &Digest,
     page: &ReferrersPage,
-    want: ReadMethod,
+    method: ReadMethod,
     path: &str,
 ) -> Result<Answer, ApiError> {
-    let found = puller.referrers(named, digest, page).await;
+    let found = puller.referrers(image, digest, page).await;
     let found = found.map_err(|error| ApiError::Pull(error, ContentKind::Manifest))?;
-    let mut response = json(found.bytes, MediaType::oci_index().as_str(), want);
+    let mut response = json(found.bytes, MediaType::oci_index().as_str(), method);
     let headers = response.headers_mut();
     if found.filtered {
         headers.insert(FILTERS_APPLIED, HeaderValue::from_static("artifactType"));
     }
-    // Upstream's own query means nothing here, and may hold what means something else.
+    // Upstream's query is passed as one opaque value, because its keys may differ from ours.
     let next = found.next.map(|query| {
         let query = format!("next={}", utf8_percent_encode(&query, VALUE));
-        format!("<{path}?{}>; rel=\"next\"", with_ns(&query, named))
+        format!("<{path}?{}>; rel=\"next\"", with_ns(&query, image))
     });
     let next = next.and_then(|next| HeaderValue::try_from(next).ok());
     headers.extend(next.map(|next| (header::LINK, next)));
@@ -98,9 +98,9 @@ pub(super) async fn referrers(
     })
 }
 
-fn json(body: Bytes, media_type: &str, want: ReadMethod) -> Response<Body> {
+fn json(body: Bytes, media_type: &str, method: ReadMethod) -> Response<Body> {
     let length = body.len();
-    let body = if want == ReadMethod::Get {
+    let body = if method == ReadMethod::Get {
         Body::bytes(body)
     } else {
         Body::empty()
@@ -114,14 +114,14 @@ fn json(body: Bytes, media_type: &str, want: ReadMethod) -> Response<Body> {
     response
 }
 
-fn link(named: &ImageName, page: &TagListPage, path: &str, last: &str) -> String {
+fn link(image: &ImageName, page: &TagListPage, path: &str, last: &str) -> String {
     let last = utf8_percent_encode(last, VALUE);
     let query = format!("n={}&last={last}", page.count);
-    format!("<{path}?{}>; rel=\"next\"", with_ns(&query, named))
+    format!("<{path}?{}>; rel=\"next\"", with_ns(&query, image))
 }
 
-fn with_ns(query: &str, named: &ImageName) -> String {
-    match &named.ns {
+fn with_ns(query: &str, image: &ImageName) -> String {
+    match &image.ns {
         Some(ns) => format!("{query}&ns={}", utf8_percent_encode(ns.as_str(), VALUE)),
         None => query.to_owned(),
     }

@@ -15,20 +15,20 @@ use crate::{
     wire::Body,
 };
 
-/// Answers with the manifest that a reference means. HEAD and GET give the same headers, and none
-/// of them is upstream's.
+/// Answers with the manifest of a reference. HEAD and GET give the same headers, and none of them
+/// is upstream's.
 pub(super) async fn answer(
     puller: &Puller,
-    named: &ImageName,
+    image: &ImageName,
     reference: &Reference,
-    want: ReadMethod,
-    asked: &HeaderMap,
+    method: ReadMethod,
+    request_headers: &HeaderMap,
 ) -> Result<Answer, ApiError> {
-    let found = puller.manifest(named, reference).await;
+    let found = puller.manifest(image, reference).await;
     let found = found.map_err(|error| ApiError::Pull(error, ContentKind::Manifest))?;
     let manifest = &found.manifest;
     let body = Body::bytes(manifest.bytes().clone());
-    let mut response = Response::new(if want == ReadMethod::Get {
+    let mut response = Response::new(if method == ReadMethod::Get {
         body
     } else {
         Body::empty()
@@ -49,7 +49,7 @@ pub(super) async fn answer(
         let warning = HeaderValue::from_static("110 roadstead \"upstream failed; this is stale\"");
         headers.insert(header::WARNING, warning);
     }
-    if not_modified(asked, headers) {
+    if not_modified(request_headers, headers) {
         headers.remove(header::CONTENT_LENGTH);
         headers.remove(header::CONTENT_TYPE);
         *response.body_mut() = Body::empty();

@@ -1,4 +1,4 @@
-//! A request's head becomes one value; behind this file there are no strings.
+//! Parses a request's head into one value; all later code uses the parsed type.
 
 use std::borrow::Cow;
 
@@ -15,10 +15,10 @@ use crate::{
 /// Longest request target, in bytes.
 const TARGET_BYTES_MAX: usize = 8 * 1024;
 
-/// Everything a client may ask of a mirror.
+/// Everything a client may request of a mirror.
 #[derive(Clone, Debug)]
 pub enum ApiRequest {
-    /// `GET /v2/`: is this a registry?
+    /// `GET /v2/`: the version check.
     Ping,
     /// A manifest by tag or digest.
     Manifest(ImageName, Reference),
@@ -26,11 +26,11 @@ pub enum ApiRequest {
     Blob(ImageName, Digest),
     /// A repository's tags.
     Tags(ImageName, TagListPage),
-    /// What refers to a digest, perhaps of one type only.
+    /// The referrers of a digest, perhaps of one type only.
     Referrers(ImageName, Digest, ReferrersPage),
 }
 
-/// Whether a client wants the body too.
+/// The method: with or without the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadMethod {
     /// Headers only.
@@ -39,14 +39,14 @@ pub enum ReadMethod {
     Get,
 }
 
-/// What of the query matters here. Repeated keys are a contradiction, not a list.
+/// The query keys in use. A repeated key is an error, not a list.
 #[derive(Debug, Default)]
 struct QueryParameters<'a> {
     ns: Option<Cow<'a, str>>,
     n: Option<Cow<'a, str>>,
     last: Option<Cow<'a, str>>,
     artifact_type: Option<Cow<'a, str>>,
-    /// Our own: what we wrote into the link to the next page of referrers.
+    /// Roadstead's own key, written into the link to the next page of referrers.
     next: Option<Cow<'a, str>>,
 }
 
@@ -62,10 +62,10 @@ impl ReadMethod {
 }
 
 impl ApiRequest {
-    /// Reads a request target; `host` is the `Host` header.
+    /// Parses a request target; `host` is the `Host` header.
     ///
     /// # Errors
-    /// The answer for a target that means nothing here.
+    /// If the target is malformed or not an endpoint.
     pub fn parse(uri: &Uri, host: Option<&str>, ingress: &Ingress) -> Result<Self, ApiError> {
         let query_bytes = uri.query().map_or(0, str::len);
         if uri.path().len() + query_bytes > TARGET_BYTES_MAX {
@@ -76,44 +76,45 @@ impl ApiRequest {
         let ns = query.ns.as_deref();
         let authority = uri.authority().map(Authority::as_str);
         if authority.is_some_and(|other| !ingress.answers_for(other)) {
-            // Somebody takes us for a proxy; our own content under that name would be another's.
+            // The request uses us as a forward proxy; our content under that name would pass for
+            // another host's.
             return Err(IngressError::Unknown.into());
         }
         let host = authority.or(host);
-        let named = |prefix: &str| ingress.resolve(prefix, ns, host).map_err(ApiError::from);
+        let image = |prefix: &str| ingress.resolve(prefix, ns, host).map_err(ApiError::from);
         if is_ping(&path, ingress) {
             return Ok(Self::Ping);
         }
-        // From the right, for a repository may itself be called `a/manifests/b`.
+        // From the right, because a repository may be called `a/manifests/b`.
         let mut elements = path.rsplitn(3, '/');
         let (last, kind, prefix) = (elements.next(), elements.next(), elements.next());
         match (prefix, kind, last) {
             (Some(prefix), Some("manifests"), Some(reference)) => {
-                let named = named(prefix)?;
-                Ok(Self::Manifest(named, parse_reference(reference)?))
+                let image = image(prefix)?;
+                Ok(Self::Manifest(image, parse_reference(reference)?))
             }
             (Some(prefix), Some("blobs"), Some(digest)) => {
-                let named = named(prefix)?;
-                Ok(Self::Blob(named, digest.parse()?))
+                let image = image(prefix)?;
+                Ok(Self::Blob(image, digest.parse()?))
             }
             (Some(prefix), Some("tags"), Some("list")) => {
-                let named = named(prefix)?;
-                Ok(Self::Tags(named, query.tag_list_page()?))
+                let image = image(prefix)?;
+                Ok(Self::Tags(image, query.tag_list_page()?))
             }
             (Some(prefix), Some("referrers"), Some(digest)) => {
-                let named = named(prefix)?;
+                let image = image(prefix)?;
                 let page = ReferrersPage {
                     artifact_type: query.artifact_type.map(Cow::into_owned),
                     next: query.next.map(Cow::into_owned),
                 };
-                Ok(Self::Referrers(named, digest.parse()?, page))
+                Ok(Self::Referrers(image, digest.parse()?, page))
             }
             (Some(""), Some("v2"), Some("_catalog")) => Err(ApiError::NoCatalog),
             _ => Err(ApiError::UnknownPath),
         }
     }
 
-    /// The kind, as a metric's label.
+    /// The kind, as the metric's label.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Ping => "ping",
@@ -124,18 +125,18 @@ impl ApiRequest {
         }
     }
 
-    /// The name that is asked for.
+    /// The requested image.
     pub fn image(&self) -> Option<&ImageName> {
         match self {
             Self::Ping => None,
-            Self::Manifest(named, _)
-            | Self::Blob(named, _)
-            | Self::Tags(named, _)
-            | Self::Referrers(named, ..) => Some(named),
+            Self::Manifest(image, _)
+            | Self::Blob(image, _)
+            | Self::Tags(image, _)
+            | Self::Referrers(image, ..) => Some(image),
         }
     }
 
-    /// What of the name is asked for, as a client writes it; empty for all of it.
+    /// The requested tag or digest, for the log; empty if there is none.
     pub fn reference(&self) -> String {
         match self {
             Self::Ping | Self::Tags(..) => String::new(),
@@ -145,8 +146,8 @@ impl ApiRequest {
     }
 }
 
-/// Decodes a path once. What could be read in two ways (a coded slash, control bytes, text that is
-/// no UTF-8) is refused, not guessed.
+/// Decodes a path once. Ambiguous paths (an encoded slash, control characters, text that is not
+/// UTF-8) are refused.
 fn path(raw: &str) -> Result<Cow<'_, str>, ApiError> {
     let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'%';
     if raw.bytes().all(is_plain) {
@@ -162,23 +163,23 @@ fn path(raw: &str) -> Result<Cow<'_, str>, ApiError> {
     Ok(decoded)
 }
 
-/// `/v2`, `/v2/`, and the same below a prefix that names a registry, as newer Docker engines ask.
-/// What is left of the prefix would be part of a name, and names are no endpoints.
+/// Whether `path` is `/v2` or `/v2/`, perhaps below a prefix that names a registry, as newer Docker
+/// engines ask. A longer prefix would be part of a name, and a name alone has no endpoint.
 fn is_ping(path: &str, ingress: &Ingress) -> bool {
     let path = path.strip_suffix('/').unwrap_or(path);
     match path.strip_suffix("/v2") {
         Some("") => true,
-        // A tag may be called so.
+        // A tag may be called `v2`.
         Some(prefix) if prefix.ends_with("/manifests") => false,
         Some(prefix) => ingress
             .resolve(&format!("{prefix}/v2/any/name"), None, None)
-            .is_ok_and(|named| named.repository.name.as_str() == "any/name"),
+            .is_ok_and(|image| image.repository.name.as_str() == "any/name"),
         None => false,
     }
 }
 
-/// What has a colon can only be a digest. A tag that is none names nothing, so it is not found
-/// (the conformance suite asks for exactly that).
+/// A reference with a colon can only be a digest. An invalid tag is reported as not found, as the
+/// conformance suite requires.
 fn parse_reference(text: &str) -> Result<Reference, ApiError> {
     if text.contains(':') {
         return Ok(Reference::Digest(text.parse()?));
@@ -202,7 +203,7 @@ impl<'a> QueryParameters<'a> {
                 _ => continue,
             };
             let value = percent_decode_str(value).decode_utf8();
-            let value = value.map_err(|_bytes| ApiError::BadQuery("it is no UTF-8"))?;
+            let value = value.map_err(|_bytes| ApiError::BadQuery("it is not UTF-8"))?;
             if slot.replace(value).is_some() {
                 return Err(ApiError::RepeatedKey(name));
             }
@@ -214,7 +215,7 @@ impl<'a> QueryParameters<'a> {
         let count = match self.n.as_deref() {
             None => TAGS_PER_PAGE_MAX,
             Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
-                // More digits than fit are simply more than we give.
+                // A number too large to parse exceeds the maximum anyway.
                 digits.parse().unwrap_or(u64::MAX).min(TAGS_PER_PAGE_MAX)
             }
             Some(_) => return Err(ApiError::BadQuery("`n` is a number of tags")),

@@ -1,4 +1,4 @@
-//! How long a connection may stay as it is: a pure rule over what its line saw.
+//! Activity of a connection, and how long it may make no progress: a pure rule.
 
 use std::time::Duration;
 
@@ -7,42 +7,42 @@ use tokio::time::Instant;
 
 use super::{Settings, client_stream::ClientStream};
 
-/// What the line and the answers of one connection tell its watcher. All of them run on one task,
-/// so the lock is never waited for.
+/// What the stream and the responses of a connection report to its watchdog. All of them run on one
+/// task, so the lock is never contended.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
     state: Mutex<ActivityState>,
-    /// The stream, when the HTTP library has let go of it.
+    /// The stream, once hyper has dropped it.
     pub(super) returned_stream: Mutex<Option<ClientStream>>,
 }
 
 /// The state of a connection at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ActivityState {
-    /// Requests whose answer has not left yet.
+    /// Requests whose response has not been sent completely.
     pub(super) responses: usize,
-    /// Those of them that have a piece at hand which the client does not want yet: in HTTP/2 it
-    /// says how much it takes of each.
+    /// Those of them with a chunk that waits for the client: in HTTP/2 each stream has its own flow
+    /// control.
     pub(super) responses_blocked: usize,
-    /// Counts bytes taken by the client and answers ended; any change is progress.
+    /// Counts writes taken by the client and responses ended; any change is progress.
     pub(super) progress: u64,
     /// Whether a head has begun and not ended.
     pub(super) within_head: bool,
-    /// How the two directions are.
+    /// State of the two directions.
     pub(super) transport: TransportState,
 }
 
-/// How the two directions of a connection are.
+/// State of the two directions of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum TransportState {
-    /// Both are free.
+    /// Both are open, and writing does not block.
     #[default]
     Ready,
-    /// The client takes nothing at the moment.
+    /// The client takes no bytes at the moment.
     Blocked,
     /// The client has ended its direction, or the connection is broken.
     Closed,
-    /// The client broke the rules of a head.
+    /// The client sent a malformed head.
     Malformed,
 }
 
@@ -53,7 +53,7 @@ pub(super) enum ConnectionPhase {
     Idle,
     /// For the rest of a head.
     Head,
-    /// For ourselves; whoever answers has limits of its own.
+    /// For the handler, which has timeouts of its own.
     Answering,
     /// For the client to take bytes.
     Blocked,
@@ -89,18 +89,18 @@ impl PhaseTimer {
         }
     }
 
-    /// Takes the state at `now` in; when this connection's patience ends, unless something moves.
+    /// Records the state at `now`; returns when this connection times out unless it makes progress.
     pub(super) fn update(
         &mut self,
-        beat: ActivityState,
+        state: ActivityState,
         now: Instant,
         settings: &Settings,
     ) -> Option<Instant> {
-        let phase = ConnectionPhase::of(beat);
-        if (phase, beat.progress) != (self.phase, self.progress) {
+        let phase = ConnectionPhase::of(state);
+        if (phase, state.progress) != (self.phase, self.progress) {
             *self = Self {
                 phase,
-                progress: beat.progress,
+                progress: state.progress,
                 since: now,
             };
         }
@@ -113,13 +113,13 @@ impl PhaseTimer {
 }
 
 impl ConnectionPhase {
-    fn of(beat: ActivityState) -> Self {
-        let waits_for_client = beat.responses > 0 && beat.responses_blocked == beat.responses;
-        if beat.transport == TransportState::Blocked || waits_for_client {
+    fn of(state: ActivityState) -> Self {
+        let waits_for_client = state.responses > 0 && state.responses_blocked == state.responses;
+        if state.transport == TransportState::Blocked || waits_for_client {
             Self::Blocked
-        } else if beat.responses > 0 {
+        } else if state.responses > 0 {
             Self::Answering
-        } else if beat.within_head {
+        } else if state.within_head {
             Self::Head
         } else {
             Self::Idle
@@ -144,20 +144,20 @@ mod tests {
     const HEAD: bool = true;
     const NO_HEAD: bool = false;
 
-    fn beat(
-        (answers, within_head, way, progress): (usize, bool, TransportState, u64),
+    fn state(
+        (responses, within_head, transport, progress): (usize, bool, TransportState, u64),
     ) -> ActivityState {
         ActivityState {
-            responses: answers,
+            responses,
             responses_blocked: 0,
             progress,
             within_head,
-            transport: way,
+            transport,
         }
     }
 
     #[test]
-    fn each_phase_has_its_own_patience_and_progress_renews_it() {
+    fn each_phase_has_its_own_timeout_and_progress_renews_it() {
         let settings = Settings {
             idle_max: Duration::from_mins(1),
             header_max: Duration::from_secs(10),
@@ -165,31 +165,47 @@ mod tests {
             ..settings()
         };
         let start = Instant::now();
-        let mut stillness = PhaseTimer::new(start);
-        let idle = |progress| beat((0, NO_HEAD, TransportState::Ready, progress));
-        // (second, state, the second its patience ends)
+        let mut timer = PhaseTimer::new(start);
+        let idle = |progress| state((0, NO_HEAD, TransportState::Ready, progress));
+        // (second, state, the second it times out)
         let rows = [
             (0, idle(0), Some(60)),
             (5, idle(0), Some(60)),
-            (7, beat((0, HEAD, TransportState::Ready, 0)), Some(17)),
-            (9, beat((0, HEAD, TransportState::Ready, 0)), Some(17)),
-            (10, beat((1, NO_HEAD, TransportState::Ready, 0)), None),
-            (11, beat((1, NO_HEAD, TransportState::Blocked, 0)), Some(41)),
-            (12, beat((1, NO_HEAD, TransportState::Blocked, 0)), Some(41)),
-            (13, beat((1, NO_HEAD, TransportState::Blocked, 1)), Some(43)),
-            // A head that began during an answer has its time from the answer's end on.
-            (14, beat((1, HEAD, TransportState::Ready, 1)), None),
-            (15, beat((0, HEAD, TransportState::Ready, 2)), Some(25)),
+            (7, state((0, HEAD, TransportState::Ready, 0)), Some(17)),
+            (9, state((0, HEAD, TransportState::Ready, 0)), Some(17)),
+            (10, state((1, NO_HEAD, TransportState::Ready, 0)), None),
+            (
+                11,
+                state((1, NO_HEAD, TransportState::Blocked, 0)),
+                Some(41),
+            ),
+            (
+                12,
+                state((1, NO_HEAD, TransportState::Blocked, 0)),
+                Some(41),
+            ),
+            (
+                13,
+                state((1, NO_HEAD, TransportState::Blocked, 1)),
+                Some(43),
+            ),
+            // The time of a head that began during a response counts from the response's end.
+            (14, state((1, HEAD, TransportState::Ready, 1)), None),
+            (15, state((0, HEAD, TransportState::Ready, 2)), Some(25)),
             (16, idle(2), Some(76)),
-            // A whole request between two looks.
+            // A whole request between two updates.
             (20, idle(4), Some(80)),
-            // The last bytes of an answer are not taken.
-            (21, beat((0, NO_HEAD, TransportState::Blocked, 5)), Some(51)),
+            // The last bytes of a response are not taken.
+            (
+                21,
+                state((0, NO_HEAD, TransportState::Blocked, 5)),
+                Some(51),
+            ),
         ];
-        for (second, beat, due) in rows {
+        for (second, state, due) in rows {
             let at = |second| start + Duration::from_secs(second);
-            let settled = stillness.update(beat, at(second), &settings);
-            assert_eq!(settled, due.map(at), "second {second}");
+            let deadline = timer.update(state, at(second), &settings);
+            assert_eq!(deadline, due.map(at), "second {second}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The kinds of connection as one.
+//! One stream type for TCP, Unix and TLS connections.
 
 use std::{
     io,
@@ -18,8 +18,8 @@ use tokio_rustls::server::TlsStream;
 
 use crate::wire::{SendfileQueue, is_placeholder, unexpected_placeholder};
 
-/// After our last byte, what the client still sends is read for so long and so far: closing with
-/// unread bytes resets the connection, and a reset may overtake the answer.
+/// Time and bytes for which we read on after our last byte: closing with unread bytes resets the
+/// connection, and a reset may overtake the response.
 const LINGER_MAX: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 64 * 1024;
 
@@ -28,12 +28,12 @@ const LINGER_BYTES_MAX: usize = 64 * 1024;
 pub(super) enum ClientStream {
     Tcp(TcpStream),
     Unix(UnixStream),
-    /// Either of them, once its client was met.
+    /// TLS over either of them, after the handshake.
     Tls(Box<TlsStream<Self>>),
 }
 
 impl ClientStream {
-    /// A new lane, where the kernel can send files: on a TCP connection in plain text.
+    /// A new sendfile queue where the kernel can send files: on a plain-text TCP connection.
     pub(super) fn sendfile_queue(&self) -> Option<SendfileQueue> {
         match self {
             Self::Tcp(stream) => Some(SendfileQueue::of(stream)),
@@ -41,15 +41,15 @@ impl ClientStream {
         }
     }
 
-    /// Writes what comes next; windows only where there is a lane for them.
+    /// Writes `slices`; placeholders only with the sendfile queue that holds their files.
     pub(super) fn poll_send(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
-        lane: Option<&SendfileQueue>,
+        queue: Option<&SendfileQueue>,
     ) -> Poll<io::Result<usize>> {
-        match (&*self, lane) {
-            (Self::Tcp(stream), Some(lane)) => poll_sendfile(stream, lane, slices, context),
+        match (&*self, queue) {
+            (Self::Tcp(stream), Some(queue)) => poll_sendfile(stream, queue, slices, context),
             _ if slices.iter().any(|slice| is_placeholder(slice)) => {
                 Poll::Ready(Err(unexpected_placeholder()))
             }
@@ -60,13 +60,13 @@ impl ClientStream {
 
 fn poll_sendfile(
     stream: &TcpStream,
-    lane: &SendfileQueue,
+    queue: &SendfileQueue,
     slices: &[IoSlice<'_>],
     context: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
     loop {
         ready!(stream.poll_write_ready(context))?;
-        let send = || lane.send(stream.as_fd(), slices);
+        let send = || queue.send(stream.as_fd(), slices);
         match stream.try_io(Interest::WRITABLE, send) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             outcome => return Poll::Ready(outcome),
@@ -74,7 +74,7 @@ fn poll_sendfile(
     }
 }
 
-/// Ends with FIN, so that a client which has taken a part asks for the rest instead of giving up.
+/// Ends with FIN, so that a client which received a part requests the rest instead of giving up.
 pub(super) async fn lingering_close(mut stream: ClientStream) {
     let reading = async {
         if stream.shutdown().await.is_err() {
@@ -89,11 +89,11 @@ pub(super) async fn lingering_close(mut stream: ClientStream) {
             }
         }
     };
-    // Late or not, the connection is over.
+    // The connection ends either way.
     let _late = timeout(LINGER_MAX, reading).await.is_err();
 }
 
-/// Hands a call on to whichever stream it is.
+/// Delegates a call to the inner stream.
 macro_rules! each {
     ($stream:expr, $inner:ident => $call:expr) => {
         match $stream.get_mut() {

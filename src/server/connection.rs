@@ -1,4 +1,4 @@
-//! One connection, from its first byte to its last.
+//! Serves one connection, from its first byte to its last.
 
 use std::sync::Arc;
 
@@ -15,46 +15,53 @@ use super::{
 };
 use crate::telemetry::{Metrics, log::Remote};
 
-/// Meets a client, and serves the requests of its connection, which has its place as long. With
-/// `tls`, nothing is said in plain.
+/// Performs the handshake and serves the requests of a connection, which holds its permit until the
+/// end. With `tls`, no byte is served in plain text.
 pub(super) async fn run(
-    (_place, stream, remote): (OwnedSemaphorePermit, ClientStream, Remote),
+    (_permit, stream, remote): (OwnedSemaphorePermit, ClientStream, Remote),
     tls: Option<Arc<ServerConfig>>,
     shared: ServerContext,
     service: impl HttpService,
 ) {
     let _open = ConnectionGuard::new(Arc::clone(&shared.metrics));
-    let Some(met) = negotiate(stream, remote, tls, &shared).await else {
+    let Some(negotiated) = negotiate(stream, remote, tls, &shared).await else {
         return;
     };
-    let pulse = Arc::new(Activity::default());
-    let end = if met.protocol == HttpProtocol::Http2 {
-        Box::pin(http2::serve(met.stream, remote, &shared, &pulse, service)).await
+    let activity = Arc::new(Activity::default());
+    let end = if negotiated.protocol == HttpProtocol::Http2 {
+        Box::pin(http2::serve(
+            negotiated.stream,
+            remote,
+            &shared,
+            &activity,
+            service,
+        ))
+        .await
     } else {
-        http1::serve(met.stream, remote, &shared, &pulse, service).await
+        http1::serve(negotiated.stream, remote, &shared, &activity, service).await
     };
-    let way = pulse.state().transport;
-    if let Some(why) = refusal_reason(&end, way, met.protocol) {
+    let transport = activity.state().transport;
+    if let Some(why) = refusal_reason(&end, transport, negotiated.protocol) {
         shared.metrics.connection_refused();
         tracing::debug!(%remote, why, "connection refused");
     }
-    let stream = pulse.returned_stream.lock().take();
+    let stream = activity.returned_stream.lock().take();
     if let (Some(stream), false) = (
         stream,
-        way == TransportState::Closed || matches!(end, ConnectionEnd::Stopped),
+        transport == TransportState::Closed || matches!(end, ConnectionEnd::Stopped),
     ) {
         lingering_close(stream).await;
     }
 }
 
-/// Why a connection counts as refused.
+/// Why a connection counts as refused; `None` for an ordinary end.
 fn refusal_reason(
     end: &ConnectionEnd,
-    way: TransportState,
-    spoken: HttpProtocol,
+    transport: TransportState,
+    protocol: HttpProtocol,
 ) -> Option<&'static str> {
     match end {
-        _ if way == TransportState::Malformed => {
+        _ if transport == TransportState::Malformed => {
             Some("a line of the head ended in a bare line feed")
         }
         ConnectionEnd::TimedOut(ConnectionPhase::Head) => Some("the head took too long"),
@@ -64,11 +71,11 @@ fn refusal_reason(
         ConnectionEnd::Served(Err(error)) if error.is_parse() => {
             Some("the head is not HTTP, or too large")
         }
-        // In HTTP/2 it is none of ours that fails a connection.
+        // Our own handlers never fail an HTTP/2 connection, so the client caused this.
         ConnectionEnd::Served(Err(_))
-            if spoken == HttpProtocol::Http2 && way != TransportState::Closed =>
+            if protocol == HttpProtocol::Http2 && transport != TransportState::Closed =>
         {
-            Some("it broke HTTP/2's rules")
+            Some("the client violated the HTTP/2 protocol")
         }
         ConnectionEnd::Served(_)
         | ConnectionEnd::TimedOut(_)

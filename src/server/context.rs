@@ -1,21 +1,21 @@
-//! What every listener and connection is handed.
+//! State shared by all listeners and their connections.
 
 use std::sync::Arc;
 
 use super::{drain::Stop, limits::ConnectionLimit, live_settings::LiveSettings};
 use crate::{tasks::Tasks, telemetry::Metrics};
 
-/// What all listeners of one process share.
+/// State shared by all listeners of one process.
 #[derive(Clone, Debug)]
 pub struct ServerContext {
-    /// Deadlines and limits; a connection keeps those that it began with.
+    /// Timeouts and limits; a connection keeps those that it began with.
     pub settings: LiveSettings,
-    /// The places for connections, counted over all listeners.
+    /// The limit of connections over all listeners.
     pub connections: ConnectionLimit,
     /// Says when to stop.
     pub stop: Stop,
-    /// Where connections run; the end waits for them there.
+    /// Runs the connections; shutdown waits for them there.
     pub tasks: Tasks,
-    /// Where connections are counted.
+    /// Counts connections.
     pub metrics: Arc<Metrics>,
 }

@@ -1,4 +1,4 @@
-//! How serving ends: a grace, then a drain, then the end; a second signal skips to the end.
+//! Shutdown: a grace, then a drain, then the end; a second signal skips to the end.
 
 use std::{future::Future, io, sync::Arc, time::Duration};
 
@@ -10,14 +10,14 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// Says when to stop; clones say the same.
+/// The stage of shutdown; clones share it.
 ///
-/// From [`Stop::begin`] on we are not ready. For the grace we still accept, so that load balancers
-/// can leave. Then listeners close, idle connections close and running answers finish.
+/// From [`Stop::begin`] on the server is not ready. During the grace it still accepts, so that load
+/// balancers can leave. Then listeners close, idle connections close and running responses finish.
 #[derive(Clone, Debug)]
 pub struct Stop {
     own: StopState,
-    /// The whole's, for a part that may also stop alone.
+    /// Set for a part that may also stop alone.
     parent: Option<StopState>,
 }
 
@@ -32,7 +32,7 @@ enum StopStage {
 }
 
 impl Stop {
-    /// Not begun.
+    /// A stop that has not begun.
     pub fn new(grace: Duration) -> Self {
         Self {
             own: StopState::new(grace),
@@ -40,8 +40,8 @@ impl Stop {
         }
     }
 
-    /// The stop of a part: it also stops when this does. Alone it has no grace, for a listener that
-    /// is no longer configured has no load balancer that might still come.
+    /// The stop of a part: it also stops when this does. Alone it has no grace, because load
+    /// balancers no longer use a listener that was removed from the configuration.
     #[must_use]
     pub fn child(&self) -> Self {
         Self {
@@ -60,7 +60,7 @@ impl Stop {
         });
     }
 
-    /// Begins the stop; again changes nothing.
+    /// Begins the stop; idempotent.
     pub fn begin(&self) {
         self.own.0.send_if_modified(|stage| match *stage {
             StopStage::Serving { grace } => {
@@ -77,7 +77,7 @@ impl Stop {
         self.own.0.send_replace(StopStage::Over);
     }
 
-    /// Whether it has begun: what readiness asks.
+    /// Whether it has begun; readiness reads this.
     pub fn has_begun(&self) -> bool {
         self.both().any(StopState::has_begun)
     }
@@ -105,18 +105,18 @@ impl Stop {
         [&self.own].into_iter().chain(&self.parent)
     }
 
-    /// Waits for its own stages or the whole's, whichever come first.
+    /// Waits for a stage of its own or of its parent, whichever comes first.
     fn either<W, F>(&self, wait: W) -> impl Future<Output = ()> + Send + use<W, F>
     where
         W: Fn(StopState) -> F + Send + Sync,
         F: Future<Output = ()> + Send,
     {
-        let (own, whole) = (self.own.clone(), self.parent.clone());
-        // Waits that were captured would have room twice, in every connection.
+        let (own, parent) = (self.own.clone(), self.parent.clone());
+        // Futures captured here would take their size twice, in every connection.
         async move {
             select! {
                 () = wait(own) => {}
-                Some(()) = OptionFuture::from(whole.map(&wait)) => {}
+                Some(()) = OptionFuture::from(parent.map(&wait)) => {}
             }
         }
     }
@@ -142,7 +142,7 @@ impl StopState {
 
     async fn until(&self, reached: impl Fn(StopStage) -> bool) -> StopStage {
         let mut stages = self.0.subscribe();
-        // It cannot fail: `self` keeps the sender.
+        // Cannot fail: `self` keeps the sender.
         let stage = stages.wait_for(|stage| reached(*stage)).await;
         stage.map_or(StopStage::Over, |stage| *stage)
     }
@@ -154,7 +154,7 @@ impl StopStage {
     }
 }
 
-/// SIGTERM and SIGINT, waited for.
+/// Receives SIGTERM and SIGINT.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
@@ -162,11 +162,11 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// From here on a signal no longer ends the process at once. So this comes before anything
-    /// starts: what is asked to stop while it starts shall stop in order too.
+    /// Takes over both signals, which no longer end the process at once. Called before anything
+    /// starts, so that a stop during the start is orderly too.
     ///
     /// # Errors
-    /// If the system gives no signals.
+    /// If the handlers cannot be registered.
     pub fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -174,8 +174,8 @@ impl Signals {
         })
     }
 
-    /// Begins the stop at the first signal, ends it at the second, and is then done. It runs
-    /// beside the stop's end, not as a task, because the end waits for tasks.
+    /// Begins the stop at the first signal and ends it at the second. Not spawned in `Tasks`,
+    /// because shutdown waits for tasks.
     pub async fn obey(mut self, stop: Stop) {
         let mut next = async || {
             select! {
@@ -192,22 +192,22 @@ impl Signals {
     }
 }
 
-/// SIGHUP, waited for: read the configuration anew.
+/// Receives SIGHUP: reload the configuration.
 #[derive(Debug)]
 pub struct Hangups(Signal);
 
 impl Hangups {
-    /// From here on the signal no longer ends the process.
+    /// Takes over the signal, which no longer ends the process.
     ///
     /// # Errors
-    /// If the system gives no signals.
+    /// If the handler cannot be registered.
     pub fn listen() -> io::Result<Self> {
         Ok(Self(signal(SignalKind::hangup())?))
     }
 
-    /// Waits for the next one; several that come meanwhile are one.
+    /// Waits for the next signal; several that arrive meanwhile count as one.
     pub async fn next(&mut self) {
-        // The system never ends the stream of its signals.
+        // The stream of signals never ends.
         let _some = self.0.recv().await;
     }
 }

@@ -1,7 +1,7 @@
-//! Where a request's head begins and ends among the frames of an HTTP/2 connection.
+//! Finds where a request's head begins and ends among the frames of an HTTP/2 connection.
 //!
-//! The HTTP library keeps a head's pieces to itself until they are complete, so only the frames tell
-//! that a client has begun one and does not end it.
+//! hyper reports a head only when it is complete, so only the frames show that a client has begun
+//! one and does not finish it.
 
 use super::observed_stream::Scan;
 
@@ -11,26 +11,26 @@ const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
-/// Reads along with the library. The preface counts as a head.
+/// Scans the bytes that hyper reads. The preface counts as a head.
 #[derive(Debug)]
 pub(super) struct FrameScanner {
-    /// The beginning of a frame, as far as it has come.
+    /// The frame header, as far as it has arrived.
     head: [u8; FRAME_HEAD_BYTES],
     head_bytes: usize,
-    /// What is still to come of the preface or of a frame.
+    /// Bytes that are missing of the preface or of a frame's payload.
     rest_bytes: usize,
     at: FramePosition,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FramePosition {
-    /// Nothing has come yet.
+    /// Nothing has arrived yet.
     Start,
-    /// In a head that goes on after this frame.
+    /// In a head that continues after this frame.
     Head,
     /// In the last frame of a head, or in the preface.
     LastOfHead,
-    /// After a head, among any other frames.
+    /// After a head, among other frames.
     Between,
 }
 
@@ -46,9 +46,9 @@ impl Default for FrameScanner {
 }
 
 impl Scan for FrameScanner {
-    /// Answers to pings and settings are no progress of an answer; its body says itself what is.
+    /// Replies to pings and settings must not count as progress; [`super::http2_body`] reports it.
     const WRITING_IS_PROGRESS: bool = false;
-    /// The library refuses what breaks the rules.
+    /// hyper refuses protocol violations itself.
     type Refused = std::convert::Infallible;
 
     fn scan(&mut self, mut bytes: &[u8]) -> Result<(), Self::Refused> {
@@ -79,8 +79,8 @@ impl Scan for FrameScanner {
 
 impl FrameScanner {
     fn step(&mut self, byte: u8) {
-        if let Some(place) = self.head.get_mut(self.head_bytes) {
-            *place = byte;
+        if let Some(slot) = self.head.get_mut(self.head_bytes) {
+            *slot = byte;
         }
         self.head_bytes += 1;
         if self.head_bytes < FRAME_HEAD_BYTES {
@@ -156,12 +156,12 @@ mod tests {
             let mut whole = FrameScanner::default();
             assert_eq!(whole.scan(&bytes), Ok(()));
             assert_eq!(whole.is_within_head(), within, "{name}");
-            // Cut anywhere, it must come to the same end.
-            let mut pieces = FrameScanner::default();
+            // Byte by byte, the outcome must be the same.
+            let mut bytewise = FrameScanner::default();
             for byte in bytes {
-                assert_eq!(pieces.scan(&[byte]), Ok(()));
+                assert_eq!(bytewise.scan(&[byte]), Ok(()));
             }
-            assert_eq!(format!("{pieces:?}"), format!("{whole:?}"), "{name}");
+            assert_eq!(format!("{bytewise:?}"), format!("{whole:?}"), "{name}");
         }
         let mut half = FrameScanner::default();
         let mut bytes = [preface(), frame(HEADERS, END_HEADERS, 40)].concat();

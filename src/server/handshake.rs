@@ -1,4 +1,4 @@
-//! The beginning of a TLS connection, before any HTTP.
+//! The TLS handshake, before any HTTP.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -12,23 +12,23 @@ use super::{
 };
 use crate::telemetry::log::Remote;
 
-/// Longest time for a handshake, however patient the settings are with heads.
+/// Longest time for a handshake, however long the configured time for a head is.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
-/// A connection whose client was met.
+/// A connection after its handshake.
 pub(super) struct NegotiatedStream {
     pub(super) stream: ClientStream,
     pub(super) protocol: HttpProtocol,
 }
 
-/// What client and server agreed to speak.
+/// The protocol agreed on by ALPN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HttpProtocol {
     Http1,
     Http2,
 }
 
-/// Meets a client, in plain text without `tls`; nothing if it was not to be met.
+/// Performs the handshake, or none without `tls`; `None` if it failed.
 pub(super) async fn negotiate(
     stream: ClientStream,
     remote: Remote,
@@ -44,25 +44,25 @@ pub(super) async fn negotiate(
     }
 }
 
-/// Whoever fails must not keep us long, and learns why from an alert at most.
+/// Bounds the time of a handshake; the client learns the cause from a TLS alert only.
 async fn tls_handshake(
     stream: ClientStream,
     remote: Remote,
     tls: Arc<ServerConfig>,
     shared: &ServerContext,
 ) -> Option<NegotiatedStream> {
-    let patience = shared.settings.now().header_max.min(HANDSHAKE_MAX);
-    let shaking = TlsAcceptor::from(tls).accept(stream).into_fallible();
-    let shaken = select! {
-        shaken = shaking => shaken,
-        () = sleep(patience) => {
+    let timeout = shared.settings.now().header_max.min(HANDSHAKE_MAX);
+    let accepting = TlsAcceptor::from(tls).accept(stream).into_fallible();
+    let accepted = select! {
+        accepted = accepting => accepted,
+        () = sleep(timeout) => {
             count_refused(shared, remote, "the TLS handshake took too long");
             return None;
         }
-        // No request has come, so none is cut.
+        // No request has arrived, so none is cut off.
         () = shared.stop.draining() => return None,
     };
-    match shaken {
+    match accepted {
         Ok(tls) => Some(NegotiatedStream {
             protocol: match tls.get_ref().1.alpn_protocol() {
                 Some(b"h2") => HttpProtocol::Http2,
@@ -71,7 +71,7 @@ async fn tls_handshake(
             stream: ClientStream::Tls(Box::new(tls)),
         }),
         Err((error, stream)) => {
-            // Everything else is a client that left.
+            // Any other error means that the client left.
             if error.kind() == io::ErrorKind::InvalidData {
                 count_refused(shared, remote, &handshake_error(&error));
                 lingering_close(stream).await;
@@ -81,7 +81,7 @@ async fn tls_handshake(
     }
 }
 
-/// The library's words, but for its riddle about who begins with `GET / HTTP/1.1`.
+/// The text of rustls, but for its unclear error for plain HTTP.
 fn handshake_error(error: &io::Error) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     match inner {
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_does_not_speak_tls_is_told_of_in_plain_words() {
+    fn plain_http_gets_an_error_in_plain_words() {
         let error = |error: rustls::Error| io::Error::new(io::ErrorKind::InvalidData, error);
         let plain = InvalidMessage::InvalidContentType.into();
         assert!(handshake_error(&error(plain)).starts_with("the client does not speak TLS"));

@@ -1,15 +1,15 @@
-//! Where a request's head begins and ends in the bytes of a connection, and whether its lines end
-//! as they must.
+//! Finds where a request's head begins and ends in the bytes of an HTTP/1.1 connection, and checks
+//! its line endings.
 //!
-//! The HTTP parser takes a bare LF for a line's end; something in front of us may not, and then the
-//! two disagree about where a request ends. So such bytes never reach the parser.
+//! The HTTP parser accepts a bare LF as a line ending; a proxy in front may not, and then the two
+//! disagree about where a request ends. So such bytes never reach the parser.
 
 use super::observed_stream::Scan;
 
-/// Longest header name that matters here.
+/// Longest header name to recognise.
 const NAME_BYTES_MAX: usize = b"transfer-encoding".len();
 
-/// Reads along with the parser.
+/// Scans the bytes that the parser reads.
 #[derive(Debug, Default)]
 pub(super) struct HeadScanner {
     at: HeadPosition,
@@ -30,11 +30,11 @@ enum HeadPosition {
     Between,
     RequestLine,
     Name,
-    /// In a header's value that does not matter.
+    /// In the value of any other header.
     Value,
     /// In the value of `Content-Length`.
     Length,
-    /// In or behind a request's body. The server closes the connection after such a request, so
+    /// In or after a request's body. The server closes the connection after such a request, so
     /// no head follows.
     Body,
 }
@@ -71,7 +71,7 @@ impl Scan for HeadScanner {
 }
 
 impl HeadScanner {
-    /// Goes on to the line's end, or as far as there are bytes; what is left of them.
+    /// Skips to the end of the line or of `bytes`; returns the rest.
     fn skip<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
         let end = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
         let (line, rest) = bytes.split_at_checked(end).unwrap_or_default();
@@ -89,8 +89,8 @@ impl HeadScanner {
             }
             (HeadPosition::Name, b':') => self.end_name(),
             (HeadPosition::Name, _) => {
-                if let Some(place) = self.name.get_mut(self.line_bytes) {
-                    *place = byte.to_ascii_lowercase();
+                if let Some(slot) = self.name.get_mut(self.line_bytes) {
+                    *slot = byte.to_ascii_lowercase();
                 }
             }
             (HeadPosition::Length, b'1'..=b'9') => self.body = true,
@@ -111,7 +111,7 @@ impl HeadScanner {
     }
 
     fn end_line(&mut self) {
-        // Only the carriage return.
+        // The line holds only the carriage return.
         let blank = self.line_bytes <= 1;
         self.line_bytes = 0;
         self.at = match self.at {
@@ -130,10 +130,10 @@ mod tests {
     fn scanned(text: &str) -> (Result<(), BareLineFeed>, HeadPosition) {
         let mut whole = HeadScanner::default();
         let outcome = whole.scan(text.as_bytes());
-        // Cut anywhere, it must come to the same end.
-        let mut pieces = HeadScanner::default();
-        let piecewise = text.bytes().try_for_each(|byte| pieces.scan(&[byte]));
-        assert_eq!((outcome, whole.at), (piecewise, pieces.at), "{text:?}");
+        // Byte by byte, the outcome must be the same.
+        let mut bytewise = HeadScanner::default();
+        let same = text.bytes().try_for_each(|byte| bytewise.scan(&[byte]));
+        assert_eq!((outcome, whole.at), (same, bytewise.at), "{text:?}");
         (outcome, whole.at)
     }
 

@@ -1,4 +1,4 @@
-//! A connection that speaks HTTP/1.1.
+//! Serves an HTTP/1.1 connection.
 
 use std::{future::Future, pin::pin, sync::Arc};
 
@@ -19,29 +19,30 @@ use super::{
 };
 use crate::telemetry::log::Remote;
 
-/// Serves one request after the other.
+/// Serves one request after another.
 pub(super) async fn serve(
     stream: ClientStream,
     remote: Remote,
     shared: &ServerContext,
-    pulse: &Arc<Activity>,
+    activity: &Arc<Activity>,
     service: impl HttpService,
 ) -> ConnectionEnd {
-    let io = ObservedStream::new(stream, HeadScanner::default(), Arc::clone(pulse));
-    let lane = io.sendfile_queue();
+    let io = ObservedStream::new(stream, HeadScanner::default(), Arc::clone(activity));
+    let sendfile_queue = io.sendfile_queue();
     let io = TokioIo::new(io);
-    let answering = Arc::clone(pulse);
+    let tracker = Arc::clone(activity);
     let entry = service_fn(move |mut request: Request<Incoming>| {
-        let answering = ResponseTracker::new(Arc::clone(&answering));
+        let tracker = ResponseTracker::new(Arc::clone(&tracker));
         request.extensions_mut().insert(remote);
-        let lane = lane.clone();
-        // No async block: it would have room for the answer's future twice.
-        let answer = service.clone().call(request);
-        answer
-            .map_ok(|answer| answer.map(|body| Http1Body::new(body.with_sendfile(lane), answering)))
+        let sendfile_queue = sendfile_queue.clone();
+        // Not an async block, which would take the size of the response's future twice.
+        let response = service.clone().call(request);
+        response.map_ok(|response| {
+            response.map(|body| Http1Body::new(body.with_sendfile(sendfile_queue), tracker))
+        })
     });
     let mut served = pin!(http(&shared.settings.now()).serve_connection(io, entry));
-    run_with_watchdog(shared, pulse, |context, drains| {
+    run_with_watchdog(shared, activity, |context, drains| {
         if drains {
             served.as_mut().graceful_shutdown();
         }
@@ -50,14 +51,14 @@ pub(super) async fn serve(
     .await
 }
 
-/// The HTTP library's settings. Its own deadline would count an idle connection's silence as part
-/// of the next head; `deadline` keeps the two apart.
+/// hyper's settings. Its own timeout would count an idle connection's silence as part of the next
+/// head; [`super::activity`] keeps the two apart.
 fn http(settings: &Settings) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(None)
         .max_header_size(settings.head_bytes_max())
-        // Bounds what a client can send ahead; a buffer alone would overshoot a head's limit.
+        // Bounds what a client can send ahead; the default buffer would exceed a head's limit.
         .max_buf_size(settings.head_bytes_max());
     http
 }

@@ -1,4 +1,4 @@
-//! A body on its way through HTTP/1.1.
+//! Response bodies in HTTP/1.1.
 
 use std::{
     mem,
@@ -11,26 +11,26 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::response::ResponseTracker;
 
-/// A body whose end is seen. It gives one piece at a time, and none while the client takes nothing:
-/// what waits here would only take memory.
+/// A body whose end is tracked. It yields one chunk at a time, and none while the client takes
+/// nothing, because waiting chunks would only take memory.
 ///
-/// If it breaks, the error is held back until what it gave before has left: the HTTP library drops
-/// all it has not written yet when a body fails, and the client would have to fetch it again.
+/// If it fails, the error is held back until the chunks before it are written: hyper drops all
+/// unwritten bytes when a body fails, and the client would have to fetch them again.
 pub(super) struct Http1Body<B: Body> {
     body: B,
     broken: Option<B::Error>,
-    /// Whether the next look for bytes waits until the last ones were tried on the client.
+    /// Whether the next poll yields once, so that hyper first writes the last chunk.
     yields_once: bool,
     tracker: ResponseTracker,
 }
 
 impl<B: Body> Http1Body<B> {
-    pub(super) fn new(body: B, answering: ResponseTracker) -> Self {
+    pub(super) fn new(body: B, tracker: ResponseTracker) -> Self {
         Self {
             body,
             broken: None,
             yields_once: false,
-            tracker: answering,
+            tracker,
         }
     }
 }
@@ -45,14 +45,14 @@ impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Http1Body<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let watched = self.get_mut();
         if watched.tracker.is_blocked() {
-            // The library comes back when the client has taken something.
+            // hyper polls again when the client has taken bytes.
             return Poll::Pending;
         }
         if let Some(broken) = watched.broken.take() {
             return Poll::Ready(Some(Err(broken)));
         }
         if mem::take(&mut watched.yields_once) {
-            // The library writes whenever a body has nothing, and then asks again.
+            // hyper writes whenever a body is pending, and then polls again.
             context.waker().wake_by_ref();
             return Poll::Pending;
         }

@@ -1,4 +1,4 @@
-//! A connection that speaks HTTP/2, which only TLS connections do.
+//! Serves an HTTP/2 connection; only TLS connections negotiate HTTP/2.
 
 use std::{future::Future, pin::pin, sync::Arc};
 
@@ -25,59 +25,60 @@ use super::{
 };
 use crate::telemetry::log::Remote;
 
-/// Most requests at once on one connection; a client waits with further ones.
+/// Most concurrent requests on one connection; a client holds further ones back.
 const STREAMS_MAX: u32 = 128;
-/// Most requests that a client gives up before we have looked at them, and most that break a rule,
-/// before the connection ends.
+/// Most requests that a client resets before they are accepted, and most protocol errors, before the
+/// connection ends.
 const PENDING_RESETS_MAX: usize = 20;
 const PROTOCOL_ERRORS_MAX: usize = 100;
-/// What a client may send of bodies, which nobody wants.
+/// Request body bytes a client may send; bodies are refused.
 const WINDOW_BYTES: u32 = 64 * 1024 - 1;
-/// What waits of one answer for the connection to take it, beside the piece at hand.
+/// Most unsent bytes of one response, beside its current chunk.
 const SEND_BYTES_MAX: usize = 64 * 1024;
 
-/// Serves many requests at once.
+/// Serves concurrent requests.
 pub(super) async fn serve(
     stream: ClientStream,
     remote: Remote,
     shared: &ServerContext,
-    pulse: &Arc<Activity>,
+    activity: &Arc<Activity>,
     service: impl HttpService,
 ) -> ConnectionEnd {
     let io = TokioIo::new(ObservedStream::new(
         stream,
         FrameScanner::default(),
-        Arc::clone(pulse),
+        Arc::clone(activity),
     ));
-    let (answering, places) = (Arc::clone(pulse), shared.connections.clone());
+    let (tracker, limit) = (Arc::clone(activity), shared.connections.clone());
     let entry = service_fn(move |mut request: Request<Incoming>| {
-        let mut answering = ResponseTracker::new(Arc::clone(&answering));
-        if !answering.take_permit(&places) {
+        let mut tracker = ResponseTracker::new(Arc::clone(&tracker));
+        if !tracker.take_permit(&limit) {
             request.extensions_mut().insert(OverConnectionLimit);
         }
         let is_head = request.method() == Method::HEAD;
         request.extensions_mut().insert(remote);
         copy_authority_to_host(&mut request);
-        let answer = service.clone().call(request);
-        answer.map_ok(move |answer| {
-            // Frames carry bytes only.
-            let answer = answer.map(|body| body.with_sendfile(None));
+        let response = service.clone().call(request);
+        response.map_ok(move |response| {
+            // Frames carry bytes only, so sendfile is out of the question.
+            let response = response.map(|body| body.with_sendfile(None));
             if is_head {
-                without_body(answer).map(|()| Http2Body::new(None, answering))
+                without_body(response).map(|()| Http2Body::new(None, tracker))
             } else {
-                answer.map(|body| Http2Body::new(Some(body), answering))
+                response.map(|body| Http2Body::new(Some(body), tracker))
             }
         })
     });
     let mut streams = Http2Streams::default();
     let http = http(&shared.settings.now(), streams.executor());
     let mut served = pin!(http.serve_connection(io, entry));
-    run_with_watchdog(shared, pulse, |context, drains| {
+    run_with_watchdog(shared, activity, |context, drains| {
         if drains {
             served.as_mut().graceful_shutdown();
         }
         loop {
-            // First what answers, then what sends the answers, and once more if that let requests in.
+            // First the handlers, then the connection that sends their responses, and again if it
+            // accepted requests.
             streams.poll(context);
             let ended = served.as_mut().poll(context);
             if ended.is_ready() || !streams.has_new() {
@@ -99,13 +100,13 @@ fn http(settings: &Settings, executor: StreamExecutor) -> http2::Builder<StreamE
         .initial_connection_window_size(WINDOW_BYTES)
         .adaptive_window(false)
         .max_send_buf_size(SEND_BYTES_MAX)
-        // `deadline` ends silent connections.
+        // The watchdog ends silent connections.
         .keep_alive_interval(None);
     http
 }
 
-/// Says which host is meant where HTTP/1 says it, so that nobody behind has to know both. With a
-/// `Host` that says something else there are two hosts then, and the stack refuses that.
+/// Copies `:authority` to `Host`, so that later code reads one header for both protocols. A `Host`
+/// that differs makes two hosts, which the stack refuses.
 fn copy_authority_to_host<B>(request: &mut Request<B>) {
     let Some(authority) = request.uri().authority() else {
         return;
@@ -119,23 +120,23 @@ fn copy_authority_to_host<B>(request: &mut Request<B>) {
             .headers()
             .get_all(HOST)
             .iter()
-            .any(|said| said == host)
+            .any(|other| other == host)
     {
         request.headers_mut().append(HOST, host);
     }
 }
 
-/// The library leaves a body away from the answer to a HEAD in HTTP/1 only.
-fn without_body<B: Body>(answer: Response<B>) -> Response<()> {
-    let length = answer.body().size_hint().exact();
-    let mut answer = answer.map(drop);
+/// Removes the body of a response to HEAD; hyper does so in HTTP/1 only.
+fn without_body<B: Body>(response: Response<B>) -> Response<()> {
+    let length = response.body().size_hint().exact();
+    let mut response = response.map(drop);
     if let Some(length) = length {
-        let headers = answer.headers_mut();
+        let headers = response.headers_mut();
         headers
             .entry(CONTENT_LENGTH)
             .or_insert_with(|| length.into());
     }
-    answer
+    response
 }
 
 #[cfg(test)]
@@ -161,7 +162,7 @@ mod tests {
             ("/v2/", &["b.example"], "/v2/", &["b.example"]),
             ("/v2/", &[], "/v2/", &[]),
         ];
-        for (uri, hosts, path, named) in rows {
+        for (uri, hosts, path, expected) in rows {
             let mut request = Request::builder().uri(uri);
             for host in hosts {
                 request = request.header(HOST, *host);
@@ -169,8 +170,8 @@ mod tests {
             let mut request = request.body(()).unwrap();
             copy_authority_to_host(&mut request);
             assert_eq!(request.uri(), path);
-            let said: Vec<_> = request.headers().get_all(HOST).iter().collect();
-            assert_eq!(said, named, "{uri}");
+            let got: Vec<_> = request.headers().get_all(HOST).iter().collect();
+            assert_eq!(got, expected, "{uri}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A body on its way through HTTP/2, whose client says how much it takes.
+//! Response bodies in HTTP/2, whose flow control lets the client say how much it takes.
 
 use std::{
     mem,
@@ -11,28 +11,28 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::response::ResponseTracker;
 
-/// Most bytes handed over at once: with the nine bytes of its frame's head, as much as one TLS record
-/// holds. A client that takes less than this in the time of `progress_max` is too slow.
+/// Most bytes of one chunk: with the nine bytes of its frame header, one full TLS record. A client
+/// that takes less than this within `progress_max` is too slow.
 const CHUNK_BYTES_MAX: usize = 16 * 1024 - 9;
 
-/// A body in small pieces. The HTTP library asks for the next one when the client has taken the
-/// last: as long as it does not ask, the client is who is waited for.
+/// A body in small chunks. hyper polls for the next one when the client has taken the last; until
+/// then the connection waits for the client.
 pub(super) struct Http2Body<B> {
-    /// Nothing for the answer to a HEAD.
+    /// `None` in the response to HEAD.
     body: Option<B>,
     rest: Bytes,
-    /// Whether a piece was handed over, and the next one not asked for.
+    /// Whether a chunk was handed over and the next one not polled for.
     offered: bool,
     tracker: ResponseTracker,
 }
 
 impl<B> Http2Body<B> {
-    pub(super) fn new(body: Option<B>, answering: ResponseTracker) -> Self {
+    pub(super) fn new(body: Option<B>, tracker: ResponseTracker) -> Self {
         Self {
             body,
             rest: Bytes::new(),
             offered: false,
-            tracker: answering,
+            tracker,
         }
     }
 }
@@ -45,12 +45,12 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Http2Body<B> {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let pieces = self.get_mut();
-        if mem::take(&mut pieces.offered) {
-            pieces.tracker.taken();
+        let this = self.get_mut();
+        if mem::take(&mut this.offered) {
+            this.tracker.taken();
         }
-        if pieces.rest.is_empty() {
-            let Some(body) = &mut pieces.body else {
+        if this.rest.is_empty() {
+            let Some(body) = &mut this.body else {
                 return Poll::Ready(None);
             };
             let frame = match ready!(Pin::new(body).poll_frame(context)) {
@@ -58,22 +58,22 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Http2Body<B> {
                 other => return Poll::Ready(other),
             };
             match frame {
-                Ok(bytes) => pieces.rest = bytes,
+                Ok(bytes) => this.rest = bytes,
                 Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
             }
         }
-        let bytes = pieces.rest.len().min(CHUNK_BYTES_MAX);
-        let piece = pieces.rest.split_to(bytes);
-        pieces.offered = true;
-        pieces.tracker.offered();
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+        let bytes = this.rest.len().min(CHUNK_BYTES_MAX);
+        let chunk = this.rest.split_to(bytes);
+        this.offered = true;
+        this.tracker.offered();
+        Poll::Ready(Some(Ok(Frame::data(chunk))))
     }
 
     fn is_end_stream(&self) -> bool {
         self.rest.is_empty() && self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
-    /// Asked for before the first piece.
+    /// Called before the first chunk only.
     fn size_hint(&self) -> SizeHint {
         self.body
             .as_ref()

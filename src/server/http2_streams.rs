@@ -1,4 +1,4 @@
-//! The requests that one HTTP/2 connection has in flight.
+//! The requests in flight on one HTTP/2 connection.
 
 use std::{
     fmt,
@@ -15,30 +15,30 @@ use parking_lot::Mutex;
 
 type StreamFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Runs them on the connection's own task: they end with it wherever they stand, and what they note
-/// in its pulse is never seen late.
+/// Runs them on the connection's own task: they end with it at any point, and what they report to
+/// its activity is never seen late.
 #[derive(Default)]
 pub(super) struct Http2Streams {
     executor: StreamExecutor,
     running: FuturesUnordered<StreamFuture>,
 }
 
-/// Takes them from the HTTP library, which lets no more in than its settings say.
+/// Takes them from hyper, which bounds their number by its settings.
 #[derive(Clone, Default)]
 pub(super) struct StreamExecutor(Arc<Mutex<Vec<StreamFuture>>>);
 
 impl Http2Streams {
-    /// What the HTTP library gets.
+    /// The executor for hyper.
     pub(super) fn executor(&self) -> StreamExecutor {
         self.executor.clone()
     }
 
-    /// Whether a request came in since the last [`Http2Streams::poll`].
+    /// Whether a request arrived since the last [`Http2Streams::poll`].
     pub(super) fn has_new(&self) -> bool {
         !self.executor.0.lock().is_empty()
     }
 
-    /// Goes on with all that can go on.
+    /// Polls every request that was woken.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) {
         self.running.extend(self.executor.take());
         while self.running.poll_next_unpin(context) == Poll::Ready(Some(())) {}
@@ -52,7 +52,7 @@ impl StreamExecutor {
 }
 
 impl Drop for Http2Streams {
-    /// Each of them holds an executor, which holds those that are fresh: a ring, if it stayed.
+    /// Breaks a reference cycle: each request holds an executor, which holds the new requests.
     fn drop(&mut self) {
         drop(self.executor.take());
     }
@@ -66,6 +66,8 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamExecutor {
 
 impl fmt::Debug for StreamExecutor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Fresh").finish_non_exhaustive()
+        formatter
+            .debug_struct("StreamExecutor")
+            .finish_non_exhaustive()
     }
 }

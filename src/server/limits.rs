@@ -1,34 +1,34 @@
-//! How many connections and requests there may be at once.
+//! Limits of concurrent connections and requests.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The places for connections, over all listeners that share a clone.
+/// Limits connections over all listeners that share a clone.
 #[derive(Clone, Debug)]
 pub struct ConnectionLimit {
     pub(super) permits: Arc<Semaphore>,
-    /// What further answers of one connection leave to connections.
+    /// Permits that extra responses of a connection leave to new connections.
     reserved: usize,
 }
 
-/// The places for requests at work, which listeners with clones of it share.
+/// Limits requests in progress, over all listeners that share a clone.
 #[derive(Clone, Debug)]
 pub struct RequestLimit(pub(super) Arc<Semaphore>);
 
 impl ConnectionLimit {
-    /// This many places.
+    /// Limits connections to this many.
     pub fn new(connections_max: usize) -> Self {
-        let places = connections_max.min(Semaphore::MAX_PERMITS);
+        let permits = connections_max.min(Semaphore::MAX_PERMITS);
         Self {
-            permits: Arc::new(Semaphore::new(places)),
-            reserved: places / 2,
+            permits: Arc::new(Semaphore::new(permits)),
+            reserved: permits / 2,
         }
     }
 
-    /// A place for one more answer on a connection that sends one already: that is what a place
-    /// is for, a file and memory. Nothing if half of all are taken, so that a few clients who ask
-    /// for much keep nobody out.
+    /// A permit for one more response on a connection that already sends one, because each response
+    /// takes a file and memory as a connection does. `None` once half of all permits are taken, so
+    /// that a few clients with many requests do not keep others out.
     pub(super) fn try_extra(&self) -> Option<OwnedSemaphorePermit> {
         if self.permits.available_permits() <= self.reserved {
             return None;
@@ -38,9 +38,9 @@ impl ConnectionLimit {
 }
 
 impl RequestLimit {
-    /// So many places.
+    /// Limits requests to this many.
     pub fn new(requests_max: usize) -> Self {
-        let places = requests_max.min(Semaphore::MAX_PERMITS);
-        Self(Arc::new(Semaphore::new(places)))
+        let permits = requests_max.min(Semaphore::MAX_PERMITS);
+        Self(Arc::new(Semaphore::new(permits)))
     }
 }

@@ -1,4 +1,4 @@
-//! Listeners: binding, and the loop that accepts.
+//! Listeners: binding, and the accept loop.
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc};
 
@@ -18,13 +18,13 @@ use super::{
 };
 use crate::telemetry::log::Remote;
 
-/// Connections that the kernel keeps for us while we do not accept; it takes less if it must.
+/// Connections that the kernel queues until they are accepted; its own limit may be lower.
 const BACKLOG_MAX: u32 = 4096;
-/// First and longest pause after an error of accepting, such as no file descriptor left.
+/// First and longest pause after a failed accept, such as for lack of file descriptors.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// A listener that has its address, but does not accept yet.
+/// A listener that is bound to its address and does not accept yet.
 #[derive(Debug)]
 pub struct BoundListener {
     address: ListenAddress,
@@ -37,10 +37,10 @@ enum ListenerSocket {
     Unix(UnixListener, SocketFile),
 }
 
-/// Takes an address; must be called within a runtime.
+/// Binds an address; must be called within a runtime.
 ///
 /// # Errors
-/// If the address is taken or not ours to take.
+/// If the address is in use or may not be bound.
 pub fn bind(address: &ListenAddress) -> io::Result<BoundListener> {
     let (address, listener) = match address {
         ListenAddress::Tcp(address) => {
@@ -66,21 +66,21 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    // A restart must not wait for old connections to be forgotten.
+    // A restart must not wait for old connections to leave TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG_MAX)
 }
 
 impl BoundListener {
-    /// Where it listens, with the port that the system chose.
+    /// The bound address, with the port that the system chose.
     pub fn address(&self) -> &ListenAddress {
         &self.address
     }
 
     /// Accepts until the stop's grace is over. Connections then still run in `shared.tasks`, which
-    /// the caller waits for. `door` says how each new one is met.
-    pub async fn serve(self, shared: ServerContext, door: LiveTls, service: impl HttpService) {
+    /// the caller waits for. `tls` is read for each new one.
+    pub async fn serve(self, shared: ServerContext, tls: LiveTls, service: impl HttpService) {
         let mut draining = pin!(shared.stop.draining());
         let tasks = shared.tasks.clone();
         let mut pause = PAUSE_MIN;
@@ -94,7 +94,7 @@ impl BoundListener {
                 Ok(accepted) => {
                     pause = PAUSE_MIN;
                     let (shared, service) = (shared.clone(), service.clone());
-                    let run = connection::run(accepted, door.current(), shared, service);
+                    let run = connection::run(accepted, tls.current(), shared, service);
                     drop(tasks.spawn("connection", run));
                 }
                 Err(error) if is_client_gone(&error) => {}
@@ -109,31 +109,31 @@ impl BoundListener {
         }
     }
 
-    /// Then waits for a place: at the limit, all clients but one a listener queue in the kernel. The
-    /// other way round each idle listener would hold a place that nobody uses.
+    /// Accepts first, then waits for a permit: at the limit, all clients but one a listener queue in
+    /// the kernel. Otherwise each idle listener would hold an unused permit.
     async fn accept(
         &self,
-        places: &ConnectionLimit,
+        limit: &ConnectionLimit,
     ) -> io::Result<(OwnedSemaphorePermit, ClientStream, Remote)> {
         let (stream, remote) = match &self.listener {
             ListenerSocket::Tcp(listener) => {
                 let (stream, remote) = listener.accept().await?;
-                // An answer's end must not wait for the client's acknowledgement of its start.
+                // A response's end must not wait for the client's acknowledgement of its start.
                 stream.set_nodelay(true)?;
                 (ClientStream::Tcp(stream), Remote::Tcp(remote))
             }
             ListenerSocket::Unix(listener, _file) => {
-                let (stream, _nameless) = listener.accept().await?;
+                let (stream, _unnamed) = listener.accept().await?;
                 (ClientStream::Unix(stream), Remote::Unix)
             }
         };
-        let place = Arc::clone(&places.permits).acquire_owned().await;
-        let place = place.map_err(|_never_closed| io::ErrorKind::Interrupted)?;
-        Ok((place, stream, remote))
+        let permit = Arc::clone(&limit.permits).acquire_owned().await;
+        let permit = permit.map_err(|_never_closed| io::ErrorKind::Interrupted)?;
+        Ok((permit, stream, remote))
     }
 }
 
-/// Whether an error belongs to a client that was gone before it was accepted, not to us.
+/// Whether accepting failed only because the client had left before.
 fn is_client_gone(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_our_own_trouble_makes_us_pause() {
+    fn only_local_errors_cause_a_pause() {
         let own = |kind: io::ErrorKind| !is_client_gone(&kind.into());
         assert!(!own(io::ErrorKind::ConnectionAborted));
         assert!(own(io::ErrorKind::OutOfMemory));

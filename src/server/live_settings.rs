@@ -1,4 +1,4 @@
-//! Settings that may be exchanged while we serve.
+//! Settings that a reload replaces while the server runs.
 
 use std::sync::Arc;
 
@@ -6,23 +6,23 @@ use arc_swap::ArcSwap;
 
 use super::Settings;
 
-/// The settings that hold now; clones say the same.
+/// The current settings; clones share them.
 #[derive(Clone, Debug)]
 pub struct LiveSettings(Arc<ArcSwap<Settings>>);
 
 impl LiveSettings {
-    /// These hold.
+    /// Starts with `settings`.
     pub fn new(settings: Settings) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(settings)))
     }
 
-    /// What holds now.
+    /// The current settings.
     pub fn now(&self) -> Settings {
         **self.0.load()
     }
 
-    /// From now on these hold, for new connections. The limits of [`super::ConnectionLimit`] and
-    /// [`super::RequestLimit`] stay what they were.
+    /// Replaces the settings for new connections. The limits of [`super::ConnectionLimit`] and
+    /// [`super::RequestLimit`] stay as they were.
     pub fn set(&self, settings: Settings) {
         self.0.store(Arc::new(settings));
     }

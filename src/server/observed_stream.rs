@@ -1,4 +1,4 @@
-//! What stands between the HTTP library and a stream: it sees every byte come and go.
+//! A stream between hyper and the client that observes every read and write.
 
 use std::{
     io,
@@ -16,22 +16,22 @@ use super::{
 };
 use crate::wire::SendfileQueue;
 
-/// What reads along with a protocol's parser, to know where it is.
+/// Scans the bytes read, to know where in a protocol the client is.
 pub(super) trait Scan {
-    /// Whether bytes that leave are an answer's progress, whatever they are.
+    /// Whether every written byte counts as progress of a response.
     const WRITING_IS_PROGRESS: bool;
-    /// What must not reach the parser.
+    /// Why bytes must not reach the parser.
     type Refused;
 
-    /// Looks at the next bytes.
+    /// Scans the next bytes.
     fn scan(&mut self, bytes: &[u8]) -> Result<(), Self::Refused>;
 
     /// Whether a head has begun and not ended.
     fn is_within_head(&self) -> bool;
 }
 
-/// A stream that tells a [`Activity`] what it sees, and goes back there when it is dropped: the HTTP
-/// library drops its stream, but how a connection ends is ours to decide.
+/// Reports reads and writes to an [`Activity`], and returns the inner stream there when dropped:
+/// hyper drops its stream, but `connection` decides how the connection ends.
 #[derive(Debug)]
 pub(super) struct ObservedStream<R> {
     /// Some until the drop.
@@ -42,16 +42,16 @@ pub(super) struct ObservedStream<R> {
 }
 
 impl<R: Scan> ObservedStream<R> {
-    pub(super) fn new(stream: ClientStream, scanner: R, pulse: Arc<Activity>) -> Self {
+    pub(super) fn new(stream: ClientStream, scanner: R, activity: Arc<Activity>) -> Self {
         Self {
             sendfile_queue: stream.sendfile_queue(),
             stream: Some(stream),
             scanner,
-            activity: pulse,
+            activity,
         }
     }
 
-    /// Where stretches of files may leave by.
+    /// The queue for parts of files to be sent by sendfile.
     pub(super) fn sendfile_queue(&self) -> Option<SendfileQueue> {
         self.sendfile_queue.clone()
     }
@@ -62,36 +62,36 @@ impl<R: Scan> ObservedStream<R> {
     }
 
     fn wrote(&self, outcome: &Poll<io::Result<usize>>) {
-        self.activity.update(|beat| match outcome {
+        self.activity.update(|state| match outcome {
             Poll::Ready(Ok(bytes)) => {
                 if *bytes > 0
-                    && (R::WRITING_IS_PROGRESS || beat.transport == TransportState::Blocked)
+                    && (R::WRITING_IS_PROGRESS || state.transport == TransportState::Blocked)
                 {
-                    beat.progress = beat.progress.wrapping_add(1);
+                    state.progress = state.progress.wrapping_add(1);
                 }
-                if beat.transport == TransportState::Blocked {
-                    beat.transport = TransportState::Ready;
+                if state.transport == TransportState::Blocked {
+                    state.transport = TransportState::Ready;
                 }
             }
-            // The client may still be told in order that there is no more.
+            // A file that ended early; the connection still ends in order.
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {}
-            Poll::Ready(Err(_broken)) => beat.transport = TransportState::Closed,
-            Poll::Pending => beat.transport = TransportState::Blocked,
+            Poll::Ready(Err(_broken)) => state.transport = TransportState::Closed,
+            Poll::Pending => state.transport = TransportState::Blocked,
         });
     }
 
     fn read(&mut self, fresh: &[u8]) -> io::Result<()> {
         if fresh.is_empty() {
             self.activity
-                .update(|beat| beat.transport = TransportState::Closed);
+                .update(|state| state.transport = TransportState::Closed);
             return Ok(());
         }
         let outcome = self.scanner.scan(fresh);
         let within_head = self.scanner.is_within_head();
-        self.activity.update(|beat| {
-            beat.within_head = within_head;
+        self.activity.update(|state| {
+            state.within_head = within_head;
             if outcome.is_err() {
-                beat.transport = TransportState::Malformed;
+                state.transport = TransportState::Malformed;
             }
         });
         outcome.map_err(|_refused| io::ErrorKind::InvalidData.into())
@@ -104,17 +104,18 @@ impl<R: Scan + Unpin> AsyncRead for ObservedStream<R> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let line = self.get_mut();
+        let observed = self.get_mut();
         let before = buffer.filled().len();
         let room = buffer.remaining();
-        match line.stream()?.poll_read(context, buffer) {
+        match observed.stream()?.poll_read(context, buffer) {
             Poll::Ready(Ok(())) if room > 0 => {
                 let fresh = buffer.filled().get(before..).unwrap_or_default();
-                Poll::Ready(line.read(fresh))
+                Poll::Ready(observed.read(fresh))
             }
             Poll::Ready(Err(broken)) => {
-                line.activity
-                    .update(|beat| beat.transport = TransportState::Closed);
+                observed
+                    .activity
+                    .update(|state| state.transport = TransportState::Closed);
                 Poll::Ready(Err(broken))
             }
             other => other,
@@ -136,15 +137,17 @@ impl<R: Scan + Unpin> AsyncWrite for ObservedStream<R> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let line = self.get_mut();
-        let stream = line.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        let outcome = Pin::new(stream).poll_send(context, slices, line.sendfile_queue.as_ref());
-        line.wrote(&outcome);
+        let observed = self.get_mut();
+        let stream = observed
+            .stream
+            .as_mut()
+            .ok_or(io::ErrorKind::NotConnected)?;
+        let outcome = Pin::new(stream).poll_send(context, slices, observed.sendfile_queue.as_ref());
+        observed.wrote(&outcome);
         outcome
     }
 
-    /// True for a plain stream: the HTTP library then queues a body's buffers instead of copying
-    /// them.
+    /// True for a plain stream: hyper then queues a body's buffers instead of copying them.
     fn is_write_vectored(&self) -> bool {
         self.stream
             .as_ref()

@@ -1,4 +1,4 @@
-//! An answer on its way: counted, and let out whole even if it breaks.
+//! Counts the responses of a connection while they are sent.
 
 use std::sync::Arc;
 
@@ -9,55 +9,55 @@ use super::{
     limits::ConnectionLimit,
 };
 
-/// Counts an answer from its request's head to its body's end.
+/// Counts a response from its request's head to its body's end.
 pub(super) struct ResponseTracker {
     activity: Arc<Activity>,
-    /// Where the connection's own place does not suffice.
+    /// Held by every concurrent response after the connection's first.
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl ResponseTracker {
-    pub(super) fn new(pulse: Arc<Activity>) -> Self {
-        pulse.update(|beat| beat.responses += 1);
+    pub(super) fn new(activity: Arc<Activity>) -> Self {
+        activity.update(|state| state.responses += 1);
         Self {
-            activity: pulse,
+            activity,
             permit: None,
         }
     }
 
-    /// Takes a place of its own, unless it is its connection's only answer; whether there was one.
-    pub(super) fn take_permit(&mut self, places: &ConnectionLimit) -> bool {
+    /// Takes a permit unless this is the connection's only response; `false` if none was left.
+    pub(super) fn take_permit(&mut self, limit: &ConnectionLimit) -> bool {
         if self.activity.state().responses > 1 {
-            self.permit = places.try_extra();
+            self.permit = limit.try_extra();
             return self.permit.is_some();
         }
         true
     }
 
-    /// Whether the client takes nothing at the moment.
+    /// Whether the client takes no bytes at the moment.
     pub(super) fn is_blocked(&self) -> bool {
         self.activity.state().transport == TransportState::Blocked
     }
 
-    /// A piece is at hand for the client.
+    /// Reports that a chunk waits for the client.
     pub(super) fn offered(&self) {
-        self.activity.update(|beat| beat.responses_blocked += 1);
+        self.activity.update(|state| state.responses_blocked += 1);
     }
 
-    /// The client took it, or never will.
+    /// Reports that the client took it, or never will.
     pub(super) fn taken(&self) {
-        self.activity.update(|beat| {
-            beat.responses_blocked = beat.responses_blocked.saturating_sub(1);
-            beat.progress = beat.progress.wrapping_add(1);
+        self.activity.update(|state| {
+            state.responses_blocked = state.responses_blocked.saturating_sub(1);
+            state.progress = state.progress.wrapping_add(1);
         });
     }
 }
 
 impl Drop for ResponseTracker {
     fn drop(&mut self) {
-        self.activity.update(|beat| {
-            beat.responses = beat.responses.saturating_sub(1);
-            beat.progress = beat.progress.wrapping_add(1);
+        self.activity.update(|state| {
+            state.responses = state.responses.saturating_sub(1);
+            state.progress = state.progress.wrapping_add(1);
         });
     }
 }

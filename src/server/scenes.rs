@@ -1,4 +1,4 @@
-//! Scenes from outside: a small service, raw sockets, short deadlines.
+//! Tests from outside: a small service, raw sockets, short timeouts.
 
 mod attacks;
 mod deadlines;
@@ -32,9 +32,9 @@ use crate::{
     wire::{Body, BodyPart, FileProgress, SendfileQueue},
 };
 
-/// The one deadline of all scenes; only a failing test reaches it.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Short, where a deadline is to be reached.
+/// The deadline of all scenes; only a failing test reaches it.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// A short timeout that a test waits for.
 const SOON: Duration = Duration::from_millis(150);
 
 pub(super) fn settings() -> Settings {
@@ -56,17 +56,17 @@ struct Scene {
     stop: Stop,
     tasks: Tasks,
     metrics: Arc<Metrics>,
-    stage: Arc<TestServiceState>,
+    state: Arc<TestServiceState>,
 }
 
-/// What the service plays with.
+/// State of the test service.
 struct TestServiceState {
     /// Ten digits.
     file: Arc<dyn File>,
-    /// The lane of another connection.
+    /// The sendfile queue of another connection.
     stray: Mutex<Option<SendfileQueue>>,
-    /// How many of them `/growing` may read.
-    tide: Mutex<Option<FileProgress>>,
+    /// How many of the digits `/growing` may read.
+    progress: Mutex<Option<FileProgress>>,
     /// `/wait` answers once for each permit.
     gate: Semaphore,
     /// A permit for each `/wait` that has begun.
@@ -77,18 +77,18 @@ fn open(settings: Settings) -> Scene {
     open_behind(LiveTls::default(), settings)
 }
 
-fn open_behind(door: LiveTls, settings: Settings) -> Scene {
+fn open_behind(tls: LiveTls, settings: Settings) -> Scene {
     let address = ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
-    open_at(settings, &address, door)
+    open_at(settings, &address, tls)
 }
 
-fn open_at(settings: Settings, address: &ListenAddress, door: LiveTls) -> Scene {
+fn open_at(settings: Settings, address: &ListenAddress, tls: LiveTls) -> Scene {
     let metrics = Arc::new(Metrics::new().unwrap());
     let tasks = Tasks::new(Arc::clone(&metrics));
     let stop = Stop::new(settings.grace);
-    let stage = Arc::new(TestServiceState::new());
-    let player = Arc::clone(&stage);
-    let answer = move |head| play(Arc::clone(&player), head);
+    let state = Arc::new(TestServiceState::new());
+    let service_state = Arc::clone(&state);
+    let answer = move |head| respond(Arc::clone(&service_state), head);
     let failures = FailureResponses {
         panicked: || plain(500, "panicked"),
         bad_request: |why| match why {
@@ -112,13 +112,13 @@ fn open_at(settings: Settings, address: &ListenAddress, door: LiveTls) -> Scene 
         tasks: tasks.clone(),
         metrics: Arc::clone(&metrics),
     };
-    drop(tasks.spawn("listener", bound.serve(shared, door, service)));
+    drop(tasks.spawn("listener", bound.serve(shared, tls, service)));
     Scene {
         address,
         stop,
         tasks,
         metrics,
-        stage,
+        state,
     }
 }
 
@@ -130,16 +130,16 @@ impl TestServiceState {
         Self {
             file,
             stray: Mutex::default(),
-            tide: Mutex::new(Some(FileProgress::new())),
+            progress: Mutex::new(Some(FileProgress::new())),
             gate: Semaphore::new(0),
             waiting: Semaphore::new(0),
         }
     }
 }
 
-async fn play(stage: Arc<TestServiceState>, head: Parts) -> Response<Body> {
-    let window = |length| BodyPart::File {
-        file: Arc::clone(&stage.file),
+async fn respond(state: Arc<TestServiceState>, head: Parts) -> Response<Body> {
+    let file_part = |length| BodyPart::File {
+        file: Arc::clone(&state.file),
         offset: 0,
         length,
     };
@@ -149,36 +149,36 @@ async fn play(stage: Arc<TestServiceState>, head: Parts) -> Response<Body> {
             let remote = head.extensions.get::<Remote>().unwrap();
             Response::new(Body::bytes(Bytes::from(remote.to_string())))
         }
-        "/file" => Response::new(Body::from_parts([window(10)].into())),
+        "/file" => Response::new(Body::from_parts([file_part(10)].into())),
         "/large" => Response::new(sendfile::large()),
         "/strayed" => {
-            let lane = stage.stray.lock().clone();
-            Response::new(sendfile::large().with_sendfile(lane))
+            let queue = state.stray.lock().clone();
+            Response::new(sendfile::large().with_sendfile(queue))
         }
         "/huge" => {
             let chunk = Bytes::from(vec![0; 256 * 1024]);
             let parts: VecDeque<_> = std::iter::repeat_n(BodyPart::Bytes(chunk), 400).collect();
             Response::new(Body::from_parts(parts))
         }
-        "/broken" => Response::new(Body::from_parts([window(20)].into())),
+        "/broken" => Response::new(Body::from_parts([file_part(20)].into())),
         "/huge-broken" => {
             let chunk = BodyPart::Bytes(Bytes::from(vec![b'-'; 256 * 1024]));
             let mut parts: VecDeque<_> = std::iter::repeat_n(chunk, 100).collect();
-            parts.push_back(window(20));
+            parts.push_back(file_part(20));
             Response::new(Body::from_parts(parts))
         }
         "/growing" => {
-            let file = Arc::clone(&stage.file);
+            let file = Arc::clone(&state.file);
             let growing = BodyPart::Growing {
-                file: stage.tide.lock().as_ref().unwrap().reader(file),
+                file: state.progress.lock().as_ref().unwrap().reader(file),
                 offset: 0,
                 end: Some(10),
             };
             Response::new(Body::from_parts([growing].into()))
         }
         "/wait" => {
-            stage.waiting.add_permits(1);
-            stage.gate.acquire().await.unwrap().forget();
+            state.waiting.add_permits(1);
+            state.gate.acquire().await.unwrap().forget();
             plain(200, "waited")
         }
         _ => plain(200, "hello"),
@@ -217,10 +217,10 @@ impl Scene {
         self.metric("roadstead_connections_refused_total ")
     }
 
-    /// Stops, and waits until nothing runs any more.
+    /// Stops, and waits until every task has ended.
     async fn close(self) {
         self.stop.begin();
-        assert!(self.tasks.wait(PATIENCE).await, "a task is left over");
+        assert!(self.tasks.wait(DEADLINE).await, "a task is left over");
         assert_eq!(self.metric("roadstead_connections "), 0);
     }
 }
@@ -232,7 +232,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.0.write_all(bytes.as_ref()).await.unwrap();
     }
 
-    /// Reads until what came ends with `end`.
+    /// Reads until the bytes read end with `end`.
     async fn until(&mut self, end: &str) -> String {
         let mut got = Vec::new();
         let reading = async {
@@ -240,16 +240,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 got.push(self.0.read_u8().await.unwrap());
             }
         };
-        let timely = timeout(PATIENCE, reading).await.is_ok();
+        let timely = timeout(DEADLINE, reading).await.is_ok();
         let got = String::from_utf8_lossy(&got).into_owned();
         assert!(timely, "{got:?} without {end:?}");
         got
     }
 
-    /// Reads to the end, which must be an orderly one, and leaves.
+    /// Reads to the end, which must be orderly, and closes.
     async fn rest(mut self) -> String {
         let mut got = Vec::new();
-        timeout(PATIENCE, self.0.read_to_end(&mut got))
+        timeout(DEADLINE, self.0.read_to_end(&mut got))
             .await
             .expect("the connection stays open")
             .expect("the connection was reset");

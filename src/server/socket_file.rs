@@ -1,4 +1,4 @@
-//! A Unix socket's file: for its owner only, in the place of a dead one, gone at the end.
+//! The file of a Unix socket: private to its owner, replaces a stale one, removed at the end.
 
 use std::{
     fs, io,
@@ -15,24 +15,24 @@ use tokio::net::UnixListener;
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
-    /// Device and inode: a successor may have put its own file there meanwhile.
+    /// Device and inode: a successor may have created its own file there meanwhile.
     identity: (u64, u64),
 }
 
 /// Listens at `path`.
 pub(super) fn listen(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     refuse_if_taken(path)?;
-    // Made aside and moved into place, so that nobody finds it before it has its mode, and a dead
-    // predecessor's file is replaced in one step.
+    // Created under another name and renamed, so that no client finds it before it has its mode, and
+    // a stale file is replaced in one step.
     let mut aside = path.as_os_str().to_owned();
     aside.push(format!(".{}", std::process::id()));
     let aside = PathBuf::from(aside);
     let listener = UnixListener::bind(&aside)?;
-    let settled = move_into_place(&aside, path);
-    if settled.is_err() {
+    let moved = move_into_place(&aside, path);
+    if moved.is_err() {
         drop(fs::remove_file(&aside));
     }
-    let identity = settled?;
+    let identity = moved?;
     let path = path.to_owned();
     Ok((listener, SocketFile { path, identity }))
 }
@@ -44,7 +44,7 @@ fn move_into_place(aside: &Path, path: &Path) -> io::Result<(u64, u64)> {
     Ok(identity)
 }
 
-/// Only a socket that nobody listens to may be replaced.
+/// Refuses any file but a socket without a listener.
 fn refuse_if_taken(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => Err(io::ErrorKind::AlreadyExists.into()),
@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(
             listen(&path).unwrap_err().kind(),
             io::ErrorKind::AddrInUse,
-            "a living one is left alone"
+            "a socket in use is kept"
         );
         drop(file);
         assert!(!path.exists());

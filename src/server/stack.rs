@@ -1,4 +1,4 @@
-//! What every request passes before its service, from the inside out.
+//! The layers around the handler of requests: panics, request checks, the limit.
 
 use std::{
     convert::Infallible, fmt, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration,
@@ -22,23 +22,23 @@ use tower::{Service, service_fn};
 use super::limits::RequestLimit;
 use crate::{telemetry::Metrics, wire::Body};
 
-/// A refused body is read so far and so long, that the client may finish sending and read our
-/// answer; then the connection ends.
+/// Bytes and time for which a refused body is read, so that the client can finish sending and read
+/// the response; then the connection ends.
 const REFUSED_BODY_BYTES_MAX: usize = 64 * 1024;
 const REFUSED_BODY_MAX: Duration = Duration::from_secs(1);
 
-/// The answers to what goes wrong here; another room writes them and picks their status.
+/// Responses to failures of the stack; `api` writes them and picks their status.
 #[derive(Clone, Copy)]
 pub struct FailureResponses {
-    /// The service panicked.
+    /// The handler panicked.
     pub panicked: fn() -> Response<Body>,
-    /// The request must not reach the service.
+    /// The request must not reach the handler.
     pub bad_request: fn(BadRequest) -> Response<Body>,
-    /// Too many requests are waiting.
+    /// Too many requests are in progress.
     pub shed: fn() -> Response<Body>,
 }
 
-/// Why a request must not reach the service.
+/// Why a request must not reach the handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadRequest {
     /// A GET or HEAD with a body.
@@ -47,11 +47,11 @@ pub enum BadRequest {
     Host,
 }
 
-/// Marks a request that found no place beside the other ones of its connection.
+/// Marks a request that got no permit beside the others of its connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OverConnectionLimit;
 
-/// What answers the requests of connections, at any time; [`stack`] makes it.
+/// Serves the requests of connections; [`stack`] makes it.
 pub trait HttpService:
     Service<
         Request<Incoming>,
@@ -72,48 +72,48 @@ where
 {
 }
 
-/// Puts the layers around what answers a request's head.
-pub fn stack<A, F>(
-    answer: A,
-    RequestLimit(places): RequestLimit,
+/// Wraps the layers around `handler`, which answers a request's head.
+pub fn stack<H, F>(
+    handler: H,
+    RequestLimit(permits): RequestLimit,
     failures: FailureResponses,
     metrics: Arc<Metrics>,
 ) -> impl HttpService
 where
-    A: Fn(Parts) -> F + Send + Sync + 'static,
+    H: Fn(Parts) -> F + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let layers = Arc::new(Layers {
-        answer,
-        permits: places,
+        handler,
+        permits,
         failures,
         metrics,
     });
     service_fn(move |request: Request<Incoming>| Arc::clone(&layers).catch_panics(request))
 }
 
-/// What every request passes, shared by all of them.
-struct Layers<A> {
-    answer: A,
+/// Passed by every request, shared by all of them.
+struct Layers<H> {
+    handler: H,
     permits: Arc<Semaphore>,
     failures: FailureResponses,
     metrics: Arc<Metrics>,
 }
 
-impl<A, F> Layers<A>
+impl<H, F> Layers<H>
 where
-    A: Fn(Parts) -> F,
+    H: Fn(Parts) -> F,
     F: Future<Output = Response<Body>>,
 {
-    /// Outermost, so that a panic anywhere below becomes an answer and ends nothing else.
+    /// Turns a panic of any inner layer into a 500 and lets everything else go on.
     fn catch_panics(
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> {
         let layers = Arc::clone(&self);
-        let answer = AssertUnwindSafe(self.admit(request)).catch_unwind();
-        answer.map(move |answer| {
-            Ok(answer.unwrap_or_else(|_payload| {
+        let response = AssertUnwindSafe(self.admit(request)).catch_unwind();
+        response.map(move |response| {
+            Ok(response.unwrap_or_else(|_payload| {
                 layers.metrics.task_panicked();
                 tracing::error!("a request panicked; this is a bug");
                 (layers.failures.panicked)()
@@ -121,23 +121,23 @@ where
         })
     }
 
-    /// Outside the limit, because refusing costs less than a place in it.
+    /// Refuses bad requests before they take a permit, because refusing costs less than serving.
     #[expect(
         clippy::manual_async_fn,
-        reason = "an async fn would have room for its arguments twice, in every connection"
+        reason = "an async fn would take the size of its arguments twice, in every connection"
     )]
     fn admit(self: Arc<Self>, request: Request<Incoming>) -> impl Future<Output = Response<Body>> {
         async move {
             if !names_one_host(&request) {
-                let answer = (self.failures.bad_request)(BadRequest::Host);
-                return closing(answer, request.version());
+                let response = (self.failures.bad_request)(BadRequest::Host);
+                return closing(response, request.version());
             }
             if !request.body().is_end_stream() {
-                // Boxed, or every request would have room for what hardly any does.
+                // Boxed so that the future of a common request stays small.
                 return Box::pin(self.admit_without_body(request)).await;
             }
             match self.permit(&request) {
-                Some(_place) => (self.answer)(request.into_parts().0).await,
+                Some(_permit) => (self.handler)(request.into_parts().0).await,
                 None => (self.failures.shed)(),
             }
         }
@@ -145,32 +145,32 @@ where
 
     async fn admit_without_body(&self, mut request: Request<Incoming>) -> Response<Body> {
         let version = request.version();
-        // Whoever waits for a "100 Continue" sends no body after an answer.
+        // A client that waits for "100 Continue" sends no body after a response.
         if !request.headers().contains_key(EXPECT) {
             drain(request.body_mut()).await;
         }
-        let answer = if matches!(*request.method(), Method::GET | Method::HEAD) {
+        let response = if matches!(*request.method(), Method::GET | Method::HEAD) {
             (self.failures.bad_request)(BadRequest::Body)
         } else {
             match self.permit(&request) {
-                // No request that gets this far has a body.
-                Some(_place) => (self.answer)(request.into_parts().0).await,
+                // The body was drained above.
+                Some(_permit) => (self.handler)(request.into_parts().0).await,
                 None => (self.failures.shed)(),
             }
         };
-        // What is left of the body must not be taken for the next request.
-        closing(answer, version)
+        // The rest of the body must not be parsed as the next request.
+        closing(response, version)
     }
 
-    /// Innermost, bounds what waits for upstream and disk: at the limit a request is refused at
-    /// once instead of queueing where nobody counts it. Bodies that are leaving hold no place.
+    /// Bounds the requests that wait for upstream and disk: at the limit a request is refused at
+    /// once instead of queueing uncounted. Bodies being sent hold no permit.
     fn permit(&self, request: &Request<Incoming>) -> Option<SemaphorePermit<'_>> {
         let is_crowded = request.extensions().get::<OverConnectionLimit>().is_some();
         self.permits.try_acquire().ok().filter(|_| !is_crowded)
     }
 }
 
-/// HTTP/1.1 demands exactly one; before it, none is fine.
+/// HTTP/1.1 requires exactly one; HTTP/1.0 allows none.
 fn names_one_host<B>(request: &Request<B>) -> bool {
     let hosts = request.headers().get_all(HOST).iter().count();
     hosts == 1 || (hosts == 0 && request.version() < Version::HTTP_11)
@@ -187,21 +187,24 @@ async fn drain(body: &mut Incoming) {
             }
         }
     };
-    // Late or not, the answer comes now.
+    // The response follows either way.
     let _late = timeout(REFUSED_BODY_MAX, reading).await.is_err();
 }
 
-/// In HTTP/2 one bad request says nothing about where the next one begins.
-fn closing(mut answer: Response<Body>, version: Version) -> Response<Body> {
+/// Closes an HTTP/1 connection after `response`. In HTTP/2 a bad request does not affect where the
+/// next one begins.
+fn closing(mut response: Response<Body>, version: Version) -> Response<Body> {
     if version <= Version::HTTP_11 {
         let close = HeaderValue::from_static("close");
-        answer.headers_mut().insert(CONNECTION, close);
+        response.headers_mut().insert(CONNECTION, close);
     }
-    answer
+    response
 }
 
 impl fmt::Debug for FailureResponses {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Failures").finish_non_exhaustive()
+        formatter
+            .debug_struct("FailureResponses")
+            .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! TLS towards nodes: what a listener shows, and how it is exchanged while it serves.
+//! TLS of listeners, which a reload replaces while they serve.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use rustls::{
 
 use crate::tls::{Authorities, Identity, provider};
 
-/// How nodes are met: our certificate, and perhaps whose certificates they must show.
+/// TLS of a listener: its certificate, and perhaps the authorities of client certificates.
 #[derive(Clone, Debug)]
 pub struct ListenerTls {
     identity: Identity,
@@ -18,16 +18,16 @@ pub struct ListenerTls {
     config: Arc<ServerConfig>,
 }
 
-/// What a listener meets new connections with; it may be exchanged at any time, and connections
-/// that were met before keep what they have.
+/// The TLS configuration of new connections; replaced at any time, while open connections keep
+/// theirs.
 #[derive(Clone, Debug, Default)]
 pub struct LiveTls(Arc<ArcSwapOption<ServerConfig>>);
 
 impl ListenerTls {
-    /// Puts the parts together; with `clients`, only who shows a certificate of theirs gets in.
+    /// Builds the configuration; with `clients`, a client certificate signed by them is required.
     ///
     /// # Errors
-    /// What the TLS library has against them.
+    /// What rustls refuses.
     pub fn new(identity: Identity, clients: Option<Authorities>) -> Result<Self, String> {
         let provider = provider();
         let verifier = match &clients {
@@ -47,7 +47,7 @@ impl ListenerTls {
             .with_single_cert(identity.chain(), identity.key())
             .map_err(|error| error.to_string())?;
         if clients.is_some() {
-            // Whoever comes back shows its certificate again: it may have ended meanwhile.
+            // A resumed session must present its certificate again: it may have expired.
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }
@@ -59,12 +59,12 @@ impl ListenerTls {
         })
     }
 
-    /// Our certificate.
+    /// The server's certificate.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// Whether nodes must show a certificate.
+    /// Whether clients must present a certificate.
     pub fn requires_client_certificate(&self) -> bool {
         self.clients.is_some()
     }
@@ -79,19 +79,19 @@ impl PartialEq for ListenerTls {
 impl Eq for ListenerTls {}
 
 impl LiveTls {
-    /// Meets connections so; with nothing, in plain text.
+    /// Starts with `tls`; plain text with `None`.
     pub fn new(tls: Option<&ListenerTls>) -> Self {
-        let door = Self::default();
-        door.set(tls);
-        door
+        let live = Self::default();
+        live.set(tls);
+        live
     }
 
-    /// From now on meets connections so.
+    /// Replaces the TLS configuration of new connections.
     pub fn set(&self, tls: Option<&ListenerTls>) {
         self.0.store(tls.map(|tls| Arc::clone(&tls.config)));
     }
 
-    /// How a connection is met now; nothing: in plain text.
+    /// The configuration of a new connection; plain text if `None`.
     pub(super) fn current(&self) -> Option<Arc<ServerConfig>> {
         self.0.load_full()
     }

@@ -1,4 +1,4 @@
-//! The clock beside a connection.
+//! Ends connections that make no progress, and those left at the end of a drain.
 
 use std::{
     future::{Future, poll_fn},
@@ -18,55 +18,55 @@ use super::{
     activity::{Activity, ConnectionPhase, PhaseTimer},
 };
 
-/// Polls a connection to its end, or to where it has to end. `poll` is told once when the drain
+/// Polls a connection until it ends or has to be ended. `poll` gets `true` once, when the drain
 /// begins.
 pub(super) async fn run_with_watchdog(
     shared: &ServerContext,
-    pulse: &Arc<Activity>,
+    activity: &Arc<Activity>,
     mut poll: impl FnMut(&mut Context<'_>, bool) -> Poll<Result<(), hyper::Error>>,
 ) -> ConnectionEnd {
-    let mut watch = Watchdog::new(shared, Arc::clone(pulse));
+    let mut watchdog = Watchdog::new(shared, Arc::clone(activity));
     poll_fn(|context| {
-        let drains = watch.drain_begins(context);
+        let drains = watchdog.drain_begins(context);
         if let Poll::Ready(result) = poll(context, drains) {
             return Poll::Ready(ConnectionEnd::Served(result));
         }
-        watch.poll_end()
+        watchdog.poll_end()
     })
     .await
 }
 
 /// How a connection ended.
 pub(super) enum ConnectionEnd {
-    /// The HTTP library is done with it.
+    /// hyper is done with it.
     Served(Result<(), hyper::Error>),
-    /// Nothing moved for too long.
+    /// It made no progress for too long.
     TimedOut(ConnectionPhase),
     /// The drain's time is over.
     Drained,
-    /// No time is left at all.
+    /// The stop ended every connection at once.
     Stopped,
 }
 
-/// Decides when a connection has to end although its client does nothing.
+/// Decides when a connection has to be ended.
 struct Watchdog {
     settings: Settings,
     activity: Arc<Activity>,
     phase_timer: PhaseTimer,
-    /// Set to the next deadline or an earlier one, so that it is seldom set anew.
+    /// Set to the next deadline or an earlier one, so that it is seldom reset.
     alarm: Pin<Box<Sleep>>,
     draining: Pin<Box<dyn Future<Output = ()> + Send>>,
     over: Pin<Box<dyn Future<Output = ()> + Send>>,
     drained: Option<Instant>,
     wake_flag: Arc<WakeFlag>,
-    /// What the clock and the stop wake: it rings the bell.
+    /// Woken by the alarm and by the stop; raises `wake_flag`.
     timer_waker: Waker,
-    /// Whether they have to be asked in this poll, since one of them rang.
+    /// Whether this poll has to poll them, because one of them woke it.
     polls_timers: bool,
 }
 
-/// Tells a wake by the clock or by the stop from the many by the stream: asking those two takes
-/// locks that all connections share.
+/// Tells a wake by the alarm or the stop from the many by the stream: polling those two takes locks
+/// that all connections share.
 struct WakeFlag {
     raised: AtomicBool,
     connection: AtomicWaker,
@@ -80,20 +80,20 @@ impl Wake for WakeFlag {
 }
 
 impl Watchdog {
-    fn new(shared: &ServerContext, pulse: Arc<Activity>) -> Self {
+    fn new(shared: &ServerContext, activity: Arc<Activity>) -> Self {
         let now = Instant::now();
         let settings = shared.settings.now();
-        let bell = Arc::new(WakeFlag {
-            // All of them have to be asked once, to know whom to wake.
+        let wake_flag = Arc::new(WakeFlag {
+            // Each of them has to be polled once to register its waker.
             raised: AtomicBool::new(true),
             connection: AtomicWaker::new(),
         });
         Self {
-            timer_waker: Waker::from(Arc::clone(&bell)),
-            wake_flag: bell,
+            timer_waker: Waker::from(Arc::clone(&wake_flag)),
+            wake_flag,
             polls_timers: false,
             settings,
-            activity: pulse,
+            activity,
             phase_timer: PhaseTimer::new(now),
             alarm: Box::pin(sleep_until(now + settings.idle_max)),
             draining: Box::pin(shared.stop.draining()),
@@ -102,7 +102,7 @@ impl Watchdog {
         }
     }
 
-    /// True once, when the drain begins. Every poll of the connection begins here.
+    /// True once, when the drain begins. Called first in every poll of the connection.
     fn drain_begins(&mut self, connection: &Context<'_>) -> bool {
         self.wake_flag.connection.register(connection.waker());
         self.polls_timers = self.wake_flag.raised.swap(false, Ordering::Acquire);
@@ -123,16 +123,16 @@ impl Watchdog {
             return Poll::Ready(ConnectionEnd::Stopped);
         }
         let now = Instant::now();
-        let still = self
+        let deadline = self
             .phase_timer
             .update(self.activity.state(), now, &self.settings);
         if self.drained.is_some_and(|drained| drained <= now) {
             return Poll::Ready(ConnectionEnd::Drained);
         }
-        if still.is_some_and(|still| still <= now) {
+        if deadline.is_some_and(|deadline| deadline <= now) {
             return Poll::Ready(ConnectionEnd::TimedOut(self.phase_timer.phase()));
         }
-        let due = [still, self.drained].into_iter().flatten().min();
+        let due = [deadline, self.drained].into_iter().flatten().min();
         if let Some(due) = due
             && (self.alarm.is_elapsed() || due < self.alarm.deadline())
         {
@@ -140,7 +140,7 @@ impl Watchdog {
             self.polls_timers = true;
         }
         if self.polls_timers && self.alarm.as_mut().poll(&mut context).is_ready() && due.is_some() {
-            // It was set for an earlier deadline, or this one has just come: look again.
+            // It was set for an earlier deadline, or this one is due just now: poll again.
             self.timer_waker.wake_by_ref();
         }
         Poll::Pending

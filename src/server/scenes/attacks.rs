@@ -1,5 +1,5 @@
-//! T21: clients that attack by means of HTTP/2. Each scene shows that the connection ends, that this
-//! is counted, and that others are served.
+//! Attacks through HTTP/2. Each test shows that the connection ends, that this is counted, and that
+//! other clients are served.
 
 use tokio_rustls::client::TlsStream;
 
@@ -39,25 +39,28 @@ fn odd(count: u32) -> impl Iterator<Item = u32> {
 
 struct Attack {
     scene: Scene,
-    house: Authority,
+    authority: Authority,
     stream: TlsStream<TcpStream>,
 }
 
 impl Attack {
     async fn open(settings: Settings) -> Self {
-        let (scene, house) = open_mux(settings);
-        let mut stream = scene.meet(&house.node(HTTP2, None)).await.unwrap();
+        let (scene, authority) = open_mux(settings);
+        let mut stream = scene
+            .connect_tls(&authority.node(HTTP2, None))
+            .await
+            .unwrap();
         let mut greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         greeting.extend(frame(SETTINGS, 0, 0, &[]));
         stream.write_all(&greeting).await.unwrap();
         Self {
             scene,
-            house,
+            authority,
             stream,
         }
     }
 
-    /// Sends until the server no longer takes it.
+    /// Sends until the server closes the connection.
     async fn send(&mut self, frames: impl Iterator<Item = Vec<u8>>) {
         let sending = async {
             for frame in frames {
@@ -67,14 +70,14 @@ impl Attack {
             }
             drop(self.stream.flush().await);
         };
-        timeout(PATIENCE, sending).await.expect("the server stalls");
+        timeout(DEADLINE, sending).await.expect("the server stalls");
     }
 
     async fn ends_and_others_are_served(mut self) {
         let mut unwanted = Vec::new();
         let reading = self.stream.read_to_end(&mut unwanted);
-        drop(timeout(PATIENCE, reading).await.expect("it stays open"));
-        let mut other = Mux::open(&self.scene, &self.house).await;
+        drop(timeout(DEADLINE, reading).await.expect("it stays open"));
+        let mut other = Mux::open(&self.scene, &self.authority).await;
         assert!(other.get("/").await.is_ok());
         drop(other);
         assert_eq!(self.scene.refused(), 1);
@@ -95,7 +98,7 @@ async fn t21_a_flood_of_resets_ends_the_connection() {
 #[tokio::test]
 async fn t21_a_flood_of_our_own_resets_ends_the_connection() {
     let mut attack = Attack::open(settings()).await;
-    // Each stream breaks a rule, so that it is we who reset it.
+    // Each stream violates the protocol, so the server resets it.
     let head = |stream| frame(HEADERS, END_STREAM | END_HEADERS, stream, GET);
     let broken = |stream| frame(8, 0, stream, &0_u32.to_be_bytes());
     let pairs = odd(10_000).map(|stream| [head(stream), broken(stream)].concat());
@@ -139,8 +142,8 @@ async fn t21_a_head_that_never_ends_is_cut() {
 
 #[tokio::test]
 async fn t21_a_head_that_is_too_large_is_refused() {
-    let (scene, house) = open_mux(settings());
-    let mut mux = Mux::open(&scene, &house).await;
+    let (scene, authority) = open_mux(settings());
+    let mut mux = Mux::open(&scene, &authority).await;
     for (header_bytes, status) in [(60_000, 200), (70_000, 431), (10, 200)] {
         assert_eq!(mux.get_with(header_bytes).await, status, "{header_bytes}");
     }

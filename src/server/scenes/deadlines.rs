@@ -1,4 +1,4 @@
-//! Clients that drip, stall or stay.
+//! Clients that drip, stall or stay idle.
 
 use super::*;
 
@@ -9,7 +9,7 @@ async fn a_head_that_never_ends_is_cut() {
         ..settings()
     });
     assert_eq!(scene.exchange("GET / HTTP/1.1\r\nHos").await, "");
-    // The second head of a connection as well.
+    // So is the second head of a connection.
     let got = scene.exchange(get("/") + "GE").await;
     assert!(got.ends_with("hello"), "{got}");
     assert_eq!(scene.refused(), 2);
@@ -38,9 +38,9 @@ async fn a_client_that_takes_nothing_is_cut() {
     let mut client = scene.connect().await;
     client.send(get("/huge")).await;
     client.until("\r\n\r\n").await;
-    // The stop alone would wait much longer for a running answer.
+    // The stop alone would wait much longer for a running response.
     scene.stop.begin();
-    assert!(scene.tasks.wait(PATIENCE).await);
+    assert!(scene.tasks.wait(DEADLINE).await);
     assert_eq!(scene.refused(), 1);
     let got = client.rest().await;
     assert!(got.len() < 400 * 256 * 1024, "{}", got.len());
@@ -57,11 +57,11 @@ async fn waiting_for_us_is_never_the_clients_fault() {
     });
     let mut client = scene.connect().await;
     client.send(get("/wait")).await;
-    scene.stage.waiting.acquire().await.unwrap().forget();
+    scene.state.waiting.acquire().await.unwrap().forget();
     let other = scene.connect().await;
-    // When this one was cut for its silence, the first has been silent for longer.
+    // Once this one is cut off for its silence, the first has been silent for longer.
     assert_eq!(other.rest().await, "");
-    scene.stage.gate.add_permits(1);
+    scene.state.gate.add_permits(1);
     client.until("waited").await;
     drop(client);
     scene.close().await;

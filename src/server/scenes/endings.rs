@@ -11,7 +11,7 @@ async fn a_broken_body_ends_short_and_in_order() {
     let got = scene.exchange(get("/broken") + &get("/")).await;
     assert!(got.contains("content-length: 20\r\n"), "{got}");
     assert!(got.ends_with("\r\n\r\n0123456789"), "{got}");
-    // Nothing that it gave before is lost, however long the client takes.
+    // No byte before the failure is lost, however slow the client is.
     let got = scene.exchange(get("/huge-broken")).await;
     let (_head, body) = got.split_once("\r\n\r\n").unwrap();
     assert_eq!(body.len(), 100 * 256 * 1024 + 10);
@@ -28,12 +28,12 @@ async fn a_stop_lets_a_running_body_finish_and_closes_idle_connections() {
     let silent = scene.connect().await;
     let mut running = scene.connect().await;
     running.send(get("/growing")).await;
-    scene.stage.tide.lock().as_ref().unwrap().advance(4);
+    scene.state.progress.lock().as_ref().unwrap().advance(4);
     running.until("0123").await;
     scene.stop.begin();
     assert_eq!(idle.rest().await, "");
     assert_eq!(silent.rest().await, "");
-    scene.stage.tide.lock().as_ref().unwrap().finish(10);
+    scene.state.progress.lock().as_ref().unwrap().finish(10);
     assert_eq!(running.rest().await, "456789");
     scene.close().await;
 }
@@ -64,7 +64,7 @@ async fn the_drain_has_an_end() {
     });
     let mut running = scene.connect().await;
     running.send(get("/growing")).await;
-    scene.stage.tide.lock().as_ref().unwrap().advance(4);
+    scene.state.progress.lock().as_ref().unwrap().advance(4);
     running.until("0123").await;
     scene.stop.begin();
     assert_eq!(running.rest().await, "");
@@ -76,7 +76,7 @@ async fn the_end_cuts_running_answers() {
     let scene = open(settings());
     let mut running = scene.connect().await;
     running.send(get("/wait")).await;
-    scene.stage.waiting.acquire().await.unwrap().forget();
+    scene.state.waiting.acquire().await.unwrap().forget();
     scene.stop.begin();
     scene.stop.end();
     assert_eq!(running.rest().await, "");
@@ -88,7 +88,7 @@ async fn a_client_that_leaves_ends_its_answer() {
     let scene = open(settings());
     let mut client = scene.connect().await;
     client.send(get("/wait")).await;
-    scene.stage.waiting.acquire().await.unwrap().forget();
+    scene.state.waiting.acquire().await.unwrap().forget();
     drop(client);
     scene.close().await;
 }

@@ -1,4 +1,4 @@
-//! Requests as they should and should not be.
+//! Good and bad requests in HTTP/1.1.
 
 use super::*;
 
@@ -41,7 +41,7 @@ async fn pipelined_requests_are_answered_in_order() {
     scene.close().await;
 }
 
-/// What is sent after `Host`, and the answer's body, which only ours have.
+/// What is sent after `Host`, and the response's body, which is empty if hyper refused the head.
 const BAD_FRAMING: [(&str, &str); 11] = [
     ("Content-Length: 5\r\n\r\n12345", "body"),
     (
@@ -65,7 +65,7 @@ const BAD_FRAMING: [(&str, &str); 11] = [
     ("X: a\0b\r\n\r\n", ""),
 ];
 
-/// One answer, and nothing for the request behind it.
+/// One response, and none for the request after it.
 async fn refused_once(scene: &Scene, request: &str, status: &str, body: &str) {
     let got = scene.exchange(request.to_owned() + &get("/")).await;
     let start = format!("HTTP/1.1 {status} ");
@@ -133,7 +133,7 @@ async fn heads_that_are_too_large_get_431() {
 #[tokio::test]
 async fn other_protocols_end_at_once() {
     let scene = open(settings());
-    // Go's TLS clients understand a plain HTTP answer, and say so to their users.
+    // Go's TLS clients recognise a plain HTTP response, and report it to their users.
     refused_once(&scene, "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0", "400", "").await;
     let http2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     assert_eq!(scene.exchange(http2).await, "");
@@ -182,7 +182,7 @@ async fn a_body_with_another_method_is_drained_and_the_connection_ends() {
     let got = scene.exchange(format!("{put}\r\n12345") + &get("/")).await;
     assert!(got.ends_with("hello") && answers(&got) == 1, "{got}");
     assert!(got.contains("connection: close\r\n"), "{got}");
-    // Nobody says "go on" to a body that nobody wants.
+    // A refused body gets no "100 Continue".
     let got = scene
         .exchange(format!("{put}Expect: 100-continue\r\n\r\n"))
         .await;
@@ -212,13 +212,13 @@ async fn too_many_requests_at_once_are_shed() {
     });
     let mut first = scene.connect().await;
     first.send(get("/wait")).await;
-    scene.stage.waiting.acquire().await.unwrap().forget();
+    scene.state.waiting.acquire().await.unwrap().forget();
     let got = scene.exchange(get_last("/")).await;
     assert!(
         got.starts_with("HTTP/1.1 503 ") && got.ends_with("shed"),
         "{got}"
     );
-    scene.stage.gate.add_permits(1);
+    scene.state.gate.add_permits(1);
     first.until("waited").await;
     drop(first);
     let got = scene.exchange(get_last("/")).await;

@@ -1,4 +1,4 @@
-//! HTTP/2: the same rules, deadlines and endings as HTTP/1.1, many requests at once.
+//! HTTP/2: the rules, timeouts and endings of HTTP/1.1, with concurrent requests.
 
 use h2::{
     Ping, PingPong,
@@ -21,7 +21,7 @@ pub(super) struct Mux {
     tasks: Tasks,
 }
 
-/// A whole answer.
+/// A whole response.
 #[derive(Debug)]
 pub(super) struct Got {
     status: u16,
@@ -30,9 +30,9 @@ pub(super) struct Got {
 }
 
 pub(super) fn open_mux(settings: Settings) -> (Scene, Authority) {
-    let house = Authority::new();
-    let door = LiveTls::new(Some(&house.tls(None)));
-    (open_behind(door, settings), house)
+    let authority = Authority::new();
+    let tls = LiveTls::new(Some(&authority.tls(None)));
+    (open_behind(tls, settings), authority)
 }
 
 fn request(method: &Method, path: &str) -> Request<()> {
@@ -41,9 +41,12 @@ fn request(method: &Method, path: &str) -> Request<()> {
 }
 
 impl Mux {
-    pub(super) async fn open(scene: &Scene, house: &Authority) -> Self {
-        let stream = scene.meet(&house.node(HTTP2, None)).await.unwrap();
-        // Wide enough that one answer which is not taken keeps no other one waiting.
+    pub(super) async fn open(scene: &Scene, authority: &Authority) -> Self {
+        let stream = scene
+            .connect_tls(&authority.node(HTTP2, None))
+            .await
+            .unwrap();
+        // Wide enough that one stalled response does not block others.
         let mut client = h2::client::Builder::new();
         client.initial_connection_window_size(1024 * 1024);
         let (requests, mut connection) = client.handshake(stream).await.unwrap();
@@ -83,16 +86,16 @@ impl Mux {
 
     /// Waits until the server has ended the connection.
     async fn ended(self) -> Result<(), h2::Error> {
-        let ended = timeout(PATIENCE, self.driven).await;
+        let ended = timeout(DEADLINE, self.driven).await;
         drop((self.requests, self.pings, self.tasks));
         ended.expect("the connection stays open").unwrap().unwrap()
     }
 }
 
 async fn whole(answer: ResponseFuture) -> Result<Got, h2::Error> {
-    let (head, mut body) = timeout(PATIENCE, answer).await.unwrap()?.into_parts();
+    let (head, mut body) = timeout(DEADLINE, answer).await.unwrap()?.into_parts();
     let mut got = Vec::new();
-    while let Some(bytes) = timeout(PATIENCE, body.data()).await.unwrap() {
+    while let Some(bytes) = timeout(DEADLINE, body.data()).await.unwrap() {
         let bytes = bytes?;
         body.flow_control().release_capacity(bytes.len())?;
         got.extend_from_slice(&bytes);
@@ -106,25 +109,25 @@ async fn whole(answer: ResponseFuture) -> Result<Got, h2::Error> {
 
 #[tokio::test]
 async fn all_kinds_of_bodies_arrive() {
-    let (scene, house) = open_mux(settings());
-    let mut mux = Mux::open(&scene, &house).await;
+    let (scene, authority) = open_mux(settings());
+    let mut mux = Mux::open(&scene, &authority).await;
     let got = mux.get("/file").await.unwrap();
     assert_eq!((got.status, got.body.as_slice()), (200, &b"0123456789"[..]));
     assert_eq!(got.headers["content-length"], "10");
     let huge = mux.get("/huge").await.unwrap();
     assert_eq!(huge.body.len(), 400 * 256 * 1024);
     let growing = mux.begin("/growing");
-    scene.stage.tide.lock().as_ref().unwrap().advance(4);
-    let mut growing = timeout(PATIENCE, growing)
+    scene.state.progress.lock().as_ref().unwrap().advance(4);
+    let mut growing = timeout(DEADLINE, growing)
         .await
         .unwrap()
         .unwrap()
         .into_body();
     assert_eq!(growing.data().await.unwrap().unwrap(), "0123");
-    scene.stage.tide.lock().as_ref().unwrap().finish(10);
+    scene.state.progress.lock().as_ref().unwrap().finish(10);
     assert_eq!(growing.data().await.unwrap().unwrap(), "456789");
     assert!(growing.data().await.is_none());
-    // Nobody can take a broken body for a whole one.
+    // A client can tell a broken body from a whole one.
     assert!(mux.get("/broken").await.unwrap_err().is_reset());
     let head = whole(mux.send(request(&Method::HEAD, "/"))).await.unwrap();
     assert_eq!(
@@ -139,15 +142,15 @@ async fn all_kinds_of_bodies_arrive() {
 
 #[tokio::test]
 async fn a_hundred_requests_at_once() {
-    let (scene, house) = open_mux(Settings {
+    let (scene, authority) = open_mux(Settings {
         connections_max: 200,
         ..settings()
     });
-    let mut mux = Mux::open(&scene, &house).await;
+    let mut mux = Mux::open(&scene, &authority).await;
     let waiting: Vec<_> = (0..100).map(|_| mux.begin("/wait")).collect();
-    let all = scene.stage.waiting.acquire_many(100);
-    timeout(PATIENCE, all).await.unwrap().unwrap().forget();
-    scene.stage.gate.add_permits(100);
+    let all = scene.state.waiting.acquire_many(100);
+    timeout(DEADLINE, all).await.unwrap().unwrap().forget();
+    scene.state.gate.add_permits(100);
     for answer in waiting {
         assert_eq!(whole(answer).await.unwrap().body, b"waited");
     }
@@ -158,19 +161,19 @@ async fn a_hundred_requests_at_once() {
 
 #[tokio::test]
 async fn each_further_request_at_once_takes_the_place_of_a_connection() {
-    let (scene, house) = open_mux(Settings {
+    let (scene, authority) = open_mux(Settings {
         connections_max: 4,
         ..settings()
     });
-    let mut mux = Mux::open(&scene, &house).await;
+    let mut mux = Mux::open(&scene, &authority).await;
     let (one, two) = (mux.begin("/wait"), mux.begin("/wait"));
-    let both = scene.stage.waiting.acquire_many(2);
-    timeout(PATIENCE, both).await.unwrap().unwrap().forget();
+    let both = scene.state.waiting.acquire_many(2);
+    timeout(DEADLINE, both).await.unwrap().unwrap().forget();
     assert_eq!(mux.get("/").await.unwrap().body, b"shed");
-    let mut other = Mux::open(&scene, &house).await;
+    let mut other = Mux::open(&scene, &authority).await;
     assert_eq!(other.get("/").await.unwrap().body, b"hello");
     drop(other);
-    scene.stage.gate.add_permits(2);
+    scene.state.gate.add_permits(2);
     for answer in [one, two] {
         assert_eq!(whole(answer).await.unwrap().body, b"waited");
     }
@@ -181,8 +184,8 @@ async fn each_further_request_at_once_takes_the_place_of_a_connection() {
 
 #[tokio::test]
 async fn bad_requests_are_answered_and_the_connection_lives_on() {
-    let (scene, house) = open_mux(settings());
-    let mut mux = Mux::open(&scene, &house).await;
+    let (scene, authority) = open_mux(settings());
+    let mut mux = Mux::open(&scene, &authority).await;
     let mut two_hosts = request(&Method::GET, "/");
     let other = "other".parse().unwrap();
     two_hosts.headers_mut().insert("host", other);
@@ -209,7 +212,7 @@ async fn bad_requests_are_answered_and_the_connection_lives_on() {
         assert_eq!((got.status, got.body.as_slice()), (status, body.as_bytes()));
         assert!(!got.headers.contains_key(CONNECTION));
     }
-    // A body that does not end gets its answer all the same.
+    // A request whose body does not end gets its response all the same.
     let sent = mux.requests.send_request(request(&Method::GET, "/"), false);
     assert_eq!(whole(sent.unwrap().0).await.unwrap().body, b"body");
     assert_eq!(mux.get("/").await.unwrap().body, b"hello");
@@ -220,62 +223,62 @@ async fn bad_requests_are_answered_and_the_connection_lives_on() {
 
 #[tokio::test]
 async fn a_silent_connection_ends_quietly_whether_or_not_it_pings() {
-    let (scene, house) = open_mux(Settings {
+    let (scene, authority) = open_mux(Settings {
         idle_max: SOON,
         ..settings()
     });
-    let silent = Mux::open(&scene, &house).await;
+    let silent = Mux::open(&scene, &authority).await;
     drop(silent.ended().await);
-    let mut used = Mux::open(&scene, &house).await;
+    let mut used = Mux::open(&scene, &authority).await;
     assert_eq!(used.get("/").await.unwrap().body, b"hello");
     let pinging = async { while used.pings.ping(Ping::opaque()).await.is_ok() {} };
-    timeout(PATIENCE, pinging).await.unwrap();
+    timeout(DEADLINE, pinging).await.unwrap();
     assert_eq!(scene.refused(), 0);
     scene.close().await;
 }
 
 #[tokio::test]
 async fn a_client_that_gives_no_window_is_cut() {
-    let (scene, house) = open_mux(Settings {
+    let (scene, authority) = open_mux(Settings {
         progress_max: SOON,
         ..settings()
     });
-    let mut mux = Mux::open(&scene, &house).await;
+    let mut mux = Mux::open(&scene, &authority).await;
     let mut stalled = Vec::new();
     for _ in 0..3 {
         stalled.push(
-            timeout(PATIENCE, mux.begin("/huge"))
+            timeout(DEADLINE, mux.begin("/huge"))
                 .await
                 .unwrap()
                 .unwrap(),
         );
     }
     let pinging = async { while mux.pings.ping(Ping::opaque()).await.is_ok() {} };
-    timeout(PATIENCE, pinging).await.unwrap();
+    timeout(DEADLINE, pinging).await.unwrap();
     assert_eq!(scene.refused(), 1);
     scene.close().await;
 }
 
 #[tokio::test]
 async fn waiting_for_us_is_never_the_clients_fault() {
-    let (scene, house) = open_mux(Settings {
+    let (scene, authority) = open_mux(Settings {
         idle_max: SOON,
         progress_max: SOON,
         ..settings()
     });
-    let mut mux = Mux::open(&scene, &house).await;
-    // One answer waits for the client, the other one for us.
-    let stalled = timeout(PATIENCE, mux.begin("/huge"))
+    let mut mux = Mux::open(&scene, &authority).await;
+    // One response waits for the client, the other for the handler.
+    let stalled = timeout(DEADLINE, mux.begin("/huge"))
         .await
         .unwrap()
         .unwrap();
     let waiting = mux.begin("/wait");
-    scene.stage.waiting.acquire().await.unwrap().forget();
-    let other = Mux::open(&scene, &house).await;
+    scene.state.waiting.acquire().await.unwrap().forget();
+    let other = Mux::open(&scene, &authority).await;
     drop(other.ended().await);
-    scene.stage.gate.add_permits(1);
+    scene.state.gate.add_permits(1);
     assert_eq!(whole(waiting).await.unwrap().body, b"waited");
-    // From now on only the client is waited for.
+    // From now on the connection waits for the client only.
     drop(mux.ended().await);
     assert_eq!(scene.refused(), 1);
     drop(stalled);
@@ -284,18 +287,18 @@ async fn waiting_for_us_is_never_the_clients_fault() {
 
 #[tokio::test]
 async fn a_stop_lets_running_bodies_finish_and_takes_no_new_request() {
-    let (scene, house) = open_mux(settings());
-    let idle = Mux::open(&scene, &house).await;
-    let mut mux = Mux::open(&scene, &house).await;
-    let growing = timeout(PATIENCE, mux.begin("/growing")).await;
+    let (scene, authority) = open_mux(settings());
+    let idle = Mux::open(&scene, &authority).await;
+    let mut mux = Mux::open(&scene, &authority).await;
+    let growing = timeout(DEADLINE, mux.begin("/growing")).await;
     let mut growing = growing.unwrap().unwrap().into_body();
-    scene.stage.tide.lock().as_ref().unwrap().advance(4);
+    scene.state.progress.lock().as_ref().unwrap().advance(4);
     assert_eq!(growing.data().await.unwrap().unwrap(), "0123");
     scene.stop.begin();
     idle.ended().await.unwrap();
     let refused = async { while mux.get("/").await.is_ok() {} };
-    timeout(PATIENCE, refused).await.unwrap();
-    scene.stage.tide.lock().as_ref().unwrap().finish(10);
+    timeout(DEADLINE, refused).await.unwrap();
+    scene.state.progress.lock().as_ref().unwrap().finish(10);
     assert_eq!(growing.data().await.unwrap().unwrap(), "456789");
     assert!(growing.data().await.is_none());
     mux.ended().await.unwrap();
@@ -304,21 +307,21 @@ async fn a_stop_lets_running_bodies_finish_and_takes_no_new_request() {
 
 #[tokio::test]
 async fn the_drain_and_the_end_cut_running_answers() {
-    let (scene, house) = open_mux(Settings {
+    let (scene, authority) = open_mux(Settings {
         drain_max: SOON,
         ..settings()
     });
-    let mut mux = Mux::open(&scene, &house).await;
+    let mut mux = Mux::open(&scene, &authority).await;
     let answer = mux.begin("/wait");
-    scene.stage.waiting.acquire().await.unwrap().forget();
+    scene.state.waiting.acquire().await.unwrap().forget();
     scene.stop.begin();
     assert!(whole(answer).await.is_err());
     scene.close().await;
 
-    let (scene, house) = open_mux(settings());
-    let mut mux = Mux::open(&scene, &house).await;
+    let (scene, authority) = open_mux(settings());
+    let mut mux = Mux::open(&scene, &authority).await;
     let answer = mux.begin("/wait");
-    scene.stage.waiting.acquire().await.unwrap().forget();
+    scene.state.waiting.acquire().await.unwrap().forget();
     scene.stop.begin();
     scene.stop.end();
     assert!(whole(answer).await.is_err());
@@ -327,19 +330,19 @@ async fn the_drain_and_the_end_cut_running_answers() {
 
 #[tokio::test]
 async fn a_client_that_gives_up_ends_its_answer_only() {
-    let (scene, house) = open_mux(Settings {
+    let (scene, authority) = open_mux(Settings {
         requests_max: 1,
         ..settings()
     });
-    let mut mux = Mux::open(&scene, &house).await;
+    let mut mux = Mux::open(&scene, &authority).await;
     let given_up = mux.begin("/wait");
-    scene.stage.waiting.acquire().await.unwrap().forget();
+    scene.state.waiting.acquire().await.unwrap().forget();
     assert_eq!(mux.get("/").await.unwrap().body, b"shed");
     drop(given_up);
-    // Its place is free again.
+    // Its permit is free again.
     assert_eq!(mux.get("/").await.unwrap().body, b"hello");
     let left = mux.begin("/wait");
-    scene.stage.waiting.acquire().await.unwrap().forget();
+    scene.state.waiting.acquire().await.unwrap().forget();
     drop((mux, left));
     scene.close().await;
 }

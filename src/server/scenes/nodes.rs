@@ -1,4 +1,4 @@
-//! Who meets whom: authorities, certificates and TLS clients.
+//! Authorities, certificates and TLS clients for tests.
 
 use std::io;
 
@@ -14,9 +14,9 @@ use crate::{
 
 pub(super) const HTTP2: &[&str] = &["h2"];
 pub(super) const HTTP1: &[&str] = &["http/1.1"];
-pub(super) const NO_WORD: &[&str] = &[];
+pub(super) const NO_ALPN: &[&str] = &[];
 
-/// An authority that signs what it is asked to.
+/// A certificate authority.
 pub(super) struct Authority {
     pem: String,
     issuer: Issuer<'static, KeyPair>,
@@ -40,21 +40,21 @@ impl Authority {
         Identity::from_pem(&certificate.pem(), &key.serialize_pem()).unwrap()
     }
 
-    /// What a listener with a new certificate shows; it asks for those of `clients`.
+    /// TLS of a listener with a new certificate; requires client certificates of `clients`.
     pub(super) fn tls(&self, clients: Option<&Self>) -> ListenerTls {
         let clients = clients.map(|clients| Authorities::from_pem(&clients.pem).unwrap());
         ListenerTls::new(self.identity(), clients).unwrap()
     }
 
     /// A node that trusts this authority, and perhaps has a certificate itself.
-    pub(super) fn node(&self, words: &[&str], own: Option<&Identity>) -> Arc<ClientConfig> {
-        self.node_of(rustls::DEFAULT_VERSIONS, words, own)
+    pub(super) fn node(&self, protocols: &[&str], own: Option<&Identity>) -> Arc<ClientConfig> {
+        self.node_of(rustls::DEFAULT_VERSIONS, protocols, own)
     }
 
     pub(super) fn node_of(
         &self,
         versions: &[&'static SupportedProtocolVersion],
-        words: &[&str],
+        protocols: &[&str],
         own: Option<&Identity>,
     ) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
@@ -69,24 +69,30 @@ impl Authority {
             None => node.with_no_client_auth(),
             Some(own) => node.with_client_auth_cert(own.chain(), own.key()).unwrap(),
         };
-        node.alpn_protocols = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+        node.alpn_protocols = protocols
+            .iter()
+            .map(|protocol| protocol.as_bytes().to_vec())
+            .collect();
         Arc::new(node)
     }
 }
 
 impl Scene {
-    pub(super) async fn meet(&self, node: &Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
+    pub(super) async fn connect_tls(
+        &self,
+        node: &Arc<ClientConfig>,
+    ) -> io::Result<TlsStream<TcpStream>> {
         let connector = TlsConnector::from(Arc::clone(node));
         let name = "mirror".try_into().unwrap();
         connector.connect(name, self.connect().await.0).await
     }
 
-    /// One request of HTTP/1.1 on a connection of its own.
+    /// One HTTP/1.1 request on a new connection.
     pub(super) async fn ask(&self, node: &Arc<ClientConfig>) -> io::Result<TlsResponse> {
-        let mut stream = self.meet(node).await?;
+        let mut stream = self.connect_tls(node).await?;
         stream.write_all(get_last("/").as_bytes()).await?;
         let mut text = String::new();
-        timeout(PATIENCE, stream.read_to_string(&mut text)).await??;
+        timeout(DEADLINE, stream.read_to_string(&mut text)).await??;
         let (_, tls) = stream.get_ref();
         Ok(TlsResponse {
             text,
@@ -96,11 +102,11 @@ impl Scene {
     }
 }
 
-/// What came of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub(super) struct TlsResponse {
     pub(super) text: String,
     pub(super) resumed: bool,
-    /// The certificate that the mirror showed.
+    /// The certificate that the server presented.
     pub(super) shown: Vec<u8>,
 }

@@ -1,4 +1,4 @@
-//! Stretches of files leave by sendfile where that can be, and never as anything but their bytes.
+//! Files are sent by sendfile where possible, and arrive byte for byte on every kind of connection.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use super::{
     *,
 };
 
-/// More than two windows, no two pieces alike.
+/// Longer than two placeholders, and no two chunks alike.
 static NUMBERS: LazyLock<Vec<u8>> =
     LazyLock::new(|| (0..700_000_u32).flat_map(u32::to_le_bytes).collect());
 
@@ -21,17 +21,17 @@ static FILE: LazyLock<Arc<dyn File>> = LazyLock::new(|| {
     file
 });
 
-/// Windows between bytes, one of them as short as a window can be.
+/// Parts of a file between bytes, one of them a single byte.
 pub(super) fn large() -> Body {
-    let window = |offset, length| BodyPart::File {
+    let file_part = |offset, length| BodyPart::File {
         file: Arc::clone(&FILE),
         offset,
         length,
     };
     let parts = [
-        window(5, 1),
+        file_part(5, 1),
         BodyPart::Bytes(Bytes::from_static(b"between")),
-        window(0, 2_800_000),
+        file_part(0, 2_800_000),
         BodyPart::Bytes(Bytes::from_static(b"the end")),
     ];
     Body::from_parts(parts.into())
@@ -41,17 +41,17 @@ fn expected() -> Vec<u8> {
     [&NUMBERS[5..6], b"between", &NUMBERS, b"the end"].concat()
 }
 
-/// What one connection of HTTP/1.1 answers to each of these paths, several at once.
+/// The bodies that one HTTP/1.1 connection sends for these pipelined paths.
 async fn answers<S>(mut stream: S, paths: &[&str]) -> Vec<Vec<u8>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (last, first) = paths.split_last().unwrap();
-    let mut asked: String = first.iter().map(|path| get(path)).collect();
-    asked += &get_last(last);
-    stream.write_all(asked.as_bytes()).await.unwrap();
+    let mut requests: String = first.iter().map(|path| get(path)).collect();
+    requests += &get_last(last);
+    stream.write_all(requests.as_bytes()).await.unwrap();
     let mut got = Vec::new();
-    timeout(PATIENCE, stream.read_to_end(&mut got))
+    timeout(DEADLINE, stream.read_to_end(&mut got))
         .await
         .expect("the connection stays open")
         .expect("the connection was reset");
@@ -67,13 +67,13 @@ where
 
 #[tokio::test]
 async fn files_leave_whole_by_every_kind_of_connection() {
-    // Whatever lane a body was given before, its connection decides; `/strayed` has that of another
+    // The connection's own queue replaces any other; `/strayed` starts with that of another
     // connection.
     let paths = ["/large", "/strayed", "/large"];
     let right = vec![expected(); 3];
 
     let scene = open(settings());
-    *scene.stage.stray.lock() = Some(SendfileQueue::of(&scene.connect().await.0));
+    *scene.state.stray.lock() = Some(SendfileQueue::of(&scene.connect().await.0));
     assert!(answers(scene.connect().await.0, &paths).await == right);
     scene.close().await;
 
@@ -86,20 +86,23 @@ async fn files_leave_whole_by_every_kind_of_connection() {
     );
     let other = open(settings());
     let stray = SendfileQueue::of(&other.connect().await.0);
-    *scene.stage.stray.lock() = Some(stray.clone());
+    *scene.state.stray.lock() = Some(stray.clone());
     assert!(answers(UnixStream::connect(&path).await.unwrap(), &paths).await == right);
     scene.close().await;
 
-    let house = Authority::new();
-    let scene = open_behind(LiveTls::new(Some(&house.tls(None))), settings());
-    *scene.stage.stray.lock() = Some(stray.clone());
-    let stream = scene.meet(&house.node(HTTP1, None)).await.unwrap();
+    let authority = Authority::new();
+    let scene = open_behind(LiveTls::new(Some(&authority.tls(None))), settings());
+    *scene.state.stray.lock() = Some(stray.clone());
+    let stream = scene
+        .connect_tls(&authority.node(HTTP1, None))
+        .await
+        .unwrap();
     assert!(answers(stream, &paths).await == right);
     scene.close().await;
 
-    let (scene, house) = open_mux(settings());
-    *scene.stage.stray.lock() = Some(stray);
-    let mut mux = Mux::open(&scene, &house).await;
+    let (scene, authority) = open_mux(settings());
+    *scene.state.stray.lock() = Some(stray);
+    let mut mux = Mux::open(&scene, &authority).await;
     for path in paths {
         assert!(mux.get(path).await.unwrap().body == expected());
     }
