@@ -1,4 +1,4 @@
-# The mirror as an image: one program, one volume, nobody's root.
+# The mirror as an image: one program, one volume, without root.
 FROM docker.io/library/rust:1.95-slim-bookworm AS build
 WORKDIR /src
 COPY . .
