@@ -35,7 +35,7 @@ fn main() -> Fallible<()> {
     Ok(())
 }
 
-/// A request's target to the one value that the house works with.
+/// Parses a request's target.
 fn targets(criterion: &mut Criterion) -> Fallible<()> {
     let text = IngressText {
         default_registry: None,
@@ -140,7 +140,7 @@ fn ranges(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Hashed, parsed and walked.
+/// Hashes and parses a manifest.
 fn manifests(criterion: &mut Criterion) -> Fallible<()> {
     let layer = r#"{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","#;
     let layers = vec![format!(r#"{layer}"digest":"sha256:{HEX}","size":300000000}}"#); LAYERS];

@@ -47,7 +47,7 @@ pub(crate) fn mebibytes(pid: u32, line_start: &str) -> Fallible<f64> {
     Ok(kibibytes.trim().parse::<f64>()? / 1024.0)
 }
 
-/// A port of loopback that nobody listens on now.
+/// A free port of loopback.
 pub(crate) fn free_address() -> Fallible<SocketAddr> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
 }

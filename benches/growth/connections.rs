@@ -1,4 +1,4 @@
-//! Idle connections, each of which got one answer: what one holds, and whether others feel it.
+//! Idle connections after one response each: the memory of one, and the effect on other clients.
 
 use crate::{
     Fallible,

@@ -2,9 +2,9 @@
 //! grow.
 //!
 //! It starts the program of this tree on loopback, once for each step, over a store that it writes
-//! itself; nobody is asked upstream. `-- --most 1000` stops each scene there, and names of scenes
-//! choose some. `-- --output docs` puts the table into `docs/PERFORMANCE.md` and the picture beside
-//! it.
+//! itself, without requests to an upstream. `-- --most 1000` stops each scene there, and names of
+//! scenes select them. `-- --output docs` puts the table into `docs/PERFORMANCE.md` and the picture
+//! beside it.
 
 mod blobs;
 mod client;

@@ -1,4 +1,4 @@
-//! Routes: a hit asks them who may see it.
+//! Routes: each hit checks its access by them.
 
 use crate::{
     Fallible,

@@ -1,4 +1,4 @@
-//! Readers of one large blob at once: what a gigabyte costs, and whether anyone starves.
+//! Concurrent readers of one large blob: the cost of a gigabyte, and whether a reader starves.
 
 use std::{sync::Arc, time::Duration};
 

@@ -17,7 +17,7 @@ const BIG_BYTES: usize = 300_000_000;
 const MIDDLE_BYTES: usize = 5_000_000;
 const SMALL_BYTES: usize = 1_200;
 
-/// All bodies; each is named by its sha256, and whoever compares with it has checked that.
+/// All bodies; each is named by its sha256, which is checked before bodies are compared with it.
 pub(crate) struct Bodies {
     pub(crate) big: Body,
     pub(crate) middle: Body,

@@ -1,4 +1,4 @@
-//! The 300 MB blob where nobody has it yet: many clients at once, and one alone.
+//! The 300 MB blob before it is cached: many clients at once, and one alone.
 //!
 //! Each measure has a server of its own with an empty store. In a measure the clients count the
 //! bytes; a herd that compares each of them with what they should be comes after each timed one, to
@@ -165,8 +165,8 @@ fn herd(plan: &Plan, mirror: Mirror, round: usize, results: &mut Results) -> Fal
 }
 
 /// Has the kernel hold a file of the size that the work will need, and removes it: on a virtual
-/// machine memory that nobody had lately comes from the host, at ten times the cost of writing it,
-/// and whoever is measured first would pay for all.
+/// machine unused memory comes from the host, at ten times the cost of writing it, and the first
+/// server measured would pay for all.
 fn warm_memory(plan: &Plan) -> Fallible<()> {
     let folder = plan.site.room("warm")?;
     let mut file = File::create(folder.path().join("file"))?;

@@ -1,5 +1,5 @@
-//! A client that costs next to nothing: one connection, one GET after another, no copy of a body
-//! that nobody looks at.
+//! A client that costs next to nothing: one connection, one GET after another, and bodies are
+//! dropped without a copy unless they are compared.
 
 use std::{
     io::{self, Read, Write},

@@ -1,4 +1,4 @@
-//! Roadstead beside the servers that somebody might run in its place, side by side on one machine.
+//! Roadstead beside alternative servers, side by side on one machine.
 //!
 //! ```text
 //! cargo bench --bench peers
@@ -14,8 +14,8 @@
 //! - Each round measures all servers one after another, in another order than the round before. A
 //!   figure is the median of the rounds; a ratio is the median of the rounds' ratios.
 //! - *server CPU* is the time of all processes of that server, *client cores* that of the bench and
-//!   the load programs, *idle cores* what nobody used. Where nothing is idle, client and server
-//!   share the processors: a server that costs less leaves the client more.
+//!   the load programs, *idle cores* the unused rest. Without idle cores, client and server share
+//!   the processors: a server that costs less leaves the client more.
 //! - *bare sendfile* does nothing but send a file. What it reaches is the most the client can take.
 //! - Memory is the sum of the peaks of a server's processes, shared pages counted in each of them.
 //! - Small bodies and TLS are asked for by `wrk` and `h2load`. Where such a client is as busy as its
@@ -71,7 +71,7 @@ type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 type Run = fn(&Plan, &mut Results) -> Fallible<()>;
 type Aims = fn() -> Vec<Aim>;
 
-/// Nobody else may read a key.
+/// Only the owner may read a key.
 const SECRET_MODE: u32 = 0o600;
 const READING: [&str; 3] = [
     "Large and small: before each measure a client compares every byte of the body with the original.",

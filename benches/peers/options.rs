@@ -46,7 +46,7 @@ pub(crate) enum Subject {
     Large,
     /// A blob and a manifest of 1.2 KB.
     Small,
-    /// A blob that nobody has yet.
+    /// A blob that is not cached yet.
     Cold,
     /// TLS over HTTP/1.1 and HTTP/2.
     Tls,

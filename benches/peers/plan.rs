@@ -19,7 +19,7 @@ impl Plan {
     /// Says how far the run is.
     pub(crate) fn tell(&self, row: &str, server: &str, round: usize) {
         let line = format!("round {} of {}: {row}: {server}\n", round + 1, self.rounds);
-        // Progress that nobody can read is no reason to stop.
+        // The run goes on even if its progress cannot be printed.
         drop(io::stderr().write_all(line.as_bytes()));
     }
 }

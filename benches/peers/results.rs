@@ -19,7 +19,7 @@ pub(crate) enum Figure {
     FirstByteMilliseconds,
     /// Processors that the load client kept busy.
     ClientCores,
-    /// Processors that nobody needed.
+    /// Idle processors.
     IdleCores,
     PeakMebibytes,
 }
@@ -62,7 +62,7 @@ pub(crate) struct Measured {
 pub(crate) struct Aim {
     pub(crate) row: String,
     pub(crate) figure: Figure,
-    /// Whom it is held against; alone, the figure itself has to keep the bound.
+    /// The server to compare with; `None` if the figure itself has a bound.
     pub(crate) peer: Option<&'static str>,
     pub(crate) bound: Bound,
 }

@@ -77,7 +77,7 @@ impl Site {
         self.folder.join("www")
     }
 
-    /// A new folder for somebody who is called so.
+    /// A new folder for a server of this name.
     pub(crate) fn room(&self, name: &str) -> io::Result<TempDir> {
         tempfile::Builder::new()
             .prefix(name)

@@ -13,7 +13,7 @@ use crate::{
     usage::{Meter, peak_mebibytes},
 };
 
-/// Two threads, for one leaves processors idle while it is busy: it would be what is measured.
+/// Two threads: a single one would be the bottleneck and leave processors idle.
 const THREADS: &str = "-t2";
 const CONNECTIONS: &str = "-c64";
 const BODIES: [&str; 3] = ["1.2 KB blob", "manifest by tag", "manifest by digest"];
@@ -104,7 +104,7 @@ fn ask(plan: &Plan, wrk: &Path, address: SocketAddr, body: &Body) -> Fallible<Lo
     read(&printed).ok_or_else(|| printed.into())
 }
 
-/// Reads what `wrk` printed; failed requests are none that count.
+/// Parses the output of `wrk`; failed requests do not count.
 fn read(printed: &str) -> Option<Load> {
     if printed.contains("Non-2xx") || printed.contains("Socket errors") {
         return None;

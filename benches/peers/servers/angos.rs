@@ -1,5 +1,5 @@
-//! angos, where somebody has one. It asks its upstreams without the first part of a repository's
-//! name, so that the files are linked to where it looks for them.
+//! angos, if it is installed. It asks its upstreams without the first part of a repository's name,
+//! so the files are linked to that name.
 
 use std::{net::SocketAddr, os::unix::fs::symlink, path::Path, process::Command};
 

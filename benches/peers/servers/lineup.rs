@@ -1,4 +1,4 @@
-//! Who takes part.
+//! The servers to compare.
 
 use std::net::SocketAddr;
 

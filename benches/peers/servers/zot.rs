@@ -1,4 +1,4 @@
-//! zot, where somebody has one: `onDemand` fetches an image when its manifest is asked for.
+//! zot, if it is installed: `onDemand` fetches an image when its manifest is requested.
 
 use std::{net::SocketAddr, path::Path, process::Command};
 
