@@ -1,4 +1,4 @@
-//! What upstreams' answers come to: rows of `docs/FAILURES.md` that no other file shows. B075 to
+//! Responses to upstream failures: rows of `docs/FAILURES.md` without a file of their own. B075 to
 //! B091, B098, B104, B108 and B111 are in `failures`, `blobs`, `resume` and `tags`, B092 to B094 in
 //! `quirks_redirects`, B095 and B096 in `logins`, B100 and B101 in `quirks_load`.
 

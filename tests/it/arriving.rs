@@ -1,5 +1,5 @@
-//! Ranges and sizes of blobs that are not there yet: still arriving, of unknown size, or only asked
-//! about.
+//! Ranges and sizes of blobs that are not stored yet: still arriving, of unknown size, or requested
+//! by HEAD only.
 
 use fake_registry::{
     FakeRegistry, Fault, Gate, MIB, Match,

@@ -1,5 +1,5 @@
-//! Blobs that are wrong, of unknown length, empty, or only measured: what they come to, and that
-//! nothing wrong is kept or complete.
+//! Blobs that are wrong, of unknown length, empty, or requested by HEAD: the response to clients, and
+//! that no wrong blob is stored or ends complete.
 
 use bytes::Bytes;
 use fake_registry::{FakeRegistry, Fault, KIB, MIB, Match, random_bytes};

@@ -1,4 +1,4 @@
-//! One fetch a digest: however many ask, whenever they come, and whoever leaves.
+//! Coalescing: one fetch a digest, for any number of clients that come and leave at any time.
 
 use std::sync::Arc;
 
@@ -250,7 +250,7 @@ async fn waiters_of_a_failed_fetch_all_hear_of_it() {
     for reply in replies {
         assert_eq!(failure(&reply), (404, "BLOB_UNKNOWN".into()));
     }
-    // Whoever came when the first fetch had just failed may have asked once more.
+    // A client that came just after the first fetch failed may have started another.
     assert!(hub.count(Match::any()) <= 2);
 }
 

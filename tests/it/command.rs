@@ -1,4 +1,4 @@
-//! The real binary: its command line, its log, its signals, and two of them at one store.
+//! The real binary: command line, log, signals, and two processes with one store.
 #![expect(clippy::too_many_lines, reason = "tables")]
 
 use std::{
@@ -123,7 +123,7 @@ fn r108_an_entry_a_request_whatever_it_says() {
     let mut answered = 0;
     for head in hostile {
         let answer = served.send(&[head, b"\r\nConnection: close\r\n\r\n"].concat());
-        // What is no HTTP at all gets no entry of its own.
+        // Bytes that are not HTTP get no log entry.
         answered += usize::from(answer.contains("docker-distribution-api-version"));
     }
     assert!(answered >= 6, "{answered}");

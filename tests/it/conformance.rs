@@ -72,7 +72,7 @@ async fn conformance_main_read_only() {
     hub.attach(NAME, &image.manifest, "text/sbom", "a");
     let mirror = Mirror::of(&hub).start().await;
     let mut rows = Rows::default();
-    let missing = Content::new("", "nobody has this").digest;
+    let missing = Content::new("", "content that does not exist").digest;
     let list = mirror.get(&format!("/v2/{NAME}/tags/list")).reply().await;
     rows.same(
         "tag list",
@@ -92,7 +92,7 @@ async fn conformance_main_read_only() {
         (format!("blobs/{}", image.config.digest), 200),
         (format!("blobs/{}", image.layers[0].digest), 200),
         (format!("manifests/{missing}"), 404),
-        ("manifests/nobody-tagged-this".to_owned(), 404),
+        ("manifests/no-such-tag".to_owned(), 404),
         (format!("blobs/{missing}"), 404),
         ("blobs/sha256:baddigeststring".to_owned(), 400),
         ("manifests/sha256:baddigeststring".to_owned(), 400),

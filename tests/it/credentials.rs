@@ -1,4 +1,4 @@
-//! Whose login goes where, as upstreams see it.
+//! Which credentials each upstream receives.
 
 use fake_registry::{FakeRegistry, random_bytes};
 
@@ -18,7 +18,7 @@ async fn t08_an_anonymous_upstream_has_no_part_in_the_others_login() {
     for (kind, registry) in [("basic", basic), ("bearer", bearer)] {
         let registry = registry.start().await;
         registry.image("a/b", "1", &[random_bytes(1000, SEED)]);
-        // Two names for one address; the first has the login in its own table.
+        // Two names for one address; the first has credentials in its own table.
         let config = private("known", &registry)
             + &upstream("anonymous", &registry)
             + &route("quay.io", "\"known\"", "")
@@ -51,7 +51,7 @@ async fn the_longest_path_decides_who_logs_in() {
     };
     let config = upstream("hub", &registry)
         + &login("/team", "robot")
-        + &login("", "somebody")
+        + &login("", "another")
         + &route("quay.io", "\"hub\"", "");
     let mirror = Mirror::with(&config).start().await;
     for (name, status) in [("team/a", 200), ("teams/a", 403)] {

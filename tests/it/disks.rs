@@ -1,4 +1,4 @@
-//! A disk that is full or read-only when a test says so.
+//! A disk that tests can make full or read-only.
 
 use std::{
     io,

@@ -1,4 +1,4 @@
-//! How a mirror stops: not ready at once, running answers finish, idle connections end.
+//! Shutdown: readiness fails at once, running responses finish, idle connections close.
 
 use fake_registry::{FakeRegistry, Fault, Gate, MIB, Match, bare::Reply, random_bytes};
 use tokio::{

@@ -1,4 +1,4 @@
-//! Wrong manifests and pages from upstream: what they come to, and that nothing of them is kept.
+//! Wrong manifests and pages from upstream: the response to clients, and that nothing is stored.
 
 use fake_registry::{Content, FakeRegistry, Fault, Image, MIB, Match, media_type, random_bytes};
 

@@ -1,5 +1,5 @@
-//! How requests are framed: methods, bodies, hosts, and what is offered. Ids that begin with B are
-//! rows of `docs/FAILURES.md`, with R of `docs/REQUIREMENTS.md`.
+//! Framing of requests: methods, bodies, hosts and upgrades. Ids that begin with B are rows of
+//! `docs/FAILURES.md`, with R of `docs/REQUIREMENTS.md`.
 #![expect(clippy::too_many_lines, reason = "tables")]
 
 use fake_registry::{
@@ -47,7 +47,7 @@ async fn b028_to_b031_a_mirror_only_reads() {
     ];
     for (id, method, target) in table {
         let row = format!("{id}: {method} {target}");
-        // No word of closing: the server ends the connection on its own.
+        // Without `Connection: close` from the client, the server still closes the connection.
         let request = format!("{method} {target} HTTP/1.1\r\nHost: m\r\n\r\n");
         let reply = raw(&mirror, request).await;
         rows.same(&row, verdict(&reply), (405, "UNSUPPORTED".to_owned()));
@@ -76,7 +76,7 @@ async fn b028_to_b031_a_mirror_only_reads() {
             (Some("close"), None),
         );
     }
-    rows.same("nobody was asked", hub.requests().len(), 0);
+    rows.same("upstream was contacted", hub.requests().len(), 0);
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn b032_to_b036_b038_framing() {
     let (hub, _image, mirror) = stage().await;
     let mut rows = Rows::default();
     let host = "Host: m\r\n";
-    // What our own rules refuse is JSON; what the HTTP library cannot parse is a bare 400.
+    // A request that the mirror refuses gets JSON; one that hyper cannot parse gets a bare 400.
     let ours = [
         (
             "B032",
@@ -194,7 +194,7 @@ async fn b032_to_b036_b038_framing() {
             (0, None),
         );
     }
-    rows.same("nobody was asked", hub.requests().len(), 0);
+    rows.same("upstream was contacted", hub.requests().len(), 0);
 }
 
 #[tokio::test]

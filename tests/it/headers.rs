@@ -1,5 +1,5 @@
-//! Headers: HEAD says what GET says, nothing of an upstream's gets through, nothing of a client's
-//! goes up.
+//! Headers: HEAD and GET agree, no header of an upstream reaches clients, and none of a client
+//! reaches upstreams.
 #![expect(clippy::excessive_nesting, clippy::too_many_lines, reason = "tables")]
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! What a client may name without anybody being contacted.
+//! Hostile names in requests, which must not lead to a connection.
 
 use std::sync::{
     Arc,
@@ -118,7 +118,7 @@ async fn mirror() -> Mirror {
     .await
 }
 
-/// Answered by us, without anybody having been asked.
+/// Whether the mirror refused it itself, without contacting an upstream.
 fn is_refused(reply: &Reply) -> bool {
     (400..500).contains(&reply.status) || reply.status == 502
 }
@@ -131,7 +131,7 @@ async fn raw(mirror: &Mirror, head: &str) -> Reply {
     Reply::read(socket).await
 }
 
-async fn nobody_was_asked(mirror: &Mirror, canary: &Canary) {
+async fn assert_no_contact(mirror: &Mirror, canary: &Canary) {
     assert_eq!(canary.seen(), 0);
     let metrics = mirror.metrics().await;
     let asked = metrics
@@ -157,7 +157,7 @@ async fn t05_no_spelling_of_ns_reaches_what_is_near() {
             assert!(is_refused(&reply), "{path}: {reply:?}");
         }
     }
-    nobody_was_asked(&mirror, &canary).await;
+    assert_no_contact(&mirror, &canary).await;
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn t05_neither_does_a_path_a_host_or_an_absolute_target() {
             let reply = mirror.get(&path).reply().await;
             assert!(is_refused(&reply), "{path}: {reply:?}");
         }
-        // Whatever the host, `ns` decides, and this one leads nowhere.
+        // `ns` takes precedence over the host, and this one has no route.
         let target = "/v2/a/b/manifests/1?ns=127.0.0.1";
         for head in [
             format!("GET {target} HTTP/1.1\r\nHost: {spelling}"),
@@ -179,7 +179,7 @@ async fn t05_neither_does_a_path_a_host_or_an_absolute_target() {
             format!("CONNECT {spelling} HTTP/1.1\r\nHost: {spelling}"),
         ] {
             let reply = raw(&mirror, &head).await;
-            // What is no head at all is closed without a word.
+            // Bytes that are not a head end the connection without a response.
             assert!(is_refused(&reply) || reply.status == 0, "{head}: {reply:?}");
         }
     }
@@ -201,5 +201,5 @@ async fn t05_neither_does_a_path_a_host_or_an_absolute_target() {
             "{target}: {reply:?}"
         );
     }
-    nobody_was_asked(&mirror, &canary).await;
+    assert_no_contact(&mirror, &canary).await;
 }

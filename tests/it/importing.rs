@@ -1,4 +1,4 @@
-//! `roadstead import`: the program as people use it, with files of other programs.
+//! `roadstead import`, run as a program with files of other programs.
 
 use std::{
     fs,
@@ -240,7 +240,7 @@ fn what_cannot_be_read_is_said_and_nothing_is_printed() {
         err.contains("it looks like the format calico"),
         &err,
     );
-    // The mirror itself is no place to send anyone, by the addresses that the configuration has.
+    // The mirror's own addresses, which the configuration has, are not valid targets.
     let map = folder.path().join("loop");
     fs::write(&map, "docker.io::127.0.0.1:7000/hub\n").unwrap();
     let config = folder.path().join("own.toml");
@@ -312,7 +312,7 @@ fn secrets_go_to_files_of_their_own_or_nowhere() {
     );
 }
 
-/// For programs each remark is an object on stderr, while stdout has the configuration as before.
+/// With `--json` each diagnostic is an object on stderr, and stdout has the configuration as before.
 #[test]
 fn with_json_each_remark_is_an_object() {
     let folder = tempfile::tempdir().unwrap();
@@ -326,8 +326,8 @@ fn with_json_each_remark_is_an_object() {
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
     };
-    let remarks = objects(&err);
-    let first = &remarks[0];
+    let diagnostics = objects(&err);
+    let first = &diagnostics[0];
     assert_eq!(first["code"], "W-OPEN", "{err}");
     assert_eq!(
         (&first["file"], &first["level"]),
@@ -339,8 +339,11 @@ fn with_json_each_remark_is_an_object() {
     fs::write(&map, "default::\nme:canary@h.example\n").unwrap();
     let (code, out, err) = roadstead(&["import", "imageswap", "--json", text(&map)]);
     assert_eq!((code, out.as_str()), (Some(65), ""));
-    let remarks = objects(&err);
-    assert!(remarks.iter().any(|one| one["level"] == "error"), "{err}");
+    let diagnostics = objects(&err);
+    assert!(
+        diagnostics.iter().any(|one| one["level"] == "error"),
+        "{err}"
+    );
     assert!(!err.contains("canary"), "{err}");
 }
 

@@ -1,4 +1,4 @@
-//! Other platforms' files as routes, while they change under a running mirror.
+//! Imported platform files, while they change under a running mirror.
 
 use std::{
     fs,

@@ -1,5 +1,5 @@
-//! What is kept, while disks fill up, files rot and processes are killed. Whatever happens, a body
-//! that ends as announced has the right bytes.
+//! The store while disks fill up, files are damaged and processes are killed: a body that ends as
+//! announced always has the right bytes.
 
 use std::{
     fs,

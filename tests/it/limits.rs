@@ -1,5 +1,5 @@
-//! How large a head may be, how many may come at once, and how long connections live. Ids that
-//! begin with B are rows of `docs/FAILURES.md`, with R of `docs/REQUIREMENTS.md`.
+//! Limits of heads, connections and requests, and the life of connections. Ids that begin with B are
+//! rows of `docs/FAILURES.md`, with R of `docs/REQUIREMENTS.md`.
 
 use std::fmt::Write as _;
 
@@ -86,7 +86,7 @@ async fn b070_at_the_limit_of_connections_a_client_waits() {
             .write_all(b"GET /v2/ HTTP/1.1\r\nHost: m\r\n\r\n")
             .await
             .unwrap();
-        // Answered, so it has a place, which it keeps.
+        // Answered, so it has a permit, which it keeps.
         assert_ne!(socket.read(&mut [0; 1024]).await.unwrap(), 0);
         open.push(socket);
     }
@@ -124,7 +124,7 @@ async fn b070_too_many_requests_at_work_are_shed() {
         assert_eq!(failure(&shed), (503, "TOOMANYREQUESTS".to_owned()));
         assert_eq!(shed.header("retry-after"), Some("1"));
     }
-    // What is not the mirror's has places of its own.
+    // The admin listener has a limit of its own.
     assert_eq!(mirror.probe("/readyz").reply().await.status, 200);
     gate.open();
     assert_eq!(Reply::read(working).await.status, 200);

@@ -1,4 +1,4 @@
-//! Tags and referrers: stretches, links from page to page, filters, and upstreams that fail.
+//! Lists of tags and referrers: pages, links, filters, and upstreams that fail.
 #![expect(clippy::excessive_nesting, reason = "a walk over pages in a table")]
 
 use fake_registry::{FakeRegistry, Fault, Link, Match, bare::Reply, media_type, random_bytes};

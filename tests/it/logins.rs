@@ -1,5 +1,5 @@
-//! Tokens in the course of time: renewed in the middle, fetched once, refused for good, never
-//! anybody else's.
+//! Tokens over time: renewed during a pull, fetched once, refused for good, never sent to another
+//! registry.
 
 use std::time::Duration;
 
@@ -184,7 +184,7 @@ async fn t10_no_login_of_a_client_goes_up_where_we_log_in_ourselves() {
     }
 }
 
-/// T07: from the registry to storage and back again, the login does not return with the request.
+/// T07: a redirect to storage and back to the registry does not restore the credentials.
 #[tokio::test]
 async fn t07_a_chain_that_comes_back_home_comes_without_the_token() {
     let hub = bearer().await;

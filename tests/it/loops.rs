@@ -1,4 +1,4 @@
-//! Mirrors that point at each other, or at themselves, and honest chains of them.
+//! Mirrors that point at each other or at themselves, and valid chains of mirrors.
 
 use std::{path::Path, time::Duration};
 
@@ -37,7 +37,7 @@ async fn blank() -> Mirror {
 
 async fn at_once(ask: Ask) -> Reply {
     let reply = timeout(AT_ONCE, ask.reply()).await;
-    reply.expect("somebody waits for somebody")
+    reply.expect("mirrors wait for each other")
 }
 
 /// Requests that a mirror has sent upstream.
@@ -201,7 +201,7 @@ async fn b071_a_request_with_our_own_marker_is_508_whatever_it_asks_for() {
     }
     let lines = mirror.get(&blob).with("Via", &other(1)).with("Via", &own);
     assert_eq!(at_once(lines).await.status, 508);
-    assert_eq!(hub.count(Match::any()), asked, "nobody was asked");
+    assert_eq!(hub.count(Match::any()), asked, "upstream was contacted");
     for via in ["", "garbage", "1.1 varnish", "1.1 roadstead-", &others(8)] {
         let reply = at_once(mirror.manifest(NAME, "1").with("Via", via)).await;
         assert_eq!(reply.status, 200, "{via}");
@@ -248,7 +248,7 @@ async fn t48_markers_of_an_honest_chain_reach_the_registry_and_nobody_else() {
             .all(|request| request.header("via").is_none())
     );
     assert!(!at_storage.is_empty());
-    // A reload is no new instance; foreign entries end here.
+    // A reload keeps the instance's id; foreign entries end here.
     near.adopt(&routes).await.unwrap();
     far.adopt(&(upstream("hub", &hub) + &hub_from("\"hub\"") + ALWAYS_ASK))
         .await

@@ -1,4 +1,5 @@
-//! Scenes: fake registries with scripted faults, the whole mirror in this process, a bare client.
+//! Integration tests: fake registries with scripted faults, a whole mirror in this process, a bare
+//! client.
 #![expect(
     clippy::expect_used,
     clippy::disallowed_methods,

@@ -1,4 +1,4 @@
-//! What upstream says of a manifest, what a client accepts, and what the mirror makes of it.
+//! Manifests: upstream's headers, the client's `Accept`, and the mirror's response.
 
 use fake_registry::{Content, FakeRegistry, Fault, Match, media_type, random_bytes};
 

@@ -148,7 +148,7 @@ impl Mirror {
         ))
     }
 
-    /// As [`Mirror::of`], asking for everything each time, with the login `robot`; `more` are
+    /// As [`Mirror::of`], but it revalidates each time, with the credentials of `robot`; `more` has
     /// further keys of the upstream's table.
     pub(crate) fn logging_in(hub: &FakeRegistry, more: &str) -> Builder {
         let route = route("docker.io", "\"hub\"", "library = \"keep\"");

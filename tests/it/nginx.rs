@@ -1,4 +1,4 @@
-//! What scenes about one repository share, which most of them call `library/nginx`.
+//! Helpers for tests of a single repository, mostly `library/nginx`.
 
 use fake_registry::{Content, FakeRegistry, Image, bare::Reply, random_bytes};
 

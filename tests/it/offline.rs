@@ -1,4 +1,4 @@
-//! Offline: all that is kept is served, all else is 404 at once, and nobody is contacted.
+//! Offline: stored content is served, all else is 404 at once, and no upstream is contacted.
 
 use fake_registry::{FakeRegistry, Image, KIB, MIB, Match, random_bytes};
 

@@ -1,4 +1,4 @@
-//! `check --online` and what `explain` says of logins, by the real program in front of fake
+//! `check --online`, and the credentials in `explain`, by the real program in front of fake
 //! registries.
 
 use std::{

@@ -1,4 +1,4 @@
-//! What operators see of a running mirror: probes and metrics.
+//! Probes and metrics of a running mirror.
 #![expect(clippy::too_many_lines, reason = "tables")]
 
 use fake_registry::{FakeRegistry, Fault, Match, random_bytes};

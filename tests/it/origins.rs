@@ -1,4 +1,4 @@
-//! What kept things belong to: no mix of upstreams, no digest that opens what is not one's own.
+//! Provenance of stored content: upstreams are not mixed, and a digest alone gives no access.
 
 use fake_registry::{
     Content, FakeRegistry, Fault, Image, MIB, Match, bare::Reply, media_type, random_bytes,
@@ -93,7 +93,7 @@ async fn t02_a_digest_opens_nothing_in_a_repository_without_it() {
 async fn t01_a_forged_manifest_opens_nothing_private() {
     let (one, other) = (FakeRegistry::start().await, FakeRegistry::start().await);
     let secret = one.image("a/secret", "1", &[random_bytes(1000, 1)]);
-    // Someone who knows the digest pushes a manifest that names it to a registry of their own.
+    // An attacker who knows the digest pushes a manifest that names it to another registry.
     other.put_manifest("b/forged", Some("1"), &secret.manifest);
     let routes = two_registries(&private("one", &one), &upstream("other", &other));
     let mirror = Mirror::with(&routes).config("[freshness]\nabsent = \"0s\"");
@@ -194,7 +194,7 @@ async fn e09_w7_a_digest_follows_the_tag_that_produced_it() {
             manifest_of(mirror, "ghcr.io", "fantasy/coolstuff", reference).await
         };
         assert_eq!(get(&mirror, "v1.0").await.whole(), index.bytes);
-        // Pulled in part, then started anew: affinity is no memory of the process.
+        // Pulled in part, then restarted: affinity is stored on disk, not in memory.
         let mirror = anew(mirror, gone).await;
         let child = get(&mirror, &image.manifest.digest).await;
         assert_eq!(child.whole(), image.manifest.bytes);

@@ -1,8 +1,8 @@
-//! The pages for platforms are true: their files are written, their commands are run, and what they
-//! show is what comes.
+//! The pages for platforms are true: their files are written, their commands are run, and the output
+//! must match.
 //!
 //! A block that begins with a language and a name is a file of that name. In a block of `console`
-//! each line after `$ ` is a command, and below it stands what it prints; `…` is anything.
+//! each line after `$ ` is a command, followed by its output; `…` matches any text.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use std::{
 
 use crate::rows::Rows;
 
-/// Files may hold secrets, which nobody else may read.
+/// Files may have secrets, which only the owner may read.
 const FILE_MODE: u32 = 0o600;
 
 /// What stands between two fences: the words of the first one, and the lines.

@@ -18,7 +18,7 @@ pub(crate) struct Program {
     mirror: SocketAddr,
     admin: SocketAddr,
     /// The part of the configuration that no test changes.
-    house: String,
+    base: String,
     file: PathBuf,
     said: PathBuf,
 }
@@ -40,14 +40,14 @@ impl Program {
     /// Starts it in `folder` with these routes; the configuration is `file`, or one of its own.
     pub(crate) fn with(folder: &Path, file: Option<PathBuf>, routes: &str) -> Self {
         let (mirror, admin) = (free_address(), free_address());
-        let house = format!(
+        let base = format!(
             "[server]\nlisten = \"{mirror}\"\n[admin]\nlisten = \"{admin}\"\n\
              [store]\npath = \"{}\"\nfree_min = \"1MiB\"\n[timeouts]\ngrace = \"0s\"\n",
             folder.join("store").display(),
         );
         let said = folder.join(format!("{}.err", mirror.port()));
         let file = file.unwrap_or_else(|| said.with_extension("toml"));
-        fs::write(&file, format!("{house}{routes}")).unwrap();
+        fs::write(&file, format!("{base}{routes}")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_roadstead"))
             .args(["serve", "--config"])
             .arg(&file)
@@ -60,7 +60,7 @@ impl Program {
             child,
             mirror,
             admin,
-            house,
+            base,
             file,
             said,
         }
@@ -106,7 +106,7 @@ impl Roadstead {
 
     /// The whole configuration with these routes.
     pub(crate) fn text(&self, routes: &str) -> String {
-        format!("{}{routes}", self.0.house)
+        format!("{}{routes}", self.0.base)
     }
 
     /// Its configuration's file.
@@ -167,7 +167,7 @@ impl Drop for Program {
     }
 }
 
-/// A loopback port nobody listens on now.
+/// A free loopback port.
 pub(crate) fn free_address() -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.local_addr().unwrap()

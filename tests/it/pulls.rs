@@ -1,4 +1,4 @@
-//! The plain life of a mirror: cold, warm, alone.
+//! Plain pulls: cold, warm, and without upstream.
 
 use fake_registry::{FakeRegistry, MIB, Match, random_bytes};
 

@@ -1,5 +1,5 @@
-//! Q25 to Q38: what registries say about their bytes. Q26, Q27, Q30, Q35, Q36 and Q38 are beside
-//! their kin, in `failures`, `blobs`, `tags`, `listing` and `resume`.
+//! Q25 to Q38: how registries describe content. Q26, Q27, Q30, Q35, Q36 and Q38 are in `failures`,
+//! `blobs`, `tags`, `listing` and `resume`.
 
 use bytes::Bytes;
 use fake_registry::{FakeRegistry, Fault, MIB, Match, random_bytes};

@@ -1,5 +1,5 @@
-//! Q39 to Q46: registries under load, and names of one registry. Q42, Q43 and Q45 are beside their
-//! kin, in `resume` and `tags`.
+//! Q39 to Q46: registries under load, and names of one registry. Q42, Q43 and Q45 are in `resume`
+//! and `tags`.
 
 use fake_registry::{FakeRegistry, Fault, Match, bare::Reply, random_bytes};
 

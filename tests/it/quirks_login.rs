@@ -1,4 +1,4 @@
-//! Q01 to Q15: what registries and their token services ask for before they give anything.
+//! Q01 to Q15: authentication at registries and their token services.
 
 use fake_registry::{ChallengeOn, FakeRegistry, Fault, Match, StaleToken, TokenHabit};
 

@@ -1,4 +1,4 @@
-//! Q16 to Q24: where registries send us for their bytes.
+//! Q16 to Q24: redirects of registries to storage.
 
 use std::collections::BTreeSet;
 
@@ -63,7 +63,7 @@ async fn t07_a_redirect_to_another_host_goes_without_the_login() {
     hub.next(Match::blob(&layer), Fault::RedirectTo(signed))
         .always();
     let mirror = Mirror::logging_in(&hub, "").start().await;
-    // The first question of all is refused, and teaches to log in.
+    // The first request is refused with a challenge, which is then known.
     mirror.manifest(REPOSITORY, "1").reply().await;
     // F09: an address that was given before the break is not used after it.
     cdn.next(Match::any(), Fault::CutAfter(2 * MIB));

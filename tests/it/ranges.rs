@@ -1,4 +1,4 @@
-//! Ranges of kept blobs of every size, one range and many.
+//! Ranges of stored blobs of every size, single and multiple.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! Token services that must not get our login: T06 and B095.
+//! Token services that must not get the configured credentials: T06 and B095.
 
 use std::net::Ipv4Addr;
 
@@ -21,8 +21,8 @@ fn is_ours(request: &Recorded) -> bool {
         || [&*body, query].iter().any(|text| text.contains(PASSWORD))
 }
 
-/// Realms that lead to port `port` of another host, or nowhere at all, in words that somebody may
-/// take for the registry's own.
+/// Realms that lead to port `port` of another host, or nowhere, and that a lax parser takes for the
+/// registry's own.
 fn hostile(port: u16, own: &str) -> Vec<String> {
     let there = format!("127.0.0.2:{port}");
     let own_port = own.rsplit(':').next().unwrap_or_default();
@@ -110,16 +110,16 @@ async fn t06_b095_a_hostile_realm_never_gets_the_password() {
         assert!([403, 502, 503].contains(&reply.status), "{realm:.60}");
         assert_eq!(reply.header("www-authenticate"), None, "T09");
         assert!(!canary.knows("robot", PASSWORD), "{realm:.60}");
-        // Not even the registry itself is sent the password where nobody asked for it so.
+        // The registry itself gets no password either, because its challenge did not ask for one.
         assert!(!hub.requests().iter().any(is_ours), "{realm:.60}");
     }
-    // Nothing of all this is remembered against those who are honest.
+    // An honest registry is not affected afterwards.
     mirror.pulls(REPOSITORY, "1", &honest, "").await;
     let asked = hub.asked(Match::token());
     assert!(asked.iter().all(is_ours) && asked.len() == 1);
 }
 
-/// A realm that is right at first and hostile from the middle of a mirror's life.
+/// A realm that is valid at first and turns hostile while the mirror runs.
 #[tokio::test]
 async fn t06_a_realm_that_changes_takes_nothing_with_it() {
     let canary = Canary::on(ELSEWHERE).await;
@@ -148,7 +148,7 @@ async fn t06_a_realm_that_changes_takes_nothing_with_it() {
     );
 }
 
-/// A token service of the registry's own that sends us on: it is not followed.
+/// A redirect of the registry's own token service is not followed.
 #[tokio::test]
 async fn t06_a_realm_that_redirects_leads_nowhere() {
     for status in [301, 302, 303, 307, 308] {
@@ -166,7 +166,7 @@ async fn t06_a_realm_that_redirects_leads_nowhere() {
     }
 }
 
-/// What a foreign service gives to everybody may be used: by whoever has no login at all.
+/// Without credentials, an anonymous token of a foreign service may be used.
 #[tokio::test]
 async fn b095_without_a_login_a_foreign_realm_is_asked_for_an_anonymous_token() {
     let canary = Canary::on(ELSEWHERE).await;
@@ -186,7 +186,7 @@ async fn b095_without_a_login_a_foreign_realm_is_asked_for_an_anonymous_token() 
     );
 }
 
-/// The canary hears a password where one is meant for it: what the others do not show is not there.
+/// The canary does record a password sent to it, so its silence in the other tests is proof.
 #[tokio::test]
 async fn a_realm_that_is_listed_gets_the_login() {
     let canary = Canary::on(ELSEWHERE).await;

@@ -1,4 +1,4 @@
-//! Another configuration while requests run: taken as a whole or not at all.
+//! Reloads while requests run: a configuration is applied as a whole or not at all.
 
 use std::{
     fs,
@@ -274,7 +274,7 @@ async fn a_smaller_store_evicts_at_once() {
     mirror.stop().await;
 }
 
-/// Without a file there is nothing to read anew, and the signal ends nobody.
+/// Without a file SIGHUP reloads nothing, and does not end the process.
 #[tokio::test]
 async fn a_hangup_reads_a_file_anew_and_is_harmless_without_one() {
     let calls = Arc::new(AtomicUsize::new(0));
@@ -381,7 +381,7 @@ async fn b132_a_reload_that_does_not_hold_changes_nothing_and_is_said() {
     until("no file", async || program.metric(FAILED).await >= count).await;
     rows.same("no file", program.get(&target).reply().await.body, first);
     rows.same("taken", program.metric(TAKEN).await, 0);
-    // Nobody hangs up: it sees the change itself.
+    // Without SIGHUP: the watcher sees the change itself.
     replace(program.file(), &program.text(&new));
     until("mended", async || program.metric(TAKEN).await == 1).await;
     rows.same("mended", program.get(&target).reply().await.body, second);
@@ -474,11 +474,11 @@ async fn a_turned_link_is_noticed_and_a_typo_keeps_no_rotated_password_out() {
     assert_eq!(program.metric(FAILED).await, 1, "it is said once");
     assert!(
         !program.log().contains("wrong"),
-        "a password is no word for a log"
+        "a password must not be logged"
     );
 }
 
-/// Whether what listens there shows this certificate, which nobody else has signed.
+/// Whether the listener presents this self-signed certificate.
 async fn shows(address: SocketAddr, certificate: &str) -> bool {
     let mut roots = RootCertStore::empty();
     let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();

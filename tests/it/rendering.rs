@@ -1,4 +1,4 @@
-//! `roadstead render`: the program as people use it.
+//! `roadstead render`, run as a program.
 
 use std::{fs, path::Path};
 
@@ -201,7 +201,7 @@ fn an_image_set_has_the_digests_that_are_kept() {
     let image =
         runtime.block_on(async { site.image("c/cal-node", "v3.30.4", &[random_bytes(1000, 7)]) });
     let config = folder.path().join("roadstead.toml");
-    let house = format!(
+    let settings = format!(
         "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
          [store]\npath = \"{}/store\"\nfree_min = \"1MiB\"\n[timeouts]\ngrace = \"0s\"\n\
          [upstream.site]\nurl = \"{}\"\n\
@@ -209,7 +209,7 @@ fn an_image_set_has_the_digests_that_are_kept() {
         folder.path().display(),
         site.url()
     );
-    fs::write(&config, house).unwrap();
+    fs::write(&config, settings).unwrap();
     let digest = image.manifest.digest.as_str();
     let render = || {
         let common = ["render", "calico", "--mirror", "http://m.corp:5000"];

@@ -1,5 +1,5 @@
-//! What a client may ask for, row by row: the answer's status and the specification's code. Ids that
-//! begin with B are rows of `docs/FAILURES.md`, with R of `docs/REQUIREMENTS.md`.
+//! Requests, row by row: the response's status and the specification's code. Ids that begin with B
+//! are rows of `docs/FAILURES.md`, with R of `docs/REQUIREMENTS.md`.
 #![expect(clippy::too_many_lines, reason = "tables")]
 
 use fake_registry::{Content, FakeRegistry, Image, Match, bare::Reply, media_type, random_bytes};
@@ -99,7 +99,7 @@ async fn b001_to_b010_paths() {
         ("B010", "/v2/a___b/manifests/1", 400, "NAME_INVALID"),
     ];
     check(&mirror, &table).await;
-    assert_eq!(hub.requests().len(), 0, "R017: nobody was asked");
+    assert_eq!(hub.requests().len(), 0, "R017: upstream was contacted");
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! Upstreams that break in the middle of a blob: the client gets one unbroken right body, or one
-//! that ends short; never a wrong one that is complete.
+//! Upstreams that fail in the middle of a blob: the client gets the complete right body, or one that
+//! ends short, but never a complete wrong one.
 
 use std::time::Duration;
 
@@ -154,7 +154,7 @@ async fn f02_a_length_that_is_one_too_many_is_never_a_complete_wrong_body() {
             assert_eq!(announced, (size + 1).to_string());
             assert!(reply.body.len() <= size && layer.bytes.starts_with(&reply.body));
         }
-        // Whoever comes before upstream was asked again is told the same wrong length.
+        // Until upstream is asked again, further clients are told the same wrong length.
         mirror.keeps(1).await;
         let reply = mirror.blob(REPOSITORY, &layer).reply().await;
         assert!(reply.whole() == layer.bytes);

@@ -1,4 +1,4 @@
-//! The worked examples of routing, end to end: what the registries behind the mirror were asked.
+//! The worked examples of routing, end to end: the requests that upstreams receive.
 
 use fake_registry::{Content, FakeRegistry, Fault, Image, Match, bare::Reply, random_bytes};
 

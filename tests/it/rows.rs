@@ -1,4 +1,4 @@
-//! Tables of scenes: every row is tried, and all that differ are named at the end.
+//! Table tests: every row runs, and all that differ are reported at the end.
 
 use std::fmt::Debug;
 

@@ -1,5 +1,5 @@
-//! Registries over https: their own authority, our certificate, a proxy; and no way back to plain
-//! text.
+//! Registries over https: private authorities, client certificates, a proxy, and never a fallback to
+//! plain text.
 
 use std::{net::Ipv4Addr, path::Path};
 

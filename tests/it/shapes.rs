@@ -1,5 +1,5 @@
-//! Every shape of path that runtimes send, end to end: which repository the hub is asked for, and
-//! that all shapes share one kept copy.
+//! Every shape of path that runtimes send, end to end: the repository requested of the hub, and that
+//! all shapes share one stored copy.
 
 use fake_registry::{FakeRegistry, Fault, Match, random_bytes};
 

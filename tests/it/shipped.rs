@@ -1,4 +1,4 @@
-//! The configurations that we ship hold, among the files that they name.
+//! The shipped configurations are valid, with the files that they name.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use fake_registry::certificates::Authority;
 /// The folder in which the examples' files stand.
 const SITE: &str = "/etc/roadstead";
 
-/// Nobody else may read a secret.
+/// Only the owner may read a secret.
 const SECRET_MODE: u32 = 0o600;
 
 fn examples() -> Vec<PathBuf> {
@@ -25,8 +25,8 @@ fn examples() -> Vec<PathBuf> {
 
 /// Everything that an example names.
 fn write_site(folder: &Path) {
-    let house = Authority::new("site CA");
-    let own = house.server(&["mirror.example.org"]);
+    let authority = Authority::new("site CA");
+    let own = authority.server(&["mirror.example.org"]);
     for inner in ["docker", "import"] {
         fs::create_dir(folder.join(inner)).unwrap();
     }
@@ -35,7 +35,7 @@ fn write_site(folder: &Path) {
         "apiVersion: operator.tigera.io/v1\nkind: Installation\nspec: {registry: site.corp}\n";
     let files = [
         ("import/calico.yaml", calico, false),
-        ("ca.crt", house.pem.as_str(), false),
+        ("ca.crt", authority.pem.as_str(), false),
         ("tls.crt", own.certificate.as_str(), false),
         ("tls.key", own.key.as_str(), true),
         ("docker/config.json", logins, true),

@@ -4,12 +4,12 @@ use fake_registry::{FakeRegistry, bare::Reply};
 
 use crate::mirror::Mirror;
 
-/// An upstream that is asked without a login.
+/// An upstream without credentials.
 pub(crate) fn upstream(name: &str, registry: &FakeRegistry) -> String {
     format!("[upstream.\"{name}\"]\nurl = \"{}\"\n", registry.url())
 }
 
-/// An upstream that is asked with one: what comes from there is not for every name.
+/// An upstream with credentials: its content is not served under every name.
 pub(crate) fn private(name: &str, registry: &FakeRegistry) -> String {
     let login = "username = \"robot\"\npassword_file = \"password\"\n";
     format!("{}{login}", upstream(name, registry))

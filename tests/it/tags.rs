@@ -1,4 +1,4 @@
-//! Tags: believed for a while, confirmed by HEAD, stale when upstream fails, gone when it says so.
+//! Tags: fresh for a while, revalidated by HEAD, stale while upstream fails, removed on its 404.
 
 use std::time::Duration;
 
@@ -131,7 +131,7 @@ async fn f12_a_tag_is_served_stale_and_says_so_when_upstream_fails() {
             warning.is_some_and(|text| text.starts_with("110 ")),
             "{text}"
         );
-        // F11: by digest nobody is asked.
+        // F11: by digest no upstream is contacted.
         let asked = hub.count(Match::any());
         let reply = tag(&mirror, &image.manifest.digest).await;
         assert_eq!(
@@ -344,7 +344,7 @@ async fn a_refusal_of_an_anonymous_pull_is_hidden_and_of_a_login_final() {
 
 #[tokio::test]
 async fn refused_says_how_a_refusal_reads() {
-    // (in the upstream's table, at the target, login, whether the next one is asked)
+    // (in the upstream's table, at the target, credentials, whether the next one is asked)
     let cases = [
         ("refused = \"next\"", "", true, true),
         ("refused = \"stop\"", "", false, false),
@@ -481,8 +481,8 @@ async fn f41_not_found_is_believed_for_a_while_only() {
     assert_eq!(asked, 1);
     image(&hub, "1", 1);
     let appears = async { while tag(&mirror, "1").await.status == 404 {} };
-    let patience = Duration::from_secs(10);
-    tokio::time::timeout(patience, appears)
+    let deadline = Duration::from_secs(10);
+    tokio::time::timeout(deadline, appears)
         .await
         .expect("it never appeared");
 
@@ -524,7 +524,7 @@ async fn f41_a_blob_that_a_pulled_manifest_names_is_asked_for_again() {
     assert_eq!(layer().await.status, 404);
     let by_digest = tag(&mirror, &image.manifest.digest).await;
     assert_eq!(by_digest.status, 404);
-    // Now somebody pushes it, with an index over it.
+    // Now it is pushed, with an index over it.
     let index = hub.index(REPOSITORY, "1", &[&image]);
     assert_eq!(tag(&mirror, "1").await.whole(), index.bytes);
     let child = tag(&mirror, &image.manifest.digest).await;

@@ -35,14 +35,14 @@ pub(crate) struct Answer {
     pub(crate) instead: Option<Ending>,
 }
 
-/// What the whole registry does or does not do.
+/// Properties of the whole registry.
 #[derive(Debug)]
 pub(crate) struct Habits {
     pub(crate) referrers: bool,
     pub(crate) tags_per_page_max: usize,
 }
 
-/// The answer of a registry with this shelf and these habits.
+/// The answer of a registry with this content and these properties.
 pub(crate) fn answer(shelf: &Shelf, habits: &Habits, request: &Recorded) -> Answer {
     if ![Method::GET, Method::HEAD].contains(&request.method) {
         let refused = Answer::error(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED");

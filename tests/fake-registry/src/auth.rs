@@ -1,5 +1,5 @@
-//! Who may ask: everybody, whoever knows a password, or whoever brings a token. Pure but for what
-//! the token service remembers.
+//! Access to the registry: open, by password, or by token. Pure except for the token service's
+//! state.
 
 use http::StatusCode;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
@@ -10,7 +10,7 @@ use crate::record::Recorded;
 use crate::target::Endpoint;
 use crate::tokens::{Tokens, Worth};
 
-/// The registry's guard.
+/// The registry's access control.
 #[derive(Debug)]
 pub(crate) struct Guard {
     pub(crate) lock: Lock,
@@ -18,7 +18,7 @@ pub(crate) struct Guard {
     pub(crate) tokens: Tokens,
 }
 
-/// What opens the registry.
+/// What the registry requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lock {
     Open,
@@ -26,34 +26,34 @@ pub(crate) enum Lock {
     Bearer,
 }
 
-/// How the registry says what it wants.
+/// How the registry sends its challenge.
 #[derive(Debug, Default)]
 pub(crate) struct Challenge {
     pub(crate) place: ChallengeOn,
     pub(crate) stale: StaleToken,
     /// The lines of `WWW-Authenticate`; `{}` stands for the one right challenge. Empty: only that.
     pub(crate) lines: Vec<String>,
-    /// Where tokens are said to be had, if not at `/token`; `{}` stands for our own origin.
+    /// The realm, if not `/token`; `{}` stands for the registry's own address.
     pub(crate) realm: Option<String>,
-    /// What the token service is said to be for.
+    /// The `service` of the challenge.
     pub(crate) service: Option<String>,
-    /// The scope that is asked for and needed, in place of the repository's own.
+    /// The scope that is challenged for and required, in place of the repository's own.
     pub(crate) scope: Option<String>,
 }
 
-/// Where a registry's 401 says what it wants.
+/// Which 401 responses of a registry have a challenge.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ChallengeOn {
-    /// Everywhere, as most.
+    /// All, as with most registries.
     #[default]
     Everything,
     /// On `/v2/` only; elsewhere the 401 is bare.
     Ping,
-    /// On what it keeps only; `/v2/` is 200 for everybody.
+    /// Those for content only; `/v2/` is 200 without authentication.
     Resources,
 }
 
-/// What a registry says to a token that has expired or that it never gave.
+/// The response to a token that has expired or was never issued.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StaleToken {
     /// 401 with `invalid_token`.
@@ -61,7 +61,7 @@ pub enum StaleToken {
     Challenged,
     /// 400 without a challenge.
     BadRequest,
-    /// 401 asking for a password, which would not be taken.
+    /// 401 with a challenge for a password, which would not be accepted.
     AsksForBasic,
 }
 

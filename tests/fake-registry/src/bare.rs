@@ -1,5 +1,5 @@
-//! A bare HTTP/1.1 client for tests: sends what it is told, reads whatever comes, and says how it
-//! ended.
+//! A bare HTTP/1.1 client for tests: sends a request unchanged, reads every byte, and reports how the
+//! connection ended.
 
 use std::{io, net::SocketAddr};
 
@@ -68,7 +68,7 @@ impl Ask {
         self.open_over(socket).await.unwrap()
     }
 
-    /// The whole answer, over a connection that somebody else has made, such as one with TLS.
+    /// The whole answer, over a given connection, such as one with TLS.
     pub async fn reply_over<S: AsyncRead + AsyncWrite + Unpin>(
         self,
         socket: S,

@@ -1,4 +1,4 @@
-//! What a registry is like before it starts.
+//! The properties of a registry before it starts.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -49,55 +49,54 @@ impl Builder {
         }
     }
 
-    /// Listens here and not on a free port of 127.0.0.1.
+    /// Listens on this address instead of a free port of 127.0.0.1.
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen = address;
         self
     }
 
-    /// Asks everybody for this password.
+    /// Requires this password.
     #[must_use]
     pub fn basic(self, user: &str, password: &str) -> Self {
         self.locked(Lock::Basic, Some((user, password)))
     }
 
-    /// Asks for a token, which its token service at `/token` gives for this password.
+    /// Requires a token, which its token service at `/token` issues for this password.
     #[must_use]
     pub fn bearer(self, user: &str, password: &str) -> Self {
         self.locked(Lock::Bearer, Some((user, password)))
     }
 
-    /// Asks for a token, which its token service gives to everybody.
+    /// Requires a token, which its token service issues without credentials.
     #[must_use]
     pub fn bearer_anonymous(self) -> Self {
         self.locked(Lock::Bearer, None)
     }
 
-    /// Names this as the token service, whatever it is; another fake registry's `/token` will do.
-    /// `{}` is the registry's own URL, below which `/token`, `/token/`, `/oauth2/token` and
-    /// `/service/token` answer.
+    /// Names this as the realm, such as another fake registry's `/token`. `{}` is the registry's own
+    /// URL, below which `/token`, `/token/`, `/oauth2/token` and `/service/token` answer.
     #[must_use]
     pub fn realm(mut self, text: &str) -> Self {
         self.guard.challenge.realm = Some(text.to_owned());
         self
     }
 
-    /// Names this as what the token service is for.
+    /// Names this `service` in the challenge.
     #[must_use]
     pub fn service(mut self, text: &str) -> Self {
         self.guard.challenge.service = Some(text.to_owned());
         self
     }
 
-    /// Asks for this scope, and needs it, in place of `repository:NAME:pull`.
+    /// Challenges for this scope, and requires it, in place of `repository:NAME:pull`.
     #[must_use]
     pub fn scope(mut self, text: &str) -> Self {
         self.guard.challenge.scope = Some(text.to_owned());
         self
     }
 
-    /// Where its 401 says what it wants.
+    /// Which 401 responses have a challenge.
     #[must_use]
     pub fn challenge_on(mut self, place: ChallengeOn) -> Self {
         self.guard.challenge.place = place;
@@ -106,7 +105,7 @@ impl Builder {
 
     /// Its lines of `WWW-Authenticate`, in which `{}` is the one it would give without this.
     ///
-    /// If one of them asks for `Basic`, the password is as good as a token.
+    /// If one of them is `Basic`, the password is accepted like a token.
     #[must_use]
     pub fn challenges(mut self, lines: &[&str]) -> Self {
         let lines = lines.iter().map(|&line| line.to_owned());
@@ -114,28 +113,28 @@ impl Builder {
         self
     }
 
-    /// What it says to a token that has expired.
+    /// The response to an expired token.
     #[must_use]
     pub fn stale_token(mut self, says: StaleToken) -> Self {
         self.guard.challenge.stale = says;
         self
     }
 
-    /// A habit of its token service.
+    /// A deviation of its token service.
     #[must_use]
     pub fn token_habit(mut self, habit: TokenHabit) -> Self {
         self.guard.tokens.habits.push(habit);
         self
     }
 
-    /// What tokens say about their lifetime; they expire only by `expire_tokens`.
+    /// The announced lifetime of tokens; they expire only by `expire_tokens`.
     #[must_use]
     pub fn token_lifetime_s(mut self, seconds: usize) -> Self {
         self.guard.tokens.lifetime_s = seconds;
         self
     }
 
-    /// Tokens live as long as they say.
+    /// Tokens expire at the end of their announced lifetime.
     #[must_use]
     pub fn tokens_expire(mut self) -> Self {
         self.guard.tokens.keeps_time = true;
@@ -149,7 +148,7 @@ impl Builder {
         self
     }
 
-    /// Lets nobody in without a certificate of this authority; only with [`Builder::tls`].
+    /// Requires a client certificate of this authority; only with [`Builder::tls`].
     #[must_use]
     pub fn client_ca(mut self, pem: &str) -> Self {
         self.client_ca = Some(pem.to_owned());

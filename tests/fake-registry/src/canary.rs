@@ -1,4 +1,4 @@
-//! A listener that nobody should come to.
+//! A listener that must not be contacted.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 
 use crate::base64::base64;
 
-/// Counts connections and keeps every byte; answers each request like a willing token service, so
-/// that whoever has come shows all that it would.
+/// Counts connections and records every byte; answers each request like a token service, so that a
+/// client reveals everything that it would send.
 #[derive(Debug)]
 pub struct Canary {
     address: SocketAddr,
@@ -48,13 +48,13 @@ impl Canary {
         self.heard.lock().len()
     }
 
-    /// All that was said so far, a text a connection.
+    /// All bytes received so far, a text a connection.
     pub fn heard(&self) -> Vec<String> {
         let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
         self.heard.lock().iter().map(text).collect()
     }
 
-    /// Whether anybody said this password, plainly or as this user's `Basic`.
+    /// Whether this password was received, plainly or as this user's `Basic`.
     pub fn knows(&self, user: &str, password: &str) -> bool {
         let pair = base64(format!("{user}:{password}").as_bytes());
         let heard = self.heard();

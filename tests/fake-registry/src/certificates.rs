@@ -1,4 +1,4 @@
-//! An authority of a test's own, and what it signs.
+//! Certificate authorities for tests, and the certificates that they sign.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,10 +17,10 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-/// Whoever trusts its certificate trusts all that it signs.
+/// A certificate authority.
 #[derive(Debug)]
 pub struct Authority {
-    /// Its own certificate, as a `ca_file` holds it.
+    /// Its own certificate, for a `ca_file`.
     pub pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
@@ -53,7 +53,7 @@ impl Authority {
         self.sign(parameters(names), ExtendedKeyUsagePurpose::ServerAuth)
     }
 
-    /// A server's certificate that has ended.
+    /// A server's certificate that has expired.
     pub fn expired_server(&self, names: &[&str]) -> Pair {
         let mut made = parameters(names);
         made.not_before = date_time_ymd(2000, 1, 1);

@@ -1,4 +1,4 @@
-//! What can go wrong, and what that does to an answer. Pure.
+//! Faults, and how each changes an answer. Pure.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub enum Fault {
     Unauthorized(Option<String>),
     /// This answer, whatever was asked; its length is added.
     Answer(Response<Bytes>),
-    /// 200 and the login page of something that is no registry.
+    /// 200 with an HTML login page, as captive portals send.
     Html,
     /// 307 to a URL or a path.
     RedirectTo(String),
@@ -81,7 +81,7 @@ pub enum Fault {
     NoDigestHeader,
     /// This `Content-Type`.
     ContentType(String),
-    /// `Content-Encoding: gzip` over a body that is none.
+    /// `Content-Encoding: gzip` on a body that is not compressed.
     Gzip,
     /// Any header set to any value.
     Header(String, String),

@@ -1,4 +1,4 @@
-//! What holds an answer back.
+//! Gates and pauses that hold an answer back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ impl Gate {
         }
     }
 
-    /// Lets everybody through, now and later.
+    /// Lets all waiters through, now and later.
     pub fn open(&self) {
         self.permits.close();
     }

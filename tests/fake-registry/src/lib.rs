@@ -1,7 +1,8 @@
 //! A small, correct registry in the test's own process, with scripted faults and a recorder.
 //!
 //! Promises: without a fault it answers the pull half of the distribution specification as real
-//! registries do; with one it misbehaves exactly as told, once, and says on drop if nobody met it.
+//! registries do; with one it misbehaves exactly as scripted, once, and fails on drop if no request
+//! met the fault.
 //! Called by tests, benches and by hand (`cargo run -p fake-registry`). It never sleeps to wait,
 //! never touches a file, and never uses anything of Roadstead's.
 //!

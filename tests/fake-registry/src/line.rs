@@ -1,4 +1,4 @@
-//! One client's connection, which can be ended in ways hyper would not end it.
+//! One client's connection, which can end in ways that hyper does not offer.
 
 use std::io;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! Which requests are meant.
+//! Matchers of requests.
 
 use http::Method;
 

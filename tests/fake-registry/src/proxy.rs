@@ -34,7 +34,7 @@ pub struct Proxied {
 
 #[derive(Debug)]
 struct State {
-    /// `Basic …`, if it wants a login.
+    /// `Basic …`, if it requires credentials.
     login: Option<String>,
     /// Names that only the proxy can resolve.
     names: Mutex<BTreeMap<String, SocketAddr>>,
@@ -42,12 +42,12 @@ struct State {
 }
 
 impl FakeProxy {
-    /// A proxy for everybody on a free port of 127.0.0.1.
+    /// A proxy without authentication on a free port of 127.0.0.1.
     pub async fn start() -> Self {
         Self::begin(None).await
     }
 
-    /// A proxy for whoever knows this password.
+    /// A proxy that requires this password.
     pub async fn with_login(user: &str, password: &str) -> Self {
         let pair = base64(format!("{user}:{password}").as_bytes());
         Self::begin(Some(format!("Basic {pair}"))).await

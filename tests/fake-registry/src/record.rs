@@ -1,4 +1,4 @@
-//! Every request that arrived, in the order of arrival.
+//! The recorder: every request, in the order of arrival.
 
 use std::fmt;
 use std::sync::Arc;

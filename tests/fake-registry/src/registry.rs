@@ -1,4 +1,4 @@
-//! The handle a test holds.
+//! The test's handle of a running registry.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -28,12 +28,12 @@ pub struct FakeRegistry {
 }
 
 impl FakeRegistry {
-    /// A registry open to everybody on a free port of 127.0.0.1, speaking plain HTTP/1.1.
+    /// A registry without authentication on a free port of 127.0.0.1, over plain HTTP/1.1.
     pub async fn start() -> Self {
         Self::builder().start().await
     }
 
-    /// A registry with other habits.
+    /// A registry with other properties.
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -62,7 +62,7 @@ impl FakeRegistry {
     }
 }
 
-/// Filling it.
+/// Content.
 impl FakeRegistry {
     /// Keeps a blob under its sha256 digest.
     pub fn blob(&self, repository: &str, bytes: impl Into<Bytes>) -> Content {
@@ -180,7 +180,7 @@ impl FakeRegistry {
     }
 }
 
-/// Breaking it.
+/// Faults.
 impl FakeRegistry {
     /// Scripts a fault for the next such request; see [`Scripted`] for other numbers.
     ///
@@ -205,18 +205,18 @@ impl FakeRegistry {
         self.state.hang_ups.send_replace(());
     }
 
-    /// Wants another password from now on; tokens stay good.
+    /// Requires another password from now on; tokens stay valid.
     pub fn change_password(&self, password: &str) {
         self.state.guard.tokens.change_password(password);
     }
 
-    /// Makes every token given so far worthless.
+    /// Expires every token issued so far.
     pub fn expire_tokens(&self) {
         self.state.guard.tokens.expire();
     }
 }
 
-/// Asking it what happened.
+/// Records.
 impl FakeRegistry {
     /// Every request so far, in the order of arrival.
     pub fn requests(&self) -> Vec<Recorded> {
@@ -241,7 +241,7 @@ impl FakeRegistry {
         self.state.log.count(&which)
     }
 
-    /// What was asked for one blob or manifest, by digest.
+    /// The requests for one blob or manifest, by digest.
     pub fn served(&self, content: &Content) -> Served {
         self.state.log.served(&Match::content(content))
     }

@@ -1,4 +1,4 @@
-//! The sockets: accepts, answers, hangs up.
+//! The sockets: accepts, answers, closes.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -110,7 +110,7 @@ async fn connection(socket: TcpStream, mut hang_up: watch::Receiver<()>, state: 
     tokio::select! {
         biased;
         _ = hang_up.changed() => {}
-        // An error is a client that left, or an ending we made ourselves.
+        // An error is a client that left, or a scripted ending.
         _ = served => {}
     }
 }

@@ -1,4 +1,4 @@
-//! What the registry keeps.
+//! The content of the registry.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub(crate) struct Repository {
 }
 
 impl Shelf {
-    /// The repository of that name, made if need be.
+    /// The repository of that name, created if needed.
     pub(crate) fn repository(&mut self, name: &str) -> &mut Repository {
         self.repositories.entry(name.to_owned()).or_default()
     }

@@ -1,4 +1,4 @@
-//! What a request asks for: its path, its query, its range. Pure.
+//! Parses a request's path, query and range. Pure.
 
 use std::ops::Range;
 

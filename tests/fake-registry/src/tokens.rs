@@ -1,4 +1,4 @@
-//! The token service at `/token`, and what its tokens are worth.
+//! The token service at `/token`, and the validity of its tokens.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
@@ -16,14 +16,14 @@ use crate::auth::Login;
 use crate::record::Recorded;
 use crate::target::query_values;
 
-/// One way in which a token service differs from the documents; several may be set.
+/// One way in which a token service deviates from the specification; several may be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenHabit {
-    /// POST gets this status; without this it is taken with a password or a refresh token.
+    /// POST gets this status; without this it is accepted with a password or a refresh token.
     RefusesPost(u16),
     /// GET gets this status.
     RefusesGet(u16),
-    /// A wrong login, or none where one is needed, gets this status in place of 401.
+    /// Wrong or missing credentials get this status in place of 401.
     Refuses(u16),
     /// The answer has no `token`.
     OnlyAccessToken,
@@ -35,36 +35,36 @@ pub enum TokenHabit {
     ExpiresIn(String),
     /// The answer has this `issued_at`.
     IssuedAt(String),
-    /// Whoever comes with a password gets a refresh token too, for POST.
+    /// A request with a password gets a refresh token too, for POST.
     RefreshTokens,
-    /// As that, and a refresh token is good once: the answer holds the next.
+    /// As that, and a refresh token is good once: the answer has the next.
     RotatingRefreshTokens,
-    /// This refresh token is good from the beginning, as one that `docker login` has kept.
+    /// This refresh token is valid from the beginning, as one stored by `docker login`.
     IdentityToken(String),
 }
 
-/// The service's settings and its memory.
+/// The service's settings and state.
 #[derive(Debug)]
 pub(crate) struct Tokens {
-    /// Who gets a token; `None` gives one to everybody.
+    /// The credentials required for a token; `None` requires none.
     pub(crate) login: Mutex<Option<Login>>,
     pub(crate) habits: Vec<TokenHabit>,
-    /// What `expires_in` says.
+    /// The value of `expires_in`.
     pub(crate) lifetime_s: usize,
-    /// Whether tokens are worthless after that.
+    /// Whether tokens expire after that.
     pub(crate) keeps_time: bool,
     /// Tokens of an earlier generation have expired.
     generation: AtomicUsize,
-    /// Refresh tokens that are good now, and how many were ever given.
+    /// Valid refresh tokens, and how many were ever issued.
     refresh: Mutex<(BTreeSet<String>, usize)>,
 }
 
-/// What a request's bearer token is worth.
+/// The validity of a request's bearer token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Worth {
     /// There is none.
     Missing,
-    /// Expired, or not ours.
+    /// Expired, or of another service.
     Nothing,
     /// Good for something else.
     OtherScope,
@@ -98,7 +98,7 @@ impl Tokens {
         login.as_ref().is_none_or(|login| login.is_in(request))
     }
 
-    /// What the bearer in this request is worth where `scope` is needed.
+    /// The validity of this request's bearer token for `scope`.
     pub(crate) fn worth(&self, request: &Recorded, scope: Option<&str>) -> Worth {
         let header = request.header(AUTHORIZATION.as_str());
         let Some(bearer) = header.and_then(|value| value.strip_prefix("Bearer ")) else {

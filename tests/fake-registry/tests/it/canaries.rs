@@ -1,4 +1,4 @@
-//! Listeners that watch, and the proxy.
+//! Canaries and the proxy.
 
 use std::net::Ipv4Addr;
 
@@ -38,7 +38,7 @@ async fn a_proxy_passes_plain_requests_on() {
     for (host, status) in [
         (hub.host(), 200),
         ("registry.example", 200),
-        ("nobody", 502),
+        ("unknown", 502),
     ] {
         let text = format!("GET http://{host}/v2/ HTTP/1.1\r\nHost: {host}\r\n\r\n");
         assert_eq!(through(&proxy, &text).await.status, status, "{host}");
@@ -64,7 +64,7 @@ async fn a_proxy_tunnels_and_may_want_a_login() {
         407
     );
 
-    // What answers behind the tunnel is the registry itself, with its own certificate.
+    // Through the tunnel the registry itself answers, with its own certificate.
     let mut socket = TcpStream::connect(proxy.address()).await.unwrap();
     let login = "Proxy-Authorization: Basic dXNlcjpwYXNzd29yZA==\r\n\r\n";
     let text = format!("{connect_to}{login}");

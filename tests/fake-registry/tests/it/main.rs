@@ -1,4 +1,4 @@
-//! The registry seen from outside, over bare sockets.
+//! Tests of the registry from outside, over bare sockets.
 #![expect(
     clippy::unwrap_used,
     reason = "test helpers: a broken stage ends the scene"

@@ -1,4 +1,4 @@
-//! Habits of registries that ask for tokens, and of their token services.
+//! Variants of registries with tokens, and of their token services.
 
 use fake_registry::bare::Reply;
 use fake_registry::{Builder, ChallengeOn, FakeRegistry, Match, StaleToken, TokenHabit};
