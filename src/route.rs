@@ -6,17 +6,20 @@
 //! `from = "*"` with `to = ["source"]` makes an open proxy.
 
 mod decide;
+mod error;
 mod from;
 mod glob;
 mod index;
 mod ingress;
 mod pattern;
 mod public;
+mod ref_kind;
 mod rewrite;
 mod rule;
 mod survey;
 mod table;
 mod target;
+mod text;
 #[cfg(test)]
 mod vectors;
 
@@ -25,12 +28,13 @@ use std::sync::Arc;
 use crate::oci::{Registry, Repository, RepositoryName, Tag, UpstreamName};
 
 pub use decide::Decision;
+pub use error::InvalidRule;
 pub use ingress::{Ingress, IngressError, IngressText, InvalidIngress};
-pub use rule::{
-    Action, InvalidRule, LibraryPrefix, MatchText, RefKind, RewriteText, Rule, RuleText, TargetText,
-};
+pub use ref_kind::RefKind;
+pub use rule::Rule;
 pub use survey::KnownRegistries;
 pub use table::{RouteConflict, RouteTable, UnmatchedPolicy};
+pub use text::{Action, LibraryPrefix, MatchText, RewriteText, RuleText, TargetText};
 
 /// What a request means.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -7,11 +7,12 @@ use crate::oci::{Digest, Reference, Registry, Repository, RepositoryName, Tag};
 use super::{
     Candidate, ConfigLocation, ImageName, RouteTable, UnmatchedPolicy,
     index::RouteEntry,
-    pattern::{MatchCaptures, MatchSubject, RequestedReference, official_image},
+    pattern::{MatchCaptures, MatchSubject, official_image},
     public,
+    ref_kind::RequestedReference,
     rewrite::Rewrite,
-    rule::{Action, LibraryPrefix},
     target::{Destination, RouteTarget, TemplateValues},
+    text::{Action, LibraryPrefix},
 };
 
 /// What is to be done with a request.

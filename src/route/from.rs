@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::oci::{Registry, Repository, RepositoryName, Tag};
 
-use super::rule::RuleError;
+use super::error::RuleError;
 
 /// The registry half of a `from`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Shell patterns over a whole text: `*` any run (slashes too), `?` one byte, `[a-z]`, `[!a-z]`.
 
-use super::rule::RuleError;
+use super::error::RuleError;
 
 /// One compiled pattern.
 #[derive(Clone, Debug)]

@@ -7,7 +7,8 @@ use crate::oci::{Registry, Repository};
 
 use super::{
     from::{HostMatch, PathMatch},
-    pattern::{LoosePatterns, MatchRank, MatchSubject, Pattern, PatternKind, RequestedReference},
+    pattern::{LoosePatterns, MatchRank, MatchSubject, Pattern, PatternKind},
+    ref_kind::RequestedReference,
     rule::Rule,
 };
 

@@ -7,9 +7,10 @@ use regex::Regex;
 use crate::oci::{Repository, RepositoryName, Tag};
 
 use super::{
+    error::RuleError,
     from::{self, HostMatch, PathMatch},
     glob::Glob,
-    rule::{RefKind, RuleError},
+    ref_kind::{RefKind, RequestedReference},
 };
 
 /// One thing a route matches, with the text it was written as.
@@ -30,15 +31,6 @@ pub(super) enum PatternKind {
     Regex(Regex),
     /// `contains`: a part of the repository in any spelling.
     Contains(String),
-}
-
-/// What a request asks of a repository.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum RequestedReference<'a> {
-    Tag(&'a Tag),
-    /// Some tag that no rule singles out.
-    AnyTag,
-    Digest,
 }
 
 /// How well a pattern fits; of all that match, the greatest decides.

@@ -2,7 +2,7 @@
 
 use regex::{Regex, RegexBuilder};
 
-use super::rule::{RewriteText, RuleError};
+use super::{error::RuleError, text::RewriteText};
 
 /// One compiled `rewrite`.
 #[derive(Clone, Debug)]

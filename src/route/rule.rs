@@ -1,139 +1,16 @@
-//! One route: as written, and compiled with every problem reported at once.
-
-use std::{fmt, time::Duration};
-
-use thiserror::Error;
+//! Compiles one route and reports every problem at once.
 
 use crate::oci::{Digest, UpstreamName};
 
 use super::{
-    ConfigLocation, RefusalPolicy,
-    pattern::{Pattern, RequestedReference},
+    ConfigLocation,
+    error::{InvalidRule, RuleError, RuleErrors},
+    pattern::Pattern,
+    ref_kind::RefKind,
     rewrite::Rewrite,
     target::{Destination, RouteTarget, TemplateScope},
+    text::{Action, MatchText, RewriteText, RuleText, TargetText},
 };
-
-/// A route as it is written down.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RuleText {
-    /// Which names it is about.
-    pub matches: MatchText,
-    /// Which requests for them.
-    pub ref_kind: RefKind,
-    /// What happens to those.
-    pub action: Action,
-    /// Where they lead, in order.
-    pub to: Vec<TargetText>,
-    /// Renamings on the way there; the first that matches is applied.
-    pub rewrite: Vec<RewriteText>,
-    /// How Docker Hub's `library/` is written there.
-    pub library: LibraryPrefix,
-    /// What an exact tag is answered with.
-    pub digest: Option<String>,
-    /// The band, 0 to 500; none for the usual one of the kind of match.
-    pub band: Option<u16>,
-    /// How long a tag is believed; none for the general setting.
-    pub tag_fresh: Option<Duration>,
-    /// How long a tag is served without its upstream; none for the general setting.
-    pub tag_stale_max: Option<Duration>,
-    /// Where it stands.
-    pub location: ConfigLocation,
-}
-
-/// The four ways of saying which names a route is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MatchText {
-    /// `R`, `R:PORT`, `R:*`, `*.suffix` or `*`, then `/prefix`, `/repo:TAG` or `/repo:*`.
-    From(Vec<String>),
-    /// A glob on the repository in any spelling, and on the tag after a colon.
-    Glob(String),
-    /// An anchored regex on the canonical `REGISTRY/REPOSITORY`.
-    Regex(String),
-    /// A part of the repository in any spelling.
-    Contains(String),
-}
-
-/// One entry of `to`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetText {
-    /// `HOST[:PORT][/PATH][:TAG]`, a template, or `source`.
-    pub target: String,
-    /// Which requests it takes.
-    pub ref_kind: RefKind,
-    /// What a 401 or 403 from there means.
-    pub refused: Option<RefusalPolicy>,
-}
-
-impl From<&str> for TargetText {
-    fn from(target: &str) -> Self {
-        Self {
-            target: target.to_owned(),
-            ref_kind: RefKind::Any,
-            refused: None,
-        }
-    }
-}
-
-/// One entry of `rewrite`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RewriteText {
-    /// What to replace, everywhere in the repository's name.
-    pub regex: String,
-    /// The replacement, with `$1` or `${1}` for groups.
-    pub with: String,
-}
-
-/// Which kind of reference a route or a target takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum RefKind {
-    /// Both.
-    #[default]
-    Any,
-    /// Tags only.
-    Tag,
-    /// Digests only.
-    Digest,
-}
-
-/// What a route does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Action {
-    /// Leads to its targets.
-    #[default]
-    Route,
-    /// Refuses.
-    Deny,
-}
-
-/// How names in Docker Hub's `library/` are written at a target; `source` always keeps them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LibraryPrefix {
-    /// Both spellings for names on Docker Hub, others as they are.
-    #[default]
-    Auto,
-    /// With and then without `library/`.
-    Both,
-    /// As they are.
-    Keep,
-    /// Without `library/`.
-    Strip,
-}
-
-/// One value in a route that cannot hold.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{key}: {value:?}: {reason}")]
-pub struct InvalidRule {
-    /// The key it stands under.
-    pub key: &'static str,
-    /// Which entry, where the key holds a list.
-    pub index: Option<usize>,
-    /// What is written there.
-    pub value: String,
-    /// What is wrong with it.
-    pub reason: String,
-    /// What to write instead.
-    pub hint: Option<String>,
-}
 
 /// A compiled route.
 #[derive(Clone, Debug)]
@@ -146,31 +23,7 @@ pub struct Rule {
     pub(super) imported: bool,
 }
 
-/// What is wrong with one value, before it is known where that stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RuleError {
-    pub(super) reason: String,
-    pub(super) hint: Option<String>,
-}
-
 impl RuleText {
-    /// A route that leads to these targets, with every other key at its default.
-    pub fn new(matches: MatchText, to: Vec<TargetText>, place: ConfigLocation) -> Self {
-        Self {
-            matches,
-            ref_kind: RefKind::Any,
-            action: Action::Route,
-            to,
-            rewrite: Vec::new(),
-            library: LibraryPrefix::Auto,
-            digest: None,
-            band: None,
-            tag_fresh: None,
-            tag_stale_max: None,
-            location: place,
-        }
-    }
-
     /// Checks every value and reports all that are wrong.
     pub fn compile(self) -> Result<Rule, Vec<InvalidRule>> {
         let mut problems = RuleErrors::default();
@@ -311,71 +164,6 @@ impl Rule {
         what(self) == what(other)
             && self.text.to == other.text.to
             && self.text.rewrite == other.text.rewrite
-    }
-}
-
-impl RefKind {
-    pub(super) fn accepts(self, asked: RequestedReference<'_>) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Tag => !matches!(asked, RequestedReference::Digest),
-            Self::Digest => matches!(asked, RequestedReference::Digest),
-        }
-    }
-}
-
-impl RuleError {
-    pub(super) fn new(reason: impl fmt::Display) -> Self {
-        Self {
-            reason: reason.to_string(),
-            hint: None,
-        }
-    }
-
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-}
-
-/// All that is wrong with one rule.
-#[derive(Debug, Default)]
-struct RuleErrors(Vec<InvalidRule>);
-
-impl RuleErrors {
-    fn add(&mut self, key: &'static str, index: Option<usize>, value: &str, flaw: RuleError) {
-        self.0.push(InvalidRule {
-            key,
-            index,
-            value: value.to_owned(),
-            reason: flaw.reason,
-            hint: flaw.hint,
-        });
-    }
-
-    fn collect<T>(
-        &mut self,
-        key: &'static str,
-        index: Option<usize>,
-        value: &str,
-        parsed: Result<T, RuleError>,
-    ) -> Option<T> {
-        parsed
-            .map_err(|flaw| self.add(key, index, value, flaw))
-            .ok()
-    }
-
-    fn collect_each<S, T>(
-        &mut self,
-        key: &'static str,
-        texts: &[S],
-        written: impl Fn(&S) -> String,
-        parse: impl Fn(&S) -> Result<T, RuleError>,
-    ) -> Vec<T> {
-        let texts = texts.iter().enumerate();
-        texts
-            .filter_map(|(index, text)| self.collect(key, Some(index), &written(text), parse(text)))
-            .collect()
     }
 }
 

@@ -89,7 +89,7 @@ impl RouteTable {
 mod tests {
     use super::{
         super::{
-            rule::{MatchText, RuleText},
+            text::{MatchText, RuleText},
             vectors::route,
         },
         *,

@@ -12,7 +12,8 @@ use super::{
     index::{RouteEntry, RouteIndex},
     pattern::Pattern,
     public,
-    rule::{RefKind, Rule},
+    ref_kind::RefKind,
+    rule::Rule,
 };
 use crate::oci::{Registry, UpstreamName};
 
@@ -181,7 +182,7 @@ fn collision_notes(entries: &[RouteEntry]) -> Vec<String> {
 mod tests {
     use super::{
         super::{
-            rule::{Action, MatchText, RuleText},
+            text::{Action, MatchText, RuleText},
             vectors::route,
         },
         *,

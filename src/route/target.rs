@@ -2,10 +2,7 @@
 
 use crate::oci::{RepositoryName, Tag, UpstreamName};
 
-use super::{
-    RefusalPolicy,
-    rule::{RefKind, RuleError, TargetText},
-};
+use super::{RefusalPolicy, error::RuleError, ref_kind::RefKind, text::TargetText};
 
 /// One entry of `to`.
 #[derive(Clone, Debug)]
