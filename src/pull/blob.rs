@@ -5,51 +5,20 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
-    CacheStatus, ContentKey, PullError, Puller,
+    BlobAnswer, BlobBody, CacheStatus, ContentKey, PullError, Puller,
     fill::{Fill, FillJob, ReadableBlob},
     resolve::{Resolution, origin_of, request_context},
 };
 use crate::{
-    oci::{Digest, Origin, Reference},
+    oci::{Digest, Reference},
     route::{Candidate, ImageName},
-    store::KeptBlob,
     upstream::Upstream,
-    wire::{GrowingFile, GrowthState},
+    wire::GrowthState,
 };
 
 /// Most flights one request joins before it gives up: each one is somebody else's that failed for
 /// reasons of its own.
 const JOINS_MAX: usize = 4;
-
-/// A blob and how we came by it.
-#[derive(Debug)]
-pub struct BlobAnswer {
-    /// Its bytes.
-    pub body: BlobBody,
-    /// How the store had it.
-    pub cache_status: CacheStatus,
-    /// Who brought it, if it had to be brought.
-    pub origin: Option<Origin>,
-}
-
-/// A blob's bytes, or where they are.
-#[derive(Clone, Debug)]
-pub enum BlobBody {
-    /// In the store.
-    Kept(KeptBlob),
-    /// On their way.
-    Arriving {
-        /// The file they are written to.
-        file: GrowingFile,
-        /// The whole size, if upstream or a manifest told.
-        size: Option<u64>,
-    },
-    /// Upstream has it; only its size was asked for.
-    SizeOnly {
-        /// The size that upstream or a manifest told.
-        size: u64,
-    },
-}
 
 impl Puller {
     /// A blob's bytes.

@@ -2,21 +2,24 @@
 //!
 //! It belongs to the house. A client that leaves stops nothing, and a slow one slows nothing.
 
+mod job;
 mod passthrough;
 mod pump;
 mod worker;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+pub(super) use job::{FillJob, ReadableBlob};
+
 use super::{
     BlobBody, ConfigGeneration, NegativeCache, PullError, failure_tally::FailureTally,
-    manifest::FetchSource, resolve::origin_of,
+    resolve::origin_of,
 };
 use crate::{
-    oci::{Digest, Origin, Via},
+    oci::{Digest, Origin},
     route::Candidate,
     store::Store,
     tasks::Tasks,
@@ -25,9 +28,6 @@ use crate::{
 };
 use passthrough::FillDisk;
 use worker::FillWorker;
-
-/// Blobs up to this size are verified before their first byte leaves, in bytes.
-const VERIFIED_FIRST_MAX: u64 = 4 * 1024 * 1024;
 
 /// All fills under way, by digest.
 #[derive(Debug)]
@@ -46,27 +46,6 @@ pub(super) struct Fill {
     origins: Vec<Origin>,
     generation: ConfigGeneration,
     outcome: watch::Receiver<Option<Result<ReadableBlob, PullError>>>,
-}
-
-/// Bytes that may be read, or soon may.
-#[derive(Clone, Debug)]
-pub(super) struct ReadableBlob {
-    pub(super) body: BlobBody,
-    /// The origin they come from.
-    pub(super) origin: Origin,
-}
-
-/// What a fill is to bring, and from whom.
-#[derive(Clone, Debug)]
-pub(super) struct FillJob {
-    pub(super) digest: Digest,
-    pub(super) sources: Vec<(Candidate, FetchSource)>,
-    /// Where the request has been that started it.
-    pub(super) via: Via,
-    /// Longest wait for the head of one answer.
-    pub(super) head_max: Duration,
-    /// Under which configuration its sources were found.
-    pub(super) generation: ConfigGeneration,
 }
 
 impl Fills {

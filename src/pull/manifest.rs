@@ -1,24 +1,36 @@
 //! Manifests by digest: kept by one of the name's origins, else fetched once and verified.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{
     CacheStatus, ContentKey, ManifestAnswer, PullError, Puller,
-    failure_tally::{FailureKind, FailureTally, RefusalMeaning},
-    resolve::{Resolution, origin_of, request_context},
+    ask_in_order::retry_throttled,
+    resolve::{Resolution, request_context},
 };
 use crate::{
     oci::{Digest, Manifest, Origin, Reference},
     route::{Candidate, ImageName},
-    upstream::{Upstream, UpstreamError},
+    upstream::Upstream,
 };
 
-/// Pause after a 429 that does not say for how long; the upstream's gate knows it when asked again.
-const RETRY_AFTER_DEFAULT: Duration = Duration::from_millis(50);
-
 impl Puller {
+    /// The manifest that a reference means under a name.
+    ///
+    /// # Errors
+    /// See [`PullError`]; stale content is preferred to any of them but "not found" and "denied".
+    pub async fn manifest(
+        &self,
+        named: &ImageName,
+        reference: &Reference,
+    ) -> Result<ManifestAnswer, PullError> {
+        match reference {
+            Reference::Tag(tag) => self.manifest_by_tag(named, tag).await,
+            Reference::Digest(digest) => self.manifest_by_digest(named, digest).await,
+        }
+    }
+
     pub(super) async fn manifest_by_digest(
         &self,
         named: &ImageName,
@@ -42,6 +54,30 @@ impl Puller {
             // Boxed, or every hit would have room for a miss.
             None => Box::pin(self.missing_manifest(named, digest, lead)).await,
         }
+    }
+
+    /// Whether this name may be served `digest` from what is kept.
+    pub(super) async fn kept_manifest(
+        &self,
+        origins: &[Origin],
+        digest: &Digest,
+    ) -> Result<Option<ManifestAnswer>, PullError> {
+        for origin in origins {
+            let kept = self.0.store.manifest(origin, digest).await;
+            let kept = kept.unwrap_or_else(|error| {
+                tracing::error!(%origin, %digest, %error, "a kept manifest cannot be read");
+                None
+            });
+            if let Some(manifest) = kept {
+                let origin = origin.clone();
+                return Ok(Some(ManifestAnswer {
+                    manifest,
+                    cache_status: CacheStatus::Hit,
+                    origin,
+                }));
+            }
+        }
+        Ok(None)
     }
 
     async fn missing_manifest(
@@ -87,32 +123,6 @@ impl Puller {
         self.store_manifest(manifest, origin).await
     }
 
-    /// Asks one candidate after the other, up to the first that has an answer or refuses us. The
-    /// absence of an `item` is remembered.
-    pub(super) async fn ask_in_order<'o, T, F>(
-        &self,
-        order: &'o [Candidate],
-        item: Option<&ContentKey>,
-        asking: impl Fn(Upstream, &'o Candidate) -> F,
-    ) -> Result<(T, Origin), PullError>
-    where
-        F: Future<Output = Result<T, UpstreamError>>,
-    {
-        let mut walk = FailureTally::default();
-        for candidate in order {
-            let asked = self.source(candidate)?;
-            match asking(asked.upstream.clone(), candidate).await {
-                Ok(answer) => return Ok((answer, asked.origin)),
-                Err(error) => {
-                    if self.record_failure(&asked, error, item, &mut walk) == FailureKind::Refused {
-                        break;
-                    }
-                }
-            }
-        }
-        Err(walk.verdict())
-    }
-
     /// Keeps a manifest that was just fetched. If the disk fails, it is still served: the disk is
     /// an optimisation.
     pub(super) async fn store_manifest(
@@ -130,73 +140,4 @@ impl Puller {
             origin,
         })
     }
-
-    /// Sorts a candidate's failure, remembers an absence, and notes the rest for the verdict.
-    pub(super) fn record_failure(
-        &self,
-        asked: &FetchSource,
-        error: UpstreamError,
-        item: Option<&ContentKey>,
-        walk: &mut FailureTally,
-    ) -> FailureKind {
-        let error = Arc::new(error);
-        let heard = FailureKind::of(&error, asked.refusal);
-        if heard != FailureKind::Absent {
-            tracing::debug!(origin = %asked.origin, %error, "asked in vain");
-        } else if let Some(item) = item {
-            let absent = (asked.origin.clone(), item.clone());
-            self.0.absences.insert(absent, ());
-        }
-        walk.note(heard, &error);
-        heard
-    }
-
-    /// The upstream behind a candidate.
-    pub(super) fn source(&self, candidate: &Candidate) -> Result<FetchSource, PullError> {
-        let known = self.0.directory.find(&candidate.upstream, &self.0.table).map_err(|error| {
-            tracing::error!(upstream = %candidate.upstream, %error, "no client for an upstream");
-            PullError::Abandoned
-        })?;
-        let upstream = known.upstream;
-        let policy = candidate.refused.unwrap_or(known.refused);
-        let names = [upstream.name().as_str(), &upstream.authority()];
-        let refusal = RefusalMeaning::of(policy, names);
-        Ok(FetchSource {
-            origin: origin_of(candidate),
-            upstream,
-            refusal,
-        })
-    }
-}
-
-/// Walks again as often as an upstream's 429 allows it before the deadline: a client that is told to
-/// come back comes back at once.
-pub(super) async fn retry_throttled<F>(
-    deadline: Instant,
-    walk: impl Fn() -> F,
-) -> Result<ManifestAnswer, PullError>
-where
-    F: Future<Output = Result<ManifestAnswer, PullError>>,
-{
-    loop {
-        let outcome = walk().await;
-        let Err(PullError::Throttled { retry_after, .. }) = &outcome else {
-            return outcome;
-        };
-        let wait = retry_after.unwrap_or(RETRY_AFTER_DEFAULT);
-        if Instant::now() + wait >= deadline {
-            return outcome;
-        }
-        sleep(wait).await;
-    }
-}
-
-/// An upstream that is being asked.
-#[derive(Clone, Debug)]
-pub(super) struct FetchSource {
-    /// What comes from it belongs to this.
-    pub(super) origin: Origin,
-    pub(super) upstream: Upstream,
-    /// How its refusals read.
-    pub(super) refusal: RefusalMeaning,
 }

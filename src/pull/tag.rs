@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use super::{
     CacheStatus, ContentKey, ManifestAnswer, PullError, Puller,
+    ask_in_order::retry_throttled,
     failure_tally::{FailureKind, FailureTally},
     freshness::{TagDecision, may_be_stale, tag_decision},
-    manifest::{FetchSource, retry_throttled},
-    resolve::{Resolution, TagKeys, origin_of, request_context, tag_at},
+    resolve::{FetchSource, Resolution, TagKeys, origin_of, request_context, tag_at},
 };
 use crate::{
     oci::{Digest, Manifest, Origin, Reference, Tag},

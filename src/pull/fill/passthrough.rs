@@ -5,21 +5,17 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, select};
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
 };
 
-use super::{
-    FillJob, ReadableBlob, VERIFIED_FIRST_MAX,
-    worker::{AttemptOutcome, FillWorker},
-};
+use super::job::FillJob;
 use crate::{
-    oci::{Digest, Origin, Verified, Verifier},
-    pull::{BlobBody, failure_tally::FailureKind, resolve::request_context},
-    store::{KeptBlob, StoreError},
+    oci::{Digest, Verifier},
+    pull::resolve::request_context,
+    store::StoreError,
     tasks::Tasks,
     telemetry::Metrics,
     upstream::{BlobStream, UpstreamError},
@@ -34,48 +30,6 @@ const ATTEMPTS_WITHOUT_PROGRESS_MAX: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(200);
 /// Bytes of the file that are hashed between two looks at the clock of others.
 const CHUNK_BYTES: usize = 256 * 1024;
-
-impl FillWorker {
-    /// The disk failed under a file. Who reads it goes on past the disk; if nobody does yet, the
-    /// next try does without a file.
-    pub(super) fn disk_failed(&self, error: &StoreError) -> AttemptOutcome {
-        self.disk.set_failed(&self.job.digest, error);
-        if !self.is_unread() {
-            return AttemptOutcome::Done;
-        }
-        AttemptOutcome::Interrupted { progress: true }
-    }
-
-    /// Serves a blob that cannot be written: a small one from memory, verified; of a large one each
-    /// reader fetches its own.
-    pub(super) async fn pass_through(
-        &mut self,
-        stream: BlobStream,
-        size: Option<u64>,
-        origin: Origin,
-    ) -> AttemptOutcome {
-        let small = size.is_some_and(|size| size <= VERIFIED_FIRST_MAX);
-        let body = if small {
-            self.metrics.bypassed();
-            match read_small(stream).await {
-                Ok(bytes) if Verified::of(self.job.digest, &bytes).is_ok() => {
-                    BlobBody::Kept(KeptBlob::Small(bytes))
-                }
-                Ok(_wrong) => return AttemptOutcome::Corrupt,
-                Err(error) => {
-                    self.failures.note(FailureKind::Transient, &Arc::new(error));
-                    return AttemptOutcome::Interrupted { progress: false };
-                }
-            }
-        } else {
-            let file = GrowingFile::broken(Arc::clone(&self.disk.passthrough));
-            BlobBody::Arriving { file, size }
-        };
-        self.result
-            .send_replace(Some(Ok(ReadableBlob { body, origin })));
-        AttemptOutcome::Done
-    }
-}
 
 /// Where the readers of one fill go on if its disk fails.
 #[derive(Debug)]
@@ -118,18 +72,6 @@ impl FillDisk {
     pub(super) fn has_failed(&self) -> bool {
         *self.has_failed.borrow()
     }
-}
-
-/// All of a small blob; surplus ends it, for then it cannot be right.
-async fn read_small(mut stream: BlobStream) -> Result<Bytes, UpstreamError> {
-    let mut bytes = BytesMut::new();
-    while let Some(chunk) = stream.next().await? {
-        bytes.extend_from_slice(&chunk);
-        if u64::try_from(bytes.len()).is_ok_and(|length| length > VERIFIED_FIRST_MAX) {
-            break;
-        }
-    }
-    Ok(bytes.freeze())
 }
 
 /// One reader's own fetch.

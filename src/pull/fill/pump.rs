@@ -9,7 +9,10 @@ use std::{
 
 use tokio::time::timeout;
 
-use super::{ReadableBlob, VERIFIED_FIRST_MAX, worker::FillWorker};
+use super::{
+    job::{ReadableBlob, VERIFIED_FIRST_MAX},
+    worker::FillWorker,
+};
 use crate::{
     oci::Origin,
     pull::BlobBody,

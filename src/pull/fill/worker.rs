@@ -2,24 +2,28 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::{Bytes, BytesMut};
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
 };
 
-use super::{FillJob, ReadableBlob, passthrough::FillDisk};
+use super::{
+    job::{FillJob, ReadableBlob, VERIFIED_FIRST_MAX},
+    passthrough::FillDisk,
+};
 use crate::{
-    oci::{Digest, Origin},
+    oci::{Digest, Origin, Verified},
     pull::{
         BlobBody, ContentKey, NegativeCache, PullError,
         failure_tally::{FailureKind, FailureTally},
-        manifest::FetchSource,
-        resolve::request_context,
+        resolve::{FetchSource, request_context},
     },
     route::Candidate,
-    store::{CommitError, Partial, Store},
+    store::{CommitError, KeptBlob, Partial, Store, StoreError},
     telemetry::Metrics,
     upstream::{BlobStream, ProtocolViolation, UpstreamError},
+    wire::GrowingFile,
 };
 
 /// Most failures in a row without a single new byte, over all sources.
@@ -251,6 +255,46 @@ impl FillWorker {
         }
     }
 
+    /// The disk failed under a file. Who reads it goes on past the disk; if nobody does yet, the
+    /// next try does without a file.
+    fn disk_failed(&self, error: &StoreError) -> AttemptOutcome {
+        self.disk.set_failed(&self.job.digest, error);
+        if !self.is_unread() {
+            return AttemptOutcome::Done;
+        }
+        AttemptOutcome::Interrupted { progress: true }
+    }
+
+    /// Serves a blob that cannot be written: a small one from memory, verified; of a large one each
+    /// reader fetches its own.
+    async fn pass_through(
+        &mut self,
+        stream: BlobStream,
+        size: Option<u64>,
+        origin: Origin,
+    ) -> AttemptOutcome {
+        let small = size.is_some_and(|size| size <= VERIFIED_FIRST_MAX);
+        let body = if small {
+            self.metrics.bypassed();
+            match read_small(stream).await {
+                Ok(bytes) if Verified::of(self.job.digest, &bytes).is_ok() => {
+                    BlobBody::Kept(KeptBlob::Small(bytes))
+                }
+                Ok(_wrong) => return AttemptOutcome::Corrupt,
+                Err(error) => {
+                    self.failures.note(FailureKind::Transient, &Arc::new(error));
+                    return AttemptOutcome::Interrupted { progress: false };
+                }
+            }
+        } else {
+            let file = GrowingFile::broken(Arc::clone(&self.disk.passthrough));
+            BlobBody::Arriving { file, size }
+        };
+        self.result
+            .send_replace(Some(Ok(ReadableBlob { body, origin })));
+        AttemptOutcome::Done
+    }
+
     fn record_failure(&mut self, error: UpstreamError, asked: &FetchSource) -> AttemptOutcome {
         let heard = FailureKind::of(&error, asked.refusal);
         if heard == FailureKind::Absent {
@@ -280,6 +324,18 @@ impl RetryBudget {
         }
         true
     }
+}
+
+/// All of a small blob; surplus ends it, for then it cannot be right.
+async fn read_small(mut stream: BlobStream) -> Result<Bytes, UpstreamError> {
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = stream.next().await? {
+        bytes.extend_from_slice(&chunk);
+        if u64::try_from(bytes.len()).is_ok_and(|length| length > VERIFIED_FIRST_MAX) {
+            break;
+        }
+    }
+    Ok(bytes.freeze())
 }
 
 /// Whether an answer was another part than the one asked for, or no part at all.
