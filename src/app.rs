@@ -94,7 +94,9 @@ pub async fn start(settings: Settings, disk: Arc<dyn Disk>) -> Result<RunningMir
         settings.table,
         directory,
         store.clone(),
-        (instance, pulls.clone(), Arc::clone(&metrics)),
+        instance,
+        pulls.clone(),
+        Arc::clone(&metrics),
     );
     let control = bind(&control)?;
 

@@ -136,7 +136,7 @@ impl Explanation {
                 let reference = pin.map_or_else(|| reference.clone(), Reference::Digest);
                 explained.candidates = candidates
                     .iter()
-                    .filter_map(|one| candidate_line(one, &reference, (table, directory)))
+                    .filter_map(|one| candidate_line(one, &reference, table, directory))
                     .collect();
             }
         }
@@ -229,7 +229,8 @@ async fn completeness(
 fn candidate_line(
     candidate: &Candidate,
     reference: &Reference,
-    (table, directory): (&RouteTable, &UpstreamDirectory),
+    table: &RouteTable,
+    directory: &UpstreamDirectory,
 ) -> Option<CandidateLine> {
     let known = directory.find(&candidate.upstream, table).ok()?;
     let reference = match (&candidate.tag, reference) {

@@ -113,7 +113,7 @@ impl Fills {
             absences: self.absent.clone(),
             result: say,
             distrusts_ranges: false,
-            disk: FillDisk::new(&job, (self.tasks.clone(), Arc::clone(&self.metrics))),
+            disk: FillDisk::new(&job, self.tasks.clone(), Arc::clone(&self.metrics)),
             job,
         };
         drop(self.tasks.spawn("fill", async move {

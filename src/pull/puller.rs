@@ -57,9 +57,10 @@ impl Puller {
         table: RouteTable,
         directory: UpstreamDirectory,
         store: Store,
-        world: (Instance, Tasks, Arc<Metrics>),
+        instance: Instance,
+        tasks: Tasks,
+        metrics: Arc<Metrics>,
     ) -> Self {
-        let (instance, tasks, metrics) = world;
         let absent = negative_cache(&settings);
         let inner = PullerState {
             settings,

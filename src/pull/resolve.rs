@@ -65,7 +65,8 @@ impl Resolution {
     pub(super) fn new(
         candidates: Vec<Candidate>,
         tag: Option<&Tag>,
-        (pin, policy): (Option<Digest>, FreshnessPolicy),
+        pin: Option<Digest>,
+        policy: FreshnessPolicy,
         nobody: PullError,
     ) -> Self {
         let tags = tag.map(|tag| {

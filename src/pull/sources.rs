@@ -51,7 +51,8 @@ impl Puller {
                 Ok(Resolution::new(
                     Vec::new(),
                     tag,
-                    (None, policy(None, None)),
+                    None,
+                    policy(None, None),
                     nobody,
                 ))
             }
@@ -67,7 +68,7 @@ impl Puller {
                 let rule = format!("the route from {from:?}, which has no target for {kind}");
                 let policy = policy(tag_fresh, tag_stale_max);
                 let nobody = PullError::Denied { rule };
-                Ok(Resolution::new(candidates, tag, (pin, policy), nobody))
+                Ok(Resolution::new(candidates, tag, pin, policy, nobody))
             }
         }
     }

@@ -268,7 +268,7 @@ fn candidates(entry: &RouteEntry, request: &RouteQuery<'_>) -> Vec<Candidate> {
             Destination::Upstream { .. } => {
                 let names = library_spellings(entry.rule.text.library, request.subject.repository);
                 let filled =
-                    names.map(|name| target_candidate(target, name, entry, (request, &bound)));
+                    names.map(|name| target_candidate(target, name, entry, request, &bound));
                 found.extend(filled.flatten());
             }
         }
@@ -303,7 +303,8 @@ fn target_candidate(
     target: &RouteTarget,
     spelled: &str,
     entry: &RouteEntry,
-    (request, bound): (&RouteQuery<'_>, &MatchCaptures),
+    request: &RouteQuery<'_>,
+    bound: &MatchCaptures,
 ) -> Option<Candidate> {
     let Destination::Upstream {
         upstream,

@@ -303,13 +303,8 @@ fn aliases(
     for (prefix, registries) in written {
         match alias_problem(&prefix) {
             Some(problem) => problems.push(problem),
-            None => insert(
-                "aliases",
-                &prefix,
-                (prefix.clone(), registries),
-                &mut aliases,
-            )
-            .unwrap_or_else(|problem| problems.push(problem)),
+            None => insert("aliases", &prefix, prefix.clone(), registries, &mut aliases)
+                .unwrap_or_else(|problem| problems.push(problem)),
         }
     }
     aliases
@@ -343,7 +338,7 @@ fn hosts(
                 let reason = "is one of the mirror's own names, which never stand for a registry";
                 problems.push(problem("hosts", &host, &reason));
             }
-            Ok(key) => insert("hosts", &host, (key, registries), &mut hosts)
+            Ok(key) => insert("hosts", &host, key, registries, &mut hosts)
                 .unwrap_or_else(|problem| problems.push(problem)),
         }
     }
@@ -354,7 +349,8 @@ fn hosts(
 fn insert<K: Eq + std::hash::Hash>(
     key: &'static str,
     written: &str,
-    (name, registries): (K, Vec<Registry>),
+    name: K,
+    registries: Vec<Registry>,
     held: &mut HashMap<K, RegistryGroup>,
 ) -> Result<(), InvalidIngress> {
     let group = RegistryGroup::new(registries);

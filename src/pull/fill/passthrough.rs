@@ -50,7 +50,7 @@ pub(super) struct FillDisk {
 }
 
 impl FillDisk {
-    pub(super) fn new(job: &FillJob, (tasks, metrics): (Tasks, Arc<Metrics>)) -> Self {
+    pub(super) fn new(job: &FillJob, tasks: Tasks, metrics: Arc<Metrics>) -> Self {
         let (failed, disk_failed) = watch::channel(false);
         let bypass = Arc::new(Passthrough {
             job: job.clone(),
