@@ -1,9 +1,10 @@
-//! From the name a client uses to where its bytes may be had: pure decisions, no I/O, no clock.
+//! Maps image names to candidate upstreams: pure decisions, no I/O, no clock.
 //!
-//! Promises: one name always gives the same candidates, and explains itself. Called by `api` (which
-//! registry does this request mean), `pull` (whom to ask) and `config` (routes as written become a
-//! [`RouteTable`]). Never contacts anything, and never leads to a registry that nobody configured: only
-//! `from = "*"` with `to = ["source"]` makes an open proxy.
+//! Promises: one name always gives the same candidates, and each decision says which route made it.
+//! Called by `api` (which registry a request means), `pull` (which upstreams to contact) and
+//! `config` (compiles routes into a [`RouteTable`]). Never contacts anything, and never chooses a
+//! registry outside the configuration: only `from = "*"` with `to = ["source"]` makes an open
+//! proxy.
 
 mod decide;
 mod error;
@@ -36,20 +37,20 @@ pub use survey::KnownRegistries;
 pub use table::{RouteConflict, RouteTable, UnmatchedPolicy};
 pub use text::{Action, LibraryPrefix, MatchText, RewriteText, RuleText, TargetText};
 
-/// What a request means.
+/// The image that a request names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ImageName {
     /// The image's canonical home.
     pub repository: Repository,
-    /// Further registries that hold the same content, from an alias or a virtual host bound to
-    /// several: rules and `source` try them after the repository's own.
+    /// Further registries with the same content, from an alias or a virtual host for several:
+    /// rules and `source` try them after the repository's own.
     pub equal: Arc<[Registry]>,
-    /// What the client wrote in `ns`, if that decided; echoed as `OCI-Namespace`.
+    /// The client's `ns`, if it decided; echoed as `OCI-Namespace`.
     pub ns: Option<Registry>,
 }
 
 impl ImageName {
-    /// Every name that counts as this one, the canonical one first.
+    /// All equal names, the canonical one first.
     pub fn repositories(&self) -> impl Iterator<Item = Repository> + use<'_> {
         let equal = self
             .equal
@@ -69,14 +70,14 @@ impl From<Repository> for ImageName {
     }
 }
 
-/// One place that may hold an image: an upstream and the repository's name there.
+/// An upstream that may have an image, and the repository's name there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Candidate {
-    /// Whom to ask.
+    /// The upstream to contact.
     pub upstream: UpstreamName,
-    /// Under which name.
+    /// The repository's name there.
     pub name: RepositoryName,
-    /// The tag to ask for instead of the client's.
+    /// The tag to request instead of the client's.
     pub tag: Option<Tag>,
     /// What a 401 or 403 from here means; overrides the upstream's own setting.
     pub refused: Option<RefusalPolicy>,
@@ -84,17 +85,11 @@ pub struct Candidate {
     pub registry: Registry,
 }
 
-impl std::fmt::Display for ConfigLocation {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-/// What a 401 or 403 after our own login means.
+/// What a 401 or 403 of an upstream means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RefusalPolicy {
-    /// Hidden (try the next candidate) where we are anonymous and at registries that hide missing
-    /// repositories so; else the end.
+    /// Try the next candidate if the request was anonymous, or at registries that hide missing
+    /// repositories this way; else answer DENIED.
     #[default]
     Auto,
     /// Try the next candidate.
@@ -103,6 +98,12 @@ pub enum RefusalPolicy {
     Stop,
 }
 
-/// Where something in the configuration stands, for `explain` and error texts: `FILE:LINE`.
+/// The location of something in the configuration, for `explain` and error texts: `FILE:LINE`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConfigLocation(pub Arc<str>);
+
+impl std::fmt::Display for ConfigLocation {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}

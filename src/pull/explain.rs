@@ -105,15 +105,15 @@ impl Explanation {
         };
         match table.decide(named, reference) {
             Decision::Unmatched { reason } => explained.reason = Some(reason),
-            Decision::Deny { place, from } => {
+            Decision::Deny { location, from } => {
                 explained.outcome = RouteOutcome::Deny;
                 explained.route = Some(RouteLine {
                     from,
-                    origin: place.to_string(),
+                    origin: location.to_string(),
                 });
             }
             Decision::Route {
-                place,
+                location,
                 from,
                 candidates,
                 pin,
@@ -126,7 +126,7 @@ impl Explanation {
                 } else {
                     RouteOutcome::Route
                 };
-                let origin = place.map_or_else(|| "built-in".to_owned(), |place| place.to_string());
+                let origin = location.map_or_else(|| "built-in".to_owned(), |one| one.to_string());
                 explained.route = Some(RouteLine { from, origin });
                 explained.reason = pin.map(|pin| format!("pinned to {pin}"));
                 if candidates.is_empty() {

@@ -1,4 +1,4 @@
-//! The decision for one name, and everything it may have come from.
+//! Decides one request, and lists every candidate that a name's content may have come from.
 
 use std::time::Duration;
 
@@ -15,35 +15,35 @@ use super::{
     text::{Action, LibraryPrefix},
 };
 
-/// What is to be done with a request.
+/// What to do with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Ask these, in this order.
+    /// Contact these candidates, in this order.
     Route {
-        /// The route that decided; none if it is built in.
-        place: Option<ConfigLocation>,
-        /// What matched, as it is written.
+        /// The location of the deciding route; none if it is built in.
+        location: Option<ConfigLocation>,
+        /// The pattern that matched, as written.
         from: String,
-        /// Whom to ask. Empty if the route has no target for this kind of reference: what one of
-        /// [`RouteTable::origins`] has is served all the same, anything else is denied.
+        /// The upstreams to contact. Empty if the route has no target for this kind of reference:
+        /// stored content of [`RouteTable::all_candidates`] is still served, anything else denied.
         candidates: Vec<Candidate>,
         /// The digest that answers the tag, whatever upstream says.
         pin: Option<Digest>,
-        /// How long the tag is believed; none for the general setting.
+        /// How long the tag is fresh; none for the general setting.
         tag_fresh: Option<Duration>,
-        /// How long the tag is served without its upstream; none for the general setting.
+        /// How long the tag is served while its upstream fails; none for the general setting.
         tag_stale_max: Option<Duration>,
     },
-    /// Refuse, kept content too.
+    /// Refuse, stored content too.
     Deny {
-        /// The route that decided.
-        place: ConfigLocation,
-        /// What matched, as it is written.
+        /// The location of the deciding route.
+        location: ConfigLocation,
+        /// The pattern that matched, as written.
         from: String,
     },
-    /// No route knows the name.
+    /// No route matches the name.
     Unmatched {
-        /// Why nothing else serves it.
+        /// Why the built-in list does not serve it.
         reason: String,
     },
 }
@@ -51,55 +51,55 @@ pub enum Decision {
 impl RouteTable {
     /// Decides one request. Of the equal registries the first that some route matches decides.
     ///
-    /// A digest may be what a tag's own route led to, so after its candidates the targets of routes
-    /// for single tags are asked too, and such a route, or one for all tags, keeps the name's
-    /// digests from being denied or unknown.
-    pub fn decide(&self, named: &ImageName, reference: &Reference) -> Decision {
+    /// A digest may come from a tag with a route of its own, so the targets of routes for single
+    /// tags follow a digest's candidates, and such a route, or one for all tags, keeps the name's
+    /// digests from being denied or unmatched.
+    pub fn decide(&self, image: &ImageName, reference: &Reference) -> Decision {
         match reference {
-            Reference::Tag(tag) => self.by_tag(named, RequestedReference::Tag(tag), Some(tag)),
-            Reference::Digest(_) => self.by_digest(named),
+            Reference::Tag(tag) => self.by_tag(image, RequestedReference::Tag(tag), Some(tag)),
+            Reference::Digest(_) => self.by_digest(image),
         }
     }
 
-    /// Every place that bytes under this name may have come from: the candidates for digests, those
-    /// for tags, and those of the routes for single tags. What is kept locally is not among them.
-    pub fn all_candidates(&self, named: &ImageName) -> Vec<Candidate> {
-        let by_digest = self.by_digest(named);
-        let by_tag = self.by_tag(named, RequestedReference::AnyTag, None);
-        let mut origins = by_digest.into_candidates();
-        origins.extend(by_tag.into_candidates());
-        origins.extend(
-            self.single_tags(named)
+    /// Every candidate that this name's content may have come from: those for digests, for tags
+    /// and of the routes for single tags. Loaded bundles are not among them.
+    pub fn all_candidates(&self, image: &ImageName) -> Vec<Candidate> {
+        let by_digest = self.by_digest(image);
+        let by_tag = self.by_tag(image, RequestedReference::AnyTag, None);
+        let mut all = by_digest.into_candidates();
+        all.extend(by_tag.into_candidates());
+        all.extend(
+            self.single_tags(image)
                 .into_iter()
                 .flat_map(|(_, found)| found),
         );
         let same = |one: &Candidate, other: &Candidate| {
             (&one.upstream, &one.name) == (&other.upstream, &other.name)
         };
-        deduplicated(without_tags(origins), same)
+        deduplicated(without_tags(all), same)
     }
 
     fn by_tag(
         &self,
-        named: &ImageName,
-        asked: RequestedReference<'_>,
+        image: &ImageName,
+        reference: RequestedReference<'_>,
         tag: Option<&Tag>,
     ) -> Decision {
-        let decided = self.best(named, asked, |entry, subject| {
-            decision(entry, &RouteQuery::new(subject, named, asked, tag))
+        let decided = self.best(image, reference, |entry, subject| {
+            decision(entry, &RouteQuery::new(subject, image, reference, tag))
         });
-        decided.unwrap_or_else(|| self.unmatched(named))
+        decided.unwrap_or_else(|| self.unmatched(image))
     }
 
-    fn by_digest(&self, named: &ImageName) -> Decision {
-        let mut decision = self.by_tag(named, RequestedReference::Digest, None);
+    fn by_digest(&self, image: &ImageName) -> Decision {
+        let mut decision = self.by_tag(image, RequestedReference::Digest, None);
         if let Decision::Unmatched { .. } = decision {
-            let by_tag = self.best(named, RequestedReference::AnyTag, |entry, _| entry.clone());
+            let by_tag = self.best(image, RequestedReference::AnyTag, |entry, _| entry.clone());
             if let Some(entry) = by_tag.filter(|entry| entry.rule.text.action == Action::Route) {
                 decision = route_decision(&entry, Vec::new(), None);
             }
         }
-        let mut single = self.single_tags(named).into_iter();
+        let mut single = self.single_tags(image).into_iter();
         let Some((entry, first)) = single.next() else {
             return decision;
         };
@@ -116,11 +116,11 @@ impl RouteTable {
         }
     }
 
-    /// The routes that decide single tags of this name, and where they lead when asked by digest.
-    /// A route that another for every tag overrules decides none.
-    fn single_tags(&self, named: &ImageName) -> Vec<(&RouteEntry, Vec<Candidate>)> {
+    /// The routes that decide single tags of this name, and their candidates for a digest. A route
+    /// that ranks below one for every tag decides none.
+    fn single_tags(&self, image: &ImageName) -> Vec<(&RouteEntry, Vec<Candidate>)> {
         let mut found = Vec::new();
-        for repository in equal_repositories(named) {
+        for repository in equal_repositories(image) {
             let subject = self.index.subject(&repository);
             let other = self.index.best(&subject, RequestedReference::AnyTag);
             let single = self.index.single_tags(&subject).into_iter();
@@ -129,7 +129,7 @@ impl RouteTable {
                 .filter(|entry| other.is_none_or(|other| other.rank < entry.rank));
             found.extend(single.map(|entry| {
                 let tag = entry.pattern.exact_tag();
-                let request = RouteQuery::new(&subject, named, RequestedReference::AnyTag, tag);
+                let request = RouteQuery::new(&subject, image, RequestedReference::AnyTag, tag);
                 (entry, without_tags(candidates(entry, &request)))
             }));
             if other.is_some() {
@@ -141,19 +141,19 @@ impl RouteTable {
 
     fn best<T>(
         &self,
-        named: &ImageName,
-        asked: RequestedReference<'_>,
+        image: &ImageName,
+        reference: RequestedReference<'_>,
         then: impl Fn(&RouteEntry, &MatchSubject<'_>) -> T,
     ) -> Option<T> {
-        equal_repositories(named).find_map(|repository| {
+        equal_repositories(image).find_map(|repository| {
             let subject = self.index.subject(&repository);
-            let entry = self.index.best(&subject, asked)?;
+            let entry = self.index.best(&subject, reference)?;
             Some(then(entry, &subject))
         })
     }
 
-    fn unmatched(&self, named: &ImageName) -> Decision {
-        let Repository { registry, .. } = &named.repository;
+    fn unmatched(&self, image: &ImageName) -> Decision {
+        let Repository { registry, .. } = &image.repository;
         let source = match self.unmatched {
             UnmatchedPolicy::Auto => self.routes() == 0 && public::is_public(registry),
             UnmatchedPolicy::Source => public::is_public(registry) || self.index.names(registry),
@@ -161,9 +161,9 @@ impl RouteTable {
         };
         if source {
             return Decision::Route {
-                place: None,
+                location: None,
                 from: public::LIST_NAME.to_owned(),
-                candidates: equal_repositories(named)
+                candidates: equal_repositories(image)
                     .filter_map(source_candidate)
                     .collect(),
                 pin: None,
@@ -171,7 +171,7 @@ impl RouteTable {
                 tag_stale_max: None,
             };
         }
-        let name = &named.repository;
+        let name = &image.repository;
         let list = public::LIST_NAME;
         let reason = match self.unmatched {
             UnmatchedPolicy::Deny | UnmatchedPolicy::Auto if self.routes() != 0 => {
@@ -195,7 +195,7 @@ impl Decision {
     }
 }
 
-/// One name being led to its candidates.
+/// One name to be matched to candidates.
 #[derive(Clone, Copy, Debug)]
 struct RouteQuery<'a> {
     subject: &'a MatchSubject<'a>,
@@ -207,24 +207,24 @@ struct RouteQuery<'a> {
 impl<'a> RouteQuery<'a> {
     fn new(
         subject: &'a MatchSubject<'a>,
-        named: &'a ImageName,
-        asked: RequestedReference<'a>,
+        image: &'a ImageName,
+        reference: RequestedReference<'a>,
         tag: Option<&'a Tag>,
     ) -> Self {
         Self {
             subject,
-            image: named,
-            reference: asked,
+            image,
+            reference,
             tag,
         }
     }
 }
 
-/// The name in its own registry and then in each equal one.
-fn equal_repositories(named: &ImageName) -> impl Iterator<Item = Repository> {
-    let equal = named.equal.iter();
-    let equal = equal.map(|registry| in_registry(&named.repository, registry));
-    std::iter::once(named.repository.clone()).chain(equal)
+/// The repository in its own registry, then in each equal one.
+fn equal_repositories(image: &ImageName) -> impl Iterator<Item = Repository> {
+    let equal = image.equal.iter();
+    let equal = equal.map(|registry| in_registry(&image.repository, registry));
+    std::iter::once(image.repository.clone()).chain(equal)
 }
 
 fn in_registry(repository: &Repository, registry: &Registry) -> Repository {
@@ -234,7 +234,7 @@ fn in_registry(repository: &Repository, registry: &Registry) -> Repository {
 fn decision(entry: &RouteEntry, request: &RouteQuery<'_>) -> Decision {
     match entry.rule.text.action {
         Action::Deny => Decision::Deny {
-            place: entry.rule.location().clone(),
+            location: entry.rule.location().clone(),
             from: entry.pattern.written.clone(),
         },
         Action::Route => {
@@ -246,7 +246,7 @@ fn decision(entry: &RouteEntry, request: &RouteQuery<'_>) -> Decision {
 
 fn route_decision(entry: &RouteEntry, candidates: Vec<Candidate>, pin: Option<Digest>) -> Decision {
     Decision::Route {
-        place: Some(entry.rule.location().clone()),
+        location: Some(entry.rule.location().clone()),
         from: entry.pattern.written.clone(),
         candidates,
         pin,
@@ -255,9 +255,9 @@ fn route_decision(entry: &RouteEntry, candidates: Vec<Candidate>, pin: Option<Di
     }
 }
 
-/// Targets in order, each in the spellings that the rule's library policy gives.
+/// The candidates of a rule's targets, in order, in the spellings that its library policy gives.
 fn candidates(entry: &RouteEntry, request: &RouteQuery<'_>) -> Vec<Candidate> {
-    let bound = entry.pattern.captures(request.subject);
+    let captures = entry.pattern.captures(request.subject);
     let mut found = Vec::new();
     for target in &entry.rule.targets {
         if !target.ref_kind.accepts(request.reference) {
@@ -268,7 +268,7 @@ fn candidates(entry: &RouteEntry, request: &RouteQuery<'_>) -> Vec<Candidate> {
             Destination::Upstream { .. } => {
                 let names = library_spellings(entry.rule.text.library, request.subject.repository);
                 let filled =
-                    names.map(|name| target_candidate(target, name, entry, request, &bound));
+                    names.map(|name| target_candidate(target, name, entry, request, &captures));
                 found.extend(filled.flatten());
             }
         }
@@ -276,7 +276,7 @@ fn candidates(entry: &RouteEntry, request: &RouteQuery<'_>) -> Vec<Candidate> {
     deduplicated(found, Candidate::eq)
 }
 
-/// The registry of the name itself, then those that count as equal to it.
+/// The image's own registry, then those equal to it.
 fn source_candidates(request: &RouteQuery<'_>, target: &RouteTarget) -> Vec<Candidate> {
     let own = request.subject.repository;
     let others = equal_repositories(request.image).filter(|repository| repository != own);
@@ -298,13 +298,13 @@ fn source_candidate(repository: Repository) -> Option<Candidate> {
     })
 }
 
-/// One target for one spelling of the name; none if that makes no well-formed name or tag.
+/// One target for one spelling of the name; none if the result is not a valid name or tag.
 fn target_candidate(
     target: &RouteTarget,
     spelled: &str,
     entry: &RouteEntry,
     request: &RouteQuery<'_>,
-    bound: &MatchCaptures,
+    captures: &MatchCaptures,
 ) -> Option<Candidate> {
     let Destination::Upstream {
         upstream,
@@ -317,10 +317,10 @@ fn target_candidate(
     let Repository { registry, name } = request.subject.repository;
     let rewritten = Rewrite::apply_first(&entry.rule.rewrites, spelled);
     let rest = match &rewritten {
-        // A rewritten name is whole: the matched prefix may be gone from it.
+        // A rewritten name counts as a whole: it may have lost the matched prefix.
         Some(whole) if !entry.pattern.is_exact() => whole,
-        _ if bound.prefix.is_empty() => spelled,
-        _ => name.strip_prefix(&bound.prefix)?,
+        _ if captures.prefix.is_empty() => spelled,
+        _ => name.strip_prefix(&captures.prefix)?,
     };
     let values = TemplateValues {
         repository: rewritten.as_deref().unwrap_or(spelled),
@@ -328,11 +328,11 @@ fn target_candidate(
         first: name.elements().next()?,
         registry: registry.as_str(),
         tag: request.tag.map(Tag::as_str),
-        groups: &bound.captures,
+        groups: &captures.groups,
     };
     let mut name: RepositoryName = path.fill_path(&values)?;
     if upstream.as_str() == Registry::docker_hub().as_str() {
-        // Docker Hub serves its official images under their long name only.
+        // Docker Hub serves its official images under `library/` only.
         name = Repository::canonical(Registry::docker_hub(), name).name;
     }
     let tag = match (tag, request.tag) {
@@ -348,7 +348,7 @@ fn target_candidate(
     })
 }
 
-/// The spellings under which a target may hold an official image of Docker Hub.
+/// The names under which a target may have an official image of Docker Hub.
 fn library_spellings(policy: LibraryPrefix, repository: &Repository) -> impl Iterator<Item = &str> {
     let name = &repository.name;
     let short = official_image(name);
@@ -361,7 +361,7 @@ fn library_spellings(policy: LibraryPrefix, repository: &Repository) -> impl Ite
     long.into_iter().chain(short)
 }
 
-/// A place is what it is under every tag.
+/// An origin is the same for every tag.
 fn without_tags(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     for candidate in &mut candidates {
         candidate.tag = None;
@@ -369,7 +369,7 @@ fn without_tags(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     candidates
 }
 
-/// The first of each, in order; lists are as long as a rule's `to`.
+/// The first of each, in order; quadratic, but lists are as short as a rule's `to`.
 fn deduplicated(
     candidates: Vec<Candidate>,
     same: impl Fn(&Candidate, &Candidate) -> bool,

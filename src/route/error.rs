@@ -1,18 +1,18 @@
-//! What is wrong with a route as it is written down.
+//! What is wrong with a route.
 
 use std::fmt;
 
 use thiserror::Error;
 
-/// One value in a route that cannot hold.
+/// An invalid value in a route.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{key}: {value:?}: {reason}")]
 pub struct InvalidRule {
-    /// The key it stands under.
+    /// The value's key.
     pub key: &'static str,
-    /// Which entry, where the key holds a list.
+    /// The entry, if the key holds a list.
     pub index: Option<usize>,
-    /// What is written there.
+    /// The value as written.
     pub value: String,
     /// What is wrong with it.
     pub reason: String,
@@ -20,7 +20,7 @@ pub struct InvalidRule {
     pub hint: Option<String>,
 }
 
-/// What is wrong with one value, before it is known where that stands.
+/// What is wrong with one value; [`RuleErrors`] adds its location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RuleError {
     pub(super) reason: String,
@@ -41,7 +41,7 @@ impl RuleError {
     }
 }
 
-/// All that is wrong with one rule.
+/// All errors of one rule.
 #[derive(Debug, Default)]
 pub(super) struct RuleErrors(pub(super) Vec<InvalidRule>);
 
@@ -51,14 +51,14 @@ impl RuleErrors {
         key: &'static str,
         index: Option<usize>,
         value: &str,
-        flaw: RuleError,
+        error: RuleError,
     ) {
         self.0.push(InvalidRule {
             key,
             index,
             value: value.to_owned(),
-            reason: flaw.reason,
-            hint: flaw.hint,
+            reason: error.reason,
+            hint: error.hint,
         });
     }
 
@@ -70,7 +70,7 @@ impl RuleErrors {
         parsed: Result<T, RuleError>,
     ) -> Option<T> {
         parsed
-            .map_err(|flaw| self.add(key, index, value, flaw))
+            .map_err(|error| self.add(key, index, value, error))
             .ok()
     }
 

@@ -1,4 +1,4 @@
-//! The grammar of `from`: a registry in one of five forms, then folders or one repository.
+//! The grammar of `from`: a registry in one of five forms, then a path prefix or one repository.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub(super) enum HostMatch {
     Exact(Registry),
     /// This host with or without any port.
     AnyPort(String),
-    /// Hosts that end so (the text starts with a dot), at any depth and port.
+    /// Hosts with this suffix (it starts with a dot), at any depth and port.
     Suffix(String),
     /// Every registry.
     Any,
@@ -22,13 +22,13 @@ pub(super) enum HostMatch {
 /// The repository half of a `from`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PathMatch {
-    /// Names at or below this one, by whole elements; empty for all.
+    /// Names that start with these whole elements; empty for all.
     Below(String),
-    /// This name only; with a tag, this tag of it only.
+    /// This name only; with a tag, only this tag.
     Exactly(RepositoryName, Option<Tag>),
 }
 
-/// Reads both halves.
+/// Parses both halves.
 pub(super) fn parse(text: &str) -> Result<(HostMatch, PathMatch), RuleError> {
     if let Some((_, bare)) = text.split_once("://") {
         return Err(RuleError::new("a registry is written without a scheme").hint(bare));
@@ -44,9 +44,13 @@ pub(super) fn parse(text: &str) -> Result<(HostMatch, PathMatch), RuleError> {
     let hosts = HostMatch::parse(hosts, text)?;
     let paths = match paths {
         None => PathMatch::Below(String::new()),
-        Some(paths) => PathMatch::parse(&hosts, paths).map_err(|flaw| {
+        Some(paths) => PathMatch::parse(&hosts, paths).map_err(|error| {
             let bare = text.trim_end_matches('/');
-            if bare == text { flaw } else { flaw.hint(bare) }
+            if bare == text {
+                error
+            } else {
+                error.hint(bare)
+            }
         })?,
     };
     Ok((hosts, paths))
@@ -75,14 +79,14 @@ impl HostMatch {
         if !(text == "localhost" || text.contains(['.', ':'])) {
             return Err(familiar());
         }
-        text.parse().map(Self::Exact).map_err(|flaw| {
+        text.parse().map(Self::Exact).map_err(|error| {
             let tagged = text
                 .split_once(':')
                 .is_some_and(|(host, _)| !host.contains('.'));
             if tagged {
                 familiar()
             } else {
-                RuleError::new(flaw)
+                RuleError::new(error)
             }
         })
     }
@@ -148,7 +152,7 @@ impl fmt::Display for PathMatch {
     }
 }
 
-/// How a familiar Docker Hub name is written in full.
+/// The full form of a short Docker Hub name.
 fn familiar_hint(text: &str) -> String {
     let path = if text.contains('/') {
         text.to_owned()
@@ -194,10 +198,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_from_says_what_to_write() {
+    fn an_invalid_from_says_what_to_write() {
         let check = |text: &str, hint: Option<&str>| {
-            let flaw = parse(text).unwrap_err();
-            assert_eq!(flaw.hint.as_deref(), hint, "{text}: {}", flaw.reason);
+            let error = parse(text).unwrap_err();
+            assert_eq!(error.hint.as_deref(), hint, "{text}: {}", error.reason);
         };
         check("", Some("docker.io/library/:*"));
         check("nginx", Some("docker.io/library/nginx:*"));

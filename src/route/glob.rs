@@ -33,14 +33,14 @@ impl Glob {
         Ok(Self(tokens))
     }
 
-    /// How many bytes stand for themselves: the longer, the more the pattern says.
+    /// The number of literal bytes: the more, the more specific the pattern.
     pub(super) fn literal_len(&self) -> usize {
         let literal = |token: &&GlobToken| matches!(token, GlobToken::Byte(_));
         self.0.iter().filter(literal).count()
     }
 
-    /// Walks text and pattern once; on a mismatch only the latest `*` takes one more byte, so the
-    /// worst case is the product of both lengths.
+    /// On a mismatch only the latest `*` takes one more byte, so the worst case is the product of
+    /// both lengths.
     pub(super) fn matches(&self, text: &str) -> bool {
         let text = text.as_bytes();
         let (mut at, mut token) = (0, 0);
@@ -86,7 +86,7 @@ impl GlobToken {
     }
 }
 
-/// Reads what stands between `[` and `]`; a `]` directly after the opening is itself meant.
+/// Parses a class after its `[`; a `]` directly after the `[` is literal.
 fn class(rest: &mut std::str::Bytes<'_>) -> Result<GlobToken, RuleError> {
     let unclosed = || RuleError::new("a [ has no closing ]");
     let mut byte = rest.next().ok_or_else(unclosed)?;

@@ -1,5 +1,5 @@
-//! All patterns of a table, found by registry and path so that a thousand routes cost one name as
-//! much as ten.
+//! Finds a table's patterns by registry and path, so that a lookup among a thousand routes costs as
+//! much as among ten.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -12,7 +12,7 @@ use super::{
     rule::Rule,
 };
 
-/// One pattern of one rule, and how well it fits what it matches.
+/// One pattern of one rule, with its rank.
 #[derive(Clone, Debug)]
 pub(super) struct RouteEntry {
     pub(super) rank: MatchRank,
@@ -20,18 +20,18 @@ pub(super) struct RouteEntry {
     pub(super) pattern: Pattern,
 }
 
-/// The entries by what a name must have for them to match.
+/// The entries by what they require of a name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RouteIndex {
     exact: HashMap<Registry, EntriesByPath>,
     any_port: HashMap<String, EntriesByPath>,
     suffix: HashMap<String, EntriesByPath>,
     any: EntriesByPath,
-    /// Globs, regexes and substrings, the best first: the first that matches is the best of them.
+    /// Globs, regexes and substrings, the highest rank first: the first match is the best.
     loose: Vec<RouteEntry>,
 }
 
-/// Entries by the path they speak of, exact ones and prefixes together.
+/// Entries by path, exact names and prefixes together.
 type EntriesByPath = HashMap<String, Vec<RouteEntry>>;
 
 impl RouteIndex {
@@ -69,14 +69,14 @@ impl RouteIndex {
         MatchSubject::new(repository, loose)
     }
 
-    /// The entry that decides.
+    /// The entry that decides: of all that match, the one with the highest rank.
     pub(super) fn best(
         &self,
         subject: &MatchSubject<'_>,
-        asked: RequestedReference<'_>,
+        reference: RequestedReference<'_>,
     ) -> Option<&RouteEntry> {
         let fits = |entry: &&RouteEntry| {
-            entry.rule.text.ref_kind.accepts(asked) && entry.pattern.matches(subject, asked)
+            entry.rule.text.ref_kind.accepts(reference) && entry.pattern.matches(subject, reference)
         };
         let placed = self.placed(subject.repository).filter(fits);
         let placed = placed.max_by_key(|entry| entry.rank);
@@ -87,7 +87,7 @@ impl RouteIndex {
             .max_by_key(|entry| entry.rank)
     }
 
-    /// The entries that decide single tags of this repository, the best first.
+    /// The entries that decide single tags of this repository, the highest rank first.
     pub(super) fn single_tags(&self, subject: &MatchSubject<'_>) -> Vec<&RouteEntry> {
         let fits =
             |entry: &&RouteEntry| entry.pattern.is_tag_specific() && entry.pattern.covers(subject);
@@ -105,13 +105,13 @@ impl RouteIndex {
         placed.chain(&self.loose)
     }
 
-    /// Whether some route names this very registry.
+    /// Whether some route names exactly this registry.
     pub(super) fn names(&self, registry: &Registry) -> bool {
         self.exact.contains_key(registry) || self.any_port.contains_key(registry.host())
     }
 
-    /// The `from` entries that may match: those of every prefix of the name, at every way of
-    /// naming its registry.
+    /// The `from` entries that may match: those of every prefix of the name, under every form of
+    /// its registry.
     fn placed(&self, repository: &Repository) -> impl Iterator<Item = &RouteEntry> {
         let Repository { registry, name } = repository;
         let host = registry.host();
@@ -152,7 +152,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_index_finds_what_a_walk_would(
+        fn the_index_finds_what_a_linear_search_would(
             froms in proptest::collection::vec(
                 "(\\*|\\*\\.b|\\*\\.a\\.b|a\\.b|a\\.b:1|a\\.b:\\*|c\\.a\\.b)(/[xy]){0,3}(:\\*|:1)?",
                 1..20,
@@ -164,11 +164,11 @@ mod tests {
             let tag = "1".parse().unwrap();
             let index = RouteIndex::new(entries.clone());
             let subject = index.subject(&image.repository);
-            for asked in [RequestedReference::Tag(&tag), RequestedReference::AnyTag, RequestedReference::Digest] {
-                let fits = |entry: &&RouteEntry| entry.pattern.matches(&subject, asked);
-                let walked = entries.iter().filter(fits).map(|entry| entry.rank).max();
-                let found = index.best(&subject, asked).map(|entry| entry.rank);
-                prop_assert_eq!(found, walked);
+            for reference in [RequestedReference::Tag(&tag), RequestedReference::AnyTag, RequestedReference::Digest] {
+                let fits = |entry: &&RouteEntry| entry.pattern.matches(&subject, reference);
+                let searched = entries.iter().filter(fits).map(|entry| entry.rank).max();
+                let found = index.best(&subject, reference).map(|entry| entry.rank);
+                prop_assert_eq!(found, searched);
             }
         }
     }

@@ -1,5 +1,5 @@
 //! Which registry and repository a request means: one decision for every path shape that runtimes
-//! send, with or without `ns`, with `v2` first, later, twice or nowhere.
+//! send, with or without `ns`, with `v2` first, later, twice or absent.
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
@@ -13,10 +13,10 @@ use crate::oci::{InvalidName, Registry, Repository, RepositoryName};
 
 use super::ImageName;
 
-/// One listener's naming, as the configuration gives it.
+/// One listener's names and aliases, as configured.
 #[derive(Clone, Debug, Default)]
 pub struct IngressText {
-    /// What `/v2/NAME` means with neither `ns` nor a prefix.
+    /// The registry of `/v2/NAME` with neither `ns` nor a prefix.
     pub default_registry: Option<Registry>,
     /// The listener's own host names; never virtual hosts.
     pub names: Vec<String>,
@@ -26,27 +26,27 @@ pub struct IngressText {
     pub hosts: Vec<(String, Vec<Registry>)>,
 }
 
-/// What one listener's paths mean.
+/// Maps one listener's requests to image names.
 #[derive(Clone, Debug)]
 pub struct Ingress {
     default_registry: Option<Registry>,
     names: HashSet<Registry>,
     aliases: HashMap<String, RegistryGroup>,
-    /// The longest alias: longer prefixes of a path need no look.
+    /// The longest alias: longer prefixes of a path need no lookup.
     alias_bytes_max: usize,
     hosts: HashMap<Registry, RegistryGroup>,
 }
 
-/// Why a request names no repository.
+/// Why a request has no image name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum IngressError {
-    /// The path is no canonical name; it is never repaired, since a guess could name another image.
+    /// The path is not a canonical name. It is never repaired: a guess could name another image.
     #[error("the repository's name is not valid: {0}")]
     InvalidName(InvalidName),
-    /// `ns` is no registry, or is empty where there is no default registry.
+    /// `ns` is not a registry, or is empty without a default registry.
     #[error("the parameter ns is not valid: {0}")]
     InvalidNs(InvalidName),
-    /// Well-formed, but nothing says which registry is meant.
+    /// Well-formed, but of an unknown registry.
     #[error(
         "the request names no registry; accepted are /v2/NAME/…?ns=REGISTRY, \
          /v2/REGISTRY/NAME/…, /REGISTRY/v2/NAME/… and the aliases and host names configured here"
@@ -54,13 +54,13 @@ pub enum IngressError {
     Unknown,
 }
 
-/// One entry of the configuration that cannot hold.
+/// An invalid entry of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{key}: {value:?}: {reason}")]
 pub struct InvalidIngress {
-    /// The table or key it stands in: `names`, `aliases` or `hosts`.
+    /// The entry's table or key: `names`, `aliases` or `hosts`.
     pub key: &'static str,
-    /// What is written there.
+    /// The value as written.
     pub value: String,
     /// What is wrong with it.
     pub reason: String,
@@ -68,7 +68,7 @@ pub struct InvalidIngress {
     pub hint: Option<String>,
 }
 
-/// Registries that count as equal; the first gives the canonical name.
+/// Equal registries; the first gives the canonical name.
 #[derive(Clone, Debug)]
 struct RegistryGroup {
     first: Registry,
@@ -76,7 +76,7 @@ struct RegistryGroup {
 }
 
 impl Ingress {
-    /// Checks every entry and reports all that are wrong.
+    /// Checks every entry and reports all errors.
     pub fn new(text: IngressText) -> Result<Self, Vec<InvalidIngress>> {
         let mut problems = Vec::new();
         let names = own_names(&text.names, &mut problems);
@@ -94,8 +94,8 @@ impl Ingress {
         })
     }
 
-    /// Reads one request: `path` is what precedes `/manifests/`, `/blobs/` and the like, decoded,
-    /// with every `v2` the client wrote; `ns` the decoded parameter; `host` the request's authority.
+    /// Parses one request: `path` is the decoded part before `/manifests/`, `/blobs/` and the like,
+    /// with every `v2` in it; `ns` the decoded parameter; `host` the request's authority.
     pub fn resolve(
         &self,
         path: &str,
@@ -115,8 +115,8 @@ impl Ingress {
             Some(ns) => {
                 let registry: Registry = ns.parse().map_err(IngressError::InvalidNs)?;
                 if self.is_own(&registry) {
-                    // An image written as `MIRROR/REGISTRY/NAME` and fetched through a mirror entry
-                    // for everything: obeyed, it would send us to ourselves.
+                    // An image written as `MIRROR/REGISTRY/NAME` and pulled through a mirror entry
+                    // for all registries: taken at its word, `ns` would make us our own upstream.
                     return self.by_path(version, path, host);
                 }
                 self.by_ns(registry, path)
@@ -124,21 +124,21 @@ impl Ingress {
         }
     }
 
-    /// Whether a request whose target names this host means us: by one of our own names, or by one
-    /// that stands for a registry here.
+    /// Whether a request to this host is for this listener: by one of its own names or as a virtual
+    /// host.
     pub fn answers_for(&self, host: &str) -> bool {
         let own = |host: Registry| self.is_own(&host);
         host.parse().is_ok_and(own) || self.virtual_host(host).is_some()
     }
 
-    /// `ns` decides; the path's own prefix goes only if it says the same.
+    /// `ns` decides; a prefix of the path is removed only if it means the same registry.
     fn by_ns(&self, registry: Registry, path: &str) -> Result<ImageName, IngressError> {
-        let bound = self.alias(path, |group| group.has(&registry));
-        let (equal, name) = match bound {
+        let alias = self.alias(path, |group| group.has(&registry));
+        let (equal, name) = match alias {
             Some((group, below)) => (group.all_but(&registry), without_version(below)),
             None => (Arc::default(), strip_registry(&registry, path)),
         };
-        named(registry.clone(), equal, name, Some(registry))
+        image_name(registry.clone(), equal, name, Some(registry))
     }
 
     fn by_path(
@@ -148,25 +148,25 @@ impl Ingress {
         host: Option<&str>,
     ) -> Result<ImageName, IngressError> {
         if let Some((group, below)) = self.alias(path, |_| true) {
-            return group.named(without_version(below));
+            return group.image_name(without_version(below));
         }
         if let Some((first, below)) = first_registry(path) {
             let registry = first.parse().map_err(IngressError::InvalidName)?;
-            return named(registry, Arc::default(), without_version(below), None);
+            return image_name(registry, Arc::default(), without_version(below), None);
         }
         if version == VersionPrefix::Absent {
             return Err(unknown(path));
         }
         if let Some(group) = host.and_then(|host| self.virtual_host(host)) {
-            return group.named(path);
+            return group.image_name(path);
         }
         match &self.default_registry {
-            Some(registry) => named(registry.clone(), Arc::default(), path, None),
+            Some(registry) => image_name(registry.clone(), Arc::default(), path, None),
             None => Err(unknown(path)),
         }
     }
 
-    /// The longest alias before `path` that `fits`, and what is left below it; never nothing.
+    /// The longest alias that `path` starts with and that `fits`, and the non-empty rest of `path`.
     fn alias<'a>(
         &self,
         path: &'a str,
@@ -191,17 +191,16 @@ impl Ingress {
         self.hosts.get(&host).or_else(portless)
     }
 
-    /// Whether this is a name of the listener, with any port if it is configured without.
+    /// Whether this is a name of the listener, with any port if it is configured without one.
     fn is_own(&self, host: &Registry) -> bool {
         let portless = |name: Registry| self.names.contains(&name);
-        // Most listeners have no name, and every request asks this.
+        // Most listeners have no name, and every request comes here.
         !self.names.is_empty()
             && (self.names.contains(host) || host.host().parse().is_ok_and(portless))
     }
 }
 
-/// Whether the path starts with `v2`. Without it only a prefix or `ns` shows that a registry is
-/// meant at all.
+/// Whether the path starts with `v2`. Without it, only a prefix or `ns` makes a registry request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum VersionPrefix {
     Written,
@@ -234,12 +233,12 @@ impl RegistryGroup {
         all.filter(|other| *other != registry).cloned().collect()
     }
 
-    fn named(&self, name: &str) -> Result<ImageName, IngressError> {
-        named(self.first.clone(), Arc::clone(&self.rest), name, None)
+    fn image_name(&self, name: &str) -> Result<ImageName, IngressError> {
+        image_name(self.first.clone(), Arc::clone(&self.rest), name, None)
     }
 }
 
-fn named(
+fn image_name(
     registry: Registry,
     equal: Arc<[Registry]>,
     name: &str,
@@ -253,16 +252,16 @@ fn named(
     })
 }
 
-/// A malformed name is the client's fault on every listener.
+/// A malformed name is the client's error on every listener, so it comes first.
 fn unknown(path: &str) -> IngressError {
     match path.parse::<RepositoryName>() {
         Ok(_) => IngressError::Unknown,
-        Err(flaw) => IngressError::InvalidName(flaw),
+        Err(error) => IngressError::InvalidName(error),
     }
 }
 
-/// The path's first element, if it can only be a host. An upper-case letter alone is no sign here:
-/// in a path it is rather a malformed name, and must not become a registry nobody wrote.
+/// The path's first element, if it can only be a host. An upper-case letter alone does not make it
+/// one: in a path that is rather a malformed name, and must not become an unintended registry.
 fn first_registry(path: &str) -> Option<(&str, &str)> {
     let (first, below) = path.split_once('/')?;
     let host = first == "localhost" || first.contains(['.', ':']);
@@ -276,7 +275,7 @@ fn strip_registry<'a>(registry: &Registry, path: &'a str) -> &'a str {
     }
 }
 
-/// Drops a `v2` that stands directly below a prefix, if a name is left.
+/// Drops a `v2` directly below a prefix, if a name is left.
 fn without_version(below: &str) -> &str {
     match below.strip_prefix("v2/") {
         Some(name) if !name.is_empty() => name,
@@ -289,7 +288,7 @@ fn own_names(names: &[String], problems: &mut Vec<InvalidIngress>) -> HashSet<Re
     for name in names {
         match name.parse::<Registry>() {
             Ok(name) => drop(own.insert(name)),
-            Err(flaw) => problems.push(problem("names", name, &flaw)),
+            Err(error) => problems.push(problem("names", name, &error)),
         }
     }
     own
@@ -314,7 +313,7 @@ fn alias_problem(prefix: &str) -> Option<InvalidIngress> {
     let bare = prefix.trim_matches('/');
     let bare = bare.strip_prefix("v2/").unwrap_or(bare);
     let mut problem = match prefix.parse::<RepositoryName>() {
-        Err(flaw) => problem("aliases", prefix, &flaw),
+        Err(error) => problem("aliases", prefix, &error),
         Ok(name) if name.elements().next() == Some("v2") => {
             let reason = "the first element v2 belongs to the protocol, not to the prefix";
             problem("aliases", prefix, &reason)
@@ -333,7 +332,7 @@ fn hosts(
     let mut hosts = HashMap::new();
     for (host, registries) in written {
         match host.parse::<Registry>() {
-            Err(flaw) => problems.push(problem("hosts", &host, &flaw)),
+            Err(error) => problems.push(problem("hosts", &host, &error)),
             Ok(key) if names.contains(&key) => {
                 let reason = "is one of the mirror's own names, which never stand for a registry";
                 problems.push(problem("hosts", &host, &reason));
@@ -345,7 +344,7 @@ fn hosts(
     hosts
 }
 
-/// Keeps an entry that stands there once and names a registry.
+/// Adds an entry; an error if it is a duplicate or names no registry.
 fn insert<K: Eq + std::hash::Hash>(
     key: &'static str,
     written: &str,
@@ -360,7 +359,7 @@ fn insert<K: Eq + std::hash::Hash>(
             free.insert(group);
             Ok(())
         }
-        Entry::Occupied(_) => Err(problem(key, written, &"stands here twice")),
+        Entry::Occupied(_) => Err(problem(key, written, &"is listed twice")),
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     ref_kind::{RefKind, RequestedReference},
 };
 
-/// One thing a route matches, with the text it was written as.
+/// One pattern of a route, with its text as written.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
     pub(super) written: String,
@@ -24,8 +24,8 @@ pub(super) struct Pattern {
 pub(super) enum PatternKind {
     /// `from`: whole elements, indexed.
     From(HostMatch, PathMatch),
-    /// `from_glob`: on the repository in every spelling; what stands after a colon in the last
-    /// element is a glob on the tag.
+    /// `from_glob`: on the repository in every spelling; the part after a colon in the last element
+    /// is a glob on the tag.
     Glob { repository: Glob, tag: Option<Glob> },
     /// `from_regex`: anchored, on the canonical `REGISTRY/REPOSITORY`.
     Regex(Regex),
@@ -33,7 +33,7 @@ pub(super) enum PatternKind {
     Contains(String),
 }
 
-/// How well a pattern fits; of all that match, the greatest decides.
+/// How specific a pattern is; of all that match, the greatest decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct MatchRank {
     band: u16,
@@ -49,13 +49,13 @@ impl MatchRank {
     }
 }
 
-/// What a matching pattern says about the name.
+/// What a matching pattern hands to the targets' templates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct MatchCaptures {
-    /// The elements that `from` covers; what is left is `{rest}`.
+    /// The elements that `from` covers; the remainder is `{rest}`.
     pub(super) prefix: String,
-    /// What the regex's groups caught.
-    pub(super) captures: Vec<Option<String>>,
+    /// The regex's groups.
+    pub(super) groups: Vec<Option<String>>,
 }
 
 impl Pattern {
@@ -92,7 +92,7 @@ impl Pattern {
         Self { written, kind }
     }
 
-    /// Two patterns with the same key match the same names.
+    /// Patterns with equal keys match the same names.
     pub(super) fn key(&self) -> String {
         match &self.kind {
             PatternKind::From(hosts, paths) => format!("from {hosts}{paths}"),
@@ -107,7 +107,7 @@ impl Pattern {
         matches!(self.kind, PatternKind::From(_, PathMatch::Exactly(..)))
     }
 
-    /// The one tag that it matches.
+    /// The only tag that it matches.
     pub(super) fn exact_tag(&self) -> Option<&Tag> {
         match &self.kind {
             PatternKind::From(_, PathMatch::Exactly(_, tag)) => tag.as_ref(),
@@ -128,7 +128,7 @@ impl Pattern {
         }
     }
 
-    /// The band of a rule that writes none: what is said more exactly decides first. An opt-out by
+    /// The band of a rule without `band`: the more specific pattern decides first. An opt-out by
     /// `contains` beats the catch-all only, as in the tools it comes from.
     fn default_band(&self) -> u16 {
         match &self.kind {
@@ -170,13 +170,13 @@ impl Pattern {
         }
     }
 
-    /// Whether it matches what is asked of `repository`.
+    /// Whether it matches a request for the repository.
     pub(super) fn matches(
         &self,
         subject: &MatchSubject<'_>,
-        asked: RequestedReference<'_>,
+        reference: RequestedReference<'_>,
     ) -> bool {
-        let tag_fits = match (&self.kind, asked) {
+        let tag_fits = match (&self.kind, reference) {
             (
                 PatternKind::Glob {
                     tag: Some(glob), ..
@@ -189,7 +189,7 @@ impl Pattern {
         tag_fits && self.covers(subject)
     }
 
-    /// Whether it matches something of `repository`, whatever the tag.
+    /// Whether it matches the repository, whatever the tag.
     pub(super) fn covers(&self, subject: &MatchSubject<'_>) -> bool {
         let Repository { registry, name } = subject.repository;
         match &self.kind {
@@ -210,12 +210,12 @@ impl Pattern {
         }
     }
 
-    /// What the pattern leaves for the targets; asked once, of the pattern that decides.
+    /// What the templates may use; computed once, for the pattern that decides.
     pub(super) fn captures(&self, subject: &MatchSubject<'_>) -> MatchCaptures {
         match &self.kind {
             PatternKind::From(_, PathMatch::Exactly(name, _)) => MatchCaptures {
                 prefix: name.as_str().to_owned(),
-                captures: Vec::new(),
+                groups: Vec::new(),
             },
             PatternKind::From(_, PathMatch::Below(path)) => MatchCaptures {
                 prefix: path.clone(),
@@ -226,7 +226,7 @@ impl Pattern {
                 let owned =
                     |group: Option<regex::Match<'_>>| group.map(|at| at.as_str().to_owned());
                 MatchCaptures {
-                    captures: caught
+                    groups: caught
                         .map(|caught| caught.iter().skip(1).map(owned).collect())
                         .unwrap_or_default(),
                     ..MatchCaptures::default()
@@ -246,7 +246,7 @@ pub(super) struct MatchSubject<'a> {
 }
 
 impl<'a> MatchSubject<'a> {
-    /// Without spellings if no loose pattern will ask for them.
+    /// Leaves the spellings out if there is no loose pattern to use them.
     pub(super) fn new(repository: &'a Repository, loose: LoosePatterns) -> Self {
         let Repository { registry, name } = repository;
         let mut spellings = Vec::new();

@@ -1,8 +1,8 @@
-//! The registries that a mirror without a single route serves: public, and known by name.
+//! The built-in list of public registries, which a mirror without any route serves.
 
 use crate::oci::Registry;
 
-/// Whether `registry` is one of the public registries; one with a port never is.
+/// Whether `registry` is public; one with a port never is.
 pub(super) fn is_public(registry: &Registry) -> bool {
     let host = registry.host();
     let below = |suffix: &&str| {
@@ -12,17 +12,17 @@ pub(super) fn is_public(registry: &Registry) -> bool {
     registry.port().is_none() && (HOSTS.contains(&host) || SUFFIXES.iter().any(below))
 }
 
-/// Whether the list names `registry` itself, not only what it ends in.
+/// Whether the list names `registry` itself, not only a suffix of it.
 pub(super) fn is_listed(registry: &Registry) -> bool {
     HOSTS.contains(&registry.as_str())
 }
 
-/// The registries that the list names themselves.
+/// The registries that the list names, suffixes left out.
 pub(super) fn listed() -> impl Iterator<Item = Registry> {
     HOSTS.iter().filter_map(|host| host.parse().ok())
 }
 
-/// What `explain` calls the list.
+/// The list's name in `explain`.
 pub(super) const LIST_NAME: &str = "the built-in list of public registries";
 
 const HOSTS: [&str; 22] = [
@@ -50,7 +50,7 @@ const HOSTS: [&str; 22] = [
     "xpkg.upbound.io",
 ];
 
-/// Regional names, one label deep, all in their owner's hands.
+/// Regional names, one label deep: their owner controls all of them.
 const SUFFIXES: [&str; 2] = [".gcr.io", "-docker.pkg.dev"];
 
 #[cfg(test)]

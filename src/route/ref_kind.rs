@@ -2,7 +2,7 @@
 
 use crate::oci::Tag;
 
-/// Which kind of reference a route or a target takes.
+/// Which kind of reference a route or a target accepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RefKind {
     /// Both.
@@ -14,21 +14,21 @@ pub enum RefKind {
     Digest,
 }
 
-/// What a request asks of a repository.
+/// The reference of a request, as far as it matters for matching.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum RequestedReference<'a> {
     Tag(&'a Tag),
-    /// Some tag that no rule singles out.
+    /// Any tag without a rule of its own.
     AnyTag,
     Digest,
 }
 
 impl RefKind {
-    pub(super) fn accepts(self, asked: RequestedReference<'_>) -> bool {
+    pub(super) fn accepts(self, reference: RequestedReference<'_>) -> bool {
         match self {
             Self::Any => true,
-            Self::Tag => !matches!(asked, RequestedReference::Digest),
-            Self::Digest => matches!(asked, RequestedReference::Digest),
+            Self::Tag => !matches!(reference, RequestedReference::Digest),
+            Self::Digest => matches!(reference, RequestedReference::Digest),
         }
     }
 }

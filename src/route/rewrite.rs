@@ -21,12 +21,12 @@ impl Rewrite {
             };
             if !known {
                 let digits = group.bytes().take_while(u8::is_ascii_digit).count();
-                let flaw = RuleError::new(format!("{:?} has no group {group:?}", text.regex));
+                let error = RuleError::new(format!("{:?} has no group {group:?}", text.regex));
                 return Err(match group.split_at_checked(digits) {
                     Some((number, rest)) if digits > 0 && !rest.is_empty() => {
-                        flaw.hint(format!("${{{number}}}{rest}"))
+                        error.hint(format!("${{{number}}}{rest}"))
                     }
-                    _ => flaw,
+                    _ => error,
                 });
             }
         }
@@ -36,7 +36,7 @@ impl Rewrite {
         })
     }
 
-    /// The name as the first rewrite that matches makes it; none if none matches.
+    /// The name after the first rewrite that matches; none if none matches.
     pub(super) fn apply_first(rewrites: &[Self], name: &str) -> Option<String> {
         let rewrite = rewrites
             .iter()
@@ -46,14 +46,14 @@ impl Rewrite {
     }
 }
 
-/// Compiles a regex within a size that no honest one reaches.
+/// Compiles a regex within a size that legitimate ones never reach.
 pub(super) fn compile(text: &str) -> Result<Regex, RuleError> {
     let built = RegexBuilder::new(text)
         .size_limit(COMPILED_BYTES_MAX)
         .build();
     built.map_err(|error| {
         let text = error.to_string();
-        // The library draws the pattern over several lines; its last one says what is wrong.
+        // The library prints the pattern over several lines; only the last one is the error.
         let last = text.lines().last().unwrap_or_default();
         RuleError::new(last.trim_start_matches("error: "))
             .hint("write \\ before a sign that stands for itself: \\( \\[ \\{ \\* \\+ \\? \\. \\|")
@@ -120,8 +120,8 @@ mod tests {
                 .contains("unclosed")
         );
         assert!(rewrite("(.*)", "$2").is_err());
-        let flaw = rewrite("(.*)", "$1_x").unwrap_err();
-        assert_eq!(flaw.hint.as_deref(), Some("${1}_x"));
+        let error = rewrite("(.*)", "$1_x").unwrap_err();
+        assert_eq!(error.hint.as_deref(), Some("${1}_x"));
         assert!(rewrite(&"(a{1000}){1000}".repeat(5), "").is_err());
     }
 }

@@ -24,7 +24,7 @@ pub struct Rule {
 }
 
 impl RuleText {
-    /// Checks every value and reports all that are wrong.
+    /// Checks every value and reports all errors.
     pub fn compile(self) -> Result<Rule, Vec<InvalidRule>> {
         let mut problems = RuleErrors::default();
         let patterns = self.patterns(&mut problems);
@@ -70,7 +70,7 @@ impl RuleText {
                     problems.collect_each("from", texts, String::clone, |text| Pattern::from(text));
                 let mut patterns: Vec<Pattern> = Vec::new();
                 for pattern in parsed {
-                    // Two spellings of one registry say nothing twice.
+                    // Two spellings of one registry are one pattern.
                     if patterns.iter().all(|known| known.key() != pattern.key()) {
                         patterns.push(pattern);
                     }
@@ -96,44 +96,44 @@ impl RuleText {
         match self.action {
             Action::Route if self.to.is_empty() => {
                 let reason = "leads nowhere";
-                let flaw = RuleError::new(reason).hint("to = [\"source\"], or action = \"deny\"");
-                problems.add("to", None, "", flaw);
+                let error = RuleError::new(reason).hint("to = [\"source\"], or action = \"deny\"");
+                problems.add("to", None, "", error);
             }
             Action::Deny if !self.to.is_empty() => {
-                let flaw = RuleError::new("action = \"deny\" leads nowhere");
-                problems.add("to", None, "", flaw);
+                let error = RuleError::new("action = \"deny\" leads nowhere");
+                problems.add("to", None, "", error);
             }
             Action::Deny if self.digest.is_some() => {
-                let flaw = RuleError::new("action = \"deny\" has no answer to pin");
-                problems.add("digest", None, "", flaw);
+                let error = RuleError::new("action = \"deny\" has no answer to pin");
+                problems.add("digest", None, "", error);
             }
             Action::Route | Action::Deny => {}
         }
         if let Some(band) = self.band.filter(|band| *band > BAND_MAX) {
-            let flaw = RuleError::new(format!("a band is a number from 0 to {BAND_MAX}"));
-            problems.add("band", None, &band.to_string(), flaw);
+            let error = RuleError::new(format!("a band is a number from 0 to {BAND_MAX}"));
+            problems.add("band", None, &band.to_string(), error);
         }
         if self.ref_kind == RefKind::Digest && patterns.iter().any(Pattern::is_tag_specific) {
-            let flaw = RuleError::new("a request by digest has no tag for this route to match");
-            problems.add("ref", None, "digest", flaw);
+            let error = RuleError::new("a request by digest has no tag for this route to match");
+            problems.add("ref", None, "digest", error);
         }
     }
 }
 
 impl Rule {
-    /// Marks it as read from a platform's file: a hand-written route that matches equally wins.
+    /// Marks it as imported from a platform's file: a hand-written route that matches equally wins.
     #[must_use]
     pub fn imported(mut self) -> Self {
         self.imported = true;
         self
     }
 
-    /// Where it stands.
+    /// Its location in the configuration.
     pub fn location(&self) -> &ConfigLocation {
         &self.text.location
     }
 
-    /// The upstreams it names, for `check` and the loop guard; `source` is not among them.
+    /// The upstreams it names, for `check` and the loop guard, without `source`.
     pub fn targets(&self) -> impl Iterator<Item = &UpstreamName> {
         self.targets
             .iter()
@@ -143,13 +143,13 @@ impl Rule {
             })
     }
 
-    /// Whether it can lead to the registry of the name itself.
+    /// Whether one of its targets is `source`.
     pub(super) fn can_target_source(&self) -> bool {
         let source = |target: &RouteTarget| matches!(target.destination, Destination::Source);
         self.targets.iter().any(source)
     }
 
-    /// Whether both do the same with what they match.
+    /// Whether both have the same effect on what they match.
     pub(super) fn has_same_effect(&self, other: &Self) -> bool {
         let what = |rule: &Self| {
             let RuleText {
@@ -177,7 +177,10 @@ mod tests {
 
     fn problems(text: RuleText) -> Vec<(&'static str, Option<usize>)> {
         let problems = text.compile().unwrap_err();
-        problems.iter().map(|flaw| (flaw.key, flaw.index)).collect()
+        problems
+            .iter()
+            .map(|error| (error.key, error.index))
+            .collect()
     }
 
     #[test]

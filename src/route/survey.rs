@@ -1,4 +1,4 @@
-//! What all routes together lead to, for whoever looks at each once.
+//! The registries, upstreams and pins of all routes, for commands that list them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,17 +11,17 @@ use super::{
 };
 use crate::oci::{Digest, Registry, Repository, Tag, UpstreamName};
 
-/// Which registries a table knows what to do with.
+/// The registries that a table serves or refuses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownRegistries {
     /// Those that can be listed.
     pub named: BTreeSet<Registry>,
-    /// What may match further ones, as it is written.
+    /// The patterns that may match further ones, as written.
     pub patterns: BTreeSet<String>,
 }
 
 impl RouteTable {
-    /// The registries that it may be asked for with any sense, refused ones included.
+    /// The registries that some route or the built-in list covers, refused ones included.
     pub fn registries(&self) -> KnownRegistries {
         let mut found = KnownRegistries::default();
         let is_public = match self.unmatched {
@@ -50,7 +50,7 @@ impl RouteTable {
         found
     }
 
-    /// The upstreams that routes name: in a target, or as a registry that is asked itself.
+    /// The upstreams that routes name: in a target, or as a registry that is its own `source`.
     pub fn upstreams(&self) -> BTreeSet<UpstreamName> {
         let itself = |entry: &RouteEntry| match &entry.pattern.kind {
             PatternKind::From(HostMatch::Exact(registry), _) if entry.rule.can_target_source() => {
@@ -58,12 +58,12 @@ impl RouteTable {
             }
             _ => None,
         };
-        let named = self.index.all();
-        let named = named.flat_map(|entry| entry.rule.targets().cloned().chain(itself(entry)));
-        named.collect()
+        let entries = self.index.all();
+        let all = entries.flat_map(|entry| entry.rule.targets().cloned().chain(itself(entry)));
+        all.collect()
     }
 
-    /// The tags that routes answer with a digest of their own.
+    /// The tags that routes pin to a digest.
     pub fn pins(&self) -> BTreeMap<(Repository, Tag), Digest> {
         let pin = |entry: &RouteEntry| {
             let PatternKind::From(hosts, PathMatch::Exactly(name, Some(tag))) = &entry.pattern.kind

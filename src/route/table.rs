@@ -1,4 +1,4 @@
-//! All routes together: what conflicts, what merges, and the index that decisions are read from.
+//! All routes together: conflicts, merges, and the index that decisions use.
 
 use std::{
     collections::{BTreeMap, HashSet, btree_map},
@@ -20,24 +20,24 @@ use crate::oci::{Registry, UpstreamName};
 /// What happens to a name that no route matches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnmatchedPolicy {
-    /// The built-in list of public registries, as long as there is no route at all.
+    /// Served from its own registry if that is on the built-in list and there are no routes.
     #[default]
     Auto,
-    /// Nothing.
+    /// Refused.
     Deny,
-    /// The registry itself, if it is on the built-in list or some route names it.
+    /// Served from its own registry if that is on the built-in list or some route names it.
     Source,
 }
 
-/// Two routes match equally and say different things.
+/// Two routes match equally and differ in effect.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{from:?} leads to different places in {} and {}", .first.0, .second.0)]
 pub struct RouteConflict {
-    /// What both match, as the first writes it.
+    /// What both match, as written in the first.
     pub from: String,
-    /// Where the first stands.
+    /// The location of the first.
     pub first: ConfigLocation,
-    /// Where the second stands.
+    /// The location of the second.
     pub second: ConfigLocation,
 }
 
@@ -53,7 +53,7 @@ pub struct RouteTable {
 }
 
 impl RouteTable {
-    /// Compares every route with every other; the notes say what merged or may surprise.
+    /// Compares every route with every other; the notes name merged routes and possible collisions.
     pub fn new(
         rules: Vec<Rule>,
         unmatched: UnmatchedPolicy,
@@ -84,13 +84,13 @@ impl RouteTable {
 }
 
 impl RouteTable {
-    /// How many routes there are; none: the built-in list holds, or nothing.
+    /// The number of routes; without any, only the built-in list is served.
     pub fn routes(&self) -> usize {
         self.routes
     }
 
-    /// Whether an upstream's name stands in the configuration or on the built-in list, and was not
-    /// merely made from a client's request.
+    /// Whether an upstream's name is in the configuration or on the built-in list, and does not
+    /// merely come from a client's request.
     pub fn names_upstream(&self, upstream: &UpstreamName) -> bool {
         self.targets.contains(upstream)
             || upstream
@@ -120,7 +120,7 @@ fn key(entry: &RouteEntry) -> (u16, String, RefKind) {
     (entry.rank.band(), entry.pattern.key(), kind)
 }
 
-/// Adds an entry, or settles it with the one that matches equally; a note says how.
+/// Adds an entry, or merges it with the one that matches equally; the note says how.
 fn insert(entries: &mut EntriesByMatch, new: RouteEntry) -> Result<Option<String>, RouteConflict> {
     let mut held = match entries.entry(key(&new)) {
         btree_map::Entry::Vacant(free) => {
@@ -132,9 +132,9 @@ fn insert(entries: &mut EntriesByMatch, new: RouteEntry) -> Result<Option<String
     let old = held.get();
     let from = old.pattern.written.clone();
     let (first, second) = (old.rule.location().clone(), new.rule.location().clone());
-    let (ConfigLocation(old_place), ConfigLocation(new_place)) = (&first, &second);
+    let (ConfigLocation(old_location), ConfigLocation(new_location)) = (&first, &second);
     if old.rule.has_same_effect(&new.rule) {
-        let note = format!("{new_place}: {from:?} says the same as {old_place}");
+        let note = format!("{new_location}: {from:?} says the same as {old_location}");
         return Ok(Some(note));
     }
     let beats = |winner: &str, loser: &str| {
@@ -142,11 +142,11 @@ fn insert(entries: &mut EntriesByMatch, new: RouteEntry) -> Result<Option<String
     };
     match (old.rule.imported, new.rule.imported) {
         (true, false) => {
-            let note = beats(new_place, old_place);
+            let note = beats(new_location, old_location);
             held.insert(new);
             Ok(Some(note))
         }
-        (false, true) => Ok(Some(beats(old_place, new_place))),
+        (false, true) => Ok(Some(beats(old_location, new_location))),
         _ => Err(RouteConflict {
             from,
             first,
@@ -155,25 +155,27 @@ fn insert(entries: &mut EntriesByMatch, new: RouteEntry) -> Result<Option<String
     }
 }
 
-/// `W-COLLIDE`: targets where names from different places become one.
+/// `W-COLLIDE`: targets at which different images may get one name.
 fn collision_notes(entries: &[RouteEntry]) -> Vec<String> {
     let mut by_target: BTreeMap<&str, BTreeMap<&ConfigLocation, &str>> = BTreeMap::new();
     for entry in entries.iter().filter(|entry| !entry.pattern.is_exact()) {
         let texts = entry.rule.text.to.iter().zip(&entry.rule.targets);
         for (text, _) in texts.filter(|(_, target)| target.drops_registry()) {
-            let places = by_target.entry(&text.target).or_default();
-            places.insert(entry.rule.location(), &entry.pattern.written);
+            let locations = by_target.entry(&text.target).or_default();
+            locations.insert(entry.rule.location(), &entry.pattern.written);
         }
     }
-    let several = by_target.into_iter().filter(|(_, places)| places.len() > 1);
+    let several = by_target
+        .into_iter()
+        .filter(|(_, locations)| locations.len() > 1);
     several
-        .map(|(target, places)| {
-            let places: Vec<_> = places
+        .map(|(target, locations)| {
+            let sources: Vec<_> = locations
                 .into_iter()
-                .map(|(ConfigLocation(place), from)| format!("{from} ({place})"))
+                .map(|(ConfigLocation(location), from)| format!("{from} ({location})"))
                 .collect();
-            let places = places.join(", ");
-            format!("W-COLLIDE: different images may become one at {target:?}: {places}")
+            let sources = sources.join(", ");
+            format!("W-COLLIDE: different images may become one at {target:?}: {sources}")
         })
         .collect()
 }
@@ -188,8 +190,8 @@ mod tests {
         *,
     };
 
-    fn at(mut text: RuleText, place: &str) -> Rule {
-        text.location = ConfigLocation(place.into());
+    fn at(mut text: RuleText, location: &str) -> Rule {
+        text.location = ConfigLocation(location.into());
         text.compile().unwrap()
     }
 
@@ -198,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_matches_that_differ_name_both_places() {
+    fn equal_matches_that_differ_name_both_locations() {
         let rules = vec![
             at(route("index.docker.io", &["h"]), "a:1"),
             at(route("docker.io", &["g"]), "a:2"),

@@ -1,4 +1,4 @@
-//! Where a route leads: the `to` grammar and its templates.
+//! The targets of a route: the `to` grammar and its templates.
 
 use crate::oci::{RepositoryName, Tag, UpstreamName};
 
@@ -14,9 +14,9 @@ pub(super) struct RouteTarget {
 
 #[derive(Clone, Debug)]
 pub(super) enum Destination {
-    /// The registry of the name itself.
+    /// The image's own registry.
     Source,
-    /// A registry, and templates for what to ask it for.
+    /// A registry, with templates for the repository and the tag there.
     Upstream {
         upstream: UpstreamName,
         path: Template,
@@ -47,12 +47,12 @@ enum TemplateVariable {
     Group(usize),
 }
 
-/// What the variables stand for.
+/// The values of the variables.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TemplateValues<'a> {
     /// The name in the spelling being tried, rewritten.
     pub(super) repository: &'a str,
-    /// What is left of it below the matched prefix; empty if exactly one repository is meant.
+    /// The rest of it below the matched prefix; empty if the pattern is one exact repository.
     pub(super) rest: &'a str,
     /// The canonical name's first element, in every spelling: `library` never becomes `nginx`.
     pub(super) first: &'a str,
@@ -61,12 +61,12 @@ pub(super) struct TemplateValues<'a> {
     pub(super) groups: &'a [Option<String>],
 }
 
-/// What the rule's patterns allow a template to say.
+/// What the rule's patterns allow a template to use.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TemplateScope {
-    /// How many regex groups every pattern has.
+    /// The number of regex groups that every pattern has.
     pub(super) groups: usize,
-    /// Whether some pattern means exactly one repository, to which nothing is appended.
+    /// Whether some pattern is one exact repository, so that there is nothing to append.
     pub(super) exact: bool,
 }
 
@@ -87,7 +87,7 @@ impl RouteTarget {
         })
     }
 
-    /// Whether different names may become one here: the registry is left out.
+    /// Whether images of different registries may get one name here: the registry is left out.
     pub(super) fn drops_registry(&self) -> bool {
         match &self.destination {
             Destination::Source => false,
@@ -128,13 +128,13 @@ fn parse_upstream(target: &str, allowed: TemplateScope) -> Result<Destination, R
     let path = Template::parse(path, allowed)?;
     if !path.0.is_empty() {
         let example: Result<RepositoryName, _> = path.example().parse();
-        example.map_err(|flaw| {
+        example.map_err(|error| {
             let bare = target.trim_end_matches('/');
-            let flaw = RuleError::new(flaw);
+            let error = RuleError::new(error);
             if bare == target {
-                flaw
+                error
             } else {
-                flaw.hint(bare)
+                error.hint(bare)
             }
         })?;
     }
@@ -176,7 +176,7 @@ impl Template {
         Ok(Self(pieces))
     }
 
-    /// The text for these values; none if a variable has none.
+    /// The text for these values; none if a variable has no value.
     pub(super) fn fill(&self, values: &TemplateValues<'_>) -> Option<String> {
         let mut text = String::new();
         for piece in &self.0 {
@@ -188,8 +188,8 @@ impl Template {
         Some(text)
     }
 
-    /// The repository for these values. Without a variable the rest is appended; an empty
-    /// `{rest}`, `{tail}` or `{dir}` takes its slash along.
+    /// The repository for these values. A template without variables gets the rest appended; an
+    /// empty `{rest}`, `{tail}` or `{dir}` is dropped with its slash.
     pub(super) fn fill_path(&self, values: &TemplateValues<'_>) -> Option<RepositoryName> {
         let mut text = self.fill(values)?;
         if self.is_plain() {
@@ -221,7 +221,7 @@ impl Template {
         self.0.iter().any(group)
     }
 
-    /// What it looks like, for checking the parts that are written out.
+    /// An example of the result, to check the literal parts with.
     fn example(&self) -> String {
         let text = |piece: &TemplatePart| match piece {
             TemplatePart::Text(plain) => plain.clone(),
@@ -246,11 +246,11 @@ impl TemplateVariable {
                 Ok(group) if (1..=allowed.groups).contains(&group) => Self::Group(group),
                 Ok(group) => {
                     let have = allowed.groups;
-                    let reason = format!("there is no group {group}: `from_regex` has {have}");
+                    let reason = format!("unknown group {group}: `from_regex` has {have}");
                     return Err(RuleError::new(reason));
                 }
                 Err(_) => {
-                    let reason = format!("there is no variable {{{other}}}; there are {VARIABLES}");
+                    let reason = format!("unknown variable {{{other}}}; there are {VARIABLES}");
                     return Err(RuleError::new(reason));
                 }
             },
@@ -361,8 +361,8 @@ mod tests {
             exact: true,
         };
         let check = |text: &str, allowed: TemplateScope, hint: Option<&str>| {
-            let flaw = target(text, allowed).unwrap_err();
-            assert_eq!(flaw.hint.as_deref(), hint, "{text}: {}", flaw.reason);
+            let error = target(text, allowed).unwrap_err();
+            assert_eq!(error.hint.as_deref(), hint, "{text}: {}", error.reason);
         };
         check("", ALLOWED, None);
         check("https://h/p", ALLOWED, Some("h/p"));

@@ -1,37 +1,37 @@
-//! A route as it is written down.
+//! A route as written.
 
 use std::time::Duration;
 
 use super::{ConfigLocation, RefusalPolicy, ref_kind::RefKind};
 
-/// A route as it is written down.
+/// A route as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleText {
-    /// Which names it is about.
+    /// Which names it matches.
     pub matches: MatchText,
-    /// Which requests for them.
+    /// Which requests for them: by tag, by digest or both.
     pub ref_kind: RefKind,
-    /// What happens to those.
+    /// What it does with those.
     pub action: Action,
-    /// Where they lead, in order.
+    /// Its targets, in order.
     pub to: Vec<TargetText>,
-    /// Renamings on the way there; the first that matches is applied.
+    /// Rewrites of the repository's name; the first that matches is applied.
     pub rewrite: Vec<RewriteText>,
-    /// How Docker Hub's `library/` is written there.
+    /// How Docker Hub's `library/` is written at the targets.
     pub library: LibraryPrefix,
-    /// What an exact tag is answered with.
+    /// The digest that an exact tag is pinned to.
     pub digest: Option<String>,
-    /// The band, 0 to 500; none for the usual one of the kind of match.
+    /// The band, 0 to 500; none for the default of the kind of match.
     pub band: Option<u16>,
-    /// How long a tag is believed; none for the general setting.
+    /// How long a tag is fresh; none for the general setting.
     pub tag_fresh: Option<Duration>,
-    /// How long a tag is served without its upstream; none for the general setting.
+    /// How long a tag is served while its upstream fails; none for the general setting.
     pub tag_stale_max: Option<Duration>,
-    /// Where it stands.
+    /// Its location in the configuration.
     pub location: ConfigLocation,
 }
 
-/// The four ways of saying which names a route is about.
+/// The four kinds of match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MatchText {
     /// `R`, `R:PORT`, `R:*`, `*.suffix` or `*`, then `/prefix`, `/repo:TAG` or `/repo:*`.
@@ -49,7 +49,7 @@ pub enum MatchText {
 pub struct TargetText {
     /// `HOST[:PORT][/PATH][:TAG]`, a template, or `source`.
     pub target: String,
-    /// Which requests it takes.
+    /// Which requests it accepts.
     pub ref_kind: RefKind,
     /// What a 401 or 403 from there means.
     pub refused: Option<RefusalPolicy>,
@@ -77,7 +77,7 @@ pub struct RewriteText {
 /// What a route does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Action {
-    /// Leads to its targets.
+    /// Contacts its targets.
     #[default]
     Route,
     /// Refuses.
@@ -99,8 +99,8 @@ pub enum LibraryPrefix {
 }
 
 impl RuleText {
-    /// A route that leads to these targets, with every other key at its default.
-    pub fn new(matches: MatchText, to: Vec<TargetText>, place: ConfigLocation) -> Self {
+    /// A route to these targets, with every other key at its default.
+    pub fn new(matches: MatchText, to: Vec<TargetText>, location: ConfigLocation) -> Self {
         Self {
             matches,
             ref_kind: RefKind::Any,
@@ -112,7 +112,7 @@ impl RuleText {
             band: None,
             tag_fresh: None,
             tag_stale_max: None,
-            location: place,
+            location,
         }
     }
 }

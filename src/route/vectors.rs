@@ -1,4 +1,4 @@
-//! Tables of names and what they lead to, by the ids of the routing reference.
+//! Tables of names and their candidates, by the ids of the routing reference.
 
 mod models;
 mod platforms;
@@ -77,8 +77,8 @@ fn shown(candidates: &[Candidate]) -> Vec<String> {
 }
 
 fn outcome(table: &RouteTable, text: &str) -> Vec<String> {
-    let (named, reference) = image(text);
-    match table.decide(&named, &reference) {
+    let (image, reference) = image(text);
+    match table.decide(&image, &reference) {
         Decision::Route { candidates, .. } => shown(&candidates),
         Decision::Deny { .. } => vec!["deny".to_owned()],
         Decision::Unmatched { .. } => vec!["unmatched".to_owned()],

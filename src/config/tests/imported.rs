@@ -195,19 +195,19 @@ fn login() -> impl Strategy<Value = ImportedCredentials> {
     })
 }
 
-/// With every route at the same place: lines of two files are never the same.
-fn placeless(decision: Decision) -> Decision {
+/// With every route at the same location: lines of two files are never the same.
+fn without_location(decision: Decision) -> Decision {
     let nowhere = ConfigLocation("".into());
     match decision {
         Decision::Route {
-            place,
+            location,
             from,
             candidates,
             pin,
             tag_fresh,
             tag_stale_max,
         } => Decision::Route {
-            place: place.map(|_place| nowhere),
+            location: location.map(|_location| nowhere),
             from,
             candidates,
             pin,
@@ -215,7 +215,7 @@ fn placeless(decision: Decision) -> Decision {
             tag_stale_max,
         },
         Decision::Deny { from, .. } => Decision::Deny {
-            place: nowhere,
+            location: nowhere,
             from,
         },
         unmatched @ Decision::Unmatched { .. } => unmatched,
@@ -230,7 +230,7 @@ fn decisions(table: &RouteTable) -> Vec<Decision> {
     let decide = |image: String| {
         let image: ImageReference = image.parse().ok()?;
         let named = ImageName::from(image.repository);
-        Some(placeless(table.decide(&named, &image.reference)))
+        Some(without_location(table.decide(&named, &image.reference)))
     };
     images.filter_map(decide).collect()
 }

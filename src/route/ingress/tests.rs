@@ -41,7 +41,7 @@ fn meant(default: &str, request: &str, host: Option<&str>) -> String {
         None => (request, None),
     };
     match ingress(default).resolve(path, ns, host) {
-        Ok(named) => named.repository.to_string(),
+        Ok(image) => image.repository.to_string(),
         Err(IngressError::InvalidName(_)) => "invalid name".to_owned(),
         Err(IngressError::InvalidNs(_)) => "invalid ns".to_owned(),
         Err(IngressError::Unknown) => "unknown".to_owned(),
@@ -283,16 +283,16 @@ fn s6_virtual_hosts() {
 #[test]
 fn groups_and_ns_are_told() {
     let resolve = |path, ns| ingress("docker.io").resolve(path, ns, None).unwrap();
-    let named = resolve("/v2/calico-any/calico/node", None);
+    let image = resolve("/v2/calico-any/calico/node", None);
     assert_eq!(
-        (&*named.equal, named.ns),
+        (&*image.equal, image.ns),
         (&registries("docker.io")[..], None)
     );
-    let named = resolve("/v2/calico-any/calico/node", Some("docker.io"));
-    assert_eq!(&*named.equal, &registries("quay.io")[..]);
-    assert_eq!(named.ns, Some(Registry::docker_hub()));
-    let named = resolve("/v2/calico/node", Some(""));
-    assert_eq!((named.equal.len(), named.ns), (0, None));
+    let image = resolve("/v2/calico-any/calico/node", Some("docker.io"));
+    assert_eq!(&*image.equal, &registries("quay.io")[..]);
+    assert_eq!(image.ns, Some(Registry::docker_hub()));
+    let image = resolve("/v2/calico/node", Some(""));
+    assert_eq!((image.equal.len(), image.ns), (0, None));
 }
 
 #[test]
@@ -334,8 +334,8 @@ proptest! {
     #[test]
     fn nothing_panics(path in ".{0,80}", ns in proptest::option::of(".{0,20}"), host in ".{0,20}") {
         let resolved = ingress("docker.io").resolve(&path, ns.as_deref(), Some(&host));
-        if let Ok(named) = resolved {
-            prop_assert!(named.repository.name.as_str().parse::<RepositoryName>().is_ok());
+        if let Ok(image) = resolved {
+            prop_assert!(image.repository.name.as_str().parse::<RepositoryName>().is_ok());
         }
     }
 
@@ -347,7 +347,7 @@ proptest! {
         let path = pieces.concat();
         for ns in [None, Some(""), Some("docker.io"), Some(path.as_str())] {
             let resolved = ingress("").resolve(&path, ns, Some(&path));
-            let ns = resolved.ok().and_then(|named| named.ns);
+            let ns = resolved.ok().and_then(|image| image.ns);
             prop_assert!(ns.is_none_or(|ns| !ns.as_str().is_empty()));
         }
     }

@@ -231,10 +231,10 @@ fn what_a_tag_led_to_is_found_by_digest() {
 fn what_any_tag_led_to_is_an_origin() {
     let mut tags = route("ghcr.io", &["m.corp"]);
     tags.ref_kind = RefKind::Tag;
-    let nobody: Vec<String> = Vec::new();
+    let nothing_left: Vec<String> = Vec::new();
     for unmatched in [UnmatchedPolicy::Auto, UnmatchedPolicy::Deny] {
         let tags = table_with(vec![tags.clone()], unmatched);
-        assert_eq!(outcome(&tags, "ghcr.io/f/c@D"), nobody);
+        assert_eq!(outcome(&tags, "ghcr.io/f/c@D"), nothing_left);
         assert_eq!(origins(&tags, "ghcr.io/f/c"), ["m.corp/f/c"]);
     }
     let tags = table_with(vec![tags], UnmatchedPolicy::Source);
@@ -254,9 +254,9 @@ proptest! {
             return Ok(());
         };
         let table = routes(&[(&from, &[&to, "source"])]);
-        let named = ImageName::from(image.repository);
-        let mut found = table.all_candidates(&named);
-        if let Decision::Route { candidates, .. } = table.decide(&named, &image.reference) {
+        let name = ImageName::from(image.repository);
+        let mut found = table.all_candidates(&name);
+        if let Decision::Route { candidates, .. } = table.decide(&name, &image.reference) {
             prop_assert!(!candidates.is_empty());
             found.extend(candidates);
         }
