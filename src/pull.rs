@@ -1,8 +1,9 @@
-//! What happens when somebody pulls.
+//! Serves pulls from the store and from upstreams.
 //!
-//! Promises: bytes that leave here were verified, or are held back at the tail until they are; one
-//! upstream request serves however many ask; what is kept is served while the world behind it is
-//! gone. Called by `api`, `control` and the command line. Never sees an HTTP request or response.
+//! Promises: bytes that leave here are verified, or held back at the tail until they are; one
+//! upstream request serves all clients that want the same; stored content is served while upstreams
+//! are down. Called by `api`, `control` and the command line. Never sees an HTTP request or
+//! response.
 
 mod access;
 mod answer;
@@ -36,33 +37,33 @@ pub use puller::Puller;
 
 use crate::oci::{Digest, Origin, Reference};
 
-/// Everything about pulling that the configuration decides.
+/// What the configuration says about pulls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How long a tag is believed before upstream is asked again.
+    /// How long a tag is served before upstream is asked again.
     pub tag_fresh: Duration,
-    /// How long a tag is served when upstream fails.
+    /// How long a tag is served while upstream fails.
     pub tag_stale_max: Duration,
-    /// How long "not found" is believed.
+    /// How long "not found" is remembered.
     pub absent: Duration,
-    /// Never ask anyone: what is not kept does not exist.
+    /// Never contact an upstream; content that is not stored does not exist.
     pub offline: bool,
-    /// Longest wait for a manifest, over all tries.
+    /// Longest wait for a manifest, over all attempts.
     pub manifest_max: Duration,
-    /// Longest wait for the start of a blob, over all tries.
+    /// Longest wait for the start of a blob, over all attempts.
     pub blob_head_max: Duration,
 }
 
-/// What upstreams lately said they do not have.
+/// What upstreams recently did not have.
 type NegativeCache = Cache<(Origin, ContentKey), ()>;
 
-/// What an upstream may lack. The two are apart, for one digest is a blob there and no manifest, or
-/// a manifest and no blob.
+/// What an upstream may lack. A digest may be a blob there and not a manifest, or the reverse, so
+/// the two are distinct.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum ContentKey {
     Manifest(Reference),
     Blob(Digest),
 }
 
-/// Which configuration, of all that this process has had.
+/// Counts the configurations of this process.
 type ConfigGeneration = u64;

@@ -1,4 +1,4 @@
-//! Who may see a kept blob: knowing a digest is not enough.
+//! Which names may be served a stored blob: knowing a digest is not enough.
 
 use super::{PullError, Puller};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl Puller {
-    /// Whether one of a name's origins has the right to hand out a kept blob.
+    /// Whether a name with these origins may be served a stored blob.
     pub(super) async fn may_serve(
         &self,
         origins: &[Origin],
@@ -15,13 +15,13 @@ impl Puller {
     ) -> Result<bool, PullError> {
         let store = &self.0.store;
         for origin in origins {
-            let standing = store.provenance(digest, origin).await?;
-            let confirmed_by = match standing {
+            let provenance = store.provenance(digest, origin).await?;
+            let confirmed_by = match provenance {
                 Provenance::Referenced => store.confirmed_by(digest).await?,
                 Provenance::Confirmed | Provenance::Unknown => Vec::new(),
             };
             let is_public = |name: &UpstreamName| self.0.directory.is_public(name);
-            if grants_access(standing, origin, &confirmed_by, is_public) {
+            if grants_access(provenance, origin, &confirmed_by, is_public) {
                 return Ok(true);
             }
         }
@@ -29,16 +29,16 @@ impl Puller {
     }
 }
 
-/// The rule: an origin that delivered or confirmed a blob may hand it out. One whose manifests
-/// merely name it may do so if the bytes came from a public upstream or from its own, because a
+/// The rule: an origin that delivered or confirmed a blob grants access to it. One whose manifests
+/// merely reference it does so if the bytes came from a public upstream or from its own, because a
 /// forged manifest in one upstream must not open what another keeps private.
 fn grants_access(
-    standing: Provenance,
+    provenance: Provenance,
     origin: &Origin,
     confirmed_by: &[Origin],
     is_public: impl Fn(&UpstreamName) -> bool,
 ) -> bool {
-    match standing {
+    match provenance {
         Provenance::Confirmed => true,
         Provenance::Unknown => false,
         Provenance::Referenced => confirmed_by.iter().any(|source| match (source, origin) {
@@ -62,11 +62,11 @@ mod tests {
             name: "a/b".parse().unwrap(),
         };
         let public = |name: &UpstreamName| name.as_str() == "public";
-        let named =
+        let grants =
             |by: &str| grants_access(Provenance::Referenced, &of("mine"), &[of(by)], public);
-        assert!(!named("private"));
-        assert!(named("public"));
-        assert!(named("mine"));
+        assert!(!grants("private"));
+        assert!(grants("public"));
+        assert!(grants("mine"));
         assert!(grants_access(
             Provenance::Confirmed,
             &of("mine"),

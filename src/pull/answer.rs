@@ -1,4 +1,4 @@
-//! What a pull answers with, and how it came about.
+//! The answers of a pull, with their cache status.
 
 use std::sync::Arc;
 
@@ -8,55 +8,55 @@ use crate::{
     wire::GrowingFile,
 };
 
-/// A manifest and how we came by it.
+/// A manifest, its origin and its cache status.
 #[derive(Clone, Debug)]
 pub struct ManifestAnswer {
     /// The manifest.
     pub manifest: Arc<Manifest>,
-    /// How the store had it.
+    /// Whether it came from the store.
     pub cache_status: CacheStatus,
     /// The origin that answered.
     pub origin: Origin,
 }
 
-/// A blob and how we came by it.
+/// A blob, its origin and its cache status.
 #[derive(Debug)]
 pub struct BlobAnswer {
     /// Its bytes.
     pub body: BlobBody,
-    /// How the store had it.
+    /// Whether it came from the store.
     pub cache_status: CacheStatus,
-    /// Who brought it, if it had to be brought.
+    /// The origin it was fetched from, if it was fetched.
     pub origin: Option<Origin>,
 }
 
-/// A blob's bytes, or where they are.
+/// A blob's bytes, or their location.
 #[derive(Clone, Debug)]
 pub enum BlobBody {
     /// In the store.
     Kept(KeptBlob),
-    /// On their way.
+    /// Being fetched.
     Arriving {
         /// The file they are written to.
         file: GrowingFile,
-        /// The whole size, if upstream or a manifest told.
+        /// The whole size, if upstream or a manifest states it.
         size: Option<u64>,
     },
-    /// Upstream has it; only its size was asked for.
+    /// Upstream has it; only its size was requested.
     SizeOnly {
-        /// The size that upstream or a manifest told.
+        /// The size that upstream or a manifest states.
         size: u64,
     },
 }
 
-/// How an answer came about; also the metric's label.
+/// Where an answer came from; also the metric's label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheStatus {
-    /// Kept, and upstream was not asked.
+    /// Stored; upstream was not contacted.
     Hit,
-    /// Kept, and upstream confirmed it.
+    /// Stored; upstream confirmed it.
     Revalidated,
-    /// Kept, and upstream failed.
+    /// Stored; upstream failed.
     Stale,
     /// Fetched.
     Miss,

@@ -1,4 +1,4 @@
-//! Asks a name's candidates one after the other.
+//! Asks the candidates in order, and again after a 429.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,60 +15,62 @@ use crate::{
     upstream::{Upstream, UpstreamError},
 };
 
-/// Pause after a 429 that does not say for how long; the upstream's gate knows it when asked again.
+/// Pause after a 429 without a stated wait; on the next attempt our own rate limit states one.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_millis(50);
 
 impl Puller {
-    /// Asks one candidate after the other, up to the first that has an answer or refuses us. The
-    /// absence of an `item` is remembered.
+    /// Asks the candidates in order, up to the first that answers or whose refusal is final. A "not
+    /// found" is remembered if there is a `key`.
     pub(super) async fn ask_in_order<'o, T, F>(
         &self,
-        order: &'o [Candidate],
-        item: Option<&ContentKey>,
-        asking: impl Fn(Upstream, &'o Candidate) -> F,
+        candidates: &'o [Candidate],
+        key: Option<&ContentKey>,
+        ask: impl Fn(Upstream, &'o Candidate) -> F,
     ) -> Result<(T, Origin), PullError>
     where
         F: Future<Output = Result<T, UpstreamError>>,
     {
-        let mut walk = FailureTally::default();
-        for candidate in order {
-            let asked = self.source(candidate)?;
-            match asking(asked.upstream.clone(), candidate).await {
-                Ok(answer) => return Ok((answer, asked.origin)),
+        let mut failures = FailureTally::default();
+        for candidate in candidates {
+            let source = self.source(candidate)?;
+            match ask(source.upstream.clone(), candidate).await {
+                Ok(answer) => return Ok((answer, source.origin)),
                 Err(error) => {
-                    if self.record_failure(&asked, error, item, &mut walk) == FailureKind::Refused {
+                    if self.record_failure(&source, error, key, &mut failures)
+                        == FailureKind::Refused
+                    {
                         break;
                     }
                 }
             }
         }
-        Err(walk.verdict())
+        Err(failures.verdict())
     }
 
-    /// Sorts a candidate's failure, remembers an absence, and notes the rest for the verdict.
+    /// Classifies a candidate's failure, remembers an absence, and notes the rest for the verdict.
     pub(super) fn record_failure(
         &self,
-        asked: &FetchSource,
+        source: &FetchSource,
         error: UpstreamError,
-        item: Option<&ContentKey>,
-        walk: &mut FailureTally,
+        key: Option<&ContentKey>,
+        failures: &mut FailureTally,
     ) -> FailureKind {
         let error = Arc::new(error);
-        let heard = FailureKind::of(&error, asked.refusal);
-        if heard != FailureKind::Absent {
-            tracing::debug!(origin = %asked.origin, %error, "asked in vain");
-        } else if let Some(item) = item {
-            let absent = (asked.origin.clone(), item.clone());
+        let kind = FailureKind::of(&error, source.refusal);
+        if kind != FailureKind::Absent {
+            tracing::debug!(origin = %source.origin, %error, "upstream request failed");
+        } else if let Some(key) = key {
+            let absent = (source.origin.clone(), key.clone());
             self.0.absences.insert(absent, ());
         }
-        walk.note(heard, &error);
-        heard
+        failures.note(kind, &error);
+        kind
     }
 
-    /// The upstream behind a candidate.
+    /// The upstream of a candidate.
     pub(super) fn source(&self, candidate: &Candidate) -> Result<FetchSource, PullError> {
         let known = self.0.directory.find(&candidate.upstream, &self.0.table).map_err(|error| {
-            tracing::error!(upstream = %candidate.upstream, %error, "no client for an upstream");
+            tracing::error!(upstream = %candidate.upstream, %error, "cannot build a client for an upstream");
             PullError::Abandoned
         })?;
         let upstream = known.upstream;
@@ -83,17 +85,17 @@ impl Puller {
     }
 }
 
-/// Walks again as often as an upstream's 429 allows it before the deadline: a client that is told to
-/// come back comes back at once.
+/// Retries after an upstream's 429 while the deadline allows it. The client is spared the 429,
+/// which would bring it back at once.
 pub(super) async fn retry_throttled<F>(
     deadline: Instant,
-    walk: impl Fn() -> F,
+    attempt: impl Fn() -> F,
 ) -> Result<ManifestAnswer, PullError>
 where
     F: Future<Output = Result<ManifestAnswer, PullError>>,
 {
     loop {
-        let outcome = walk().await;
+        let outcome = attempt().await;
         let Err(PullError::Throttled { retry_after, .. }) = &outcome else {
             return outcome;
         };

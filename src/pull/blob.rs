@@ -1,4 +1,4 @@
-//! Blobs: kept, arriving, or to be fetched; one fetch a digest, whoever asks.
+//! Blobs: stored, being fetched, or to be fetched; one fetch per digest for all clients.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,8 +16,8 @@ use crate::{
     wire::GrowthState,
 };
 
-/// Most flights one request joins before it gives up: each one is somebody else's that failed for
-/// reasons of its own.
+/// Most fills that one request joins before it gives up: each was another request's, and failed for
+/// that request's candidates.
 const JOINS_MAX: usize = 4;
 
 impl Puller {
@@ -25,36 +25,36 @@ impl Puller {
     ///
     /// # Errors
     /// See [`PullError`].
-    pub async fn blob(&self, named: &ImageName, digest: &Digest) -> Result<BlobAnswer, PullError> {
-        let lead = self.resolve(named, &Reference::Digest(*digest))?;
-        match self.kept_blob(named, digest, &lead).await {
+    pub async fn blob(&self, image: &ImageName, digest: &Digest) -> Result<BlobAnswer, PullError> {
+        let resolution = self.resolve(image, &Reference::Digest(*digest))?;
+        match self.kept_blob(image, digest, &resolution).await {
             Some(kept) => Ok(kept),
-            // Boxed, or every hit would have room for a miss.
-            None => Box::pin(self.missing_blob(named, digest, &lead)).await,
+            // Boxed so that the future of a hit stays small.
+            None => Box::pin(self.missing_blob(image, digest, &resolution)).await,
         }
     }
 
     async fn missing_blob(
         &self,
-        named: &ImageName,
+        image: &ImageName,
         digest: &Digest,
-        lead: &Resolution,
+        resolution: &Resolution,
     ) -> Result<BlobAnswer, PullError> {
-        let order = self
-            .sources(named, digest, &ContentKey::Blob(*digest), lead)
+        let candidates = self
+            .sources(image, digest, &ContentKey::Blob(*digest), resolution)
             .await?;
         if self.0.store.holds(digest).await.unwrap_or(false) && !self.0.fills.is_running(digest) {
-            // A fill may have landed since the first look.
-            if let Some(kept) = self.kept_blob(named, digest, lead).await {
+            // A fill may have finished since the first lookup.
+            if let Some(kept) = self.kept_blob(image, digest, resolution).await {
                 return Ok(kept);
             }
-            // Kept, but not for this name: it is served once its own upstream has confirmed it.
-            self.confirm_blob(&order, digest).await?;
-            if let Some(kept) = self.kept_blob(named, digest, lead).await {
+            // Stored, but not for this name: served once the name's own upstream has confirmed it.
+            self.confirm_blob(&candidates, digest).await?;
+            if let Some(kept) = self.kept_blob(image, digest, resolution).await {
                 return Ok(kept);
             }
         }
-        self.join_fill(named, digest, order).await
+        self.join_fill(image, digest, candidates).await
     }
 
     /// A blob's size, without fetching it.
@@ -63,50 +63,50 @@ impl Puller {
     /// See [`PullError`].
     pub async fn blob_size(
         &self,
-        named: &ImageName,
+        image: &ImageName,
         digest: &Digest,
     ) -> Result<BlobAnswer, PullError> {
-        let lead = self.resolve(named, &Reference::Digest(*digest))?;
-        match self.kept_blob(named, digest, &lead).await {
+        let resolution = self.resolve(image, &Reference::Digest(*digest))?;
+        match self.kept_blob(image, digest, &resolution).await {
             Some(kept) => Ok(kept),
-            None => Box::pin(self.missing_blob_size(named, digest, &lead)).await,
+            None => Box::pin(self.missing_blob_size(image, digest, &resolution)).await,
         }
     }
 
     async fn missing_blob_size(
         &self,
-        named: &ImageName,
+        image: &ImageName,
         digest: &Digest,
-        lead: &Resolution,
+        resolution: &Resolution,
     ) -> Result<BlobAnswer, PullError> {
-        let order = self
-            .sources(named, digest, &ContentKey::Blob(*digest), lead)
+        let candidates = self
+            .sources(image, digest, &ContentKey::Blob(*digest), resolution)
             .await?;
         if self.0.fills.is_running(digest) {
-            let found = self.join_fill(named, digest, order).await?;
+            let found = self.join_fill(image, digest, candidates).await?;
             return Ok(with_size(found, self.0.settings.blob_head_max).await);
         }
-        if let Some(size) = self.confirm_blob(&order, digest).await? {
+        if let Some(size) = self.confirm_blob(&candidates, digest).await? {
             return Ok(BlobAnswer {
                 body: BlobBody::SizeOnly { size },
                 cache_status: CacheStatus::Miss,
                 origin: None,
             });
         }
-        let found = self.join_fill(named, digest, order).await?;
+        let found = self.join_fill(image, digest, candidates).await?;
         Ok(with_size(found, self.0.settings.blob_head_max).await)
     }
 
-    /// A disk that cannot be read has nothing.
+    /// The stored blob, if this name may be served it; a disk error counts as "not stored".
     async fn kept_blob(
         &self,
-        named: &ImageName,
+        image: &ImageName,
         digest: &Digest,
-        lead: &Resolution,
+        resolution: &Resolution,
     ) -> Option<BlobAnswer> {
         let found = async {
             if self
-                .may_serve(self.resolution_origins(named, lead), digest)
+                .may_serve(self.resolution_origins(image, resolution), digest)
                 .await?
             {
                 return Ok(self.0.store.blob(digest).await?);
@@ -114,7 +114,7 @@ impl Puller {
             Ok::<_, PullError>(None)
         };
         let kept = found.await.unwrap_or_else(|error| {
-            tracing::error!(%digest, %error, "a kept blob cannot be read");
+            tracing::error!(%digest, %error, "cannot read a stored blob");
             None
         });
         kept.map(|kept| BlobAnswer {
@@ -124,22 +124,22 @@ impl Puller {
         })
     }
 
-    /// Asks a name's own candidates whether they have a blob, and remembers the first that has.
-    /// The size that it, or one of its manifests, tells.
+    /// Asks a name's own candidates for a blob, and records the first that has it. Returns the size
+    /// that it, or one of its manifests, states.
     async fn confirm_blob(
         &self,
-        order: &[Candidate],
+        candidates: &[Candidate],
         digest: &Digest,
     ) -> Result<Option<u64>, PullError> {
         let deadline = Instant::now() + self.0.settings.blob_head_max;
         let blob = ContentKey::Blob(*digest);
-        let asking = |upstream: Upstream, candidate| async move {
-            let ask = request_context(candidate, &self.1, deadline);
-            upstream.blob_head(&ask, digest).await
+        let ask = |upstream: Upstream, candidate| async move {
+            let context = request_context(candidate, &self.1, deadline);
+            upstream.blob_head(&context, digest).await
         };
-        let (size, origin) = self.ask_in_order(order, Some(&blob), asking).await?;
+        let (size, origin) = self.ask_in_order(candidates, Some(&blob), ask).await?;
         if let Err(error) = self.0.store.confirm(digest, &origin).await {
-            tracing::error!(%digest, %origin, %error, "a confirmation was not kept");
+            tracing::error!(%digest, %origin, %error, "cannot store a confirmation");
         }
         Ok(match size {
             Some(size) => Some(size),
@@ -147,12 +147,12 @@ impl Puller {
         })
     }
 
-    /// Joins the fill that brings this digest, or starts one.
+    /// Joins the fill of this digest, or starts one.
     async fn join_fill(
         &self,
-        named: &ImageName,
+        image: &ImageName,
         digest: &Digest,
-        order: Vec<Candidate>,
+        candidates: Vec<Candidate>,
     ) -> Result<BlobAnswer, PullError> {
         let deadline = Instant::now() + self.0.settings.blob_head_max;
         let mut last = PullError::Abandoned;
@@ -160,45 +160,49 @@ impl Puller {
             let fill = self
                 .0
                 .fills
-                .join(*digest, || self.fill_job(*digest, &order));
+                .join(*digest, || self.fill_job(*digest, &candidates));
             match timeout_at(deadline, fill.readable()).await {
                 Err(_late) => return Err(PullError::TimedOut(None)),
-                Ok(Err(error)) if fill.speaks_for(&order, self.0.generation) => return Err(error),
-                // It failed for somebody else's candidates, not for ours.
+                Ok(Err(error)) if fill.speaks_for(&candidates, self.0.generation) => {
+                    return Err(error);
+                }
+                // It failed for another request's candidates, not for ours.
                 Ok(Err(error)) => last = error,
-                Ok(Ok(arrival)) => return self.serve_fill(named, &order, &fill, arrival).await,
+                Ok(Ok(readable)) => {
+                    return self.serve_fill(image, &candidates, &fill, readable).await;
+                }
             }
         }
         Err(last)
     }
 
-    /// Hands out what a fill brings, if this name may see it.
+    /// Serves what a fill fetches, if this name may be served it.
     async fn serve_fill(
         &self,
-        named: &ImageName,
-        order: &[Candidate],
+        image: &ImageName,
+        candidates: &[Candidate],
         fill: &Arc<Fill>,
-        arrival: ReadableBlob,
+        readable: ReadableBlob,
     ) -> Result<BlobAnswer, PullError> {
         let digest = fill.digest();
-        let mine = order
+        let is_own = candidates
             .iter()
-            .any(|candidate| origin_of(candidate) == arrival.origin);
-        if !mine && !self.may_serve(&self.origins(named), &digest).await? {
-            self.confirm_blob(order, &digest).await?;
+            .any(|candidate| origin_of(candidate) == readable.origin);
+        if !is_own && !self.may_serve(&self.origins(image), &digest).await? {
+            self.confirm_blob(candidates, &digest).await?;
         }
         Ok(BlobAnswer {
-            body: arrival.body,
+            body: readable.body,
             cache_status: CacheStatus::Miss,
-            origin: Some(arrival.origin),
+            origin: Some(readable.origin),
         })
     }
 
-    /// What a fill needs to know.
-    fn fill_job(&self, digest: Digest, order: &[Candidate]) -> FillJob {
-        let sources = order.iter().filter_map(|candidate| {
-            let asked = self.source(candidate).ok()?;
-            Some((candidate.clone(), asked))
+    /// The job of a fill for this request.
+    fn fill_job(&self, digest: Digest, candidates: &[Candidate]) -> FillJob {
+        let sources = candidates.iter().filter_map(|candidate| {
+            let source = self.source(candidate).ok()?;
+            Some((candidate.clone(), source))
         });
         FillJob {
             digest,
@@ -210,14 +214,14 @@ impl Puller {
     }
 }
 
-/// A size that nobody tells is known when all is here, which may be soon enough.
+/// Without a stated size, waits for the end of the blob, which may come soon enough.
 async fn with_size(mut found: BlobAnswer, wait_max: Duration) -> BlobAnswer {
     if let BlobBody::Arriving { file, size } = &mut found.body
         && size.is_none()
-        && let Ok(level) = timeout(wait_max, file.wait_readable(u64::MAX)).await
-        && level.state == GrowthState::Whole
+        && let Ok(watermark) = timeout(wait_max, file.wait_readable(u64::MAX)).await
+        && watermark.state == GrowthState::Whole
     {
-        *size = Some(level.readable);
+        *size = Some(watermark.readable);
     }
     found
 }

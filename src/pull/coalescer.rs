@@ -1,4 +1,4 @@
-//! One piece of work, however many wait for it.
+//! One piece of work for all requests that wait for it.
 
 use std::{collections::HashMap, fmt, future::Future, hash::Hash, sync::Arc};
 
@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use super::PullError;
 use crate::tasks::Tasks;
 
-/// Work under way, by what it is for. Whoever comes while it runs gets its answer; the work itself
-/// belongs to the house, so a client that leaves stops nothing. Clones share the work.
+/// Work in progress, by key. Requests that come while it runs get its answer. It is a background
+/// task: no client ends it. Clones share the work.
 pub(super) struct Coalescer<K, V> {
     running: Arc<Mutex<HashMap<K, SharedResult<V>>>>,
     tasks: Tasks,
@@ -29,7 +29,7 @@ impl<K, V> Clone for Coalescer<K, V> {
     }
 }
 
-/// Frees the key however the work ends, a panic included, so that the next one can try.
+/// Frees the key however the work ends, even by a panic, so that the next request can try.
 struct InFlightGuard<K: Hash + Eq, V> {
     key: K,
     running: Arc<Mutex<HashMap<K, SharedResult<V>>>>,
@@ -47,8 +47,8 @@ where
         }
     }
 
-    /// Waits for the work on `key` that is under way, or starts `work` for it. Its table is
-    /// bounded by the number of connections.
+    /// Waits for the work in progress on `key`, or starts `work` for it. The number of connections
+    /// bounds the table.
     pub(super) async fn run<F>(&self, key: K, work: impl FnOnce() -> F) -> Result<V, PullError>
     where
         F: Future<Output = Result<V, PullError>> + Send + 'static,
@@ -58,14 +58,14 @@ where
             if let Some(outcome) = running.get(&key) {
                 outcome.clone()
             } else {
-                let landing = InFlightGuard {
+                let guard = InFlightGuard {
                     key: key.clone(),
                     running: Arc::clone(&self.running),
                 };
                 let work = work();
-                let task = self.tasks.spawn("flight", async move {
+                let task = self.tasks.spawn("coalesced request", async move {
                     let outcome = work.await;
-                    drop(landing);
+                    drop(guard);
                     outcome
                 });
                 let outcome = async move {
@@ -92,7 +92,7 @@ impl<K: Hash + Eq, V> Drop for InFlightGuard<K, V> {
 
 impl<K, V> fmt::Debug for Coalescer<K, V> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Flights").finish_non_exhaustive()
+        formatter.debug_struct("Coalescer").finish_non_exhaustive()
     }
 }
 
@@ -105,7 +105,7 @@ mod tests {
 
     #[tokio::test]
     async fn all_waiters_get_the_one_answer() {
-        let flights: Coalescer<u8, u32> =
+        let coalescer: Coalescer<u8, u32> =
             Coalescer::new(Tasks::new(Arc::new(Metrics::new().unwrap())));
         let runs = Arc::new(AtomicUsize::new(0));
         let gate = Arc::new(tokio::sync::Semaphore::new(0));
@@ -117,19 +117,19 @@ mod tests {
                 Ok(7)
             }
         };
-        let waiters = futures_util::future::join_all((0..10).map(|_| flights.run(1, work)));
+        let waiters = futures_util::future::join_all((0..10).map(|_| coalescer.run(1, work)));
         let (answers, ()) = tokio::join!(waiters, async { gate.add_permits(1) });
         assert!(answers.into_iter().all(|answer| matches!(answer, Ok(7))));
         assert_eq!(runs.load(Ordering::SeqCst), 1);
-        assert!(flights.running.lock().is_empty());
+        assert!(coalescer.running.lock().is_empty());
     }
 
     #[tokio::test]
     async fn a_panic_frees_the_key() {
-        let flights: Coalescer<u8, u32> =
+        let coalescer: Coalescer<u8, u32> =
             Coalescer::new(Tasks::new(Arc::new(Metrics::new().unwrap())));
-        let broken = flights.run(1, || async { panic!("on purpose") }).await;
+        let broken = coalescer.run(1, || async { panic!("on purpose") }).await;
         assert!(matches!(broken, Err(PullError::Abandoned)));
-        assert!(matches!(flights.run(1, || async { Ok(2) }).await, Ok(2)));
+        assert!(matches!(coalescer.run(1, || async { Ok(2) }).await, Ok(2)));
     }
 }

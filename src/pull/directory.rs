@@ -1,4 +1,4 @@
-//! From an upstream's name to the upstream itself.
+//! Finds an upstream by its name.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -11,14 +11,14 @@ use crate::{
     upstream::{Access, BuildError, NamedBy, Settings, Transport, Upstream, UpstreamDefaults},
 };
 
-/// Most upstreams without an `[upstream]` table. Only a route from `*` to `source` can lead to
-/// more than a handful; the ones beyond are made for one request and forgotten.
-const OTHERS_MAX: usize = 1000;
+/// Most upstreams without an `[upstream]` table. Only a route from `*` to `source` can need more
+/// than a handful; those beyond are built for one request and dropped.
+const IMPLICIT_MAX: usize = 1000;
 
-/// What metrics call upstreams whose names come from clients.
+/// The metrics' label of upstreams whose names come from clients.
 const OTHER: &str = "other";
 
-/// All upstreams: those of the configuration, and those that routes name without more.
+/// All upstreams: the configured ones, and those that have only a name.
 pub struct UpstreamDirectory {
     configured: HashMap<UpstreamName, KnownUpstream>,
     implicit: Mutex<ImplicitUpstreams>,
@@ -29,9 +29,9 @@ pub struct UpstreamDirectory {
 /// The upstreams without a table.
 #[derive(Default)]
 struct ImplicitUpstreams {
-    /// Those that were asked for, as they are to be.
+    /// Those in use, with the current settings.
     current: HashMap<UpstreamName, KnownUpstream>,
-    /// Those of the previous directory that nobody has asked for since.
+    /// Those of the previous directory that were not used since.
     earlier: HashMap<UpstreamName, KnownUpstream>,
 }
 
@@ -45,8 +45,8 @@ pub struct KnownUpstream {
 }
 
 impl UpstreamDirectory {
-    /// Builds the configured upstreams; the others come when they are first asked for. An upstream
-    /// of `previous` whose settings are the same goes on, with its connections, logins and patience.
+    /// Builds the configured upstreams; the others are built on first use. An upstream of
+    /// `previous` with equal settings is kept, with its connections, tokens and health.
     ///
     /// # Errors
     /// An upstream whose client cannot be built.
@@ -82,7 +82,7 @@ impl UpstreamDirectory {
         Ok(directory)
     }
 
-    /// The upstream of this name; `table` tells names of the configuration from a client's own.
+    /// The upstream of this name; `table` tells configured names from those of clients.
     ///
     /// # Errors
     /// Its client cannot be built.
@@ -110,16 +110,16 @@ impl UpstreamDirectory {
                 refused: RefusalPolicy::Auto,
             },
         };
-        let mut others = self.implicit.lock();
-        if others.current.len() < OTHERS_MAX {
-            let known = others.current.entry(name.clone()).or_insert(known);
+        let mut implicit = self.implicit.lock();
+        if implicit.current.len() < IMPLICIT_MAX {
+            let known = implicit.current.entry(name.clone()).or_insert(known);
             return Ok(known.clone());
         }
-        drop(others);
+        drop(implicit);
         Ok(known)
     }
 
-    /// Whether what came from an upstream may be seen under any name.
+    /// Whether an upstream's content may be served under any name.
     pub fn is_public(&self, name: &UpstreamName) -> bool {
         let access = match self.configured.get(name) {
             Some(known) => known.upstream.settings().access,
@@ -128,7 +128,7 @@ impl UpstreamDirectory {
         access == Access::Public
     }
 
-    /// Whether every name leads where it leads in `other`.
+    /// Whether all upstreams are as in `other`.
     pub(super) fn is_equivalent(&self, other: &Self) -> bool {
         self.changes_since(other) == (0, 0, 0) && self.defaults == other.defaults
     }
@@ -159,26 +159,26 @@ impl UpstreamDirectory {
         if let Some(known) = self.configured.get(name) {
             return same(known);
         }
-        let others = self.implicit.lock();
-        let known = others
+        let implicit = self.implicit.lock();
+        let known = implicit
             .current
             .get(name)
-            .or_else(|| others.earlier.get(name));
+            .or_else(|| implicit.earlier.get(name));
         known.and_then(same)
     }
 
-    /// What the next directory may go on with, each as a host without a table.
+    /// What the next directory may reuse, each as a host without a table.
     fn all(&self) -> HashMap<UpstreamName, KnownUpstream> {
-        let others = self.implicit.lock();
-        // However many reloads there are, there are no more than these.
-        let room = OTHERS_MAX.saturating_sub(others.current.len());
+        let implicit = self.implicit.lock();
+        // The bound holds over any number of reloads.
+        let room = IMPLICIT_MAX.saturating_sub(implicit.current.len());
         // A later entry of the same name wins.
-        let newest_last = others.earlier.iter().take(room).chain(&others.current);
+        let newest_last = implicit.earlier.iter().take(room).chain(&implicit.current);
         let all = newest_last.map(|(name, known)| (name.clone(), known.clone()));
         all.collect()
     }
 
-    /// Shows what operators should know of the configured upstreams' transports.
+    /// Exports what operators should know about the configured upstreams' transports.
     fn export_metrics(&self, previous: Option<&Self>) {
         let plain = Transport::default();
         let gone = previous.into_iter().flat_map(|previous| {
@@ -213,7 +213,7 @@ impl UpstreamDirectory {
 impl fmt::Debug for UpstreamDirectory {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Directory")
+            .debug_struct("UpstreamDirectory")
             .field("configured", &self.configured)
             .finish_non_exhaustive()
     }
@@ -266,8 +266,8 @@ mod tests {
     }
 
     #[test]
-    fn upstreams_that_did_not_change_go_on() {
-        let patient = |settings: &mut Settings| settings.concurrent_max = 3;
+    fn unchanged_upstreams_are_kept() {
+        let changed = |settings: &mut Settings| settings.concurrent_max = 3;
         let configured = vec![one("a.example", |_| {}), one("b.example", |_| {})];
         let first =
             UpstreamDirectory::new(configured, UpstreamDefaults::default(), metrics(), None)
@@ -277,15 +277,15 @@ mod tests {
         }
         let configured = vec![
             (one("a.example", |_| {}).0, RefusalPolicy::Stop),
-            one("b.example", patient),
+            one("b.example", changed),
             one("quay.io", |_| {}),
-            one("ghcr.io", patient),
+            one("ghcr.io", changed),
         ];
         let second = next(configured, UpstreamDefaults::default(), &first);
         for (host, want) in [
             ("a.example", true),
             ("b.example", false),
-            // A table that says nothing new changes nothing.
+            // A table with the default settings changes nothing.
             ("quay.io", true),
             ("ghcr.io", false),
             ("c.example", true),
@@ -302,7 +302,7 @@ mod tests {
             (refused(&first), refused(&second)),
             (RefusalPolicy::Auto, RefusalPolicy::Stop)
         );
-        // What nobody asked for in between is not lost.
+        // An upstream that was not used in between is not lost.
         let third = next(Vec::new(), UpstreamDefaults::default(), &first);
         let fourth = next(Vec::new(), UpstreamDefaults::default(), &third);
         assert!(shares(&first, &fourth, "c.example"));

@@ -1,4 +1,4 @@
-//! What can go wrong with a pull, on either side, as one list.
+//! Every failure of a pull, ours or an upstream's, in one list.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,60 +6,60 @@ use thiserror::Error;
 
 use crate::{oci::Digest, store::StoreError, upstream::UpstreamError};
 
-/// Why a pull has no answer. Cheap to clone: all waiters of one flight get the same one.
+/// Why a pull failed. Cheap to clone: all waiters of a coalesced request get the same one.
 #[derive(Clone, Debug, Error)]
 pub enum PullError {
-    /// No rule knows the registry.
+    /// No route matches the name.
     #[error("{reason}")]
     Unmatched {
-        /// Which registry, and what would help.
+        /// Why neither a route nor the built-in list serves it.
         reason: String,
     },
-    /// A rule says deny.
+    /// A route denies it.
     #[error("denied by {rule}")]
     Denied {
-        /// The rule, as `explain` names it.
+        /// The route, as `explain` names it.
         rule: String,
     },
-    /// Everyone who was asked says there is no such thing.
+    /// All candidates answered "not found".
     #[error("not found")]
     Absent,
-    /// An upstream does not let us see it.
+    /// An upstream refused access.
     #[error("refused by upstream")]
     Refused(#[source] Arc<UpstreamError>),
-    /// An upstream asks to wait, and nothing kept can stand in.
+    /// An upstream asks us to wait, and nothing stored can stand in.
     #[error("throttled by upstream")]
     Throttled {
         /// How long it asks us to wait.
         retry_after: Option<Duration>,
-        /// What it said.
+        /// Its answer.
         source: Arc<UpstreamError>,
     },
-    /// No upstream could be asked, or one failed and nobody else has it.
+    /// An upstream failed or could not be contacted, and none of the others has it.
     #[error("upstream is unavailable")]
     Unavailable(#[source] Arc<UpstreamError>),
     /// No upstream answered within the budget.
     #[error("upstream did not answer in time")]
     TimedOut(#[source] Option<Arc<UpstreamError>>),
-    /// Upstream would ask us for the very same. It is no word on whether there is such a thing.
+    /// Upstream would send the request back to us, which leaves open whether the content exists.
     #[error("mirrors point at each other")]
     ForwardingLoop(#[source] Arc<UpstreamError>),
-    /// What an upstream sent is not what was asked for.
+    /// An upstream's answer is not what was requested.
     #[error("upstream broke the protocol")]
     ProtocolViolation(#[source] Arc<UpstreamError>),
-    /// Docker's schema 1, whose digest names other bytes than are sent.
+    /// Docker's schema 1, whose digest is not that of the bytes sent.
     #[error("upstream only has a schema 1 manifest, which cannot be mirrored")]
     Schema1,
-    /// What an upstream sent does not hash to this.
+    /// An upstream's bytes do not have this digest.
     #[error("upstream's bytes do not hash to {0}")]
     Corrupt(Digest),
-    /// Upstream keeps no referrers, so that clients must look for tags instead.
+    /// Upstream has no referrers API, so clients must fall back to tags.
     #[error("upstream has no referrers API")]
     NoReferrers,
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] Arc<StoreError>),
-    /// The work behind this ended without an answer: a bug, or the process is stopping.
+    /// The task behind this ended without an answer: a bug, or the process is stopping.
     #[error("the work behind this request was abandoned")]
     Abandoned,
 }

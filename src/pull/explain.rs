@@ -1,4 +1,4 @@
-//! What would happen, without doing it.
+//! What a pull would do, without doing it.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,12 +14,12 @@ use crate::{
     upstream::CredentialSource,
 };
 
-/// What a reference comes to; `explain --json` prints this.
+/// What a pull of a reference would do; `explain --json` prints this.
 #[derive(Clone, Debug, Serialize)]
 pub struct Explanation {
     /// The reference in canonical form.
     pub reference: String,
-    /// What the routes say.
+    /// What the routes decide.
     pub outcome: RouteOutcome,
     /// Why, where that helps.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,32 +27,32 @@ pub struct Explanation {
     /// The deciding route.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<RouteLine>,
-    /// Whom a pull would ask, in order.
+    /// The upstreams that a pull would contact, in order.
     pub candidates: Vec<CandidateLine>,
-    /// What is kept, if the store could be asked.
+    /// What is stored, if the store could be read.
     pub stored: Option<StoredImage>,
 }
 
-/// What the routes say.
+/// What the routes decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RouteOutcome {
-    /// Some candidate is not the registry itself.
+    /// Some candidate is not the image's own registry.
     Route,
-    /// Only the registry itself is asked.
+    /// The image's own registry is the only candidate.
     Source,
-    /// A rule refuses it.
+    /// A route denies it.
     Deny,
-    /// No rule knows the registry.
+    /// No route matches the name.
     Unmatched,
 }
 
 /// The deciding route.
 #[derive(Clone, Debug, Serialize)]
 pub struct RouteLine {
-    /// As it is written.
+    /// The pattern as written.
     pub from: String,
-    /// Where it is written, `FILE:LINE`; `built-in` if nowhere.
+    /// Its location, `FILE:LINE`; `built-in` if it is not configured.
     pub origin: String,
 }
 
@@ -67,27 +67,28 @@ pub struct CandidateLine {
     pub repository: String,
     /// The tag or digest there.
     pub reference: String,
-    /// The user name we log in with.
+    /// The user name of the credentials, or the helper's program.
     pub credential: Option<String>,
 }
 
-/// What is kept of a reference.
+/// What is stored of a reference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredImage {
     /// The digest.
     pub digest: String,
-    /// Whether everything it names is kept too.
+    /// Whether everything it references is stored too.
     pub complete: bool,
     /// When upstream last confirmed the tag.
     pub checked: Option<Timestamp>,
 }
 
 impl Explanation {
-    /// Asks the routes; the store is asked apart, for another process may hold it.
+    /// Decides by the routes. The store comes later ([`Self::add_stored`]): another process may
+    /// have it open.
     pub fn of(
         table: &RouteTable,
         directory: &UpstreamDirectory,
-        named: &ImageName,
+        image: &ImageName,
         reference: &Reference,
     ) -> Self {
         let separator = if matches!(reference, Reference::Tag(_)) {
@@ -95,19 +96,19 @@ impl Explanation {
         } else {
             '@'
         };
-        let mut explained = Self {
-            reference: format!("{}{separator}{reference}", named.repository),
+        let mut explanation = Self {
+            reference: format!("{}{separator}{reference}", image.repository),
             outcome: RouteOutcome::Unmatched,
             reason: None,
             route: None,
             candidates: Vec::new(),
             stored: None,
         };
-        match table.decide(named, reference) {
-            Decision::Unmatched { reason } => explained.reason = Some(reason),
+        match table.decide(image, reference) {
+            Decision::Unmatched { reason } => explanation.reason = Some(reason),
             Decision::Deny { location, from } => {
-                explained.outcome = RouteOutcome::Deny;
-                explained.route = Some(RouteLine {
+                explanation.outcome = RouteOutcome::Deny;
+                explanation.route = Some(RouteLine {
                     from,
                     origin: location.to_string(),
                 });
@@ -121,29 +122,29 @@ impl Explanation {
             } => {
                 let own = |one: &Candidate| one.upstream.as_str() == one.registry.as_str();
                 let source = candidates.iter().all(own);
-                explained.outcome = if source && !candidates.is_empty() {
+                explanation.outcome = if source && !candidates.is_empty() {
                     RouteOutcome::Source
                 } else {
                     RouteOutcome::Route
                 };
                 let origin = location.map_or_else(|| "built-in".to_owned(), |one| one.to_string());
-                explained.route = Some(RouteLine { from, origin });
-                explained.reason = pin.map(|pin| format!("pinned to {pin}"));
+                explanation.route = Some(RouteLine { from, origin });
+                explanation.reason = pin.map(|pin| format!("pinned to {pin}"));
                 if candidates.is_empty() {
                     let kind = kind_name(reference);
-                    explained.reason = Some(format!("the route has no target for {kind}"));
+                    explanation.reason = Some(format!("the route has no target for {kind}"));
                 }
                 let reference = pin.map_or_else(|| reference.clone(), Reference::Digest);
-                explained.candidates = candidates
+                explanation.candidates = candidates
                     .iter()
                     .filter_map(|one| candidate_line(one, &reference, table, directory))
                     .collect();
             }
         }
-        explained
+        explanation
     }
 
-    /// What is kept is served, though there is nobody to ask; else that is a refusal.
+    /// Stored content is served even without candidates; else such a route denies.
     pub fn add_stored(&mut self, stored: Option<StoredImage>) {
         if stored.is_none() && self.outcome == RouteOutcome::Route && self.candidates.is_empty() {
             self.outcome = RouteOutcome::Deny;
@@ -153,15 +154,15 @@ impl Explanation {
 }
 
 impl StoredImage {
-    /// What the store has: the first of these places that has it.
+    /// What the store has under the first of these keys that it knows.
     ///
     /// # Errors
     /// The store's.
     pub async fn look_up(
         store: &Store,
-        places: &[(Origin, Reference)],
+        keys: &[(Origin, Reference)],
     ) -> Result<Option<Self>, PullError> {
-        for (origin, reference) in places {
+        for (origin, reference) in keys {
             let (digest, checked) = match reference {
                 Reference::Digest(digest) => (*digest, None),
                 Reference::Tag(tag) => match store.tag(origin, tag).await? {
@@ -181,27 +182,27 @@ impl StoredImage {
     }
 }
 
-/// Where a store may keep what a name means: each origin with the reference there.
+/// The keys under which the store may have a name's content: each origin with the reference there.
 pub fn store_keys(
     table: &RouteTable,
-    named: &ImageName,
+    image: &ImageName,
     reference: &Reference,
 ) -> Vec<(Origin, Reference)> {
-    let local = named
+    let local = image
         .repositories()
         .map(|one| (Origin::Local(one), reference.clone()));
-    let there = |candidate: &Candidate| match (&candidate.tag, reference) {
+    let reference_at = |candidate: &Candidate| match (&candidate.tag, reference) {
         (Some(tag), Reference::Tag(_)) => Reference::Tag(Tag::clone(tag)),
         _ => reference.clone(),
     };
-    let candidates = table.all_candidates(named);
+    let candidates = table.all_candidates(image);
     let upstream = candidates
         .iter()
-        .map(|candidate| (origin_of(candidate), there(candidate)));
+        .map(|candidate| (origin_of(candidate), reference_at(candidate)));
     local.chain(upstream).collect()
 }
 
-/// Whether a digest is kept by an origin, and with it all that it names.
+/// Whether an origin's digest is stored, and with it all that it references.
 async fn completeness(
     store: &Store,
     origin: &Origin,

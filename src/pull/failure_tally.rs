@@ -1,4 +1,4 @@
-//! What the candidates' failures come to when none of them has an answer. Pure.
+//! Turns the candidates' failures into one when none of them has an answer. Pure.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
 /// Registries that answer 401 or 403 for what does not exist.
 const HIDES_MISSING: [&str; 4] = ["docker.io", "registry-1.docker.io", "ghcr.io", "quay.io"];
 
-/// What has been heard so far while walking a name's candidates.
+/// The failures so far, while the candidates are asked in order: the first of each kind.
 #[derive(Debug, Default)]
 pub(super) struct FailureTally {
     hidden: Option<Arc<UpstreamError>>,
@@ -21,37 +21,37 @@ pub(super) struct FailureTally {
     retry_after: Option<Duration>,
 }
 
-/// What one candidate's failure means for the walk.
+/// What one candidate's failure means for the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FailureKind {
     /// It is not there.
     Absent,
-    /// It may be there, but we are not shown it, as a registry does that hides what is missing.
+    /// Refused, perhaps because it does not exist: some registries hide that.
     Hidden,
-    /// It refused us, and that is the end.
+    /// Refused, and final.
     Refused,
-    /// It cannot be asked now, or asks to wait.
+    /// The upstream cannot be reached now, or asks us to wait.
     Transient,
-    /// It, or somebody behind it, would ask us again.
+    /// The upstream, or one behind it, would send the request back to us.
     ForwardingLoop,
-    /// What it sent cannot be used.
+    /// The upstream's answer cannot be used.
     ProtocolViolation,
 }
 
-/// How a 401 or 403 of an upstream is to be read.
+/// The meaning of an upstream's 401 or 403.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RefusalMeaning {
-    /// It may only mean that there is no such thing: try the next candidate.
+    /// The content may not exist: ask the next candidate.
     Hidden,
-    /// It is the answer if it is one to our login; said to nobody in particular, it may only mean
-    /// that there is no such thing.
+    /// Final if the request carried credentials; to an anonymous request it may mean that the
+    /// content does not exist.
     FinalIfAuthenticated,
-    /// It is the answer.
+    /// Final.
     Final,
 }
 
 impl RefusalMeaning {
-    /// Reads it as the configuration says; `names` are the upstream's and its host's.
+    /// The meaning under a configured policy; `names` are the upstream's and its host's.
     pub(super) fn of(policy: RefusalPolicy, names: [&str; 2]) -> Self {
         let hides = || names.iter().any(|name| HIDES_MISSING.contains(name));
         match policy {
@@ -64,7 +64,7 @@ impl RefusalMeaning {
 }
 
 impl FailureKind {
-    /// Sorts a failure.
+    /// Classifies a failure.
     pub(super) fn of(error: &UpstreamError, refusal: RefusalMeaning) -> Self {
         match error {
             UpstreamError::Absent { .. } => Self::Absent,
@@ -83,9 +83,9 @@ impl FailureKind {
 }
 
 impl FailureTally {
-    /// Remembers what a candidate said; the first of each kind speaks in the end.
-    pub(super) fn note(&mut self, heard: FailureKind, error: &Arc<UpstreamError>) {
-        let slot = match heard {
+    /// Notes a failure. The first of each kind may become the verdict.
+    pub(super) fn note(&mut self, kind: FailureKind, error: &Arc<UpstreamError>) {
+        let slot = match kind {
             FailureKind::Absent => return,
             FailureKind::Hidden | FailureKind::Refused => &mut self.hidden,
             FailureKind::ProtocolViolation => &mut self.violation,
@@ -102,9 +102,9 @@ impl FailureTally {
         slot.get_or_insert_with(|| Arc::clone(error));
     }
 
-    /// What to answer: an upstream that could not be asked might have it, so its trouble comes
-    /// first and never turns into "not found"; then one that would have asked us, which may keep
-    /// what we do not; then broken answers, then hidden ones.
+    /// The answer. An upstream that failed might have the content, so its failure comes first and
+    /// never turns into "not found"; then one that would have asked us, which may have what we do
+    /// not; then protocol violations, then refusals.
     pub(super) fn verdict(self) -> PullError {
         if self.transient.is_none()
             && let Some(source) = self.forwarding_loop
@@ -138,8 +138,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_the_answer_only_to_who_logged_in() {
-        // An entry of the keyring is no login yet: its helper may have none for this host.
+    fn a_refusal_is_final_only_to_credentials() {
+        // A keyring entry does not prove credentials: its helper may have none for this host.
         let check = |policy, host: &str, with_credentials, want| {
             let error = UpstreamError::Refused {
                 endpoint: "https://r.example".into(),
@@ -149,7 +149,7 @@ mod tests {
             let refusal = RefusalMeaning::of(policy, ["mine", host]);
             assert_eq!(FailureKind::of(&error, refusal), want, "{policy:?} {host}");
         };
-        for (policy, host, anonymous, ours) in [
+        for (policy, host, anonymous, authenticated) in [
             (
                 RefusalPolicy::Auto,
                 "r.example",
@@ -176,7 +176,7 @@ mod tests {
             ),
         ] {
             check(policy, host, false, anonymous);
-            check(policy, host, true, ours);
+            check(policy, host, true, authenticated);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! A fill: upstream's bytes, hashed and written once, while any number of readers follow.
+//! A cache fill: upstream's bytes, hashed and written once, while any number of readers follow.
 //!
-//! It belongs to the house. A client that leaves stops nothing, and a slow one slows nothing.
+//! It is a background task: no client ends it, and a slow one does not slow it.
 
 mod job;
 mod passthrough;
@@ -29,17 +29,17 @@ use crate::{
 use passthrough::FillDisk;
 use worker::FillWorker;
 
-/// All fills under way, by digest.
+/// All fills in progress, by digest.
 #[derive(Debug)]
 pub(super) struct Fills {
     running: Arc<Mutex<HashMap<Digest, Arc<Fill>>>>,
     store: Store,
-    absent: NegativeCache,
+    absences: NegativeCache,
     tasks: Tasks,
     metrics: Arc<Metrics>,
 }
 
-/// One fill, as those who wait for it see it.
+/// One fill, as its waiting requests see it.
 #[derive(Debug)]
 pub(super) struct Fill {
     digest: Digest,
@@ -51,44 +51,45 @@ pub(super) struct Fill {
 impl Fills {
     pub(super) fn new(
         store: Store,
-        absent: NegativeCache,
+        absences: NegativeCache,
         tasks: Tasks,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             running: Arc::default(),
             store,
-            absent,
+            absences,
             tasks,
             metrics,
         }
     }
 
-    /// The same fills, for a new configuration: those that start from now on note absences here.
-    pub(super) fn reconfigured(&self, absent: NegativeCache) -> Self {
+    /// The same fills under a new configuration: new ones record absences in this cache.
+    pub(super) fn reconfigured(&self, absences: NegativeCache) -> Self {
         Self {
             running: Arc::clone(&self.running),
             store: self.store.clone(),
-            absent,
+            absences,
             tasks: self.tasks.clone(),
             metrics: Arc::clone(&self.metrics),
         }
     }
 
-    /// Whether a fill of this digest is under way. Once it is not, what it kept is also confirmed.
+    /// Whether a fill of this digest is in progress. Once it is not, what it stored is also
+    /// confirmed.
     pub(super) fn is_running(&self, digest: &Digest) -> bool {
         self.running.lock().contains_key(digest)
     }
 
-    /// The fill of this digest that is under way, or a new one. One that has failed and is about to
-    /// end is not joined: who comes now asks anew.
+    /// The fill of this digest that is in progress, or a new one. One that has failed and is about
+    /// to end is not joined: a new request asks upstream again.
     pub(super) fn join(&self, digest: Digest, job: impl FnOnce() -> FillJob) -> Arc<Fill> {
         let mut running = self.running.lock();
         if let Some(fill) = running.get(&digest).filter(|fill| !fill.has_failed()) {
             return Arc::clone(fill);
         }
         let job = job();
-        let (say, outcome) = watch::channel(None);
+        let (result, outcome) = watch::channel(None);
         let origins = job
             .sources
             .iter()
@@ -102,7 +103,7 @@ impl Fills {
         });
         running.insert(digest, Arc::clone(&fill));
         drop(running);
-        let landing = FillGuard {
+        let guard = FillGuard {
             fill: Arc::clone(&fill),
             running: Arc::clone(&self.running),
         };
@@ -110,15 +111,15 @@ impl Fills {
             store: self.store.clone(),
             metrics: Arc::clone(&self.metrics),
             failures: FailureTally::default(),
-            absences: self.absent.clone(),
-            result: say,
+            absences: self.absences.clone(),
+            result,
             distrusts_ranges: false,
             disk: FillDisk::new(&job, self.tasks.clone(), Arc::clone(&self.metrics)),
             job,
         };
         drop(self.tasks.spawn("fill", async move {
             work.run().await;
-            drop(landing);
+            drop(guard);
         }));
         fill
     }
@@ -133,23 +134,23 @@ impl Fill {
         matches!(*self.outcome.borrow(), Some(Err(_)))
     }
 
-    /// Waits until bytes may be read, or the fill failed.
+    /// Waits until bytes may be read, or the fill has failed.
     pub(super) async fn readable(&self) -> Result<ReadableBlob, PullError> {
         let mut outcome = self.outcome.clone();
-        let said = outcome.wait_for(Option::is_some).await;
-        let said = said.ok().and_then(|said| said.clone());
-        let mut arrival = said.unwrap_or(Err(PullError::Abandoned))?;
-        if let BlobBody::Arriving { file, size } = &mut arrival.body
+        let result = outcome.wait_for(Option::is_some).await;
+        let result = result.ok().and_then(|result| result.clone());
+        let mut readable = result.unwrap_or(Err(PullError::Abandoned))?;
+        if let BlobBody::Arriving { file, size } = &mut readable.body
             && file.watermark().state == GrowthState::Whole
         {
-            // What is proven knows better than what upstream announced.
+            // The verified size takes precedence over the announced one.
             *size = Some(file.watermark().readable);
         }
-        Ok(arrival)
+        Ok(readable)
     }
 
-    /// Whether its failure is also the answer for these candidates: it asked all of them, as they
-    /// are configured now.
+    /// Whether its failure also holds for these candidates: it asked all of them, under the current
+    /// configuration.
     pub(super) fn speaks_for(
         &self,
         candidates: &[Candidate],

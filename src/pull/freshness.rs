@@ -1,4 +1,4 @@
-//! Whether a tag's record may answer. Pure: the clocks are handed in.
+//! Whether a tag's record may be served. Pure: the clocks are arguments.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use tokio::time::Instant;
 
 use crate::{oci::Digest, store::TagRecord};
 
-/// How long a tag's record counts.
+/// How long a tag's record may be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FreshnessPolicy {
-    /// Believed without asking.
+    /// Without asking upstream.
     pub(super) fresh: Duration,
-    /// Served when upstream fails.
+    /// While upstream fails.
     pub(super) stale_max: Duration,
 }
 
 /// What to do about a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TagDecision {
-    /// The record answers.
+    /// Serve the record.
     Serve(Digest),
-    /// Ask upstream; nothing, or this digest, is known.
+    /// Ask upstream.
     Revalidate,
 }
 

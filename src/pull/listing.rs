@@ -1,4 +1,4 @@
-//! Tags and referrers: passed through online, made from what is kept offline.
+//! Tags and referrers: upstream's online, built from stored content offline.
 
 use std::collections::BTreeSet;
 
@@ -19,19 +19,19 @@ use crate::{
 
 /// Most tags of one answer.
 pub const TAGS_PER_PAGE_MAX: u64 = 1000;
-/// Most kept manifests that are read to find referrers.
+/// Most stored manifests that are read to find referrers.
 const REFERRERS_MAX: usize = 10_000;
 
-/// Which stretch of a tag list is wanted (distribution-spec, "Listing Tags").
+/// The requested page of a tag list (distribution-spec, "Listing Tags").
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagListPage {
-    /// At most so many tags, up to [`TAGS_PER_PAGE_MAX`].
+    /// Most tags, up to [`TAGS_PER_PAGE_MAX`].
     pub count: u64,
     /// Only tags after this one.
     pub after: Option<String>,
 }
 
-/// A stretch of a tag list.
+/// A page of a tag list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagList {
     /// The tags, in upstream's order.
@@ -40,64 +40,64 @@ pub struct TagList {
     pub more: bool,
 }
 
-/// Which stretch of the referrers of a digest is wanted.
+/// The requested page of a digest's referrers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReferrersPage {
     /// Only those of this type.
     pub artifact_type: Option<String>,
-    /// What the page before named as the next one, in upstream's own words; none: the first.
+    /// The link to this page in the previous one, as upstream wrote it; none for the first.
     pub next: Option<String>,
 }
 
 impl Puller {
-    /// A repository's tags: the first candidate that knows the repository speaks, and a loaded
-    /// bundle after all of them.
+    /// A repository's tags, from the first candidate that knows the repository, and after all of
+    /// them from a loaded bundle.
     ///
     /// # Errors
     /// See [`PullError`]; an upstream that fails is never an empty list.
-    pub async fn tags(&self, named: &ImageName, page: &TagListPage) -> Result<TagList, PullError> {
-        let lead = self.resolve(named, &Reference::Tag(Tag::any()))?;
+    pub async fn tags(&self, image: &ImageName, page: &TagListPage) -> Result<TagList, PullError> {
+        let resolution = self.resolve(image, &Reference::Tag(Tag::any()))?;
         if page.count == 0 {
             return Ok(TagList {
                 tags: Vec::new(),
                 more: false,
             });
         }
-        if self.0.settings.offline || lead.candidates.is_empty() {
-            return self.kept_tags(named, page, &lead).await;
+        if self.0.settings.offline || resolution.candidates.is_empty() {
+            return self.kept_tags(image, page, &resolution).await;
         }
         let deadline = Instant::now() + self.0.settings.manifest_max;
         let wanted = &TagPageRequest {
             n: Some(page.count),
             last: page.after.clone(),
         };
-        let asking = |upstream: Upstream, candidate| async move {
-            let ask = request_context(candidate, &self.1, deadline);
-            upstream.tags(&ask, wanted).await
+        let ask = |upstream: Upstream, candidate| async move {
+            let context = request_context(candidate, &self.1, deadline);
+            upstream.tags(&context, wanted).await
         };
-        match self.ask_in_order(&lead.candidates, None, asking).await {
+        match self.ask_in_order(&resolution.candidates, None, ask).await {
             Ok((list, _origin)) => Ok(TagList {
                 tags: list.names,
                 more: list.more,
             }),
-            Err(PullError::Absent) => self.kept_tags(named, page, &lead).await,
+            Err(PullError::Absent) => self.kept_tags(image, page, &resolution).await,
             Err(error) => Err(error),
         }
     }
 
-    /// What is kept: all origins' tags offline, a loaded bundle's online.
+    /// Stored tags: those of all origins offline, a loaded bundle's online.
     async fn kept_tags(
         &self,
-        named: &ImageName,
+        image: &ImageName,
         page: &TagListPage,
-        lead: &Resolution,
+        resolution: &Resolution,
     ) -> Result<TagList, PullError> {
         let mut found = BTreeSet::new();
-        for origin in self.kept_origins(named) {
+        for origin in self.kept_origins(image) {
             found.extend(self.0.store.tags(&origin).await?);
         }
         if found.is_empty() {
-            return Err(lead.no_candidate().unwrap_or(PullError::Absent));
+            return Err(resolution.no_candidate().unwrap_or(PullError::Absent));
         }
         let after = |tag: &&Tag| page.after.as_deref().is_none_or(|last| tag.as_str() > last);
         let mut rest = found.iter().filter(after).map(ToString::to_string);
@@ -109,55 +109,57 @@ impl Puller {
         })
     }
 
-    /// What refers to a digest: the first candidate that keeps referrers speaks.
+    /// The referrers of a digest, from the first candidate with a referrers API.
     ///
     /// # Errors
-    /// [`PullError::NoReferrers`] if none does, so that clients look for tags instead.
+    /// [`PullError::NoReferrers`] if there is none, so that clients fall back to tags.
     pub async fn referrers(
         &self,
-        named: &ImageName,
+        image: &ImageName,
         digest: &Digest,
         page: &ReferrersPage,
     ) -> Result<Referrers, PullError> {
         let artifact_type = page.artifact_type.as_deref();
-        let lead = self.resolve(named, &Reference::Digest(*digest))?;
-        let order = self.candidates_for_digest(named, digest, &lead).await?;
-        if self.0.settings.offline || order.is_empty() {
-            let kept = self.kept_referrers(named, digest, artifact_type).await;
-            return match (kept, lead.no_candidate()) {
-                (Err(PullError::NoReferrers), Some(nobody)) => Err(nobody),
+        let resolution = self.resolve(image, &Reference::Digest(*digest))?;
+        let candidates = self
+            .candidates_for_digest(image, digest, &resolution)
+            .await?;
+        if self.0.settings.offline || candidates.is_empty() {
+            let kept = self.kept_referrers(image, digest, artifact_type).await;
+            return match (kept, resolution.no_candidate()) {
+                (Err(PullError::NoReferrers), Some(no_candidate)) => Err(no_candidate),
                 (kept, _) => kept,
             };
         }
         let deadline = Instant::now() + self.0.settings.manifest_max;
-        let asking = |upstream: Upstream, candidate| async move {
-            let ask = request_context(candidate, &self.1, deadline);
+        let ask = |upstream: Upstream, candidate| async move {
+            let context = request_context(candidate, &self.1, deadline);
             match &page.next {
-                None => upstream.referrers(&ask, digest, artifact_type).await,
-                Some(next) => upstream.referrers_next(&ask, digest, next).await,
+                None => upstream.referrers(&context, digest, artifact_type).await,
+                Some(next) => upstream.referrers_next(&context, digest, next).await,
             }
         };
-        match self.ask_in_order(&order, None, asking).await {
+        match self.ask_in_order(&candidates, None, ask).await {
             Ok((found, _origin)) => Ok(found),
-            // What is kept is no continuation of what an upstream began to list.
+            // Stored referrers cannot continue an upstream's list.
             Err(PullError::Absent) if page.next.is_none() => {
-                self.kept_referrers(named, digest, artifact_type).await
+                self.kept_referrers(image, digest, artifact_type).await
             }
             Err(error) => Err(error),
         }
     }
 
-    /// An index of the kept manifests whose subject is `digest`. Only origins that keep the
-    /// subject itself may say that it has none.
+    /// An index of the stored manifests whose subject is `digest`. It may be empty only if the
+    /// subject itself is stored.
     async fn kept_referrers(
         &self,
-        named: &ImageName,
+        image: &ImageName,
         digest: &Digest,
         artifact_type: Option<&str>,
     ) -> Result<Referrers, PullError> {
         let mut known = false;
         let mut found = Vec::new();
-        for origin in self.kept_origins(named) {
+        for origin in self.kept_origins(image) {
             known |= self.0.store.manifest(&origin, digest).await?.is_some();
             for manifest in self.0.store.manifests(&origin, REFERRERS_MAX).await? {
                 found.extend(referrer_descriptor(&manifest, digest, artifact_type));
@@ -183,8 +185,8 @@ impl Puller {
         })
     }
 
-    fn kept_origins(&self, named: &ImageName) -> Vec<Origin> {
-        let mut origins = self.origins(named);
+    fn kept_origins(&self, image: &ImageName) -> Vec<Origin> {
+        let mut origins = self.origins(image);
         if !self.0.settings.offline {
             origins.retain(|origin| matches!(origin, Origin::Local(_)));
         }
@@ -192,7 +194,7 @@ impl Puller {
     }
 }
 
-/// What of a manifest makes it a referrer.
+/// The fields of a manifest that make it a referrer.
 #[derive(Deserialize)]
 struct ReferrerManifest {
     subject: Option<SubjectDescriptor>,
@@ -213,19 +215,19 @@ struct ConfigDescriptor {
     media_type: String,
 }
 
-/// The descriptor of a manifest that refers to `subject`, if it does and has the type wanted.
+/// The descriptor of a manifest, if it refers to `subject` and has the requested type.
 fn referrer_descriptor(
     manifest: &Manifest,
     subject: &Digest,
     artifact_type: Option<&str>,
 ) -> Option<Descriptor> {
-    let referring: ReferrerManifest = serde_json::from_slice(manifest.bytes()).ok()?;
-    if referring.subject?.digest != subject.to_string() {
+    let referrer: ReferrerManifest = serde_json::from_slice(manifest.bytes()).ok()?;
+    if referrer.subject?.digest != subject.to_string() {
         return None;
     }
-    let kind = referring
+    let kind = referrer
         .artifact_type
-        .or_else(|| referring.config.map(|config| config.media_type));
+        .or_else(|| referrer.config.map(|config| config.media_type));
     if artifact_type.is_some() && artifact_type != kind.as_deref() {
         return None;
     }
@@ -233,6 +235,6 @@ fn referrer_descriptor(
     let digest: oci_spec::image::Digest = manifest.digest().to_string().parse().ok()?;
     let mut found = Descriptor::new(manifest.media_type().as_str().into(), size, digest);
     found.set_artifact_type(kind.map(|kind| kind.as_str().into()));
-    found.set_annotations(referring.annotations);
+    found.set_annotations(referrer.annotations);
     Some(found)
 }

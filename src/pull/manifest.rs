@@ -1,4 +1,4 @@
-//! Manifests by digest: kept by one of the name's origins, else fetched once and verified.
+//! Manifests by digest: stored for one of the name's origins, else fetched once and verified.
 
 use std::sync::Arc;
 
@@ -16,47 +16,49 @@ use crate::{
 };
 
 impl Puller {
-    /// The manifest that a reference means under a name.
+    /// A name's manifest.
     ///
     /// # Errors
-    /// See [`PullError`]; stale content is preferred to any of them but "not found" and "denied".
+    /// See [`PullError`]; all but "not found" and "denied" come only if nothing stale can be
+    /// served.
     pub async fn manifest(
         &self,
-        named: &ImageName,
+        image: &ImageName,
         reference: &Reference,
     ) -> Result<ManifestAnswer, PullError> {
         match reference {
-            Reference::Tag(tag) => self.manifest_by_tag(named, tag).await,
-            Reference::Digest(digest) => self.manifest_by_digest(named, digest).await,
+            Reference::Tag(tag) => self.manifest_by_tag(image, tag).await,
+            Reference::Digest(digest) => self.manifest_by_digest(image, digest).await,
         }
     }
 
     pub(super) async fn manifest_by_digest(
         &self,
-        named: &ImageName,
+        image: &ImageName,
         digest: &Digest,
     ) -> Result<ManifestAnswer, PullError> {
         let reference = Reference::Digest(*digest);
-        let lead = self.resolve(named, &reference)?;
-        self.resolved_manifest(named, digest, &lead).await
+        let resolution = self.resolve(image, &reference)?;
+        self.resolved_manifest(image, digest, &resolution).await
     }
 
-    /// As [`Puller::by_digest`], for a lead that is known already.
+    /// As [`Puller::manifest_by_digest`], for a name that is resolved already.
     pub(super) async fn resolved_manifest(
         &self,
-        named: &ImageName,
+        image: &ImageName,
         digest: &Digest,
-        lead: &Resolution,
+        resolution: &Resolution,
     ) -> Result<ManifestAnswer, PullError> {
-        let origins = self.resolution_origins(named, lead);
+        let origins = self.resolution_origins(image, resolution);
         match self.kept_manifest(origins, digest).await? {
             Some(kept) => Ok(kept),
-            // Boxed, or every hit would have room for a miss.
-            None => Box::pin(self.missing_manifest(named, digest, lead)).await,
+            // Boxed so that the future of a hit stays small.
+            None => Box::pin(self.missing_manifest(image, digest, resolution)).await,
         }
     }
 
-    /// Whether this name may be served `digest` from what is kept.
+    /// The manifest as stored for the first of these origins that has it; a disk error counts as
+    /// "not stored".
     pub(super) async fn kept_manifest(
         &self,
         origins: &[Origin],
@@ -65,7 +67,7 @@ impl Puller {
         for origin in origins {
             let kept = self.0.store.manifest(origin, digest).await;
             let kept = kept.unwrap_or_else(|error| {
-                tracing::error!(%origin, %digest, %error, "a kept manifest cannot be read");
+                tracing::error!(%origin, %digest, %error, "cannot read a stored manifest");
                 None
             });
             if let Some(manifest) = kept {
@@ -82,25 +84,26 @@ impl Puller {
 
     async fn missing_manifest(
         &self,
-        named: &ImageName,
+        image: &ImageName,
         digest: &Digest,
-        lead: &Resolution,
+        resolution: &Resolution,
     ) -> Result<ManifestAnswer, PullError> {
-        let origins = self.resolution_origins(named, lead).to_vec();
-        let item = ContentKey::Manifest(Reference::Digest(*digest));
-        let candidates_for_digest = self.sources(named, digest, &item, lead).await?;
+        let origins = self.resolution_origins(image, resolution).to_vec();
+        let content = ContentKey::Manifest(Reference::Digest(*digest));
+        let candidates = self.sources(image, digest, &content, resolution).await?;
         let (puller, digest) = (self.clone(), *digest);
-        let key = (self.coalescing_key(named), Reference::Digest(digest));
+        let key = (self.coalescing_key(image), Reference::Digest(digest));
         self.0
             .manifests
             .run(key, move || async move {
-                // Another flight may have landed between the look above and the start of this one.
+                // Another task may have finished between the lookup above and the start of this
+                // one.
                 if let Some(kept) = puller.kept_manifest(&origins, &digest).await? {
                     return Ok(kept);
                 }
                 let deadline = Instant::now() + puller.0.settings.manifest_max;
                 retry_throttled(deadline, || {
-                    puller.fetch_digest(&candidates_for_digest, digest, deadline)
+                    puller.fetch_digest(&candidates, digest, deadline)
                 })
                 .await
             })
@@ -109,22 +112,22 @@ impl Puller {
 
     async fn fetch_digest(
         &self,
-        order: &[Candidate],
+        candidates: &[Candidate],
         digest: Digest,
         deadline: Instant,
     ) -> Result<ManifestAnswer, PullError> {
         let reference = &Reference::Digest(digest);
-        let item = ContentKey::Manifest(reference.clone());
-        let asking = |upstream: Upstream, candidate| async move {
-            let ask = request_context(candidate, &self.1, deadline);
-            upstream.manifest(&ask, reference).await
+        let key = ContentKey::Manifest(reference.clone());
+        let ask = |upstream: Upstream, candidate| async move {
+            let context = request_context(candidate, &self.1, deadline);
+            upstream.manifest(&context, reference).await
         };
-        let (manifest, origin) = self.ask_in_order(order, Some(&item), asking).await?;
+        let (manifest, origin) = self.ask_in_order(candidates, Some(&key), ask).await?;
         self.store_manifest(manifest, origin).await
     }
 
-    /// Keeps a manifest that was just fetched. If the disk fails, it is still served: the disk is
-    /// an optimisation.
+    /// Stores a fetched manifest. If the disk fails, it is still served: the disk is an
+    /// optimisation.
     pub(super) async fn store_manifest(
         &self,
         manifest: Manifest,
@@ -132,7 +135,7 @@ impl Puller {
     ) -> Result<ManifestAnswer, PullError> {
         let manifest = Arc::new(manifest);
         if let Err(error) = self.0.store.keep_manifest(&origin, &manifest).await {
-            tracing::error!(%origin, digest = %manifest.digest(), %error, "a manifest was not kept");
+            tracing::error!(%origin, digest = %manifest.digest(), %error, "cannot store a manifest");
         }
         Ok(ManifestAnswer {
             manifest,

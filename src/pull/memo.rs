@@ -1,4 +1,4 @@
-//! What is always the same for a name, found once.
+//! Remembers what is always the same for a key.
 
 use std::{
     collections::HashMap,
@@ -9,12 +9,12 @@ use std::{
 use foldhash::quality::RandomState;
 use parking_lot::RwLock;
 
-/// Two requests rarely meet at one lock, and those that only look never wait for each other.
+/// Enough that two requests rarely meet at one lock; readers never wait for each other.
 const SHARDS: usize = 16;
-/// Most answers of one shard. A full one is emptied: what is asked for comes back.
+/// Most answers in one shard. A full one is emptied: what is still in use comes back.
 const SHARD_COUNT_MAX: usize = 64;
 
-/// A bounded table of answers that never change.
+/// A bounded table of values that never change.
 pub(super) struct Memo<K, V> {
     shards: [RwLock<HashMap<K, V, RandomState>>; SHARDS],
     hasher: RandomState,
@@ -28,14 +28,14 @@ impl<K: Eq + Hash, V: Clone> Memo<K, V> {
         }
     }
 
-    /// The answer for a key; if it is not known, `find` finds it. A failure is not remembered.
+    /// The value of a key; if it is not known, `find` finds it. A failure is not remembered.
     pub(super) fn get_or_find<E>(
         &self,
         key: K,
         find: impl FnOnce(&K) -> Result<V, E>,
     ) -> Result<V, E> {
-        let place = usize::try_from(self.hasher.hash_one(&key) >> 48).unwrap_or_default();
-        let Some(shard) = self.shards.get(place % SHARDS) else {
+        let hash = usize::try_from(self.hasher.hash_one(&key) >> 48).unwrap_or_default();
+        let Some(shard) = self.shards.get(hash % SHARDS) else {
             return find(&key);
         };
         let known = shard.read().get(&key).cloned();

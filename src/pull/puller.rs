@@ -1,4 +1,4 @@
-//! Puts the parts together, and changes them with the configuration.
+//! The parts of a puller, and what a new configuration replaces of them.
 
 use std::sync::Arc;
 
@@ -17,11 +17,10 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// Most tags and absences remembered at once; the records themselves are in the store.
+/// Most entries of each cache: confirmed tags, absences. The tags' records are in the store.
 const CACHE_ENTRIES_MAX: u64 = 100_000;
 
-/// The one who pulls, and what it says upstream of where its requests have been. Clones share
-/// everything else.
+/// Serves pulls; carries the `Via` chain for upstream requests. Clones share everything else.
 #[derive(Clone, Debug)]
 pub struct Puller(pub(super) Arc<PullerState>, pub(super) Via);
 
@@ -30,28 +29,28 @@ pub(super) struct PullerState {
     pub(super) settings: Settings,
     pub(super) table: RouteTable,
     pub(super) directory: UpstreamDirectory,
-    /// Counts the configurations.
+    /// The configuration of this state, as a part of [`CoalescingKey`].
     pub(super) generation: ConfigGeneration,
     pub(super) store: Store,
     pub(super) fills: Fills,
     pub(super) manifests: Coalescer<(CoalescingKey, Reference), ManifestAnswer>,
     pub(super) confirmed: Confirmations,
-    /// What an upstream lately said it does not have.
+    /// What upstreams recently did not have; empty after a change of the configuration.
     pub(super) absences: NegativeCache,
-    /// What the table says of names.
+    /// The table's decisions.
     pub(super) resolutions: ResolutionCache,
 }
 
 /// When upstreams last confirmed tags, by the process's own clock.
 type Confirmations = Cache<(Origin, Tag), Instant>;
 
-/// Requests that share one piece of work: the same repository by the same group of registries,
-/// under the same configuration. What was asked of yesterday's upstream answers nobody today.
+/// Requests with equal keys share work: the same repository and equal registries under the same
+/// configuration. A request under the old configuration never serves one under the new.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct CoalescingKey(ConfigGeneration, Repository, Arc<[Registry]>);
 
 impl Puller {
-    /// Puts the parts together. By the instance a request of ours that comes back is known.
+    /// Puts the parts together. `instance` identifies our own requests if they come back.
     pub fn new(
         settings: Settings,
         table: RouteTable,
@@ -61,26 +60,25 @@ impl Puller {
         tasks: Tasks,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let absent = negative_cache(&settings);
+        let absences = negative_cache(&settings);
         let inner = PullerState {
             settings,
             table,
             directory,
             generation: 0,
-            fills: Fills::new(store.clone(), absent.clone(), tasks.clone(), metrics),
+            fills: Fills::new(store.clone(), absences.clone(), tasks.clone(), metrics),
             store,
             manifests: Coalescer::new(tasks),
             confirmed: confirmations(),
-            absences: absent,
+            absences,
             resolutions: ResolutionCache::new(),
         };
         Self(Arc::new(inner), Via::own(instance))
     }
 
-    /// The one who pulls under a new configuration, on the same store. Fills that are under way
-    /// are joined, for a digest means the same bytes everywhere; all else that upstreams said is
-    /// forgotten if any of them is another one now. This one goes on as it was, for those who have
-    /// asked it.
+    /// A puller with a new configuration, on the same store. It joins fills in progress, for a
+    /// digest means the same bytes everywhere; confirmations are kept only if no upstream has
+    /// changed. This puller stays as it is, for the requests that use it.
     #[must_use]
     pub fn reconfigured(
         &self,
@@ -89,7 +87,7 @@ impl Puller {
         directory: UpstreamDirectory,
     ) -> Self {
         let old = &self.0;
-        let absent = negative_cache(&settings);
+        let absences = negative_cache(&settings);
         let confirmed = if directory.is_equivalent(&old.directory) {
             old.confirmed.clone()
         } else {
@@ -100,25 +98,24 @@ impl Puller {
             table,
             directory,
             generation: old.generation + 1,
-            fills: old.fills.reconfigured(absent.clone()),
+            fills: old.fills.reconfigured(absences.clone()),
             store: old.store.clone(),
             manifests: old.manifests.clone(),
             confirmed,
-            absences: absent,
+            absences,
             resolutions: ResolutionCache::new(),
         };
         Self(Arc::new(inner), self.1.clone())
     }
 
-    /// The one who pulls for a request that came with these values of `Via`.
+    /// A puller for a request with these values of `Via`.
     ///
-    /// Work belongs to whoever starts it, and so does where it has been; who joins it shares its
-    /// fate. Two mirrors that point at each other and are asked for one thing by a client each, at
-    /// the same time, may so wait for each other's work: nobody comes back to where it has been,
-    /// and the deadline ends it.
+    /// Shared work carries the chain of the request that started it. Two mirrors that point at each
+    /// other, each asked for the same content by a client at the same time, may therefore wait for
+    /// each other's work: neither request loops, and the deadline ends both.
     ///
     /// # Errors
-    /// [`ForwardingLoop`], before any work is joined: it might be the very work that waits for this
+    /// [`ForwardingLoop`], before any work is joined: that work might be what waits for this
     /// request.
     pub fn with_via<'a>(
         &self,
@@ -127,17 +124,17 @@ impl Puller {
         Ok(Self(Arc::clone(&self.0), self.1.behind(values)?))
     }
 
-    /// The upstreams that it knows.
+    /// The known upstreams.
     pub fn directory(&self) -> &UpstreamDirectory {
         &self.0.directory
     }
 
-    /// What requests for a name share their work by.
-    pub(super) fn coalescing_key(&self, named: &ImageName) -> CoalescingKey {
+    /// The key by which requests for a name share work.
+    pub(super) fn coalescing_key(&self, image: &ImageName) -> CoalescingKey {
         CoalescingKey(
             self.0.generation,
-            named.repository.clone(),
-            Arc::clone(&named.equal),
+            image.repository.clone(),
+            Arc::clone(&image.equal),
         )
     }
 }

@@ -1,4 +1,4 @@
-//! Where a name leads: what the routes decide, in the words of this room.
+//! The routes' decision for a name, as pulls use it.
 
 use std::sync::{Arc, OnceLock};
 
@@ -13,36 +13,37 @@ use crate::{
     upstream::{RequestContext, Upstream},
 };
 
-/// What the routes decided of a name's tags, and of its digests, which all go one way.
+/// Resolutions by tag; all digests of a name share one (no tag).
 pub(super) type ResolutionCache = Memo<(ImageName, Option<Tag>), Arc<Resolution>>;
 
-/// A route's decision, ready to walk.
+/// A route's decision, with what is derived from it.
 #[derive(Debug)]
 pub(super) struct Resolution {
-    /// Whom to ask, in order.
+    /// The upstreams to contact, in order.
     pub(super) candidates: Vec<Candidate>,
-    /// What the tag is remembered by for each of them, in their order; empty for a digest.
+    /// The tag's keys for each of them, in the same order; empty for a digest.
     pub(super) tags: Vec<TagKeys>,
-    /// Every origin that may answer for the name, once somebody wants to know.
+    /// Every origin of the name's content; set by [`super::Puller::resolution_origins`] on first
+    /// use.
     pub(super) origins: OnceLock<Vec<Origin>>,
-    /// What answers the tag whatever upstream says.
+    /// The digest that the tag is pinned to.
     pub(super) pin: Option<Digest>,
-    /// How long a tag's record counts.
+    /// How long a tag's record may be served.
     pub(super) policy: FreshnessPolicy,
-    /// What to say if there is nobody to ask.
+    /// The error for an empty list of candidates.
     no_candidate: PullError,
 }
 
-/// What a candidate's tag is remembered by.
+/// The keys of a candidate's tag, built once because every hit needs them.
 #[derive(Debug)]
 pub(super) struct TagKeys {
-    /// In what is kept and confirmed.
+    /// In the store and among the confirmations.
     pub(super) kept: (Origin, Tag),
-    /// In what is lately absent.
+    /// In the negative cache.
     pub(super) absent: (Origin, ContentKey),
 }
 
-/// What a route without a candidate has no target for.
+/// What a route without candidates has no target for.
 pub(super) fn kind_name(reference: &Reference) -> &'static str {
     match reference {
         Reference::Tag(_) => "tags",
@@ -53,10 +54,10 @@ pub(super) fn kind_name(reference: &Reference) -> &'static str {
 impl TagKeys {
     fn new(candidate: &Candidate, tag: &Tag) -> Self {
         let (origin, tag) = (origin_of(candidate), tag_at(candidate, tag).clone());
-        let item = ContentKey::Manifest(Reference::Tag(tag.clone()));
+        let key = ContentKey::Manifest(Reference::Tag(tag.clone()));
         Self {
             kept: (origin.clone(), tag),
-            absent: (origin, item),
+            absent: (origin, key),
         }
     }
 }
@@ -67,7 +68,7 @@ impl Resolution {
         tag: Option<&Tag>,
         pin: Option<Digest>,
         policy: FreshnessPolicy,
-        nobody: PullError,
+        no_candidate: PullError,
     ) -> Self {
         let tags = tag.map(|tag| {
             candidates
@@ -81,11 +82,11 @@ impl Resolution {
             origins: OnceLock::new(),
             pin,
             policy,
-            no_candidate: nobody,
+            no_candidate,
         }
     }
 
-    /// The error for a name whose candidates are none, if so.
+    /// The error for an empty list of candidates.
     pub(super) fn no_candidate(&self) -> Option<PullError> {
         self.candidates
             .is_empty()
@@ -93,7 +94,7 @@ impl Resolution {
     }
 }
 
-/// What comes from a candidate belongs to this.
+/// The origin of a candidate's content.
 pub(super) fn origin_of(candidate: &Candidate) -> Origin {
     Origin::Upstream {
         upstream: candidate.upstream.clone(),
@@ -106,7 +107,7 @@ pub(super) fn tag_at<'a>(candidate: &'a Candidate, tag: &'a Tag) -> &'a Tag {
     candidate.tag.as_ref().unwrap_or(tag)
 }
 
-/// What to ask a candidate for.
+/// The context of a request to a candidate.
 pub(super) fn request_context<'a>(
     candidate: &'a Candidate,
     via: &'a Via,
@@ -120,12 +121,12 @@ pub(super) fn request_context<'a>(
     }
 }
 
-/// An upstream that is being asked.
+/// An upstream to fetch from.
 #[derive(Clone, Debug)]
 pub(super) struct FetchSource {
-    /// What comes from it belongs to this.
+    /// The origin of what it sends.
     pub(super) origin: Origin,
     pub(super) upstream: Upstream,
-    /// How its refusals read.
+    /// What its refusals mean.
     pub(super) refusal: RefusalMeaning,
 }

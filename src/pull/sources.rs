@@ -1,4 +1,4 @@
-//! Who may have what a name means.
+//! Which upstreams and origins may have a name's content.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,10 +14,10 @@ use crate::{
 };
 
 impl Puller {
-    /// Asks the routes; a rule that denies ends it here, for kept content too.
+    /// Asks the routes; one that denies ends the pull here, for stored content too.
     pub(super) fn resolve(
         &self,
-        named: &ImageName,
+        image: &ImageName,
         reference: &Reference,
     ) -> Result<Arc<Resolution>, PullError> {
         let tag = match reference {
@@ -25,15 +25,15 @@ impl Puller {
             Reference::Digest(_) => None,
         };
         let decide = |(_, tag): &(_, Option<Tag>)| {
-            let lead = self.decide(named, reference, tag.as_ref());
-            lead.map(Arc::new)
+            let resolution = self.decide(image, reference, tag.as_ref());
+            resolution.map(Arc::new)
         };
-        self.0.resolutions.get_or_find((named.clone(), tag), decide)
+        self.0.resolutions.get_or_find((image.clone(), tag), decide)
     }
 
     fn decide(
         &self,
-        named: &ImageName,
+        image: &ImageName,
         reference: &Reference,
         tag: Option<&Tag>,
     ) -> Result<Resolution, PullError> {
@@ -42,18 +42,18 @@ impl Puller {
             fresh: fresh.unwrap_or(settings.tag_fresh),
             stale_max: stale_max.unwrap_or(settings.tag_stale_max),
         };
-        match self.0.table.decide(named, reference) {
+        match self.0.table.decide(image, reference) {
             Decision::Deny { from, .. } => Err(PullError::Denied {
                 rule: format!("the route from {from:?}"),
             }),
             Decision::Unmatched { reason } => {
-                let nobody = PullError::Unmatched { reason };
+                let no_candidate = PullError::Unmatched { reason };
                 Ok(Resolution::new(
                     Vec::new(),
                     tag,
                     None,
                     policy(None, None),
-                    nobody,
+                    no_candidate,
                 ))
             }
             Decision::Route {
@@ -67,51 +67,50 @@ impl Puller {
                 let kind = kind_name(reference);
                 let rule = format!("the route from {from:?}, which has no target for {kind}");
                 let policy = policy(tag_fresh, tag_stale_max);
-                let nobody = PullError::Denied { rule };
-                Ok(Resolution::new(candidates, tag, pin, policy, nobody))
+                let no_candidate = PullError::Denied { rule };
+                Ok(Resolution::new(candidates, tag, pin, policy, no_candidate))
             }
         }
     }
 
-    /// Every origin that may answer for a name. Loaded bundles come last: most names are in none,
-    /// and looking there costs a question to the disk.
-    pub(super) fn origins(&self, named: &ImageName) -> Vec<Origin> {
-        let table = self.0.table.all_candidates(named);
-        let upstream = table.iter().map(origin_of);
+    /// Every origin of a name's content. Loaded bundles come last: few names are in one, and each
+    /// lookup costs a disk access.
+    pub(super) fn origins(&self, image: &ImageName) -> Vec<Origin> {
+        let candidates = self.0.table.all_candidates(image);
+        let upstream = candidates.iter().map(origin_of);
         upstream
-            .chain(named.repositories().map(Origin::Local))
+            .chain(image.repositories().map(Origin::Local))
             .collect()
     }
 
-    /// As [`Puller::origins`], found once.
+    /// As [`Puller::origins`], computed once per resolution.
     pub(super) fn resolution_origins<'l>(
         &self,
-        named: &ImageName,
-        lead: &'l Resolution,
+        image: &ImageName,
+        resolution: &'l Resolution,
     ) -> &'l [Origin] {
-        lead.origins.get_or_init(|| self.origins(named))
+        resolution.origins.get_or_init(|| self.origins(image))
     }
 
-    /// Whom to ask for a digest now, or the reason why there is nobody. What a candidate lately did
-    /// not have it is not asked for again, unless one of its manifests has come to name it.
+    /// The upstreams to contact for a digest now, or why there are none. A candidate that recently
+    /// did not have it is left out, unless one of its manifests references it by now.
     pub(super) async fn sources(
         &self,
-        named: &ImageName,
+        image: &ImageName,
         digest: &Digest,
-        item: &ContentKey,
-        lead: &Resolution,
+        key: &ContentKey,
+        resolution: &Resolution,
     ) -> Result<Vec<Candidate>, PullError> {
-        let order = self.candidates_for_digest(named, digest, lead).await?;
-        if order.is_empty() {
-            return Err(lead.no_candidate().unwrap_or(PullError::Absent));
+        let candidates = self
+            .candidates_for_digest(image, digest, resolution)
+            .await?;
+        if candidates.is_empty() {
+            return Err(resolution.no_candidate().unwrap_or(PullError::Absent));
         }
         let mut reachable = Vec::new();
-        for candidate in order {
+        for candidate in candidates {
             let origin = origin_of(&candidate);
-            let absent = self
-                .0
-                .absences
-                .contains_key(&(origin.clone(), item.clone()));
+            let absent = self.0.absences.contains_key(&(origin.clone(), key.clone()));
             if !absent || self.0.store.provenance(digest, &origin).await? != Provenance::Unknown {
                 reachable.push(candidate);
             }
@@ -122,34 +121,34 @@ impl Puller {
         Ok(reachable)
     }
 
-    /// Whom to ask for a digest: the origins whose manifests name it, for a digest follows the tag
-    /// that produced it, then the route's candidates.
+    /// The upstreams to contact for a digest: those whose stored manifests reference it, for a
+    /// digest follows the tag that produced it, then the route's candidates.
     pub(super) async fn candidates_for_digest(
         &self,
-        named: &ImageName,
+        image: &ImageName,
         digest: &Digest,
-        lead: &Resolution,
+        resolution: &Resolution,
     ) -> Result<Vec<Candidate>, PullError> {
-        let mut order: Vec<Candidate> = Vec::new();
-        for candidate in self.0.table.all_candidates(named) {
-            // A disk that cannot be read knows nobody.
-            let standing = self
+        let mut candidates: Vec<Candidate> = Vec::new();
+        for candidate in self.0.table.all_candidates(image) {
+            // A disk error counts as "unknown".
+            let provenance = self
                 .0
                 .store
                 .provenance(digest, &origin_of(&candidate))
                 .await;
-            if standing.is_ok_and(|standing| standing != Provenance::Unknown) {
-                order.push(candidate);
+            if provenance.is_ok_and(|provenance| provenance != Provenance::Unknown) {
+                candidates.push(candidate);
             }
         }
-        for candidate in &lead.candidates {
-            if order
+        for candidate in &resolution.candidates {
+            if candidates
                 .iter()
                 .all(|known| origin_of(known) != origin_of(candidate))
             {
-                order.push(candidate.clone());
+                candidates.push(candidate.clone());
             }
         }
-        Ok(order)
+        Ok(candidates)
     }
 }

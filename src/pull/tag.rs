@@ -22,62 +22,65 @@ use crate::{
 impl Puller {
     pub(super) async fn manifest_by_tag(
         &self,
-        named: &ImageName,
+        image: &ImageName,
         tag: &Tag,
     ) -> Result<ManifestAnswer, PullError> {
-        let lead = self.resolve(named, &Reference::Tag(tag.clone()))?;
-        if let Some(pinned) = &lead.pin {
-            return self.resolved_manifest(named, pinned, &lead).await;
+        let resolution = self.resolve(image, &Reference::Tag(tag.clone()))?;
+        if let Some(pinned) = &resolution.pin {
+            return self.resolved_manifest(image, pinned, &resolution).await;
         }
         if !self.0.settings.offline
-            && let Some(fresh) = self.fresh_manifest(&lead).await?
+            && let Some(fresh) = self.fresh_manifest(&resolution).await?
         {
             return Ok(fresh);
         }
-        // Boxed, or every hit would have room for a miss.
-        Box::pin(self.refresh_tag(named, tag, lead)).await
+        // Boxed so that the future of a hit stays small.
+        Box::pin(self.refresh_tag(image, tag, resolution)).await
     }
 
     async fn refresh_tag(
         &self,
-        named: &ImageName,
+        image: &ImageName,
         tag: &Tag,
-        lead: Arc<Resolution>,
+        resolution: Arc<Resolution>,
     ) -> Result<ManifestAnswer, PullError> {
         if self.0.settings.offline {
-            return self.offline_manifest(named, tag, &lead).await;
+            return self.offline_manifest(image, tag, &resolution).await;
         }
-        if let Some(nobody) = lead.no_candidate() {
-            return self.local_manifest(named, tag).await?.ok_or(nobody);
+        if let Some(no_candidate) = resolution.no_candidate() {
+            return self.local_manifest(image, tag).await?.ok_or(no_candidate);
         }
-        let (puller, asked_for) = (self.clone(), (named.clone(), tag.clone()));
-        let key = (self.coalescing_key(named), Reference::Tag(tag.clone()));
+        let (puller, wanted) = (self.clone(), (image.clone(), tag.clone()));
+        let key = (self.coalescing_key(image), Reference::Tag(tag.clone()));
         let work = move || async move {
-            let (named, tag) = asked_for;
-            // Another flight may have landed between the look above and the start of this one.
-            if let Some(fresh) = puller.fresh_manifest(&lead).await? {
+            let (image, tag) = wanted;
+            // Another task may have finished between the lookup above and the start of this one.
+            if let Some(fresh) = puller.fresh_manifest(&resolution).await? {
                 return Ok(fresh);
             }
             let deadline = Instant::now() + puller.0.settings.manifest_max;
             retry_throttled(deadline, || {
-                puller.ask_candidates(&named, &tag, &lead, deadline)
+                puller.ask_candidates(&image, &tag, &resolution, deadline)
             })
             .await
         };
         self.0.manifests.run(key, work).await
     }
 
-    /// The answer that needs no upstream: the first candidate that is not lately absent, if its
-    /// record is fresh.
-    async fn fresh_manifest(&self, lead: &Resolution) -> Result<Option<ManifestAnswer>, PullError> {
-        for TagKeys { kept, absent } in &lead.tags {
+    /// The answer without upstream: that of the first candidate without a recent "not found", if
+    /// its record is fresh.
+    async fn fresh_manifest(
+        &self,
+        resolution: &Resolution,
+    ) -> Result<Option<ManifestAnswer>, PullError> {
+        for TagKeys { kept, absent } in &resolution.tags {
             if self.0.absences.contains_key(absent) {
                 continue;
             }
-            // A disk that cannot be read has no record.
+            // A disk error counts as "no record".
             let record = self.0.store.tag(&kept.0, &kept.1).await.unwrap_or_default();
             let confirmed = self.0.confirmed.get(kept);
-            return match tag_decision(record, confirmed, Instant::now(), lead.policy) {
+            return match tag_decision(record, confirmed, Instant::now(), resolution.policy) {
                 TagDecision::Serve(digest) => {
                     self.kept_manifest(slice::from_ref(&kept.0), &digest).await
                 }
@@ -87,72 +90,73 @@ impl Puller {
         Ok(None)
     }
 
-    /// Walks the candidates over their own records; a loaded bundle comes last.
+    /// Asks the candidates in order, each before its own stale record; a loaded bundle comes last.
     async fn ask_candidates(
         &self,
-        named: &ImageName,
+        image: &ImageName,
         tag: &Tag,
-        lead: &Resolution,
+        resolution: &Resolution,
         deadline: Instant,
     ) -> Result<ManifestAnswer, PullError> {
-        let mut walk = FailureTally::default();
-        for candidate in &lead.candidates {
-            let there = tag_at(candidate, tag);
-            let item = ContentKey::Manifest(Reference::Tag(there.clone()));
+        let mut failures = FailureTally::default();
+        for candidate in &resolution.candidates {
+            let upstream_tag = tag_at(candidate, tag);
+            let key = ContentKey::Manifest(Reference::Tag(upstream_tag.clone()));
             let origin = origin_of(candidate);
-            if self
-                .0
-                .absences
-                .contains_key(&(origin.clone(), item.clone()))
-            {
+            if self.0.absences.contains_key(&(origin.clone(), key.clone())) {
                 continue;
             }
-            let asked = self.source(candidate)?;
-            let error = match self.ask_candidate(&asked, candidate, there, deadline).await {
+            let source = self.source(candidate)?;
+            let error = match self
+                .ask_candidate(&source, candidate, upstream_tag, deadline)
+                .await
+            {
                 Ok(answer) => return Ok(answer),
                 Err(CandidateFailure::Upstream(error)) => error,
                 Err(CandidateFailure::Pull(error)) => return Err(error),
             };
-            let is_upstreams_word = is_definitive(&error);
-            let is_refused_login = error.is_refused_credentials();
+            let is_definitive = is_definitive(&error);
+            let is_refused_credentials = error.is_refused_credentials();
             let text = error.to_string();
-            let heard = self.record_failure(&asked, error, Some(&item), &mut walk);
-            if heard == FailureKind::Absent
-                && let Err(error) = self.0.store.forget_tag(&origin, there).await
+            let kind = self.record_failure(&source, error, Some(&key), &mut failures);
+            if kind == FailureKind::Absent
+                && let Err(error) = self.0.store.forget_tag(&origin, upstream_tag).await
             {
-                tracing::error!(%origin, tag = %there, %error, "a tag was not forgotten");
+                tracing::error!(%origin, tag = %upstream_tag, %error, "cannot forget a tag");
             }
-            // The network's word on what changed is missing, or our login is broken: what this
-            // candidate last said beats what a later one says now.
-            if !is_upstreams_word
-                && let Some(stale) = self.stale_manifest(&origin, there, lead, &text).await?
+            // Upstream is down or refuses our credentials, so the tag may be as it was: this
+            // candidate's last answer takes precedence over a later candidate's current one.
+            if !is_definitive
+                && let Some(stale) = self
+                    .stale_manifest(&origin, upstream_tag, resolution, &text)
+                    .await?
             {
-                if is_refused_login {
-                    tracing::error!(%origin, tag = %there, why = text, "our login is refused");
+                if is_refused_credentials {
+                    tracing::error!(%origin, tag = %upstream_tag, why = text, "upstream refused the configured credentials");
                 }
                 return Ok(stale);
             }
-            if heard == FailureKind::Refused {
-                return Err(walk.verdict());
+            if kind == FailureKind::Refused {
+                return Err(failures.verdict());
             }
         }
-        self.local_manifest(named, tag)
+        self.local_manifest(image, tag)
             .await?
-            .ok_or_else(|| walk.verdict())
+            .ok_or_else(|| failures.verdict())
     }
 
-    /// Asks one candidate what a tag means now, and makes sure that we have it.
+    /// Asks one candidate for a tag's digest, and fetches the manifest unless it is stored.
     async fn ask_candidate(
         &self,
-        asked: &FetchSource,
+        source: &FetchSource,
         candidate: &Candidate,
         tag: &Tag,
         deadline: Instant,
     ) -> Result<ManifestAnswer, CandidateFailure> {
         let reference = Reference::Tag(tag.clone());
-        let ask = request_context(candidate, &self.1, deadline);
+        let context = request_context(candidate, &self.1, deadline);
         let origin = origin_of(candidate);
-        if let Some(digest) = asked.upstream.manifest_head(&ask, &reference).await? {
+        if let Some(digest) = source.upstream.manifest_head(&context, &reference).await? {
             let kept = self.0.store.manifest(&origin, &digest).await;
             if let Some(manifest) = kept.unwrap_or_default() {
                 self.record_tag(&origin, tag, digest).await?;
@@ -162,18 +166,18 @@ impl Puller {
                     origin,
                 });
             }
-            match asked
+            match source
                 .upstream
-                .manifest(&ask, &Reference::Digest(digest))
+                .manifest(&context, &Reference::Digest(digest))
                 .await
             {
                 Ok(manifest) => return self.store_tagged(manifest, origin, tag).await,
-                // A registry that knows the tag but not its own digest: ask by tag.
+                // Some registries know the tag but not its digest: ask by tag.
                 Err(UpstreamError::Absent { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        let manifest = asked.upstream.manifest(&ask, &reference).await?;
+        let manifest = source.upstream.manifest(&context, &reference).await?;
         self.store_tagged(manifest, origin, tag).await
     }
 
@@ -189,7 +193,7 @@ impl Puller {
         Ok(answer)
     }
 
-    /// Remembers what a tag means. A disk that fails costs only the memory of it.
+    /// Records a tag's digest. A disk error costs only the record.
     async fn record_tag(
         &self,
         origin: &Origin,
@@ -204,23 +208,23 @@ impl Puller {
             checked: Timestamp::now(),
         };
         if let Err(error) = self.0.store.keep_tag(origin, tag, record).await {
-            tracing::error!(%origin, %tag, %error, "a tag was not kept");
+            tracing::error!(%origin, %tag, %error, "cannot store a tag");
         }
         Ok(())
     }
 
-    /// What a candidate last said, if that is not too long ago.
+    /// A candidate's last answer, if it is not too old.
     async fn stale_manifest(
         &self,
         origin: &Origin,
         tag: &Tag,
-        lead: &Resolution,
+        resolution: &Resolution,
         why: &str,
     ) -> Result<Option<ManifestAnswer>, PullError> {
         let Some(record) = self.0.store.tag(origin, tag).await? else {
             return Ok(None);
         };
-        if !may_be_stale(record, Timestamp::now(), lead.policy) {
+        if !may_be_stale(record, Timestamp::now(), resolution.policy) {
             return Ok(None);
         }
         let Some(manifest) = self.0.store.manifest(origin, &record.digest).await? else {
@@ -234,18 +238,17 @@ impl Puller {
         }))
     }
 
-    /// With no upstream at all: a loaded bundle first, then what any candidate last said, however
-    /// long ago.
+    /// The answer offline: a loaded bundle's, else a candidate's last one, of any age.
     async fn offline_manifest(
         &self,
-        named: &ImageName,
+        image: &ImageName,
         tag: &Tag,
-        lead: &Resolution,
+        resolution: &Resolution,
     ) -> Result<ManifestAnswer, PullError> {
-        if let Some(answer) = self.local_manifest(named, tag).await? {
+        if let Some(answer) = self.local_manifest(image, tag).await? {
             return Ok(answer);
         }
-        for candidate in &lead.candidates {
+        for candidate in &resolution.candidates {
             if let Some(answer) = self
                 .recorded_manifest(origin_of(candidate), tag_at(candidate, tag))
                 .await?
@@ -253,16 +256,16 @@ impl Puller {
                 return Ok(answer);
             }
         }
-        Err(lead.no_candidate().unwrap_or(PullError::Absent))
+        Err(resolution.no_candidate().unwrap_or(PullError::Absent))
     }
 
-    /// What a loaded bundle says.
+    /// A loaded bundle's answer.
     async fn local_manifest(
         &self,
-        named: &ImageName,
+        image: &ImageName,
         tag: &Tag,
     ) -> Result<Option<ManifestAnswer>, PullError> {
-        for repository in named.repositories() {
+        for repository in image.repositories() {
             if let Some(answer) = self
                 .recorded_manifest(Origin::Local(repository), tag)
                 .await?
@@ -285,7 +288,7 @@ impl Puller {
     }
 }
 
-/// Why one candidate gave no answer: its own doing, or ours.
+/// Why one candidate gave no answer: upstream's failure, or our own.
 enum CandidateFailure {
     Upstream(UpstreamError),
     Pull(PullError),
@@ -309,8 +312,8 @@ impl From<StoreError> for CandidateFailure {
     }
 }
 
-/// Whether a failure is what the upstream has to say about the tag: that it is not there, or not
-/// for everyone. A login that is refused is a fault, and says nothing of the tag.
+/// Whether a failure is an answer about the tag: it does not exist, or not for everyone. Refused
+/// credentials are a fault, and say nothing about the tag.
 fn is_definitive(error: &UpstreamError) -> bool {
     match error {
         UpstreamError::Absent { .. } => true,

@@ -43,7 +43,7 @@ pub enum Decision {
     },
     /// No route matches the name.
     Unmatched {
-        /// Why the built-in list does not serve it.
+        /// Why neither a route nor the built-in list serves it.
         reason: String,
     },
 }

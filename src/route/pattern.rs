@@ -246,7 +246,7 @@ pub(super) struct MatchSubject<'a> {
 }
 
 impl<'a> MatchSubject<'a> {
-    /// Leaves the spellings out if there is no loose pattern to use them.
+    /// Leaves the spellings out if the table has only `from` patterns.
     pub(super) fn new(repository: &'a Repository, loose: LoosePatterns) -> Self {
         let Repository { registry, name } = repository;
         let mut spellings = Vec::new();

@@ -20,7 +20,7 @@ use crate::oci::{Registry, UpstreamName};
 /// What happens to a name that no route matches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnmatchedPolicy {
-    /// Served from its own registry if that is on the built-in list and there are no routes.
+    /// Served from its own registry if that is on the built-in list and the table has no routes.
     #[default]
     Auto,
     /// Refused.

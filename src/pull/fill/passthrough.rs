@@ -1,7 +1,7 @@
-//! Past the disk: what a fill turns to when the store fails it, for the disk is an optimisation.
+//! Passthrough: how a blob is still served when the store fails, for the disk is an optimisation.
 //!
-//! Each reader then gets a fetch of its own. It hashes what the file already has, which this reader
-//! may have had, and goes on from there; the tail is held back until the whole is proven.
+//! Each reader then gets a fetch of its own. It hashes the bytes in the file, which this reader may
+//! have received, and continues from there; the tail is held back until the whole is verified.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -24,14 +24,14 @@ use crate::{
     },
 };
 
-/// Most failures in a row without a new byte, over all sources.
+/// Most consecutive failures without a new byte, over all sources.
 const ATTEMPTS_WITHOUT_PROGRESS_MAX: u32 = 3;
 /// Pause after a failure.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Bytes of the file that are hashed between two looks at the clock of others.
+/// Bytes of the file that are read and hashed at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// Where the readers of one fill go on if its disk fails.
+/// The fallback of one fill's readers if its disk fails.
 #[derive(Debug)]
 pub(super) struct Passthrough {
     job: FillJob,
@@ -41,31 +41,31 @@ pub(super) struct Passthrough {
     metrics: Arc<Metrics>,
 }
 
-/// How the disk does in this fill, and the way past it.
+/// Whether the disk failed in this fill, and the way past it.
 #[derive(Debug)]
 pub(super) struct FillDisk {
     has_failed: watch::Sender<bool>,
-    /// The way past it, for each reader.
+    /// The fallback of each reader.
     pub(super) passthrough: Arc<Passthrough>,
 }
 
 impl FillDisk {
     pub(super) fn new(job: &FillJob, tasks: Tasks, metrics: Arc<Metrics>) -> Self {
-        let (failed, disk_failed) = watch::channel(false);
-        let bypass = Arc::new(Passthrough {
+        let (has_failed, disk_failed) = watch::channel(false);
+        let passthrough = Arc::new(Passthrough {
             job: job.clone(),
             disk_failed,
             tasks,
             metrics,
         });
         Self {
-            has_failed: failed,
-            passthrough: bypass,
+            has_failed,
+            passthrough,
         }
     }
 
     pub(super) fn set_failed(&self, digest: &Digest, error: &StoreError) {
-        tracing::error!(%digest, %error, "a blob cannot be kept; it is passed on");
+        tracing::error!(%digest, %error, "cannot store a blob; passing it through");
         self.has_failed.send_replace(true);
     }
 
@@ -88,27 +88,27 @@ impl ReaderFallback for Passthrough {
     fn take_over(self: Arc<Self>, broken: GrowingFile, offset: u64) -> FallbackFuture {
         Box::pin(async move {
             let mut failed = self.disk_failed.clone();
-            // An error: the fill ended, and not for its disk.
+            // An error: the fill ended for another reason than its disk.
             failed.wait_for(|failed| *failed).await.ok()?;
             let verifier = hash_existing(self.job.digest, broken).await?;
-            let ring = Arc::new(Pipe::new(offset));
-            let tide = FileProgress::new();
-            let growing = tide.pipe_reader(&ring);
-            let passage = PassthroughFetch {
+            let pipe = Arc::new(Pipe::new(offset));
+            let progress = FileProgress::new();
+            let growing = progress.pipe_reader(&pipe);
+            let fetch = PassthroughFetch {
                 passthrough: Arc::clone(&self),
                 verifier,
                 from: offset,
-                pipe: ring,
-                progress: tide,
+                pipe,
+                progress,
             };
             self.metrics.bypassed();
-            drop(self.tasks.spawn("passing a blob", passage.run()));
+            drop(self.tasks.spawn("blob passthrough", fetch.run()));
             Some(growing)
         })
     }
 }
 
-/// The hash of what a broken file has for its readers; none if it cannot be read.
+/// The hash of a broken file's readable bytes; none if they cannot be read.
 async fn hash_existing(digest: Digest, broken: GrowingFile) -> Option<Verifier> {
     let work = move || {
         let Watermark { readable, .. } = broken.watermark();
@@ -126,42 +126,42 @@ async fn hash_existing(digest: Digest, broken: GrowingFile) -> Option<Verifier> 
 }
 
 impl PassthroughFetch {
-    /// Ends with the blob, with its reader, or when nobody brings anything any more. Dropped before
-    /// the proof, the tide breaks the reader's body.
+    /// Ends with the blob, with its reader, or with the last allowed attempt. `progress`, dropped
+    /// before the blob is verified, breaks the reader's body.
     async fn run(mut self) {
-        let mut fruitless = 0;
-        let way = Arc::clone(&self.passthrough);
+        let mut without_progress = 0;
+        let passthrough = Arc::clone(&self.passthrough);
         let FillJob {
             digest,
             sources,
             via,
             head_max,
             generation: _,
-        } = &way.job;
-        for (candidate, asked) in sources.iter().cycle() {
+        } = &passthrough.job;
+        for (candidate, source) in sources.iter().cycle() {
             let before = self.verifier.seen();
-            let ask = request_context(candidate, via, Instant::now() + *head_max);
-            let fetched = match asked.upstream.blob(&ask, digest, before).await {
+            let context = request_context(candidate, via, Instant::now() + *head_max);
+            let fetched = match source.upstream.blob(&context, digest, before).await {
                 Ok(stream) => self.forward(stream).await,
                 Err(error) => Err(error),
             };
             let Err(error) = fetched else {
                 return self.verify();
             };
-            tracing::debug!(upstream = %candidate.upstream, %error, "passing a blob");
-            fruitless = if self.verifier.seen() > before {
+            tracing::debug!(upstream = %candidate.upstream, %error, "blob passthrough: attempt failed");
+            without_progress = if self.verifier.seen() > before {
                 0
             } else {
-                fruitless + 1
+                without_progress + 1
             };
-            if fruitless >= ATTEMPTS_WITHOUT_PROGRESS_MAX {
+            if without_progress >= ATTEMPTS_WITHOUT_PROGRESS_MAX {
                 return;
             }
             sleep(PAUSE).await;
         }
     }
 
-    /// Hands on what one answer brings.
+    /// Forwards one answer's bytes.
     async fn forward(&mut self, mut stream: BlobStream) -> Result<(), UpstreamError> {
         let mut skip = self.verifier.seen().saturating_sub(stream.start());
         while let Some(mut chunk) = stream.next().await? {
@@ -175,9 +175,9 @@ impl PassthroughFetch {
             let wanted = chunk.split_off(unwanted.min(chunk.len()));
             if !wanted.is_empty() {
                 let push = pin!(self.pipe.push(wanted));
-                let deserted = pin!(self.progress.readers_gone());
-                if let Either::Right(_) = select(push, deserted).await {
-                    // Nobody reads any more: as good as delivered.
+                let readers_gone = pin!(self.progress.readers_gone());
+                if let Either::Right(_) = select(push, readers_gone).await {
+                    // The reader has gone: done.
                     return Ok(());
                 }
             }
@@ -190,7 +190,7 @@ impl PassthroughFetch {
     fn verify(self) {
         match self.verifier.finish() {
             Ok(proof) => self.progress.finish(proof.size()),
-            Err(error) => tracing::debug!(%error, "a blob was not passed to its end"),
+            Err(error) => tracing::debug!(%error, "blob passthrough failed"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! From an answer's body into the file, with readers let in as soon as that is safe.
+//! Writes an answer's body to the file, and lets readers in as soon as that is safe.
 
 use std::{
     future::Future,
@@ -20,11 +20,11 @@ use crate::{
     upstream::{BlobStream, UpstreamError},
 };
 
-/// How long upstream may pause before its readers get what has come so far.
+/// How long upstream may pause before readers get the bytes so far.
 const FLUSH_AFTER: Duration = Duration::from_millis(20);
 
 impl FillWorker {
-    /// Writes what comes, and lets readers in as soon as that is safe.
+    /// Writes the body to the file, and lets readers in as soon as that is safe.
     pub(super) async fn pump(
         &self,
         stream: &mut BlobStream,
@@ -32,7 +32,7 @@ impl FillWorker {
         size: Option<u64>,
         origin: &Origin,
     ) -> Result<Result<(), UpstreamError>, StoreError> {
-        // An upstream that ignores `Range` starts over; what we have is skipped.
+        // An upstream that ignores `Range` starts over; the bytes we have are skipped.
         let mut skip = file.written().saturating_sub(stream.start());
         loop {
             let large = size.unwrap_or_else(|| file.written()) > VERIFIED_FIRST_MAX;
@@ -73,7 +73,7 @@ impl FillWorker {
     }
 }
 
-/// Waits for upstream's next bytes; while it pauses, readers get what has come so far.
+/// Waits for upstream's next bytes; if it pauses, readers get the bytes so far.
 async fn next_or_flush<F>(
     mut next: Pin<&mut F>,
     file: &mut Partial,

@@ -1,4 +1,5 @@
-//! One fill at work: round the sources, from where the bytes stopped, until they are proven.
+//! One fill at work: takes the sources in turn, resuming after the last byte, until the blob is
+//! verified.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,46 +27,46 @@ use crate::{
     wire::GrowingFile,
 };
 
-/// Most failures in a row without a single new byte, over all sources.
+/// Most consecutive failures without a new byte, over all sources.
 const ATTEMPTS_WITHOUT_PROGRESS_MAX: u32 = 6;
 /// Pause after the first failure; it doubles up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(100);
-/// Longest pause between two tries.
+/// Longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// A fill at work.
 pub(super) struct FillWorker {
     pub(super) store: Store,
     pub(super) metrics: Arc<Metrics>,
-    /// What the sources said that failed.
+    /// The failures of the sources so far.
     pub(super) failures: FailureTally,
     pub(super) absences: NegativeCache,
-    /// What those who wait are told; silent until bytes may be read.
+    /// What the waiting requests get; none until bytes may be read.
     pub(super) result: watch::Sender<Option<Result<ReadableBlob, PullError>>>,
-    /// A source gave another part than it was asked for: no more ranges, what is known is skipped.
+    /// A source sent another range than was requested: no more ranges, known bytes are skipped.
     pub(super) distrusts_ranges: bool,
     pub(super) job: FillJob,
     pub(super) disk: FillDisk,
 }
 
-/// What one try at one source came to.
+/// The outcome of one attempt at one source.
 pub(super) enum AttemptOutcome {
-    /// All bytes are kept, or on their way past a disk that failed.
+    /// The blob is stored, or passed through past a failed disk.
     Done,
-    /// It does not have the blob, or must not be asked again.
+    /// The source does not have the blob, or must not be asked again.
     Exhausted,
-    /// It refused us, and those behind it must not be asked either.
+    /// The source's refusal is final: those after it must not be asked either.
     Refused,
-    /// It may be tried again from where it stopped; the flag says whether bytes came.
+    /// The source may be asked again, from where it stopped.
     Interrupted {
-        /// At least one new byte.
+        /// Whether new bytes came.
         progress: bool,
     },
-    /// Its bytes were wrong.
+    /// The source's bytes were wrong.
     Corrupt,
 }
 
-/// Why the round ends or goes on: failures in a row, and wrong bytes.
+/// How many attempts remain: counts consecutive failures and wrong bytes.
 #[derive(Debug, Default)]
 struct RetryBudget {
     without_progress: u32,
@@ -73,27 +74,27 @@ struct RetryBudget {
 }
 
 impl FillWorker {
-    /// Tells those who wait how it went.
+    /// Fetches the blob and tells the waiting requests of a failure.
     pub(super) async fn run(mut self) {
         let began = Instant::now();
         self.metrics.fill_began();
         let outcome = self.fetch().await;
         self.metrics.fill_ended(began.elapsed());
         if let Err(error) = outcome {
-            tracing::warn!(digest = %self.job.digest, %error, "a blob was not fetched");
+            tracing::warn!(digest = %self.job.digest, %error, "cannot fetch a blob");
             if self.is_unread() {
                 self.result.send_replace(Some(Err(error)));
             }
         }
     }
 
-    /// Whether nobody was told of any bytes yet.
+    /// Whether no reader has been let in yet.
     pub(super) fn is_unread(&self) -> bool {
         self.result.borrow().is_none()
     }
 
-    /// Goes round the sources until one has delivered, all are exhausted, or too many tries in a
-    /// row brought nothing.
+    /// Takes the sources in turn until one has delivered, all are exhausted, or too many attempts
+    /// in a row brought no byte.
     async fn fetch(&mut self) -> Result<(), PullError> {
         let digest = self.job.digest;
         if self.is_stored_already(&digest).await {
@@ -101,13 +102,13 @@ impl FillWorker {
         }
         let sources = std::mem::take(&mut self.job.sources);
         let mut sources: Vec<_> = sources.into_iter().enumerate().collect();
-        // What a killed process left is finished, not fetched again.
+        // A partial file of an earlier process is continued, not fetched again.
         let resumed = self.store.resume(&digest, None).await;
         let mut partial = resumed.unwrap_or_else(|error| {
             self.disk.set_failed(&digest, &error);
             None
         });
-        let mut patience = RetryBudget::default();
+        let mut budget = RetryBudget::default();
         while let Some((rank, source)) = sources.first() {
             let rank = *rank;
             match self.attempt(source, &mut partial).await? {
@@ -115,30 +116,30 @@ impl FillWorker {
                 AttemptOutcome::Exhausted => drop(sources.remove(0)),
                 AttemptOutcome::Refused => sources.retain(|(other, _)| *other < rank),
                 AttemptOutcome::Interrupted { progress } => {
-                    patience.without_progress = if progress {
+                    budget.without_progress = if progress {
                         0
                     } else {
-                        patience.without_progress + 1
+                        budget.without_progress + 1
                     };
                     sources.rotate_left(1);
                 }
                 AttemptOutcome::Corrupt => {
-                    patience.corrupt += 1;
-                    // Whoever reads already has wrong bytes; only unseen ones can be replaced.
-                    if patience.corrupt > 1 || !self.is_unread() {
+                    budget.corrupt += 1;
+                    // Readers may have received wrong bytes; only unread ones can be replaced.
+                    if budget.corrupt > 1 || !self.is_unread() {
                         return Err(PullError::Corrupt(digest));
                     }
                     sources.rotate_left(1);
                 }
             }
-            if !patience.allows_another().await {
+            if !budget.allows_another().await {
                 break;
             }
         }
         Err(std::mem::take(&mut self.failures).verdict())
     }
 
-    /// Whether another fill kept the blob between this one's look into the store and its start.
+    /// Whether another fill stored the blob between this one's lookup and its start.
     async fn is_stored_already(&self, digest: &Digest) -> bool {
         let Ok(Some(kept)) = self.store.blob(digest).await else {
             return false;
@@ -153,58 +154,61 @@ impl FillWorker {
         true
     }
 
-    /// One request to one source, from where the file stands to where the bytes stop.
+    /// One request to one source, from the end of the file to where the bytes stop.
     async fn attempt(
         &mut self,
-        (candidate, asked): &(Candidate, FetchSource),
+        (candidate, source): &(Candidate, FetchSource),
         partial: &mut Option<Partial>,
     ) -> Result<AttemptOutcome, PullError> {
         let digest = self.job.digest;
-        let told = self.store.referenced_size(&digest, &asked.origin).await;
-        let ask = request_context(candidate, &self.job.via, Instant::now() + self.job.head_max);
+        let expected = self.store.referenced_size(&digest, &source.origin).await;
+        let context = request_context(candidate, &self.job.via, Instant::now() + self.job.head_max);
         let offset = partial.as_ref().map_or(0, Partial::written);
-        if let Some(whole) = partial.take_if(|_| offset > 0 && told == Some(offset)) {
-            // The process was killed between the last byte and the commit. The source still has to
-            // say that it has the blob: these bytes may be somebody else's.
-            return match asked.upstream.blob_head(&ask, &digest).await {
-                Ok(_size) => Ok(self.commit(whole, &asked.origin).await),
-                Err(error) => Ok(self.record_failure(error, asked)),
+        if let Some(whole) = partial.take_if(|_| offset > 0 && expected == Some(offset)) {
+            // The process was killed between the last byte and the commit. The source must still
+            // confirm that it has the blob: these bytes may come from another one.
+            return match source.upstream.blob_head(&context, &digest).await {
+                Ok(_size) => Ok(self.commit(whole, &source.origin).await),
+                Err(error) => Ok(self.record_failure(error, source)),
             };
         }
         let from = if self.distrusts_ranges { 0 } else { offset };
-        let stream = match asked.upstream.blob(&ask, &digest, from).await {
+        let stream = match source.upstream.blob(&context, &digest, from).await {
             Ok(stream) => stream,
             Err(error) if from > 0 && is_wrong_range(&error) => {
                 self.failures
                     .note(FailureKind::ProtocolViolation, &Arc::new(error));
                 self.distrusts_ranges = true;
                 if self.is_unread() {
-                    // What was left over may not be the beginning of what is there.
+                    // The partial file may not be the beginning of this blob.
                     *partial = None;
                     self.store.discard_partial(&digest).await?;
                 }
                 return Ok(AttemptOutcome::Interrupted { progress: false });
             }
-            Err(error) => return Ok(self.record_failure(error, asked)),
+            Err(error) => return Ok(self.record_failure(error, source)),
         };
-        if let Some((told, size)) = told.zip(stream.size()).filter(|(told, size)| told != size) {
-            return Ok(self.record_failure(wrong_length(asked, told, size), asked));
+        if let Some((expected, size)) = expected
+            .zip(stream.size())
+            .filter(|(expected, size)| expected != size)
+        {
+            return Ok(self.record_failure(wrong_length(source, expected, size), source));
         }
-        let size = stream.size().or(told);
-        Ok(self.receive(stream, size, asked, partial).await)
+        let size = stream.size().or(expected);
+        Ok(self.receive(stream, size, source, partial).await)
     }
 
-    /// Writes an answer's bytes to the file, which is made if there is none; without a disk they
-    /// are passed on.
+    /// Writes an answer's bytes to the file, creating it if necessary; without a working disk they
+    /// are passed through.
     async fn receive(
         &mut self,
         mut stream: BlobStream,
         size: Option<u64>,
-        asked: &FetchSource,
+        source: &FetchSource,
         partial: &mut Option<Partial>,
     ) -> AttemptOutcome {
         let digest = self.job.digest;
-        let origin = &asked.origin;
+        let origin = &source.origin;
         let mut file = match partial.take() {
             Some(file) => file,
             None if self.disk.has_failed() => {
@@ -221,12 +225,12 @@ impl FillWorker {
         let before = file.written();
         let error = match self.pump(&mut stream, &mut file, size, origin).await {
             Ok(Err(error)) => error,
-            Ok(Ok(())) if size.is_some_and(|size| file.written() < size) => cut_short(asked),
+            Ok(Ok(())) if size.is_some_and(|size| file.written() < size) => cut_short(source),
             Ok(Ok(())) => return self.commit(file, origin).await,
             Err(error) => return self.disk_failed(&error),
         };
         self.failures.note(FailureKind::Transient, &Arc::new(error));
-        // Whatever becomes of the next try, these bytes need not come again.
+        // These bytes need not be fetched again, whatever the next attempt brings.
         if let Err(error) = file.flush().await {
             return self.disk_failed(&error);
         }
@@ -240,7 +244,7 @@ impl FillWorker {
         match file.commit().await {
             Ok(kept) => {
                 if let Err(error) = self.store.confirm(&digest, origin).await {
-                    tracing::error!(%digest, %origin, %error, "a blob's origin was not kept");
+                    tracing::error!(%digest, %origin, %error, "cannot store a blob's origin");
                 }
                 let (body, origin) = (BlobBody::Kept(kept), origin.clone());
                 self.result
@@ -255,8 +259,8 @@ impl FillWorker {
         }
     }
 
-    /// The disk failed under a file. Who reads it goes on past the disk; if nobody does yet, the
-    /// next try does without a file.
+    /// The disk failed under a file. Its readers continue with the passthrough; if there are none
+    /// yet, the next attempt does without a file.
     fn disk_failed(&self, error: &StoreError) -> AttemptOutcome {
         self.disk.set_failed(&self.job.digest, error);
         if !self.is_unread() {
@@ -265,8 +269,8 @@ impl FillWorker {
         AttemptOutcome::Interrupted { progress: true }
     }
 
-    /// Serves a blob that cannot be written: a small one from memory, verified; of a large one each
-    /// reader fetches its own.
+    /// Serves a blob that cannot be written: a small one from memory, verified; a large one by a
+    /// fetch for each reader.
     async fn pass_through(
         &mut self,
         stream: BlobStream,
@@ -295,14 +299,14 @@ impl FillWorker {
         AttemptOutcome::Done
     }
 
-    fn record_failure(&mut self, error: UpstreamError, asked: &FetchSource) -> AttemptOutcome {
-        let heard = FailureKind::of(&error, asked.refusal);
-        if heard == FailureKind::Absent {
+    fn record_failure(&mut self, error: UpstreamError, source: &FetchSource) -> AttemptOutcome {
+        let kind = FailureKind::of(&error, source.refusal);
+        if kind == FailureKind::Absent {
             let blob = ContentKey::Blob(self.job.digest);
-            self.absences.insert((asked.origin.clone(), blob), ());
+            self.absences.insert((source.origin.clone(), blob), ());
         }
-        self.failures.note(heard, &Arc::new(error));
-        match heard {
+        self.failures.note(kind, &Arc::new(error));
+        match kind {
             FailureKind::Transient => AttemptOutcome::Interrupted { progress: false },
             FailureKind::Refused => AttemptOutcome::Refused,
             FailureKind::Absent
@@ -314,7 +318,7 @@ impl FillWorker {
 }
 
 impl RetryBudget {
-    /// Whether another try is worth it; pauses before one that follows a failure.
+    /// Whether another attempt is allowed; pauses before one that follows a failure.
     async fn allows_another(&self) -> bool {
         if self.without_progress >= ATTEMPTS_WITHOUT_PROGRESS_MAX {
             return false;
@@ -326,7 +330,7 @@ impl RetryBudget {
     }
 }
 
-/// All of a small blob; surplus ends it, for then it cannot be right.
+/// All of a small blob; stops at surplus bytes, for then it cannot be right.
 async fn read_small(mut stream: BlobStream) -> Result<Bytes, UpstreamError> {
     let mut bytes = BytesMut::new();
     while let Some(chunk) = stream.next().await? {
@@ -338,7 +342,7 @@ async fn read_small(mut stream: BlobStream) -> Result<Bytes, UpstreamError> {
     Ok(bytes.freeze())
 }
 
-/// Whether an answer was another part than the one asked for, or no part at all.
+/// Whether an answer was another range than the one requested, or not a range.
 fn is_wrong_range(error: &UpstreamError) -> bool {
     matches!(
         error,
@@ -350,19 +354,20 @@ fn is_wrong_range(error: &UpstreamError) -> bool {
 }
 
 /// An answer that contradicts a verified manifest.
-fn wrong_length(asked: &FetchSource, told: u64, size: u64) -> UpstreamError {
-    let breach = ProtocolViolation::Content(format!("{size} bytes, where a manifest says {told}"));
+fn wrong_length(source: &FetchSource, expected: u64, size: u64) -> UpstreamError {
+    let breach =
+        ProtocolViolation::Content(format!("{size} bytes, where a manifest says {expected}"));
     UpstreamError::ProtocolViolation {
-        endpoint: asked.upstream.url().into(),
+        endpoint: source.upstream.url().into(),
         breach,
     }
 }
 
 /// A body that ended before its announced length.
-fn cut_short(asked: &FetchSource) -> UpstreamError {
+fn cut_short(source: &FetchSource) -> UpstreamError {
     let detail = "the body ended early".to_owned();
     UpstreamError::Unreachable {
-        endpoint: asked.upstream.url().into(),
+        endpoint: source.upstream.url().into(),
         detail,
     }
 }
