@@ -4,7 +4,7 @@ pub(super) mod astronomer;
 pub(super) mod calico;
 pub(super) mod containerd;
 pub(super) mod docker;
-mod docker_config;
+pub(super) mod docker_config;
 pub(super) mod enmasse;
 pub(super) mod hosts_toml;
 pub(super) mod imageswap;
@@ -17,7 +17,12 @@ pub(super) mod talos;
 
 use std::str::FromStr;
 
-use super::reading::{kube, location::SourceText, node::Node};
+use super::reading::{
+    kube,
+    location::SourceText,
+    node::Node,
+    syntax::{self, Syntax},
+};
 
 /// A format that can be imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,16 +57,6 @@ pub enum ImportFormat {
     DockerConfig,
 }
 
-/// What a text is written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Syntax {
-    Yaml,
-    Json,
-    Toml,
-    /// Lines, or a list with commas, of `SOURCE::TARGET`.
-    Map,
-}
-
 impl ImportFormat {
     /// Every format and its name.
     pub const ALL: [(&'static str, Self); 14] = [
@@ -91,13 +86,12 @@ impl ImportFormat {
     pub(super) fn syntax(self, text: &SourceText<'_>, file: &str) -> Syntax {
         let guess = Syntax::of(text, file);
         match self {
-            Self::HostsToml | Self::Containerd | Self::RegistriesConf => Syntax::Toml,
-            Self::Docker => Syntax::Json,
+            Self::HostsToml | Self::Containerd | Self::RegistriesConf => syntax::toml(text, guess),
+            Self::Docker => syntax::json(text, guess),
             // `SOURCE: TARGET`, as older maps have it, looks like YAML.
             Self::Imageswap if guess == Syntax::Yaml && !text.text.contains("kind:") => Syntax::Map,
-            Self::Imageswap | Self::Palette => guess,
-            _ if guess == Syntax::Json => Syntax::Json,
-            _ => Syntax::Yaml,
+            Self::Imageswap | Self::Palette => syntax::guessed(text, guess),
+            _ => syntax::yaml_or_json(text, guess),
         }
     }
 
@@ -110,12 +104,7 @@ impl ImportFormat {
     }
 
     fn of_object(node: &Node, kind: &str) -> Option<Self> {
-        let has = |key: &str| {
-            let found = ["data", "stringData", "binaryData"].iter();
-            found
-                .into_iter()
-                .any(|part| node.at(&[part, key]).is_some())
-        };
+        let has = |key: &str| kube::has_data_key(node, key);
         match kind {
             "Installation" | "ImageSet" => Some(Self::Calico),
             "ImageStream"
@@ -124,7 +113,7 @@ impl ImportFormat {
             | "ImageTagMirrorSet" => Some(Self::Openshift),
             "IoTConfig" => Some(Self::Enmasse),
             "Deployment" | "DeploymentConfig" | "StatefulSet"
-                if kube::has_image_variables(node) =>
+                if enmasse::import::has_image_variables(node) =>
             {
                 Some(Self::Enmasse)
             }
@@ -193,58 +182,4 @@ impl FromStr for ImportFormat {
         let named = Self::ALL.iter().find(|(name, _)| *name == text);
         named.map(|(_, format)| *format).ok_or(())
     }
-}
-
-impl Syntax {
-    /// What a text looks like.
-    pub(super) fn of(text: &SourceText<'_>, file: &str) -> Self {
-        let text = &*text.text;
-        let extension = file.rsplit_once('.').map_or("", |(_, extension)| extension);
-        let is_yaml = ["yaml", "yml"].contains(&extension);
-        if text.trim_start().starts_with('{') && !is_yaml {
-            return Self::Json;
-        }
-        let mut lines = text.lines().map(str::trim_end);
-        if extension == "toml" || lines.clone().any(is_toml) {
-            return Self::Toml;
-        }
-        let is_key = |line: &str| {
-            let line = line.trim_start();
-            line == "---" || line.starts_with("- ") || line.contains(": ")
-        };
-        let marks = ["apiVersion:", "kind:", "ociImageRegistry:", "stylus:"];
-        if is_yaml || marks.iter().any(|mark| text.contains(mark)) {
-            return Self::Yaml;
-        }
-        let mut written = lines
-            .clone()
-            .filter(|line| !line.trim_start().starts_with('#'));
-        if lines.any(is_pair) || !written.any(is_key) {
-            Self::Map
-        } else {
-            Self::Yaml
-        }
-    }
-}
-
-/// `SOURCE::TARGET`; a value of YAML may have colons too.
-fn is_pair(line: &str) -> bool {
-    let line = line.trim_start();
-    let key = line.split_once("::").map(|(key, _)| key);
-    key.is_some_and(|key| !key.starts_with("- ") && !key.contains(": ") && !key.contains('"'))
-}
-
-/// A table's header, which is no mark of an imageswap map.
-fn is_toml(line: &str) -> bool {
-    let line = line.trim_start();
-    let inside = line
-        .strip_prefix('[')
-        .and_then(|line| line.split(" #").next()?.trim_end().strip_suffix(']'));
-    inside.is_some_and(|inside| {
-        let inside = inside.trim_start_matches('[');
-        inside.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '"')
-            && !inside.contains([',', ':'])
-            || inside.starts_with("host.\"")
-            || inside.starts_with("plugins.")
-    })
 }

@@ -1,75 +1,24 @@
 //! From files to what they say: each document goes to its format, then the whole is checked.
 
 use super::{
-    ImportOptions, Imported, SourceFallback,
     formats::{
-        ImportFormat, Syntax, astronomer, calico, containerd, docker, enmasse, hosts_toml,
+        ImportFormat, astronomer, calico, containerd, docker, docker_config, enmasse, hosts_toml,
         imageswap, k3s, k8ssandra, openshift, palette, registries_conf, talos,
     },
     model::{
-        docker_auth::{self, TOKEN_USERNAME},
-        finish,
+        context::ImportContext, finish, imported::Imported, options::ImportOptions,
+        pull_secrets::PullSecrets,
     },
     reading::{
         diagnostic::{Diagnostic, DiagnosticCode},
-        json,
-        kube::{self, PullSecrets},
+        document::{InputDocument, parse},
+        input::{Input, decode_text},
+        kube,
         location::{Location, SourceText},
-        node::{Node, NodeKind},
-        toml, yaml,
+        placeholder::placeholders,
+        syntax::Syntax,
     },
 };
-
-/// Longest file, in bytes.
-pub const INPUT_BYTES_MAX: usize = 8 * 1024 * 1024;
-
-/// A file.
-#[derive(Clone, Copy, Debug)]
-pub struct Input<'t> {
-    /// Its path, as it was named to us. Some formats say in it what the file is about.
-    pub name: &'t str,
-    /// What stands in it.
-    pub bytes: &'t [u8],
-    /// Whether it was asked for by its own path, and does not merely lie in a folder.
-    pub is_named: bool,
-}
-
-/// What importers are given: one of these for each document.
-#[derive(Clone, Debug)]
-pub(super) enum InputDocument<'t> {
-    /// A YAML, JSON or TOML document, or one object of a Kubernetes list.
-    Tree(Node),
-    /// A map of `SOURCE::TARGET`.
-    Map(SourceText<'t>),
-}
-
-/// The documents among pieces, for a format that has no maps.
-pub(super) fn trees<'p>(pieces: &'p [InputDocument<'_>]) -> impl Iterator<Item = &'p Node> + Clone {
-    pieces.iter().filter_map(|piece| match piece {
-        InputDocument::Tree(node) => Some(node),
-        InputDocument::Map(_) => None,
-    })
-}
-
-/// What importers may ask beyond their own documents.
-#[derive(Debug)]
-pub(super) struct ImportContext<'c> {
-    pub(super) options: &'c ImportOptions<'c>,
-    /// The pull Secrets among all files.
-    pub(super) pull_secrets: &'c PullSecrets,
-}
-
-impl ImportContext<'_> {
-    /// Whether names may be had from their own registry although the file says nothing of it.
-    pub(super) fn adds_source(&self) -> bool {
-        self.options.fallback == SourceFallback::Source
-    }
-
-    /// Whether names may be had from their own registry where the file says so.
-    pub(super) fn keeps_source(&self) -> bool {
-        self.options.fallback != SourceFallback::Deny
-    }
-}
 
 /// Reads files of one format; `None`: of the format that each says it is in.
 pub fn import(
@@ -97,15 +46,28 @@ pub fn import(
             }
         }
     }
-    let context = ImportContext {
-        options,
-        pull_secrets: &secrets,
-    };
     for (format, pieces) in sorted.into_iter().filter(|(_, pieces)| !pieces.is_empty()) {
+        let is_foreign = |document: &InputDocument<'_>| match document {
+            InputDocument::Tree(node) => {
+                ImportFormat::of(node).is_some_and(|found| found != format)
+            }
+            InputDocument::Map(_) => false,
+        };
+        let context = ImportContext {
+            options,
+            pull_secrets: &secrets,
+            is_foreign: &is_foreign,
+        };
         run(format, &pieces, &context, &mut into);
     }
     secrets.add_unused(&mut into);
-    finish::finish(&mut into, inputs, other, options);
+    let hint = if let Some(other) = other {
+        format!("it looks like the format {}", other.as_str())
+    } else {
+        let known = ImportFormat::ALL.map(|(name, _)| name).join(", ");
+        format!("`roadstead import --help` says what is read of {known}")
+    };
+    finish::finish(&mut into, inputs, &hint, options);
     into
 }
 
@@ -129,69 +91,9 @@ fn run(
         ImportFormat::Talos => talos::import::import,
         ImportFormat::RegistriesConf => registries_conf::import::import,
         ImportFormat::Docker => docker::import::import,
-        ImportFormat::DockerConfig => docker_auth::import,
+        ImportFormat::DockerConfig => docker_config::import::import,
     };
     import(pieces, context, into);
-}
-
-/// The text of a file that can be read at all.
-pub(super) fn decode_text<'t>(input: &Input<'t>) -> Result<SourceText<'t>, Diagnostic> {
-    let Input { name, bytes, .. } = *input;
-    let start = Location::start(name);
-    if bytes.len() > INPUT_BYTES_MAX {
-        let message = format!("the file is longer than {INPUT_BYTES_MAX} bytes");
-        return Err(Diagnostic::new(DiagnosticCode::File, &start, message).fix("split it"));
-    }
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let (sound, _) = bytes
-            .split_at_checked(error.valid_up_to())
-            .unwrap_or_default();
-        let sound = String::from_utf8_lossy(sound);
-        let spot = SourceText::file(name, &sound).location_of_byte(sound.len());
-        Diagnostic::new(DiagnosticCode::File, &spot, "this is no UTF-8")
-            .fix("save the file as UTF-8")
-    })?;
-    let text = SourceText::file(name, text);
-    match text.text.find('\0') {
-        Some(byte) => {
-            let spot = text.location_of_byte(byte);
-            Err(Diagnostic::new(
-                DiagnosticCode::File,
-                &spot,
-                "there is a NUL: this is no text",
-            ))
-        }
-        None if text.text.trim().is_empty() => Err(Diagnostic::new(
-            DiagnosticCode::File,
-            &start,
-            "the file is empty",
-        )),
-        None => Ok(text),
-    }
-}
-
-/// The documents of a text in some syntax.
-pub(super) fn parse<'t>(
-    text: SourceText<'t>,
-    syntax: Syntax,
-    remarks: &mut Vec<Diagnostic>,
-) -> Vec<InputDocument<'t>> {
-    let read = match syntax {
-        Syntax::Yaml => yaml::documents(&text).map_err(|remark| vec![remark]),
-        Syntax::Json => json::document(&text).map_err(|remark| vec![remark]),
-        Syntax::Toml => toml::document(&text).map(|node| vec![node]),
-        Syntax::Map => return vec![InputDocument::Map(text)],
-    };
-    match read {
-        Ok(documents) => kube::objects(documents, remarks)
-            .into_iter()
-            .map(InputDocument::Tree)
-            .collect(),
-        Err(found) => {
-            remarks.extend(found);
-            Vec::new()
-        }
-    }
 }
 
 fn documents<'t>(
@@ -283,64 +185,4 @@ fn assign(
         });
     }
     found
-}
-
-/// `E-PLACEHOLDER` for every value that a document's author meant to be replaced.
-pub(super) fn placeholders(node: &Node, remarks: &mut Vec<Diagnostic>) {
-    placeholders_at("", node, remarks);
-}
-
-fn placeholders_at(key: &str, node: &Node, remarks: &mut Vec<Diagnostic>) {
-    match &node.kind {
-        // This is what Docker calls whoever has a token.
-        NodeKind::Scalar(scalar) if key == "username" && scalar.text == TOKEN_USERNAME => {}
-        NodeKind::Scalar(scalar) => {
-            remarks.extend(placeholder_value(key, &scalar.text, &scalar.start));
-        }
-        NodeKind::Sequence(items) => {
-            for item in items {
-                placeholders_at(key, item, remarks);
-            }
-        }
-        NodeKind::Mapping(entries) => {
-            for (key, value) in entries {
-                placeholders_at(&key.text, value, remarks);
-            }
-        }
-        NodeKind::Null => {}
-    }
-}
-
-/// `E-PLACEHOLDER`, if a key's text is one. It might be none, but an odd password: such a key's is
-/// not shown.
-pub(super) fn placeholder_value(key: &str, text: &str, spot: &Location) -> Option<Diagnostic> {
-    let remark = placeholder(text, spot)?;
-    let key = key.to_ascii_lowercase();
-    let secrets = ["password", "token", "auth"];
-    let is_secret = secrets.iter().any(|word| key.ends_with(word));
-    Some(Diagnostic {
-        excerpt: remark.excerpt.filter(|_| !is_secret),
-        ..remark
-    })
-}
-
-/// `E-PLACEHOLDER`, if the text is one.
-pub(super) fn placeholder(text: &str, spot: &Location) -> Option<Diagnostic> {
-    let remark = || Diagnostic::new(DiagnosticCode::Placeholder, spot, "this is a placeholder");
-    is_placeholder(text).then(|| remark().excerpt(text).fix("write the real value"))
-}
-
-/// Whether a text is one that a document's author meant to be replaced.
-pub(super) fn is_placeholder(text: &str) -> bool {
-    let marks = ["REPLACE_WITH_", "<your-", "OCI_URL", "<Contact"];
-    let is_marked = marks.iter().any(|mark| text.contains(mark));
-    let inside = text
-        .strip_prefix('<')
-        .and_then(|text| text.strip_suffix('>'));
-    let is_word = |letter: char| letter.is_ascii_alphanumeric() || " -_".contains(letter);
-    let is_bracketed =
-        inside.is_some_and(|inside| !inside.is_empty() && inside.chars().all(is_word));
-    // A text of several lines, or JSON, is a file of its own, and read as one.
-    let is_file = text.contains('\n') || text.trim_start().starts_with('{');
-    (is_marked && !is_file) || is_bracketed
 }

@@ -2,8 +2,12 @@
 //! several formats share. Knows no format.
 
 pub(super) mod auth;
+pub(super) mod context;
 pub(super) mod docker_auth;
 pub(super) mod endpoint;
 pub(super) mod finish;
 pub(super) mod imported;
 pub(super) mod mirrors;
+pub(super) mod options;
+pub(super) mod pull_secrets;
+pub(super) mod rendering;

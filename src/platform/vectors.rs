@@ -3,11 +3,12 @@
 use crate::{
     oci::{ImageReference, Reference},
     route::{Candidate, Decision, ImageName, RouteTable, Rule, RuleText, UnmatchedPolicy},
+    upstream::{Credential, CredentialSource, Keyring, KeyringEntry},
 };
 
 use super::*;
 
-pub(super) use super::formats::k8ssandra::vectors::BASE as K8SSANDRA_BASE;
+pub(super) use crate::oci::Registry;
 
 /// Options as most tests have them: nothing is given, and nobody is the mirror.
 pub(super) const OPTIONS: ImportOptions<'static> = ImportOptions {
@@ -98,6 +99,43 @@ pub(super) fn mirror() -> Mirror {
         aliases: Vec::new(),
         pins: Vec::new(),
     }
+}
+
+/// A mirror that nodes may go around.
+pub(super) fn fallback_mirror(url: &str, registries: &[&str]) -> Mirror {
+    let (scheme, authority) = url.split_once("://").unwrap();
+    Mirror {
+        is_tls: scheme == "https",
+        authority: authority.parse().unwrap(),
+        registries: registries.iter().map(|one| one.parse().unwrap()).collect(),
+        falls_back: true,
+        ca_file: None,
+        aliases: Vec::new(),
+        pins: Vec::new(),
+    }
+}
+
+/// Who logs in at a repository, by what was imported.
+pub(super) fn user(imported: &Imported, image: &str) -> Option<String> {
+    let logins = imported.credentials.iter();
+    let entries: Vec<KeyringEntry> = logins.map(|login| login.entry.clone()).collect();
+    let image: ImageReference = image.parse().unwrap();
+    let hosts = [image.repository.registry.as_str()];
+    let keyring = Keyring::new(entries);
+    match &keyring.find(&hosts, &image.repository.name)?.source {
+        CredentialSource::Static(Credential::Password { username, .. }) => Some(username.clone()),
+        CredentialSource::Static(_) => Some("<token>".to_owned()),
+        CredentialSource::Helper { name, .. } => Some(format!("helper {name}")),
+    }
+}
+
+/// A pull Secret with one login of a user.
+pub(super) fn secret(name: &str, namespace: &str, key: &str, user: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
+         type: kubernetes.io/dockerconfigjson\nstringData:\n  .dockerconfigjson: |\n    \
+         {{\"auths\": {{\"{key}\": {{\"username\": \"{user}\", \"password\": \"canary\"}}}}}}\n---\n"
+    )
 }
 
 pub(super) fn parse(image: &str) -> (ImageName, Reference) {

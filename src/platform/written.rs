@@ -1,18 +1,17 @@
 //! What was imported, as a configuration of ours.
 
 mod credentials;
+pub(super) mod secrets_folder;
 mod toml;
 
-use std::{collections::HashSet, path::Path};
-
-use self::toml::{TomlWriter, duration, list, string};
+use self::{
+    secrets_folder::{SecretFile, SecretsFolder},
+    toml::{TomlWriter, duration, list, string},
+};
 use super::{CertificateAuthority, Imported, ImportedUpstream, RegistryAlias};
-use crate::{
-    route::{
-        Action, LibraryPrefix, MatchText, RefKind, RefusalPolicy, RewriteText, RuleText,
-        TargetText, UnmatchedPolicy,
-    },
-    secret::Secret,
+use crate::route::{
+    Action, LibraryPrefix, MatchText, RefKind, RefusalPolicy, RewriteText, RuleText, TargetText,
+    UnmatchedPolicy,
 };
 
 /// A configuration, and the files that it names.
@@ -28,24 +27,11 @@ pub struct WrittenConfig {
     pub cas_left_out: usize,
 }
 
-/// A file that nobody else may read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretFile {
-    /// Its name in the folder.
-    pub name: String,
-    /// What stands in it.
-    pub text: Secret,
-}
-
 /// Writes the configuration. Logins and certificates go to files in `secrets_folder`, which the
 /// configuration names as it is given here; without one they stand in comments, without secrets.
 pub fn write(imported: &Imported, secrets_folder: Option<&str>) -> WrittenConfig {
     let mut toml = TomlWriter::default();
-    let mut folder = SecretsFolder {
-        path: secrets_folder,
-        files: Vec::new(),
-        names: HashSet::new(),
-    };
+    let mut folder = SecretsFolder::new(secrets_folder);
     if let Some(unmatched) = imported.unmatched {
         let word = match unmatched {
             UnmatchedPolicy::Auto => "auto",
@@ -69,38 +55,6 @@ pub fn write(imported: &Imported, secrets_folder: Option<&str>) -> WrittenConfig
         files: folder.files,
         credentials_left_out: logins_left_out,
         cas_left_out: authorities_left_out,
-    }
-}
-
-/// Where secrets go.
-struct SecretsFolder<'f> {
-    path: Option<&'f str>,
-    files: Vec<SecretFile>,
-    names: HashSet<String>,
-}
-
-/// Longest name of a file before its ending, in characters; file systems end at 255 bytes.
-const STEM_CHARS_MAX: usize = 200;
-
-impl SecretsFolder<'_> {
-    /// Adds a file that is called after what it is for; its path, if there is a folder.
-    fn add(&mut self, subject: &str, ending: &str, text: &str) -> Option<String> {
-        let path = self.path?;
-        let safe = |letter: char| match letter {
-            letter if letter.is_ascii_alphanumeric() || ".-".contains(letter) => letter,
-            _ => '_',
-        };
-        let stem: String = subject.chars().take(STEM_CHARS_MAX).map(safe).collect();
-        let mut name = format!("{stem}{ending}");
-        let mut count = 1;
-        while !self.names.insert(name.clone()) {
-            count += 1;
-            name = format!("{stem}-{count}{ending}");
-        }
-        let whole = Path::new(path).join(&name);
-        let text = Secret::new(text);
-        self.files.push(SecretFile { name, text });
-        Some(whole.display().to_string())
     }
 }
 
@@ -284,6 +238,7 @@ mod tests {
     use super::*;
     use crate::{
         platform::{Location, reading::location::SourceText},
+        secret::Secret,
         upstream::{Credential, CredentialSource},
     };
 
@@ -375,21 +330,5 @@ action = "deny"
         assert!(written.files.is_empty() && !written.toml.contains("canary"));
         let login = "\n# a.yaml:3:3\n# [[credential]]\n# for = \"r.example:5000/a\"\n";
         assert!(written.toml.contains(login), "{}", written.toml);
-    }
-
-    #[test]
-    fn files_have_names_of_their_own() {
-        let mut folder = SecretsFolder {
-            path: Some("s"),
-            files: Vec::new(),
-            names: HashSet::new(),
-        };
-        let long = "a/../*:".repeat(100);
-        let mut add = |subject: &str| folder.add(subject, ".x", "").unwrap();
-        assert_eq!(
-            [add("a:1"), add("a/1"), add("..")],
-            ["s/a_1.x", "s/a_1-2.x", "s/...x"]
-        );
-        assert!(add(&long).len() < 255);
     }
 }

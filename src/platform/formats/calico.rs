@@ -4,5 +4,6 @@ mod image_set;
 pub(in crate::platform) mod import;
 mod installation;
 pub(in crate::platform) mod render;
+mod sources;
 #[cfg(test)]
 mod vectors;

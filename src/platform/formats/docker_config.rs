@@ -1,4 +1,5 @@
 //! Docker's `config.json`, and the pull Secrets of Kubernetes.
 
+pub(in crate::platform) mod import;
 #[cfg(test)]
-pub(super) mod vectors;
+mod vectors;

@@ -1,8 +1,8 @@
 //! The map of the imageswap webhook.
 
 pub(in crate::platform) mod import;
-mod map;
+pub(in crate::platform) mod map;
 pub(in crate::platform) mod render;
-mod router;
+pub(in crate::platform) mod router;
 #[cfg(test)]
 mod vectors;

@@ -8,4 +8,5 @@ mod routes;
 mod v1beta1;
 mod v1beta2;
 #[cfg(test)]
-pub(in crate::platform) mod vectors;
+mod vectors;
+mod versions;

@@ -2,6 +2,7 @@
 
 mod edge;
 pub(in crate::platform) mod import;
+mod parts;
 mod registry;
 pub(in crate::platform) mod render;
 #[cfg(test)]

@@ -9,16 +9,14 @@ use base64::{
 };
 use thiserror::Error;
 
-use super::imported::{Imported, ImportedCredentials};
+use super::imported::ImportedCredentials;
 use crate::{
-    platform::{
-        import::{self, ImportContext, InputDocument, trees},
-        reading::{
-            diagnostic::{Diagnostic, DiagnosticCode, Severity},
-            json, kube,
-            location::{Location, SourceText},
-            node::{Node, Scalar},
-        },
+    platform::reading::{
+        diagnostic::{Diagnostic, DiagnosticCode, Severity},
+        json,
+        location::{Location, SourceText},
+        node::{Node, Scalar},
+        placeholder::{TOKEN_USERNAME, placeholders},
     },
     secret::Secret,
     upstream::{Credential, CredentialScope, CredentialSource, KeyringEntry},
@@ -43,31 +41,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The user of a password that is a refresh token.
-pub(in crate::platform) const TOKEN_USERNAME: &str = "<token>";
-
 const NO_CONFIG: &str = "this is no object with auths, credHelpers or credsStore";
-
-/// The logins of files that hold nothing else.
-pub(in crate::platform) fn import(
-    pieces: &[InputDocument<'_>],
-    _context: &ImportContext<'_>,
-    into: &mut Imported,
-) {
-    for node in trees(pieces) {
-        if let Some(kind) = kube::kind(node) {
-            let message = "this kind of object holds no logins";
-            into.report(
-                Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).excerpt(kind),
-            );
-            continue;
-        }
-        let logins = read(node, &mut into.diagnostics);
-        for ImportedCredentials { entry, spot } in first_per_scope(logins, &mut into.diagnostics) {
-            into.add_credential_entry(&spot, entry);
-        }
-    }
-}
 
 /// The logins of a text within a file, one for each place.
 pub(in crate::platform) fn entries(
@@ -77,7 +51,7 @@ pub(in crate::platform) fn entries(
     let Some(node) = document(text, remarks) else {
         return Vec::new();
     };
-    import::placeholders(&node, remarks);
+    placeholders(&node, remarks);
     let logins = read(&node, remarks);
     let logins = first_per_scope(logins, remarks);
     logins.into_iter().map(|login| login.entry).collect()
@@ -132,7 +106,7 @@ fn document(text: &SourceText<'_>, remarks: &mut Vec<Diagnostic>) -> Option<Node
 }
 
 /// A file may name one registry twice; what counts is what its own programs take first.
-fn first_per_scope(
+pub(in crate::platform) fn first_per_scope(
     logins: Vec<ImportedCredentials>,
     remarks: &mut Vec<Diagnostic>,
 ) -> Vec<ImportedCredentials> {
@@ -161,7 +135,11 @@ fn first_per_scope(
     firsts
 }
 
-fn read(document: &Node, remarks: &mut Vec<Diagnostic>) -> Vec<ImportedCredentials> {
+/// Reads every login of a document, in the order of [`parse_docker_config`].
+pub(in crate::platform) fn read(
+    document: &Node,
+    remarks: &mut Vec<Diagnostic>,
+) -> Vec<ImportedCredentials> {
     let mut reading = DockerConfigReader {
         credentials: Vec::new(),
         remarks,

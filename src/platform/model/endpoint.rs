@@ -6,7 +6,7 @@ use super::imported::{CertificateAuthority, Imported, ImportedUpstream};
 use crate::{
     oci::{Registry, RepositoryName, UpstreamName},
     platform::{
-        import::ImportContext,
+        model::context::ImportContext,
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode, Severity},
             location::Location,

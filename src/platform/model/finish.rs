@@ -6,10 +6,10 @@ use super::imported::ImportedUpstream;
 use crate::{
     oci::Registry,
     platform::{
-        ImportOptions, Imported, Input,
-        formats::ImportFormat,
+        model::{imported::Imported, options::ImportOptions},
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode, Severity},
+            input::Input,
             location::Location,
         },
     },
@@ -18,11 +18,11 @@ use crate::{
 
 /// Checks the whole, and puts the remarks into the order of the files.
 ///
-/// `other` is the format that a file seems to be in, if another one was named.
+/// `hint` is the advice for files that say nothing.
 pub(in crate::platform) fn finish(
     into: &mut Imported,
     inputs: &[Input<'_>],
-    other: Option<ImportFormat>,
+    hint: &str,
     options: &ImportOptions<'_>,
 ) {
     for route in &mut into.routes {
@@ -70,14 +70,8 @@ pub(in crate::platform) fn finish(
     if is_empty(into) && !into.is_refused() {
         let spot = Location::start(inputs.first().map_or("-", |input| input.name));
         let message = "nothing here says where images come from";
-        let fix = if let Some(other) = other {
-            format!("it looks like the format {}", other.as_str())
-        } else {
-            let known = ImportFormat::ALL.map(|(name, _)| name).join(", ");
-            format!("`roadstead import --help` says what is read of {known}")
-        };
         into.diagnostics
-            .push(Diagnostic::new(DiagnosticCode::Kind, &spot, message).fix(fix));
+            .push(Diagnostic::new(DiagnosticCode::Kind, &spot, message).fix(hint));
     }
     let files = inputs.iter().enumerate().rev();
     let files: BTreeMap<_, _> = files.map(|(at, input)| (input.name, at)).collect();

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    SecretsFolder,
+    secrets_folder::SecretsFolder,
     toml::{TomlWriter, list, string},
 };
 use crate::{

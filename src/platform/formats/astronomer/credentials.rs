@@ -4,11 +4,13 @@
 use super::registry_block::{RegistryBlock, RepositoryPrefix};
 use crate::{
     platform::{
-        import::ImportContext,
-        model::imported::Imported,
+        model::{
+            context::ImportContext,
+            imported::Imported,
+            pull_secrets::{PullSecret, extends_within_element, string_prefix_diagnostic},
+        },
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode},
-            kube::{self, PullSecret},
             location::Location,
         },
     },
@@ -99,8 +101,8 @@ fn check(entry: &KeyringEntry, host: &RepositoryPrefix, named_at: &Location, int
         return;
     }
     let key = entry.scope.to_string();
-    into.report(if kube::extends_within_element(&host.to_string(), &key) {
-        kube::string_prefix_diagnostic(named_at, &key).excerpt(&host.to_string())
+    into.report(if extends_within_element(&host.to_string(), &key) {
+        string_prefix_diagnostic(named_at, &key).excerpt(&host.to_string())
     } else {
         let message = format!("the Secret's login is for {key}; it is used for {host}");
         let fix = "name the Secret that is for this repository";

@@ -5,18 +5,19 @@ use std::collections::BTreeMap;
 
 use super::{
     credentials::SecretCredentials,
-    registry_block::{RegistryBlock, RepositoryPrefix},
+    registry_block::{RegistryBlock, RepositoryPrefix, section},
 };
 use crate::{
     oci::Registry,
     platform::{
-        import::{ImportContext, InputDocument, is_placeholder, trees},
-        model::imported::Imported,
+        model::{context::ImportContext, imported::Imported},
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode, Severity},
+            document::{InputDocument, trees},
             kube,
             location::Location,
             node::{Node, Scalar},
+            placeholder::is_placeholder,
         },
     },
     route::UnmatchedPolicy,
@@ -306,20 +307,4 @@ fn misplaced(spot: &Location, fix: &str) -> Diagnostic {
 fn with_subchart_path<'p>(path: &'p [&'p str]) -> impl Iterator<Item = &'p [&'p str]> {
     let below = path.split_first().map(|(_, below)| below);
     std::iter::once(path).chain(below)
-}
-
-/// The mapping below several keys; something else there is remarked on.
-pub(super) fn section<'n>(
-    node: &'n Node,
-    path: &[&str],
-    remarks: &mut Vec<Diagnostic>,
-) -> Option<&'n Node> {
-    path.iter().try_fold(node, |node, key| {
-        let below = node.get(key)?;
-        if !below.is_mapping() {
-            remarks.push(below.wrong_type(&format!("{key} is no mapping")));
-            return None;
-        }
-        Some(below)
-    })
 }

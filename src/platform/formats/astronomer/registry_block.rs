@@ -4,14 +4,12 @@ use std::fmt;
 
 use crate::{
     oci::{self, Registry, RepositoryName},
-    platform::{
-        import::is_placeholder,
-        reading::{
-            diagnostic::{Diagnostic, DiagnosticCode},
-            location::Location,
-            name_part::reject_scheme,
-            node::{Node, Scalar},
-        },
+    platform::reading::{
+        diagnostic::{Diagnostic, DiagnosticCode},
+        location::Location,
+        name_part::reject_scheme,
+        node::{Node, Scalar},
+        placeholder::is_placeholder,
     },
 };
 
@@ -42,7 +40,7 @@ impl RegistryBlock {
         host: &str,
         remarks: &mut Vec<Diagnostic>,
     ) -> Option<Self> {
-        let block = super::import::section(parent, &[key], remarks)?;
+        let block = section(parent, &[key], remarks)?;
         let spot = parent.entries().find(|(name, _)| name.text == key);
         let spot = spot.map_or(&block.spot, |(name, _)| &name.start).clone();
         let is_enabled = block.flag("enabled", remarks) == Some(true);
@@ -147,4 +145,20 @@ impl fmt::Display for RepositoryPrefix {
             None => registry.fmt(formatter),
         }
     }
+}
+
+/// The mapping below several keys; something else there is remarked on.
+pub(super) fn section<'n>(
+    node: &'n Node,
+    path: &[&str],
+    remarks: &mut Vec<Diagnostic>,
+) -> Option<&'n Node> {
+    path.iter().try_fold(node, |node, key| {
+        let below = node.get(key)?;
+        if !below.is_mapping() {
+            remarks.push(below.wrong_type(&format!("{key} is no mapping")));
+            return None;
+        }
+        Some(below)
+    })
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     oci::Registry,
-    platform::render::{Mirror, RenderedFile, Rendering},
+    platform::model::rendering::{Mirror, RenderedFile, Rendering},
 };
 
 /// The pull Secret's name in what is rendered.

@@ -1,11 +1,6 @@
 //! Astronomer: the A rows of `docs/ROUTING.md`, and its document's samples.
 
-use crate::platform::{
-    formats::docker_config::vectors::{secret, user},
-    render::RenderFormat,
-    vectors::*,
-    *,
-};
+use crate::platform::{render::RenderFormat, vectors::*, *};
 
 /// What the A rows have as imported. All Secrets of the platform carry the same key.
 fn sample() -> Vec<(&'static str, String)> {

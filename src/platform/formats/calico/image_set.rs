@@ -1,14 +1,13 @@
 //! `ImageSet`: the digests of one release's images.
 
 use super::{
-    import::{FOLDERS, SOURCES, candidates},
     installation::{Installation, route},
+    sources::{FOLDERS, SOURCES, candidates},
 };
 use crate::{
     oci::{Digest, RepositoryName, Tag},
     platform::{
-        import::ImportContext,
-        model::imported::Imported,
+        model::{context::ImportContext, imported::Imported},
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode, Severity},
             location::Location,

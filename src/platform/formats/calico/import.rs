@@ -3,19 +3,14 @@
 
 use super::{image_set::ImageSet, installation::Installation};
 use crate::platform::{
-    import::{ImportContext, InputDocument, trees},
-    model::imported::Imported,
+    model::{context::ImportContext, imported::Imported},
     reading::{
         diagnostic::{Diagnostic, DiagnosticCode},
+        document::{InputDocument, trees},
         kube,
         node::Node,
     },
 };
-
-/// The registries that the operator's releases take Calico's images from: equals.
-pub(super) const SOURCES: [&str; 2] = ["quay.io", "docker.io"];
-/// The folders that they lie in there.
-pub(super) const FOLDERS: [&str; 2] = ["calico", "tigera"];
 
 pub(in crate::platform) fn import(
     pieces: &[InputDocument<'_>],
@@ -80,16 +75,4 @@ fn unknown(node: &Node, into: &mut Imported) {
         Some(version) => remark.excerpt(version),
         None => remark,
     });
-}
-
-/// Where a name of `source` leads, first of all to `to`.
-pub(super) fn candidates(to: String, source: &str, context: &ImportContext<'_>) -> Vec<String> {
-    let mut candidates = vec![to];
-    if context.adds_source() {
-        let others = SOURCES.iter().filter(|other| **other != source);
-        candidates.push("source".to_owned());
-        candidates.extend(others.map(|other| format!("{other}/{{repository}}")));
-        candidates.dedup();
-    }
-    candidates
 }

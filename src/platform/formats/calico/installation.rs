@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::import::{FOLDERS, SOURCES, candidates};
+use super::sources::{FOLDERS, SOURCES, candidates};
 use crate::{
     oci::{ImageReference, RepositoryName},
     platform::{
-        import::ImportContext,
-        model::imported::Imported,
+        model::{context::ImportContext, imported::Imported},
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode},
             location::Location,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     oci::{Digest, Registry, Tag},
-    platform::render::{DigestPin, Mirror, RenderedFile, Rendering},
+    platform::model::rendering::{DigestPin, Mirror, RenderedFile, Rendering},
 };
 
 pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {

@@ -1,14 +1,15 @@
 //! containerd's older `config.toml`, with mirrors and their settings in the file itself.
 
 use crate::platform::{
-    import::{ImportContext, InputDocument, trees},
     model::{
+        context::ImportContext,
         endpoint::{ApiPathRule, MirrorEndpoint, SchemeDefault},
         imported::Imported,
         mirrors::{self, HostSettingsMap, MirroredRegistry},
     },
     reading::{
         diagnostic::{Diagnostic, DiagnosticCode},
+        document::{InputDocument, trees},
         node::{Node, Scalar},
     },
 };

@@ -1,6 +1,6 @@
 //! containerd's older `config.toml`.
 
-use crate::platform::render::{Mirror, Rendering, toml_quoted};
+use crate::platform::model::rendering::{Mirror, Rendering, toml_quoted};
 
 pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
     let registry = "plugins.\"io.containerd.grpc.v1.cri\".registry";
@@ -35,7 +35,7 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::render::tests::mirror;
+    use crate::platform::vectors::fallback_mirror as mirror;
 
     #[test]
     fn the_mirror_is_for_every_registry() {

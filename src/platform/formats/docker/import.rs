@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use crate::{
     oci::Registry,
     platform::{
-        import::{ImportContext, InputDocument, trees},
         model::{
+            context::ImportContext,
             endpoint::{ApiPathRule, HostSettings, MirrorEndpoint, SchemeDefault, is_local},
             imported::Imported,
         },
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode},
+            document::{InputDocument, trees},
             node::{Node, Scalar},
         },
     },

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use crate::platform::{
-    model::endpoint::is_local,
-    render::{Mirror, Rendering},
+use crate::platform::model::{
+    endpoint::is_local,
+    rendering::{Mirror, Rendering},
 };
 
 pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
@@ -41,7 +41,7 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::render::tests::mirror;
+    use crate::platform::vectors::fallback_mirror as mirror;
 
     #[test]
     fn plain_http_is_said_twice_unless_it_stays_at_home() {

@@ -1,36 +1,9 @@
 //! Pull Secrets and Docker's files: the S rows of `docs/ROUTING.md`, and what is wrong with them.
 
-use crate::{
-    oci::ImageReference,
-    platform::{vectors::*, *},
-    upstream::{Credential, CredentialSource, Keyring, KeyringEntry},
-};
+use crate::platform::{vectors::*, *};
 
 /// The user and password of every test here, as `auth`.
 const AUTH: &str = "bWU6cHc=";
-
-/// Who logs in at a repository, by what was imported.
-pub(in crate::platform) fn user(imported: &Imported, image: &str) -> Option<String> {
-    let logins = imported.credentials.iter();
-    let entries: Vec<KeyringEntry> = logins.map(|login| login.entry.clone()).collect();
-    let image: ImageReference = image.parse().unwrap();
-    let hosts = [image.repository.registry.as_str()];
-    let keyring = Keyring::new(entries);
-    match &keyring.find(&hosts, &image.repository.name)?.source {
-        CredentialSource::Static(Credential::Password { username, .. }) => Some(username.clone()),
-        CredentialSource::Static(_) => Some("<token>".to_owned()),
-        CredentialSource::Helper { name, .. } => Some(format!("helper {name}")),
-    }
-}
-
-/// A pull Secret with one login of a user.
-pub(in crate::platform) fn secret(name: &str, namespace: &str, key: &str, user: &str) -> String {
-    format!(
-        "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
-         type: kubernetes.io/dockerconfigjson\nstringData:\n  .dockerconfigjson: |\n    \
-         {{\"auths\": {{\"{key}\": {{\"username\": \"{user}\", \"password\": \"canary\"}}}}}}\n---\n"
-    )
-}
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]

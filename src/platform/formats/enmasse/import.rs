@@ -1,5 +1,6 @@
 //! `EnMasse`: images of single components, replaced by its operator's own means.
 
+use crate::platform::reading::input::decode_text;
 use std::collections::BTreeMap;
 
 use super::overrides::ImageOverride;
@@ -7,17 +8,18 @@ use crate::{
     oci::{ImageReference, Reference},
     platform::{
         formats::openshift,
-        import::{self, ImportContext, InputDocument},
-        model::imported::Imported,
+        model::{context::ImportContext, imported::Imported},
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode},
+            document::InputDocument,
             kube,
+            node::Node,
         },
     },
     route::{MatchText, RuleText},
 };
 
-pub(in crate::platform) use super::components::{DEFAULT_NAMESPACE, EnmasseComponent, components};
+use super::components::{DEFAULT_NAMESPACE, EnmasseComponent, components};
 
 pub(in crate::platform) fn import(
     pieces: &[InputDocument<'_>],
@@ -49,9 +51,9 @@ fn default_images(
     into: &mut Imported,
 ) -> BTreeMap<String, DefaultImage> {
     let given = context.options.baseline.and_then(|baseline| {
-        let text = import::decode_text(&baseline).map_err(|remark| into.report(remark));
+        let text = decode_text(&baseline).map_err(|remark| into.report(remark));
         let mut found = Vec::new();
-        super::overrides::read_text(text.ok()?, baseline.name, &mut found, into);
+        super::overrides::read_text(text.ok()?, baseline.name, context, &mut found, into);
         let found = super::overrides::effective(found)
             .into_iter()
             .filter_map(|named| {
@@ -124,7 +126,7 @@ fn route_override(
             return into.report(remark.fix(fix));
         }
     };
-    openshift::import::route_to_image(spot, &from, &image, context, into);
+    openshift::route::route_to_image(spot, &from, &image, context, into);
 }
 
 /// The image that a component is replaced by; of a name without a registry, what the image stream
@@ -158,7 +160,7 @@ fn resolve_image(
         );
         DEFAULT_NAMESPACE
     });
-    let home = openshift::import::StreamRepository::new(registry, namespace, stream);
+    let home = openshift::image_stream::StreamRepository::new(registry, namespace, stream);
     home.route_short_name(spot, stream, context, into);
     image_in_stream(stream, &image.reference, into)
 }
@@ -166,7 +168,7 @@ fn resolve_image(
 /// Image streams were read before: where their routes lead.
 fn image_in_stream(stream: &str, reference: &Reference, into: &Imported) -> Option<ImageReference> {
     let route = |tag: &str| {
-        let matches = MatchText::From(vec![openshift::import::short_name(stream, tag)]);
+        let matches = MatchText::From(vec![openshift::image_stream::short_name(stream, tag)]);
         into.routes.iter().find(|route| route.matches == matches)
     };
     let led = |route: &RuleText| route.to.first().map(|to| to.target.clone());
@@ -185,3 +187,14 @@ fn image_in_stream(stream: &str, reference: &Reference, into: &Imported) -> Opti
 }
 
 const BASELINE_HINT: &str = "give the operator's own image map as the baseline";
+
+/// Whether some container's environment says which images to use.
+pub(in crate::platform) fn has_image_variables(node: &Node) -> bool {
+    let containers = node.at(&["spec", "template", "spec", "containers"]);
+    let containers = containers.map(Node::items).unwrap_or_default();
+    let variables = containers.iter().filter_map(|one| one.get("env"));
+    let mut names = variables
+        .flat_map(Node::items)
+        .filter_map(|one| one.get("name")?.text());
+    names.any(|name| name.ends_with("_IMAGE") || name.starts_with("RELATED_IMAGE_"))
+}

@@ -1,20 +1,21 @@
 //! The places where an image of a component may be named.
 
+use crate::platform::reading::document::parse;
 use std::collections::BTreeMap;
 
 use super::components;
 use crate::{
     oci::ImageReference,
     platform::{
-        ImportFormat,
         formats::openshift,
-        import::{self, InputDocument},
-        model::imported::Imported,
+        model::{context::ImportContext, imported::Imported},
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode},
+            document::InputDocument,
             kube,
             location::{Location, SourceText},
             node::{Node, NodeKind},
+            syntax::{self, Syntax},
         },
     },
 };
@@ -68,13 +69,14 @@ pub(super) fn effective(found: Vec<ImageOverride>) -> Vec<ImageOverride> {
 pub(super) fn read_text(
     text: SourceText<'_>,
     name: &str,
+    context: &ImportContext<'_>,
     found: &mut Vec<ImageOverride>,
     into: &mut Imported,
 ) {
-    let syntax = ImportFormat::Enmasse.syntax(&text, name);
-    for piece in import::parse(text, syntax, &mut into.diagnostics) {
-        if let InputDocument::Tree(node) = piece
-            && ImportFormat::of(&node).is_none_or(|format| format == ImportFormat::Enmasse)
+    let syntax = syntax::yaml_or_json(&text, Syntax::of(&text, name));
+    for piece in parse(text, syntax, &mut into.diagnostics) {
+        if !(context.is_foreign)(&piece)
+            && let InputDocument::Tree(node) = piece
         {
             read(&node, found, into);
         }
@@ -97,7 +99,7 @@ pub(super) fn read(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Impor
 }
 
 fn config(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) {
-    if !openshift::import::has_known_version(node, &["iot.enmasse.io/v1alpha1"], into) {
+    if !openshift::route::has_known_version(node, &["iot.enmasse.io/v1alpha1"], into) {
         return;
     }
     let Some(overrides) = node.at(&["spec", "imageOverrides"]) else {
@@ -170,8 +172,8 @@ fn config_map(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) 
             continue;
         }
         if let Some(text) = kube::data(node, &key.text, &mut into.diagnostics) {
-            let syntax = ImportFormat::Enmasse.syntax(&text, &key.text);
-            for piece in import::parse(text, syntax, &mut into.diagnostics) {
+            let syntax = syntax::yaml_or_json(&text, Syntax::of(&text, &key.text));
+            for piece in parse(text, syntax, &mut into.diagnostics) {
                 if let InputDocument::Tree(inner) = piece {
                     map(&inner, found, into);
                 }

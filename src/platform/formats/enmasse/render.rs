@@ -1,10 +1,7 @@
 //! `EnMasse`'s image overrides: the operator's variables, and those of an `IoTConfig`.
 
-use super::{
-    components,
-    import::{DEFAULT_NAMESPACE, EnmasseComponent},
-};
-use crate::platform::render::{Mirror, RenderedFile, Rendering};
+use super::components::{self, DEFAULT_NAMESPACE, EnmasseComponent};
+use crate::platform::model::rendering::{Mirror, RenderedFile, Rendering};
 
 pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
     let variable = |component: EnmasseComponent| {
@@ -85,7 +82,7 @@ mod tests {
     use super::*;
     use crate::{
         oci::{Registry, Repository},
-        platform::{ImportFormat, ImportOptions, Imported, render::DigestPin, vectors},
+        platform::{ImportFormat, ImportOptions, Imported, model::rendering::DigestPin, vectors},
     };
 
     fn mirror() -> Mirror {

@@ -3,14 +3,15 @@
 use crate::{
     oci::Registry,
     platform::{
-        import::{ImportContext, InputDocument, trees},
         model::{
             auth,
+            context::ImportContext,
             endpoint::{ApiPathRule, HostSettings, MirrorEndpoint, SchemeDefault},
             imported::{CertificateAuthority, Imported},
         },
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode},
+            document::{InputDocument, trees},
             location::Location,
             node::{Node, NodeKind, Scalar},
         },

@@ -2,7 +2,7 @@
 
 use crate::{
     oci::Registry,
-    platform::render::{Mirror, RenderedFile, Rendering, toml_quoted},
+    platform::model::rendering::{Mirror, RenderedFile, Rendering, toml_quoted},
 };
 
 /// How long containerd waits for a connection before it goes on to the next host: one lost packet
@@ -62,7 +62,7 @@ fn text(mirror: &Mirror) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::render::tests::mirror;
+    use crate::platform::vectors::fallback_mirror as mirror;
 
     #[test]
     fn every_registry_is_led_to_the_mirror_and_then_to_itself() {

@@ -3,17 +3,13 @@
 //! The webhook reads what a pod says, we read what a node asks for, which is the canonical name.
 //! What it does by accident (a registry inserted twice, folders lost) is not repeated.
 
-pub(in crate::platform) use super::{
-    map::{LocatedText, MapEntry, SwapMap},
-    router::{RegistrySwap, SwapRouter},
-};
-
+use super::{map::SwapMap, router::SwapRouter};
 use crate::{
     platform::{
-        import::{ImportContext, InputDocument},
-        model::imported::Imported,
+        model::{context::ImportContext, imported::Imported},
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode},
+            document::InputDocument,
             kube,
             location::SourceText,
             node::Node,

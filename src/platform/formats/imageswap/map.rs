@@ -3,12 +3,10 @@
 
 use std::collections::HashMap;
 
-use crate::platform::{
-    import::placeholder,
-    reading::{
-        diagnostic::{Diagnostic, DiagnosticCode},
-        location::{Location, SourceText},
-    },
+use crate::platform::reading::{
+    diagnostic::{Diagnostic, DiagnosticCode},
+    location::{Location, SourceText},
+    placeholder::placeholder,
 };
 
 /// A map, sorted by what its keys mean.

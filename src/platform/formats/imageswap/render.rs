@@ -2,7 +2,7 @@
 
 use crate::{
     oci::Registry,
-    platform::render::{Mirror, RenderedFile, Rendering},
+    platform::model::rendering::{Mirror, RenderedFile, Rendering},
 };
 
 pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {

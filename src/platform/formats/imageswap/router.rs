@@ -6,8 +6,7 @@ use super::map::{LocatedText, SwapMap};
 use crate::{
     oci::{ImageReference, InvalidName, InvalidReference, Reference, Registry, RepositoryName},
     platform::{
-        import::ImportContext,
-        model::imported::Imported,
+        model::{context::ImportContext, imported::Imported},
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode},
             location::Location,

@@ -3,14 +3,15 @@
 use crate::{
     platform::{
         SourceFallback,
-        import::{ImportContext, InputDocument, trees},
         model::{
+            context::ImportContext,
             endpoint::{ApiPathRule, MirrorEndpoint, SchemeDefault},
             imported::{Imported, route_location},
             mirrors::{self, HostSettingsMap, MirroredRegistry},
         },
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode, Severity},
+            document::{InputDocument, trees},
             node::{Node, Scalar},
         },
     },

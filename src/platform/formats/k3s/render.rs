@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::platform::render::{Mirror, Rendering};
+use crate::platform::model::rendering::{Mirror, Rendering};
 
 pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
     let Mirror { authority, .. } = mirror;

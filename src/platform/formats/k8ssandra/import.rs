@@ -3,17 +3,18 @@
 //! It says where images come from, so what it changes is the difference to what the operator does
 //! without it; [`baseline`] knows that.
 
-pub(in crate::platform) use super::built_in::BUILT_IN_IMAGES;
 use super::image_config::ImageConfig;
 use crate::platform::{
-    formats::Syntax,
-    import::{self, ImportContext, InputDocument, trees},
-    model::imported::Imported,
+    model::{context::ImportContext, imported::Imported},
     reading::{
         diagnostic::{Diagnostic, DiagnosticCode},
+        document::{InputDocument, parse, trees},
+        input::decode_text,
         kube,
         location::SourceText,
         node::Node,
+        placeholder::placeholders,
+        syntax::Syntax,
     },
 };
 
@@ -40,10 +41,10 @@ fn given_baseline(context: &ImportContext<'_>, remarks: &mut Vec<Diagnostic>) ->
     let Some(input) = &context.options.baseline else {
         return Vec::new();
     };
-    match import::decode_text(input) {
+    match decode_text(input) {
         Ok(text) => {
             let syntax = Syntax::of(&text, input.name);
-            configs(&import::parse(text, syntax, remarks), remarks)
+            configs(&parse(text, syntax, remarks), remarks)
         }
         Err(remark) => {
             remarks.push(remark);
@@ -71,9 +72,7 @@ fn object(node: &Node, remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
             Vec::new()
         }
         None if !node.items().is_empty() => json_patch(node, remarks),
-        _ => super::image_config::read(node, remarks)
-            .into_iter()
-            .collect(),
+        _ => super::versions::read(node, remarks).into_iter().collect(),
     }
 }
 
@@ -139,7 +138,7 @@ fn config_map(node: &Node, remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
 
 fn config_text(text: SourceText<'_>, remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
     let documents = inner(text, remarks);
-    let read = |node: &Node| super::image_config::read(node, remarks);
+    let read = |node: &Node| super::versions::read(node, remarks);
     documents.iter().filter_map(read).collect()
 }
 
@@ -147,9 +146,9 @@ fn config_text(text: SourceText<'_>, remarks: &mut Vec<Diagnostic>) -> Vec<Image
 fn inner(text: SourceText<'_>, remarks: &mut Vec<Diagnostic>) -> Vec<Node> {
     let (start, known) = (text.start(), remarks.len());
     let mut nodes = Vec::new();
-    for piece in import::parse(text, Syntax::Yaml, remarks) {
+    for piece in parse(text, Syntax::Yaml, remarks) {
         if let InputDocument::Tree(node) = piece {
-            import::placeholders(&node, remarks);
+            placeholders(&node, remarks);
             nodes.push(node);
         }
     }

@@ -1,7 +1,7 @@
 //! cass-operator's `ImageConfig`: each image below the mirror's name for its registry.
 
-use super::import::BUILT_IN_IMAGES;
-use crate::platform::render::{Mirror, RenderedFile, Rendering};
+use super::built_in::BUILT_IN_IMAGES;
+use crate::platform::model::rendering::{Mirror, RenderedFile, Rendering};
 
 pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
     let config = config(mirror);

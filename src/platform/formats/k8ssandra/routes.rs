@@ -9,8 +9,7 @@ use super::{
 use crate::{
     oci::{Digest, ImageReference, InvalidReference, Reference, Repository},
     platform::{
-        import::ImportContext,
-        model::imported::Imported,
+        model::{context::ImportContext, imported::Imported},
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode},
             location::Location,

@@ -1,11 +1,10 @@
 //! `ImageStream`: short names that mean an image in the cluster's own registry.
 
-use super::import::{has_known_version, route_to, route_to_image};
+use super::route::{has_known_version, route_to, route_to_image};
 use crate::{
     oci::{ImageReference, RepositoryName},
     platform::{
-        import::ImportContext,
-        model::imported::Imported,
+        model::{context::ImportContext, imported::Imported},
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode},
             location::Location,

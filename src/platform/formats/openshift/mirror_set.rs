@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{import::has_known_version, order};
+use super::{order, route::has_known_version};
 use crate::{
     oci::{Registry, RepositoryName},
     platform::{
-        import::ImportContext,
         model::{
+            context::ImportContext,
             endpoint::{HostSettings, MirrorEndpoint},
             imported::Imported,
         },

@@ -2,7 +2,7 @@
 
 use crate::{
     oci::Registry,
-    platform::render::{Mirror, Rendering},
+    platform::model::rendering::{Mirror, Rendering},
 };
 
 pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {

@@ -1,13 +1,10 @@
 //! Edge hosts' user data.
 
-use super::{
-    import::{PaletteImport, located},
-    registry::PaletteRegistry,
-};
+use super::{parts::located, registry::PaletteRegistry};
 use crate::{
     oci::Registry,
     platform::{
-        formats::imageswap::import::LocatedText,
+        formats::imageswap::{map::LocatedText, router::SwapRouter},
         reading::{
             diagnostic::Diagnostic,
             node::{Node, NodeKind},
@@ -15,43 +12,45 @@ use crate::{
     },
 };
 
-impl PaletteImport<'_> {
-    /// `stylus`: registries, and which prefixes become which.
-    pub(super) fn edge(&mut self, stylus: &Node) {
-        let external = stylus.get("externalRegistries");
-        let listed = external.and_then(|external| external.get("registries"));
-        let single = stylus.get("registryCredentials");
-        for node in listed.into_iter().flat_map(Node::items).chain(single) {
-            let into = &mut *self.routing.into;
-            PaletteRegistry::edge(node, &mut into.diagnostics).add_to(into);
-        }
-        if let Some(node) = listed.filter(|node| !matches!(node.kind, NodeKind::Sequence(_))) {
-            self.remark(node.wrong_type("registries is a list"));
-        }
-        let rules = external.and_then(|external| external.get("registryMappingRules"));
-        if let Some(node) = rules.filter(|node| !node.is_mapping()) {
-            self.remark(node.wrong_type("registryMappingRules is a mapping"));
-        }
-        for (source, target) in rules.into_iter().flat_map(Node::entries) {
-            let made = match target.scalar() {
-                Some(target) => self.rule(&located(source), &located(target)),
-                None => Err(target.wrong_type("a prefix becomes another prefix")),
-            };
-            if let Err(remark) = made {
-                self.remark(remark);
-            }
+/// `stylus`: registries, and which prefixes become which.
+pub(super) fn edge(stylus: &Node, router: &mut SwapRouter<'_>) {
+    let external = stylus.get("externalRegistries");
+    let listed = external.and_then(|external| external.get("registries"));
+    let single = stylus.get("registryCredentials");
+    for node in listed.into_iter().flat_map(Node::items).chain(single) {
+        PaletteRegistry::edge(node, &mut router.into.diagnostics).add_to(router.into);
+    }
+    if let Some(node) = listed.filter(|node| !matches!(node.kind, NodeKind::Sequence(_))) {
+        router.into.report(node.wrong_type("registries is a list"));
+    }
+    let rules = external.and_then(|external| external.get("registryMappingRules"));
+    if let Some(node) = rules.filter(|node| !node.is_mapping()) {
+        router
+            .into
+            .report(node.wrong_type("registryMappingRules is a mapping"));
+    }
+    for (source, target) in rules.into_iter().flat_map(Node::entries) {
+        let made = match target.scalar() {
+            Some(target) => rule(&located(source), &located(target), router),
+            None => Err(target.wrong_type("a prefix becomes another prefix")),
+        };
+        if let Err(diagnostic) = made {
+            router.into.report(diagnostic);
         }
     }
+}
 
-    /// The prefix is replaced, by whole elements, and the rest is kept.
-    fn rule(&mut self, source: &LocatedText, target: &LocatedText) -> Result<(), Diagnostic> {
-        let from = self.routing.prefix(source)?;
-        let target = self.routing.target(target, "")?;
-        self.routing.route_prefix(&source.spot, &from, &target);
-        if let (Ok(registry), Some((_, path))) = (from.parse::<Registry>(), target.split_once('/'))
-        {
-            self.routing.into.add_alias(&source.spot, path, &registry);
-        }
-        Ok(())
+/// The prefix is replaced, by whole elements, and the rest is kept.
+fn rule(
+    source: &LocatedText,
+    target: &LocatedText,
+    router: &mut SwapRouter<'_>,
+) -> Result<(), Diagnostic> {
+    let from = router.prefix(source)?;
+    let target = router.target(target, "")?;
+    router.route_prefix(&source.spot, &from, &target);
+    if let (Ok(registry), Some((_, path))) = (from.parse::<Registry>(), target.split_once('/')) {
+        router.into.add_alias(&source.spot, path, &registry);
     }
+    Ok(())
 }

@@ -6,18 +6,25 @@
 
 use std::collections::BTreeMap;
 
-use super::registry::{PaletteImageRoot, PaletteRegistry};
+use super::{
+    edge,
+    parts::{located, split_host},
+    registry::{PaletteImageRoot, PaletteRegistry},
+};
 use crate::{
     oci::RepositoryName,
     platform::{
-        formats::imageswap::import::{LocatedText, MapEntry, RegistrySwap, SwapMap, SwapRouter},
-        import::{ImportContext, InputDocument},
-        model::imported::Imported,
+        formats::imageswap::{
+            map::{LocatedText, MapEntry, SwapMap},
+            router::{RegistrySwap, SwapRouter},
+        },
+        model::{context::ImportContext, imported::Imported},
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode},
+            document::InputDocument,
             kube,
             location::{Location, SourceText},
-            node::{Node, Scalar},
+            node::Node,
         },
     },
     route::UnmatchedPolicy,
@@ -55,8 +62,8 @@ pub(in crate::platform) fn import(
     }
 }
 
-pub(super) struct PaletteImport<'i> {
-    pub(super) routing: SwapRouter<'i>,
+struct PaletteImport<'i> {
+    routing: SwapRouter<'i>,
     /// What happens to other registries than those of maps, if there was a map.
     everything: Option<OtherRegistries>,
     /// Where maps lead, and where each is named first.
@@ -71,7 +78,7 @@ enum OtherRegistries {
 }
 
 impl PaletteImport<'_> {
-    pub(super) fn remark(&mut self, remark: Diagnostic) {
+    fn remark(&mut self, remark: Diagnostic) {
         self.routing.into.report(remark);
     }
 
@@ -95,7 +102,7 @@ impl PaletteImport<'_> {
             is_known |= self.helm(config);
         }
         if let Some(stylus) = node.get("stylus") {
-            self.edge(stylus);
+            edge::edge(stylus, &mut self.routing);
             is_known = true;
         }
         if let Some(registry) = node.at(&["plugins", "io.containerd.grpc.v1.cri", "registry"]) {
@@ -293,16 +300,4 @@ fn drop_v2(value: &mut LocatedText, remarks: &mut Vec<Diagnostic>) {
 fn is_below(path: &str, folder: &str) -> bool {
     let rest = path.strip_prefix(folder);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// Host and path.
-pub(super) fn split_host(target: &str) -> (&str, &str) {
-    target.split_once('/').unwrap_or((target, ""))
-}
-
-pub(super) fn located(scalar: &Scalar) -> LocatedText {
-    LocatedText {
-        text: scalar.text.clone(),
-        spot: scalar.start.clone(),
-    }
 }

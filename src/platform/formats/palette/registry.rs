@@ -3,17 +3,17 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
-use super::import::{located, split_host};
+use super::parts::{located, split_host};
 use crate::{
     oci::{Registry, RepositoryName},
     platform::{
-        formats::imageswap::import::LocatedText,
-        import::placeholder_value,
+        formats::imageswap::map::LocatedText,
         model::imported::{CertificateAuthority, Imported},
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode, Severity},
             kube,
             node::{Node, Scalar},
+            placeholder::placeholder_value,
         },
     },
     secret::Secret,

@@ -4,7 +4,7 @@ use crate::{
     oci::Registry,
     platform::{
         formats::imageswap,
-        render::{Mirror, RenderedFile, Rendering},
+        model::rendering::{Mirror, RenderedFile, Rendering},
     },
 };
 

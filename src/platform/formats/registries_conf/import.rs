@@ -4,13 +4,14 @@ use super::pattern::RegistryPattern;
 use crate::{
     oci::Registry,
     platform::{
-        import::{ImportContext, InputDocument, trees},
         model::{
+            context::ImportContext,
             endpoint::{HostSettings, MirrorEndpoint},
             imported::Imported,
         },
         reading::{
             diagnostic::{Diagnostic, DiagnosticCode, Severity},
+            document::{InputDocument, trees},
             node::{Node, Scalar},
         },
     },

@@ -2,7 +2,7 @@
 
 use crate::{
     oci::Registry,
-    platform::render::{Mirror, Rendering},
+    platform::model::rendering::{Mirror, Rendering},
 };
 
 pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
@@ -51,7 +51,7 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::render::tests::mirror;
+    use crate::platform::vectors::fallback_mirror as mirror;
 
     #[test]
     fn a_port_is_met_by_an_alias_or_left_out() {

@@ -3,14 +3,15 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::platform::{
-    import::{ImportContext, InputDocument, trees},
     model::{
+        context::ImportContext,
         endpoint::{ApiPathRule, HostSettings, MirrorEndpoint, SchemeDefault},
         imported::{CertificateAuthority, Imported},
         mirrors::{self, HostSettingsMap, MirroredRegistry},
     },
     reading::{
         diagnostic::{Diagnostic, DiagnosticCode},
+        document::{InputDocument, trees},
         kube,
         node::{Node, NodeKind, Scalar},
     },

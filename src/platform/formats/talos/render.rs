@@ -1,6 +1,6 @@
 //! Talos: a document of its own, and the same for machine configurations before there was one.
 
-use crate::platform::render::{Mirror, RenderedFile, Rendering};
+use crate::platform::model::rendering::{Mirror, RenderedFile, Rendering};
 
 pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
     let url = mirror.url();

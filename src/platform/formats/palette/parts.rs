@@ -1,0 +1,15 @@
+//! Parts of what Palette's files say: texts with their places, hosts and paths.
+
+use crate::platform::{formats::imageswap::map::LocatedText, reading::node::Scalar};
+
+/// Host and path.
+pub(super) fn split_host(target: &str) -> (&str, &str) {
+    target.split_once('/').unwrap_or((target, ""))
+}
+
+pub(super) fn located(scalar: &Scalar) -> LocatedText {
+    LocatedText {
+        text: scalar.text.clone(),
+        spot: scalar.start.clone(),
+    }
+}

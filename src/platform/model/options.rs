@@ -1,0 +1,42 @@
+//! What the caller of an import adds to the files.
+
+use std::fmt;
+
+use crate::{oci::Registry, platform::reading::input::Input};
+
+/// What the files do not say.
+#[derive(Clone, Copy)]
+pub struct ImportOptions<'o> {
+    /// The images that a platform uses without its override, for formats that only name
+    /// components; none: those that are built in.
+    pub baseline: Option<Input<'o>>,
+    /// The registry that image streams are in, `HOST[:PORT]`.
+    pub internal_registry: Option<&'o str>,
+    /// Whether images may be had from their own registries as well.
+    pub fallback: SourceFallback,
+    /// Whether a registry is the mirror itself.
+    pub own: &'o dyn Fn(&Registry) -> bool,
+    /// Whether `own` knows the usual addresses only, since nobody said where the mirror listens:
+    /// then a folder there may be another registry's, which is a warning.
+    pub is_own_guessed: bool,
+}
+
+/// Whether images that a file leads elsewhere may be had from their own registries as well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SourceFallback {
+    /// As the format has it; not where it describes a site without the Internet.
+    #[default]
+    Auto,
+    /// Never.
+    Deny,
+    /// Always, last.
+    Source,
+}
+
+impl fmt::Debug for ImportOptions<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ImportOptions")
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,49 @@
+//! The documents of a text, in whatever syntax it is written.
+
+use super::{
+    diagnostic::Diagnostic, json, kube, location::SourceText, node::Node, syntax::Syntax, toml,
+    yaml,
+};
+
+/// What importers are given: one of these for each document.
+#[derive(Clone, Debug)]
+pub(in crate::platform) enum InputDocument<'t> {
+    /// A YAML, JSON or TOML document, or one object of a Kubernetes list.
+    Tree(Node),
+    /// A map of `SOURCE::TARGET`.
+    Map(SourceText<'t>),
+}
+
+/// The documents among pieces, for a format that has no maps.
+pub(in crate::platform) fn trees<'p>(
+    pieces: &'p [InputDocument<'_>],
+) -> impl Iterator<Item = &'p Node> + Clone {
+    pieces.iter().filter_map(|piece| match piece {
+        InputDocument::Tree(node) => Some(node),
+        InputDocument::Map(_) => None,
+    })
+}
+
+/// The documents of a text in some syntax.
+pub(in crate::platform) fn parse<'t>(
+    text: SourceText<'t>,
+    syntax: Syntax,
+    remarks: &mut Vec<Diagnostic>,
+) -> Vec<InputDocument<'t>> {
+    let read = match syntax {
+        Syntax::Yaml => yaml::documents(&text).map_err(|remark| vec![remark]),
+        Syntax::Json => json::document(&text).map_err(|remark| vec![remark]),
+        Syntax::Toml => toml::document(&text).map(|node| vec![node]),
+        Syntax::Map => return vec![InputDocument::Map(text)],
+    };
+    match read {
+        Ok(documents) => kube::objects(documents, remarks)
+            .into_iter()
+            .map(InputDocument::Tree)
+            .collect(),
+        Err(found) => {
+            remarks.extend(found);
+            Vec::new()
+        }
+    }
+}

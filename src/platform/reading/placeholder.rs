@@ -1,0 +1,74 @@
+//! Values that the author of a document meant to be replaced.
+
+use super::{
+    diagnostic::{Diagnostic, DiagnosticCode},
+    location::Location,
+    node::{Node, NodeKind},
+};
+
+/// The user of a password that is a refresh token.
+pub(in crate::platform) const TOKEN_USERNAME: &str = "<token>";
+
+/// `E-PLACEHOLDER` for every value that a document's author meant to be replaced.
+pub(in crate::platform) fn placeholders(node: &Node, remarks: &mut Vec<Diagnostic>) {
+    placeholders_at("", node, remarks);
+}
+
+fn placeholders_at(key: &str, node: &Node, remarks: &mut Vec<Diagnostic>) {
+    match &node.kind {
+        // This is what Docker calls whoever has a token.
+        NodeKind::Scalar(scalar) if key == "username" && scalar.text == TOKEN_USERNAME => {}
+        NodeKind::Scalar(scalar) => {
+            remarks.extend(placeholder_value(key, &scalar.text, &scalar.start));
+        }
+        NodeKind::Sequence(items) => {
+            for item in items {
+                placeholders_at(key, item, remarks);
+            }
+        }
+        NodeKind::Mapping(entries) => {
+            for (key, value) in entries {
+                placeholders_at(&key.text, value, remarks);
+            }
+        }
+        NodeKind::Null => {}
+    }
+}
+
+/// `E-PLACEHOLDER`, if a key's text is one. It might be none, but an odd password: such a key's is
+/// not shown.
+pub(in crate::platform) fn placeholder_value(
+    key: &str,
+    text: &str,
+    spot: &Location,
+) -> Option<Diagnostic> {
+    let remark = placeholder(text, spot)?;
+    let key = key.to_ascii_lowercase();
+    let secrets = ["password", "token", "auth"];
+    let is_secret = secrets.iter().any(|word| key.ends_with(word));
+    Some(Diagnostic {
+        excerpt: remark.excerpt.filter(|_| !is_secret),
+        ..remark
+    })
+}
+
+/// `E-PLACEHOLDER`, if the text is one.
+pub(in crate::platform) fn placeholder(text: &str, spot: &Location) -> Option<Diagnostic> {
+    let remark = || Diagnostic::new(DiagnosticCode::Placeholder, spot, "this is a placeholder");
+    is_placeholder(text).then(|| remark().excerpt(text).fix("write the real value"))
+}
+
+/// Whether a text is one that a document's author meant to be replaced.
+pub(in crate::platform) fn is_placeholder(text: &str) -> bool {
+    let marks = ["REPLACE_WITH_", "<your-", "OCI_URL", "<Contact"];
+    let is_marked = marks.iter().any(|mark| text.contains(mark));
+    let inside = text
+        .strip_prefix('<')
+        .and_then(|text| text.strip_suffix('>'));
+    let is_word = |letter: char| letter.is_ascii_alphanumeric() || " -_".contains(letter);
+    let is_bracketed =
+        inside.is_some_and(|inside| !inside.is_empty() && inside.chars().all(is_word));
+    // A text of several lines, or JSON, is a file of its own, and read as one.
+    let is_file = text.contains('\n') || text.trim_start().starts_with('{');
+    (is_marked && !is_file) || is_bracketed
+}
