@@ -13,10 +13,11 @@ mod render;
 mod vectors;
 mod written;
 
-pub use formats::ImportFormat;
+pub use formats::{import_choices, importable, renderable};
 pub use import::import;
 pub use model::{
     docker_auth::{DockerConfigError, parse_docker_config},
+    format::{Configures, Format, FormatOption, Importer, Renderer},
     imported::{
         CertificateAuthority, Imported, ImportedCredentials, ImportedUpstream, RegistryAlias,
     },
@@ -28,5 +29,5 @@ pub use reading::{
     input::{INPUT_BYTES_MAX, Input},
     location::{InvalidLocation, Location},
 };
-pub use render::{RenderFormat, render};
+pub use render::render;
 pub use written::{WrittenConfig, secrets_folder::SecretFile, write};

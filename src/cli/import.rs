@@ -22,8 +22,9 @@ use crate::{
     disk::{self, ExistingFile, ReadableBy},
     oci::Registry,
     platform::{
-        self, CertificateAuthority, Diagnostic, DiagnosticCode, INPUT_BYTES_MAX, ImportFormat,
-        ImportOptions, Imported, Input, Location, Severity, SourceFallback, WrittenConfig,
+        self, CertificateAuthority, Diagnostic, DiagnosticCode, Format, FormatOption,
+        INPUT_BYTES_MAX, ImportOptions, Imported, Input, Location, Severity, SourceFallback,
+        WrittenConfig,
     },
 };
 
@@ -46,12 +47,9 @@ pub(super) struct Arguments {
     /// it, they are left out.
     #[arg(long, value_name = "DIR", value_parser = NonEmptyStringValueParser::new())]
     secrets_dir: Option<String>,
-    /// The images that the platform uses by default (k8ssandra, enmasse); without it, those that are
-    /// built in.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help = baseline_help())]
     baseline: Option<PathBuf>,
-    /// The registry of image streams (openshift, enmasse).
-    #[arg(long, value_name = "HOST[:PORT]")]
+    #[arg(long, value_name = "HOST[:PORT]", help = internal_registry_help())]
     internal_registry: Option<Registry>,
     /// Whether images may also come from their own registries. auto: as the format specifies, but not
     /// where it describes a site without Internet access.
@@ -66,7 +64,7 @@ pub(super) struct Arguments {
 
 /// A format; none: whatever each file says it is.
 #[derive(Clone, Copy, Debug)]
-struct FormatChoice(Option<ImportFormat>);
+struct FormatChoice(Option<&'static Format>);
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let self_addresses = match arguments.config.load(&Overrides::default()) {
@@ -335,37 +333,38 @@ impl InputFiles {
 
 fn formats() -> impl TypedValueParser<Value = FormatChoice> {
     let auto = PossibleValue::new("auto").help("Whatever each file says it is");
-    let known =
-        ImportFormat::ALL.map(|(name, format)| PossibleValue::new(name).help(about(format)));
-    PossibleValuesParser::new([auto].into_iter().chain(known))
-        .map(|name: String| FormatChoice(name.parse().ok()))
-}
-
-fn fallbacks() -> impl TypedValueParser<Value = SourceFallback> {
-    PossibleValuesParser::new(["auto", "deny", "source"]).map(|word: String| match word.as_str() {
-        "deny" => SourceFallback::Deny,
-        "source" => SourceFallback::Source,
-        _ => SourceFallback::Auto,
+    let known = platform::importable()
+        .map(|(format, importer)| PossibleValue::new(format.name).help(importer.about));
+    PossibleValuesParser::new([auto].into_iter().chain(known)).map(|name: String| {
+        let mut choices = platform::import_choices();
+        let chosen = choices.find(|(choice, _)| *choice == name);
+        FormatChoice(chosen.and_then(|(_, format)| format))
     })
 }
 
-fn about(format: ImportFormat) -> &'static str {
-    match format {
-        ImportFormat::Imageswap => "A map of the imageswap webhook, or the ConfigMap that has it",
-        ImportFormat::Palette => {
-            "Palette: its registry Secret, Helm values or edge user data, or the value of mirrorRegistries"
-        }
-        ImportFormat::K8ssandra => "K8ssandra: ImageConfig, its ConfigMap or a kustomization",
-        ImportFormat::Calico => "Calico: Installation and ImageSet",
-        ImportFormat::Openshift => "OpenShift: image streams, IDMS, ITMS and ICSP",
-        ImportFormat::Enmasse => "EnMasse: IoTConfig, and Deployments with image variables",
-        ImportFormat::Astronomer => "Astronomer: Helm values and their Secrets",
-        ImportFormat::HostsToml => "containerd: hosts.toml, or the whole folder certs.d",
-        ImportFormat::Containerd => "containerd: the registry part of an older config.toml",
-        ImportFormat::K3s => "k3s and RKE2: registries.yaml",
-        ImportFormat::Talos => "Talos: machine configuration or registry documents",
-        ImportFormat::RegistriesConf => "podman, skopeo and CRI-O: registries.conf",
-        ImportFormat::Docker => "Docker: daemon.json",
-        ImportFormat::DockerConfig => "Logins: Docker's config.json, auth.json and pull Secrets",
-    }
+fn fallbacks() -> impl TypedValueParser<Value = SourceFallback> {
+    let words = SourceFallback::WORDS;
+    PossibleValuesParser::new(words.map(|(word, _)| word)).map(move |name: String| {
+        let chosen = words.iter().find(|(word, _)| *word == name);
+        chosen.map_or_else(SourceFallback::default, |(_, fallback)| *fallback)
+    })
+}
+
+fn baseline_help() -> String {
+    format!(
+        "The images that the platform uses without its override ({}); without it, those that are built in",
+        readers_of(FormatOption::Baseline)
+    )
+}
+
+fn internal_registry_help() -> String {
+    let readers = readers_of(FormatOption::InternalRegistry);
+    format!("The registry that image streams are in ({readers})")
+}
+
+/// The formats that read an option, for its help.
+fn readers_of(option: FormatOption) -> String {
+    let readers = platform::importable().filter(|(_, importer)| importer.options.contains(&option));
+    let names: Vec<_> = readers.map(|(format, _)| format.name).collect();
+    names.join(", ")
 }

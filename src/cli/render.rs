@@ -23,15 +23,15 @@ use crate::{
     config::{Overrides, Settings},
     disk::{self, ExistingFile, ReadableBy},
     oci::Registry,
-    platform::{self, DigestPin, Mirror, RenderFormat, RenderedFile},
+    platform::{self, DigestPin, Mirror, RenderedFile, Renderer},
     server::ListenAddress,
 };
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     /// What to print.
-    #[arg(value_name = "FORMAT", value_parser = targets())]
-    format: RenderFormat,
+    #[arg(value_name = "FORMAT", value_parser = formats())]
+    format: &'static Renderer,
     /// The mirror's URL for nodes: scheme, host and port. Without it, `public_url` of the
     /// configuration, or else the loopback address that the mirror listens on.
     #[arg(long, value_name = "URL")]
@@ -147,13 +147,13 @@ fn mirror_url(given: Option<&str>, settings: &Settings) -> Result<MirrorUrl, Exi
 }
 
 /// The stored digests, for formats that pin them.
-fn pins(target: RenderFormat, settings: &Settings) -> Result<Vec<DigestPin>, Exit> {
-    if target != RenderFormat::Calico {
+fn pins(format: &Renderer, settings: &Settings) -> Result<Vec<DigestPin>, Exit> {
+    let Some(likely_names) = format.pins else {
         return Ok(Vec::new());
-    }
+    };
     let stored =
         runtime()?.block_on(async { StoreView::open(settings.store.clone()).await.tags().await });
-    Ok(pins::calico(&settings.table, &stored))
+    Ok(pins::kept_pins(&settings.table, &stored, likely_names))
 }
 
 fn registries(arguments: &Arguments, settings: &Settings) -> Vec<Registry> {
@@ -238,31 +238,14 @@ fn url(text: &str) -> Result<MirrorUrl, String> {
     Ok(MirrorUrl { is_tls, authority })
 }
 
-fn targets() -> impl TypedValueParser<Value = RenderFormat> {
+fn formats() -> impl TypedValueParser<Value = &'static Renderer> {
     let known =
-        RenderFormat::ALL.map(|(name, target)| PossibleValue::new(name).help(about(target)));
-    PossibleValuesParser::new(known)
-        .try_map(|name: String| name.parse().map_err(|()| "it is none of the formats"))
-}
-
-fn about(target: RenderFormat) -> &'static str {
-    match target {
-        RenderFormat::HostsToml => {
-            "containerd: hosts.toml files, to be written below /etc/containerd/certs.d"
-        }
-        RenderFormat::ContainerdLegacy => "containerd: the registry part of an older config.toml",
-        RenderFormat::K3s => "k3s and RKE2: registries.yaml",
-        RenderFormat::Talos => "Talos: a patch of the machine configuration",
-        RenderFormat::RegistriesConf => "podman, skopeo and CRI-O: registries.conf",
-        RenderFormat::Docker => "Docker: daemon.json",
-        RenderFormat::Idms => "OpenShift: mirror sets for digests and for tags",
-        RenderFormat::Imageswap => "The map of the imageswap webhook",
-        RenderFormat::Palette => "Palette: the registry Secret, in both dialects",
-        RenderFormat::K8ssandra => "K8ssandra: ImageConfig",
-        RenderFormat::Calico => {
-            "Calico: Installation, and an ImageSet of the digests that the mirror keeps"
-        }
-        RenderFormat::Enmasse => "EnMasse: image overrides",
-        RenderFormat::Astronomer => "Astronomer: Helm values",
-    }
+        platform::renderable().map(|(name, format)| PossibleValue::new(name).help(format.about));
+    PossibleValuesParser::new(known).try_map(|name: String| {
+        let mut known = platform::renderable();
+        let chosen = known.find(|(known, _)| *known == name);
+        chosen
+            .map(|(_, format)| format)
+            .ok_or("it is none of the formats")
+    })
 }

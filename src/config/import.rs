@@ -13,8 +13,8 @@ use super::{
 use crate::{
     oci::Registry,
     platform::{
-        self, ImportFormat, ImportOptions, Imported, ImportedCredentials, ImportedUpstream, Input,
-        RegistryAlias, Severity, SourceFallback,
+        self, ImportOptions, Imported, ImportedCredentials, ImportedUpstream, Input, RegistryAlias,
+        Severity, SourceFallback,
     },
     route::{RuleText, UnmatchedPolicy},
     upstream::CredentialSource,
@@ -22,12 +22,6 @@ use crate::{
 
 /// Most bytes of all files of one import.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
-
-const FALLBACKS: [(&str, SourceFallback); 3] = [
-    ("auto", SourceFallback::Auto),
-    ("deny", SourceFallback::Deny),
-    ("source", SourceFallback::Source),
-];
 
 /// Something imported, and its location.
 pub(super) type Located<T> = (T, KeyLocation);
@@ -88,8 +82,7 @@ impl Imports {
         context: &LoadContext<'_>,
     ) {
         let report = section.report;
-        let formats = ImportFormat::ALL.map(|(name, format)| (name, Some(format)));
-        let formats: Vec<_> = [("auto", None)].into_iter().chain(formats).collect();
+        let formats: Vec<_> = platform::import_choices().collect();
         let format = section.choice("format", &formats);
         let files = files(&mut section, context);
         let baseline = section.string_or_unset("baseline_file");
@@ -102,7 +95,9 @@ impl Imports {
                 Err(invalid) => Err(ValueError::new(invalid.to_string())),
             },
         });
-        let fallback = section.choice("fallback", &FALLBACKS).unwrap_or_default();
+        let fallback = section
+            .choice("fallback", &SourceFallback::WORDS)
+            .unwrap_or_default();
         let location = section.location.clone();
         let is_misread = section.has("format") && format.is_none();
         section.finish();

@@ -1,185 +1,333 @@
-//! The formats by name, and which one a document is in.
+//! The table of formats: the only place that lists them.
+//!
+//! A new format is a folder here, its `mod` line, and a row. Command line, `[[import]]`, detection
+//! and diagnostics read the table; nothing below it knows which formats there are.
 
-pub(super) mod astronomer;
-pub(super) mod calico;
-pub(super) mod containerd;
-pub(super) mod docker;
-pub(super) mod docker_config;
-pub(super) mod enmasse;
-pub(super) mod hosts_toml;
-pub(super) mod imageswap;
-pub(super) mod k3s;
-pub(super) mod k8ssandra;
-pub(super) mod openshift;
-pub(super) mod palette;
-pub(super) mod registries_conf;
-pub(super) mod talos;
+mod astronomer;
+mod calico;
+mod containerd;
+mod docker;
+mod docker_config;
+mod enmasse;
+mod hosts_toml;
+mod imageswap;
+mod k3s;
+mod k8ssandra;
+mod openshift;
+mod palette;
+mod registries_conf;
+mod talos;
 
-use std::str::FromStr;
-
-use super::reading::{
-    kube,
-    location::SourceText,
-    node::Node,
-    syntax::{self, Syntax},
+use super::{
+    model::format::{Configures, Format, FormatOption, Importer, Renderer},
+    reading::{document::InputDocument, syntax},
 };
 
-/// A format that can be imported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ImportFormat {
-    /// The map of the imageswap webhook.
-    Imageswap,
-    /// Palette's registry override.
-    Palette,
-    /// cass-operator's `ImageConfig`.
-    K8ssandra,
-    /// The Tigera operator's `Installation` and `ImageSet`.
-    Calico,
-    /// Image streams and mirror sets.
-    Openshift,
-    /// `EnMasse`'s image overrides.
-    Enmasse,
-    /// Astronomer's Helm values.
-    Astronomer,
-    /// containerd's `certs.d`.
-    HostsToml,
-    /// containerd's older `config.toml`.
-    Containerd,
-    /// k3s and RKE2's `registries.yaml`.
-    K3s,
-    /// Talos' machine configuration.
-    Talos,
-    /// The `registries.conf` of podman, skopeo and CRI-O.
-    RegistriesConf,
-    /// Docker's `daemon.json`.
-    Docker,
-    /// Docker's `config.json` and pull Secrets.
-    DockerConfig,
+/// In the order of import, which decides the order of routes and lets formats build on what those
+/// before them have added: image streams come before the `EnMasse` overrides that name them. Help
+/// and messages list formats in this order too.
+static FORMATS: &[Format] = &[
+    Format {
+        name: "idms",
+        import: None,
+        render: Some(Renderer {
+            about: "OpenShift: mirror sets for digests and for tags",
+            configures: Configures::Platform,
+            pins: None,
+            run: openshift::render::render,
+        }),
+    },
+    Format {
+        name: "imageswap",
+        import: Some(Importer {
+            about: "A map of the imageswap webhook, or the ConfigMap that has it",
+            options: &[],
+            syntax: imageswap::import::syntax,
+            detects: imageswap::import::detects,
+            precedence: 120,
+            run: imageswap::import::import,
+        }),
+        render: Some(Renderer {
+            about: "The map of the imageswap webhook",
+            configures: Configures::Platform,
+            pins: None,
+            run: imageswap::render::render,
+        }),
+    },
+    Format {
+        name: "palette",
+        import: Some(Importer {
+            about: "Palette: its registry Secret, Helm values or edge user data, or the value of mirrorRegistries",
+            options: &[],
+            syntax: syntax::guessed,
+            detects: palette::import::detects,
+            precedence: 20,
+            run: palette::import::import,
+        }),
+        render: Some(Renderer {
+            about: "Palette: the registry Secret, in both dialects",
+            configures: Configures::Platform,
+            pins: None,
+            run: palette::render::render,
+        }),
+    },
+    Format {
+        name: "k8ssandra",
+        import: Some(Importer {
+            about: "K8ssandra: ImageConfig, its ConfigMap or a kustomization",
+            options: &[FormatOption::Baseline],
+            syntax: syntax::yaml_or_json,
+            detects: k8ssandra::import::detects,
+            precedence: 100,
+            run: k8ssandra::import::import,
+        }),
+        render: Some(Renderer {
+            about: "K8ssandra: ImageConfig",
+            configures: Configures::Platform,
+            pins: None,
+            run: k8ssandra::render::render,
+        }),
+    },
+    Format {
+        name: "calico",
+        import: Some(Importer {
+            about: "Calico: Installation and ImageSet",
+            options: &[],
+            syntax: syntax::yaml_or_json,
+            detects: calico::import::detects,
+            precedence: 130,
+            run: calico::import::import,
+        }),
+        render: Some(Renderer {
+            about: "Calico: Installation, and an ImageSet of the digests that the mirror keeps",
+            configures: Configures::Platform,
+            pins: Some(calico::sources::likely_names),
+            run: calico::render::render,
+        }),
+    },
+    Format {
+        name: "openshift",
+        import: Some(Importer {
+            about: "OpenShift: image streams, IDMS, ITMS and ICSP",
+            options: &[FormatOption::InternalRegistry],
+            syntax: syntax::yaml_or_json,
+            detects: openshift::import::detects,
+            precedence: 140,
+            run: openshift::import::import,
+        }),
+        render: None,
+    },
+    Format {
+        name: "enmasse",
+        import: Some(Importer {
+            about: "EnMasse: IoTConfig, and Deployments with image variables",
+            options: &[FormatOption::Baseline, FormatOption::InternalRegistry],
+            syntax: syntax::yaml_or_json,
+            detects: enmasse::import::detects,
+            precedence: 110,
+            run: enmasse::import::import,
+        }),
+        render: Some(Renderer {
+            about: "EnMasse: image overrides",
+            configures: Configures::Platform,
+            pins: None,
+            run: enmasse::render::render,
+        }),
+    },
+    Format {
+        name: "astronomer",
+        import: Some(Importer {
+            about: "Astronomer: Helm values and their Secrets",
+            options: &[],
+            syntax: syntax::yaml_or_json,
+            detects: astronomer::import::detects,
+            precedence: 30,
+            run: astronomer::import::import,
+        }),
+        render: Some(Renderer {
+            about: "Astronomer: Helm values",
+            configures: Configures::Platform,
+            pins: None,
+            run: astronomer::render::render,
+        }),
+    },
+    Format {
+        name: "hosts-toml",
+        import: Some(Importer {
+            about: "containerd: hosts.toml, or the whole folder certs.d",
+            options: &[],
+            syntax: syntax::toml,
+            detects: hosts_toml::import::detects,
+            precedence: 80,
+            run: hosts_toml::import::import,
+        }),
+        render: Some(Renderer {
+            about: "containerd: hosts.toml files, to be written below /etc/containerd/certs.d",
+            configures: Configures::Nodes,
+            pins: None,
+            run: hosts_toml::render::render,
+        }),
+    },
+    Format {
+        name: "containerd",
+        import: Some(Importer {
+            about: "containerd: the registry part of an older config.toml",
+            options: &[],
+            syntax: syntax::toml,
+            detects: containerd::import::detects,
+            precedence: 60,
+            run: containerd::import::import,
+        }),
+        render: None,
+    },
+    Format {
+        name: "containerd-legacy",
+        import: None,
+        render: Some(Renderer {
+            about: "containerd: the registry part of an older config.toml",
+            configures: Configures::Nodes,
+            pins: None,
+            run: containerd::render::render,
+        }),
+    },
+    Format {
+        name: "k3s",
+        import: Some(Importer {
+            about: "k3s and RKE2: registries.yaml",
+            options: &[],
+            syntax: syntax::yaml_or_json,
+            detects: k3s::import::detects,
+            precedence: 90,
+            run: k3s::import::import,
+        }),
+        render: Some(Renderer {
+            about: "k3s and RKE2: registries.yaml",
+            configures: Configures::Nodes,
+            pins: None,
+            run: k3s::render::render,
+        }),
+    },
+    Format {
+        name: "talos",
+        import: Some(Importer {
+            about: "Talos: machine configuration or registry documents",
+            options: &[],
+            syntax: syntax::yaml_or_json,
+            detects: talos::import::detects,
+            precedence: 10,
+            run: talos::import::import,
+        }),
+        render: Some(Renderer {
+            about: "Talos: a patch of the machine configuration",
+            configures: Configures::Nodes,
+            pins: None,
+            run: talos::render::render,
+        }),
+    },
+    Format {
+        name: "registries-conf",
+        import: Some(Importer {
+            about: "podman, skopeo and CRI-O: registries.conf",
+            options: &[],
+            syntax: syntax::toml,
+            detects: registries_conf::import::detects,
+            precedence: 70,
+            run: registries_conf::import::import,
+        }),
+        render: Some(Renderer {
+            about: "podman, skopeo and CRI-O: registries.conf",
+            configures: Configures::Nodes,
+            pins: None,
+            run: registries_conf::render::render,
+        }),
+    },
+    Format {
+        name: "docker",
+        import: Some(Importer {
+            about: "Docker: daemon.json",
+            options: &[],
+            syntax: syntax::json,
+            detects: docker::import::detects,
+            precedence: 40,
+            run: docker::import::import,
+        }),
+        render: Some(Renderer {
+            about: "Docker: daemon.json",
+            configures: Configures::Nodes,
+            pins: None,
+            run: docker::render::render,
+        }),
+    },
+    Format {
+        name: "docker-config",
+        import: Some(Importer {
+            about: "Logins: Docker's config.json, auth.json and pull Secrets",
+            options: &[],
+            syntax: syntax::yaml_or_json,
+            detects: docker_config::import::detects,
+            precedence: 50,
+            run: docker_config::import::import,
+        }),
+        render: None,
+    },
+];
+
+/// The formats that are read, in the order of import.
+pub fn importable() -> impl Iterator<Item = (&'static Format, &'static Importer)> {
+    let read = |format: &'static Format| Some((format, format.import.as_ref()?));
+    FORMATS.iter().filter_map(read)
 }
 
-impl ImportFormat {
-    /// Every format and its name.
-    pub const ALL: [(&'static str, Self); 14] = [
-        ("imageswap", Self::Imageswap),
-        ("palette", Self::Palette),
-        ("k8ssandra", Self::K8ssandra),
-        ("calico", Self::Calico),
-        ("openshift", Self::Openshift),
-        ("enmasse", Self::Enmasse),
-        ("astronomer", Self::Astronomer),
-        ("hosts-toml", Self::HostsToml),
-        ("containerd", Self::Containerd),
-        ("k3s", Self::K3s),
-        ("talos", Self::Talos),
-        ("registries-conf", Self::RegistriesConf),
-        ("docker", Self::Docker),
-        ("docker-config", Self::DockerConfig),
-    ];
-
-    /// Its name on the command line.
-    pub fn as_str(self) -> &'static str {
-        let named = Self::ALL.iter().find(|(_, format)| *format == self);
-        named.map_or("", |(name, _)| *name)
-    }
-
-    /// What a text is written in, if it is in this format.
-    pub(super) fn syntax(self, text: &SourceText<'_>, file: &str) -> Syntax {
-        let guess = Syntax::of(text, file);
-        match self {
-            Self::HostsToml | Self::Containerd | Self::RegistriesConf => syntax::toml(text, guess),
-            Self::Docker => syntax::json(text, guess),
-            // `SOURCE: TARGET`, as older maps have it, looks like YAML.
-            Self::Imageswap if guess == Syntax::Yaml && !text.text.contains("kind:") => Syntax::Map,
-            Self::Imageswap | Self::Palette => syntax::guessed(text, guess),
-            _ => syntax::yaml_or_json(text, guess),
-        }
-    }
-
-    /// Which format a document is in, if it says so itself.
-    pub(super) fn of(node: &Node) -> Option<Self> {
-        match kube::kind(node) {
-            Some(kind) => Self::of_object(node, kind),
-            None => Self::of_file(node),
-        }
-    }
-
-    fn of_object(node: &Node, kind: &str) -> Option<Self> {
-        let has = |key: &str| kube::has_data_key(node, key);
-        match kind {
-            "Installation" | "ImageSet" => Some(Self::Calico),
-            "ImageStream"
-            | "ImageContentSourcePolicy"
-            | "ImageDigestMirrorSet"
-            | "ImageTagMirrorSet" => Some(Self::Openshift),
-            "IoTConfig" => Some(Self::Enmasse),
-            "Deployment" | "DeploymentConfig" | "StatefulSet"
-                if enmasse::import::has_image_variables(node) =>
-            {
-                Some(Self::Enmasse)
-            }
-            "ImageConfig" | "Kustomization" => Some(Self::K8ssandra),
-            "RegistryMirrorConfig" | "RegistryAuthConfig" | "RegistryTLSConfig" => {
-                Some(Self::Talos)
-            }
-            "ConfigMap" if has("image_config.yaml") => Some(Self::K8ssandra),
-            "ConfigMap" if has("operatorImageMap.yaml") => Some(Self::Enmasse),
-            "ConfigMap" if has("maps") || has("map_file.conf") => Some(Self::Imageswap),
-            "Secret" if has("MIRROR_REGISTRIES") => Some(Self::Palette),
-            "Secret" if has(".dockerconfigjson") || has(".dockercfg") => Some(Self::DockerConfig),
-            _ => None,
-        }
-    }
-
-    fn of_file(node: &Node) -> Option<Self> {
-        let has = |keys: &[&[&str]]| keys.iter().any(|path| node.at(path).is_some());
-        let marks: [(Self, &[&[&str]]); 11] = [
-            (
-                Self::Talos,
-                &[&["machine", "registries"], &["machine", "config"]],
-            ),
-            (
-                Self::Palette,
-                &[
-                    &["ociImageRegistry"],
-                    &["config", "ociImageRegistry"],
-                    &["stylus"],
-                ],
-            ),
-            (
-                Self::Astronomer,
-                &[&["global", "privateRegistry"], &["astronomer"]],
-            ),
-            (
-                Self::Docker,
-                &[&["registry-mirrors"], &["insecure-registries"]],
-            ),
-            (
-                Self::DockerConfig,
-                &[&["auths"], &["credHelpers"], &["credsStore"]],
-            ),
-            (Self::Containerd, &[&["plugins"]]),
-            (
-                Self::RegistriesConf,
-                &[&["registry"], &["unqualified-search-registries"]],
-            ),
-            (Self::HostsToml, &[&["host"], &["server"]]),
-            (Self::K3s, &[&["mirrors"], &["configs"]]),
-            (Self::K8ssandra, &[&["images"], &["types"]]),
-            (
-                Self::Enmasse,
-                &[&["address-space-controller"], &["iot-auth-service"]],
-            ),
-        ];
-        let found = marks.into_iter().find(|(_, keys)| has(keys));
-        found.map(|(format, _)| format)
-    }
+/// What `import FORMAT` and `format = ` accept: `auto`, for which each document is in the format
+/// that it is detected to be in, and every name of [`importable`].
+pub fn import_choices() -> impl Iterator<Item = (&'static str, Option<&'static Format>)> {
+    let named = importable().map(|(format, _)| (format.name, Some(format)));
+    std::iter::once(("auto", None)).chain(named)
 }
 
-impl FromStr for ImportFormat {
-    type Err = ();
+/// The formats that are written: those for nodes, then those for platforms.
+pub fn renderable() -> impl Iterator<Item = (&'static str, &'static Renderer)> {
+    let written = |wanted: Configures| {
+        let renderer = move |format: &'static Format| {
+            let renderer = format.render.as_ref()?;
+            (renderer.configures == wanted).then_some((format.name, renderer))
+        };
+        FORMATS.iter().filter_map(renderer)
+    };
+    written(Configures::Nodes).chain(written(Configures::Platform))
+}
 
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let named = Self::ALL.iter().find(|(name, _)| *name == text);
-        named.map(|(_, format)| *format).ok_or(())
+/// The format of a document, if it shows.
+pub(super) fn detect(document: &InputDocument<'_>) -> Option<&'static Format> {
+    let found = importable().filter(|(_, importer)| (importer.detects)(document));
+    let first = found.min_by_key(|(_, importer)| importer.precedence);
+    first.map(|(format, _)| format)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_and_precedences_are_distinct() {
+        let names: BTreeSet<_> = FORMATS.iter().map(|format| format.name).collect();
+        assert_eq!(names.len(), FORMATS.len());
+        let precedences = importable().map(|(_, importer)| importer.precedence);
+        let precedences: BTreeSet<_> = precedences.collect();
+        assert_eq!(precedences.len(), importable().count());
+    }
+
+    #[test]
+    fn every_format_is_read_or_written_and_listed_once() {
+        let read: Vec<_> = importable().map(|(format, _)| format.name).collect();
+        let written: Vec<_> = renderable().map(|(name, _)| name).collect();
+        for Format { name, .. } in FORMATS {
+            assert!(read.contains(name) || written.contains(name), "{name}");
+        }
+        let has_renderer = |format: &&Format| format.render.is_some();
+        assert_eq!(written.len(), FORMATS.iter().filter(has_renderer).count());
+        assert_eq!(written.first(), Some(&"hosts-toml"));
     }
 }

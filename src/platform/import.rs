@@ -1,12 +1,9 @@
 //! From files to what they say: each document goes to its format, then the whole is checked.
 
 use super::{
-    formats::{
-        ImportFormat, astronomer, calico, containerd, docker, docker_config, enmasse, hosts_toml,
-        imageswap, k3s, k8ssandra, openshift, palette, registries_conf, talos,
-    },
+    formats::{detect, importable},
     model::{
-        context::ImportContext, finish, imported::Imported, options::ImportOptions,
+        context::ImportContext, finish, format::Format, imported::Imported, options::ImportOptions,
         pull_secrets::PullSecrets,
     },
     reading::{
@@ -20,84 +17,62 @@ use super::{
     },
 };
 
-/// Reads files of one format; `None`: of the format that each says it is in.
+/// Reads files of one format; `None`: each document in the format that it is detected to be in.
 pub fn import(
-    format: Option<ImportFormat>,
+    format: Option<&'static Format>,
     inputs: &[Input<'_>],
     options: &ImportOptions<'_>,
 ) -> Imported {
     let mut into = Imported::default();
     let mut other = None;
     let mut secrets = PullSecrets::default();
-    let mut sorted: Vec<(ImportFormat, Vec<InputDocument<'_>>)> = ImportFormat::ALL
-        .map(|(_, format)| (format, Vec::new()))
-        .into();
+    let mut groups: Vec<_> = importable()
+        .map(|(format, importer)| (format, importer, Vec::new()))
+        .collect();
     for input in inputs {
-        for piece in documents(format, input, &mut into.diagnostics) {
-            if let (Some(named), InputDocument::Tree(node)) = (format, &piece) {
-                other = other.or_else(|| ImportFormat::of(node).filter(|found| *found != named));
+        for document in documents(format, input, &mut into.diagnostics) {
+            if let (Some(named), InputDocument::Tree(_)) = (format, &document) {
+                other = other.or_else(|| detect(&document).filter(|found| *found != named));
             }
-            let Some(format) = assign(format, &piece, &mut secrets, &mut into.diagnostics) else {
+            let Some(format) = assign(format, &document, &mut secrets, &mut into.diagnostics)
+            else {
                 continue;
             };
-            let group = sorted.iter_mut().find(|(known, _)| *known == format);
-            if let Some((_, group)) = group {
-                group.push(piece);
+            if let Some((_, _, group)) = groups.iter_mut().find(|(known, ..)| *known == format) {
+                group.push(document);
             }
         }
     }
-    for (format, pieces) in sorted.into_iter().filter(|(_, pieces)| !pieces.is_empty()) {
-        let is_foreign = |document: &InputDocument<'_>| match document {
-            InputDocument::Tree(node) => {
-                ImportFormat::of(node).is_some_and(|found| found != format)
-            }
-            InputDocument::Map(_) => false,
-        };
+    for (format, importer, documents) in &groups {
+        let is_foreign =
+            |document: &InputDocument<'_>| detect(document).is_some_and(|found| found != *format);
         let context = ImportContext {
             options,
             pull_secrets: &secrets,
             is_foreign: &is_foreign,
         };
-        run(format, &pieces, &context, &mut into);
+        if !documents.is_empty() {
+            (importer.run)(documents, &context, &mut into);
+        }
     }
     secrets.add_unused(&mut into);
     let hint = if let Some(other) = other {
-        format!("it looks like the format {}", other.as_str())
+        format!("it looks like the format {}", other.name)
     } else {
-        let known = ImportFormat::ALL.map(|(name, _)| name).join(", ");
-        format!("`roadstead import --help` says what is read of {known}")
+        format!("`roadstead import --help` says what is read of {}", names())
     };
     finish::finish(&mut into, inputs, &hint, options);
     into
 }
 
-fn run(
-    format: ImportFormat,
-    pieces: &[InputDocument<'_>],
-    context: &ImportContext<'_>,
-    into: &mut Imported,
-) {
-    let import = match format {
-        ImportFormat::Imageswap => imageswap::import::import,
-        ImportFormat::Palette => palette::import::import,
-        ImportFormat::K8ssandra => k8ssandra::import::import,
-        ImportFormat::Calico => calico::import::import,
-        ImportFormat::Openshift => openshift::import::import,
-        ImportFormat::Enmasse => enmasse::import::import,
-        ImportFormat::Astronomer => astronomer::import::import,
-        ImportFormat::HostsToml => hosts_toml::import::import,
-        ImportFormat::Containerd => containerd::import::import,
-        ImportFormat::K3s => k3s::import::import,
-        ImportFormat::Talos => talos::import::import,
-        ImportFormat::RegistriesConf => registries_conf::import::import,
-        ImportFormat::Docker => docker::import::import,
-        ImportFormat::DockerConfig => docker_config::import::import,
-    };
-    import(pieces, context, into);
+/// The names of all formats, for advice.
+fn names() -> String {
+    let names: Vec<_> = importable().map(|(format, _)| format.name).collect();
+    names.join(", ")
 }
 
 fn documents<'t>(
-    format: Option<ImportFormat>,
+    format: Option<&'static Format>,
     input: &Input<'t>,
     remarks: &mut Vec<Diagnostic>,
 ) -> Vec<InputDocument<'t>> {
@@ -113,10 +88,9 @@ fn documents<'t>(
             return Vec::new();
         }
     };
-    let syntax = match format {
-        Some(format) => format.syntax(&text, input.name),
-        None => Syntax::of(&text, input.name),
-    };
+    let guess = Syntax::of(&text, input.name);
+    let importer = format.and_then(|format| format.import.as_ref());
+    let syntax = importer.map_or(guess, |importer| (importer.syntax)(&text, guess));
     let pieces = parse(text, syntax, remarks);
     for piece in &pieces {
         if let InputDocument::Tree(node) = piece {
@@ -148,39 +122,30 @@ fn is_binary(bytes: &[u8]) -> bool {
     bytes.contains(&0) && !is_wide
 }
 
-/// The format of a piece. Pull Secrets go to the others, whatever the format.
+/// The format of a document. Pull Secrets serve every format, and are in none.
 fn assign(
-    format: Option<ImportFormat>,
-    piece: &InputDocument<'_>,
+    format: Option<&'static Format>,
+    document: &InputDocument<'_>,
     secrets: &mut PullSecrets,
     remarks: &mut Vec<Diagnostic>,
-) -> Option<ImportFormat> {
-    let node = match piece {
-        InputDocument::Map(text) => {
-            // What Palette has in one line, imageswap has in many.
-            let is_list = text.lines().filter(|(_, line)| line.contains("::")).count() == 1
-                && text.text.contains(',');
-            let usual = if is_list {
-                ImportFormat::Palette
-            } else {
-                ImportFormat::Imageswap
-            };
-            return Some(format.unwrap_or(usual));
-        }
-        InputDocument::Tree(node) => node,
+) -> Option<&'static Format> {
+    let InputDocument::Tree(node) = document else {
+        return format.or_else(|| detect(document));
     };
     if secrets.take(node, remarks) {
         return None;
     }
-    let found = format.or_else(|| ImportFormat::of(node));
+    let found = format.or_else(|| detect(document));
     if found.is_none() {
         remarks.push(if let Some(kind) = kube::kind(node) {
             let message = "objects of this kind are not read";
             Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).excerpt(kind)
         } else {
             let message = "the file does not say which format it is in";
-            let known = ImportFormat::ALL.map(|(name, _)| name).join(", ");
-            let fix = format!("name the format, `roadstead import FORMAT FILE`: {known}");
+            let fix = format!(
+                "name the format, `roadstead import FORMAT FILE`: {}",
+                names()
+            );
             Diagnostic::new(DiagnosticCode::Kind, &node.spot, message).fix(fix)
         });
     }

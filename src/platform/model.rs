@@ -6,6 +6,7 @@ pub(super) mod context;
 pub(super) mod docker_auth;
 pub(super) mod endpoint;
 pub(super) mod finish;
+pub(super) mod format;
 pub(super) mod imported;
 pub(super) mod mirrors;
 pub(super) mod options;

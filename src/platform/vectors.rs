@@ -20,11 +20,7 @@ pub(super) const OPTIONS: ImportOptions<'static> = ImportOptions {
 };
 
 /// Imports texts under their names.
-pub(super) fn read(
-    format: ImportFormat,
-    files: &[(&str, &str)],
-    options: &ImportOptions<'_>,
-) -> Imported {
+pub(super) fn read(name: &str, files: &[(&str, &str)], options: &ImportOptions<'_>) -> Imported {
     let inputs: Vec<_> = files
         .iter()
         .map(|(name, text)| Input {
@@ -33,7 +29,19 @@ pub(super) fn read(
             is_named: true,
         })
         .collect();
-    import(Some(format), &inputs, options)
+    import(format(name), &inputs, options)
+}
+
+/// The format of a name.
+pub(super) fn format(name: &str) -> Option<&'static Format> {
+    let mut known = import_choices();
+    known.find(|(known, _)| *known == name).unwrap().1
+}
+
+/// The mirror in a format.
+pub(super) fn rendered(name: &str, mirror: &Mirror) -> Rendering {
+    let mut known = renderable();
+    render(known.find(|(known, _)| *known == name).unwrap().1, mirror)
 }
 
 /// The table that an import makes; an error in it fails the test.
@@ -199,7 +207,7 @@ fn certificates_in_a_folder_do_not_matter_and_are_errors_by_name() {
             bytes,
             is_named,
         });
-        let imported = import(Some(ImportFormat::HostsToml), &inputs, &OPTIONS);
+        let imported = import(format("hosts-toml"), &inputs, &OPTIONS);
         let last = if is_named { "E-FILE" } else { "I-SKIPPED" };
         let found = imported.diagnostics.iter().map(|one| one.code.as_str());
         assert_eq!(found.collect::<Vec<_>>(), ["I-SKIPPED", last]);
@@ -210,6 +218,6 @@ fn certificates_in_a_folder_do_not_matter_and_are_errors_by_name() {
         bytes: b"# \xe4\n",
         is_named: false,
     };
-    let imported = import(Some(ImportFormat::HostsToml), &[latin], &OPTIONS);
+    let imported = import(format("hosts-toml"), &[latin], &OPTIONS);
     assert_eq!(codes(&imported), ["1:3 E-FILE"]);
 }

@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path, time::Duration};
 
+use roadstead::platform::{Configures, renderable};
+
 use super::{
     clients::{Containerd, Docker, Podman, Skopeo},
     gate::{can_play, say_skipped},
@@ -184,15 +186,9 @@ fn kubectl_reads_what_is_rendered_for_platforms() {
         return;
     }
     let stage = Stage::set(8_500);
-    for format in [
-        "idms",
-        "imageswap",
-        "palette",
-        "k8ssandra",
-        "calico",
-        "enmasse",
-        "astronomer",
-    ] {
+    let platforms =
+        renderable().filter(|(_, renderer)| renderer.configures == Configures::Platform);
+    for (format, _) in platforms {
         let folder = tempfile::tempdir().unwrap();
         stage.render_into(format, folder.path());
         kustomize(format, folder.path(), &stage.mirror.address.to_string());

@@ -119,3 +119,29 @@ fn every_command_prints_what_its_page_shows() {
         rows.holds(&page.display().to_string(), is_index || ran > 3, &ran);
     }
 }
+
+/// The table of formats in the code, the one in the index and the example configuration agree.
+#[test]
+fn the_documents_name_every_format() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let index = fs::read_to_string(root.join("docs/platforms/README.md")).unwrap();
+    let example = fs::read_to_string(root.join("config/roadstead.toml")).unwrap();
+    let column = |number: usize| -> String {
+        let cells = index.lines().filter_map(|line| line.split('|').nth(number));
+        cells.collect()
+    };
+    let (read, written) = (column(2), column(3));
+    let mut rows = Rows::default();
+    for (format, _) in roadstead::platform::importable() {
+        let name = format.name;
+        rows.holds(name, read.contains(&format!("`{name}`")), &read);
+        rows.holds(
+            name,
+            example.contains(&format!("\"{name}\"")),
+            &"roadstead.toml",
+        );
+    }
+    for (name, _) in roadstead::platform::renderable() {
+        rows.holds(name, written.contains(&format!("`{name}`")), &written);
+    }
+}

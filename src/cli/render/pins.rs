@@ -4,27 +4,27 @@ use std::collections::BTreeMap;
 
 use crate::{
     control::KeptTag,
-    oci::{Origin, Reference, Registry, Repository, Tag},
+    oci::{Origin, Reference, Repository, Tag},
     platform::DigestPin,
     pull::store_keys,
     route::{ImageName, RouteTable},
 };
 
-/// The registries that the operator's images come from, the usual one first.
-const REGISTRIES: [&str; 2] = ["quay.io", "docker.io"];
-/// The folders that they are in.
-const FOLDERS: [&str; 2] = ["calico", "tigera"];
-/// The one that is at home in the second folder, where a site has put both into one.
-const OPERATOR: &str = "operator";
+/// The names that an image may have whose last element is this one.
+type LikelyNames = fn(&str) -> Vec<Repository>;
 
-/// What of the kept tags is one of Calico's: each image and tag once.
-pub(super) fn calico(table: &RouteTable, kept: &[KeptTag]) -> Vec<DigestPin> {
+/// Those of the kept tags that are of images with likely names: each image and tag once.
+pub(super) fn kept_pins(
+    table: &RouteTable,
+    kept: &[KeptTag],
+    likely_names: LikelyNames,
+) -> Vec<DigestPin> {
     let mut pins = BTreeMap::new();
     for (origin, reference, digest) in kept {
         let Reference::Tag(tag) = reference else {
             continue;
         };
-        if let Some(repository) = image_of(table, origin, tag) {
+        if let Some(repository) = image_of(table, origin, tag, likely_names) {
             let key = (repository.name.to_string(), tag.to_string());
             pins.entry(key).or_insert_with(|| DigestPin {
                 repository,
@@ -38,7 +38,12 @@ pub(super) fn calico(table: &RouteTable, kept: &[KeptTag]) -> Vec<DigestPin> {
 
 /// The name whose bytes an origin has: routes only lead there, so likely names are tried. A site
 /// may have put something before the image's own name.
-fn image_of(table: &RouteTable, origin: &Origin, tag: &Tag) -> Option<Repository> {
+fn image_of(
+    table: &RouteTable,
+    origin: &Origin,
+    tag: &Tag,
+    likely_names: LikelyNames,
+) -> Option<Repository> {
     let there = match origin {
         Origin::Upstream { name, .. } => name,
         Origin::Local(repository) => &repository.name,
@@ -49,29 +54,13 @@ fn image_of(table: &RouteTable, origin: &Origin, tag: &Tag) -> Option<Repository
         .filter_map(|(at, _)| last.get(at + 1..));
     std::iter::once(last)
         .chain(after_dash)
-        .flat_map(candidates)
+        .flat_map(likely_names)
         .find(|repository| {
             let named = ImageName::from(repository.clone());
             let wanted = Reference::Tag(tag.clone());
             let places = store_keys(table, &named, &wanted);
             places.iter().any(|(place, _)| place == origin)
         })
-}
-
-fn candidates(image: &str) -> Vec<Repository> {
-    let mut folders = FOLDERS;
-    if image == OPERATOR {
-        folders.reverse();
-    }
-    let repository = |(registry, folder): (&str, &str)| {
-        let registry: Registry = registry.parse().ok()?;
-        let name = format!("{folder}/{image}").parse().ok()?;
-        Some(Repository { registry, name })
-    };
-    let all = REGISTRIES
-        .into_iter()
-        .flat_map(|registry| folders.map(|folder| (registry, folder)));
-    all.filter_map(repository).collect()
 }
 
 #[cfg(test)]
@@ -90,6 +79,9 @@ mod tests {
     #[test]
     fn kept_tags_are_found_under_the_names_that_nodes_use() {
         let digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
+        let mut formats = crate::platform::renderable();
+        let (_, calico) = formats.find(|(name, _)| *name == "calico").unwrap();
+        let likely_names = calico.pins.unwrap();
         let tag = || Reference::Tag("v3.30.4".parse().unwrap());
         let check = |table: &RouteTable, origin: &str, want: Option<&str>| {
             let (upstream, name) = origin.split_once('/').unwrap();
@@ -97,10 +89,8 @@ mod tests {
                 upstream: upstream.parse().unwrap(),
                 name: name.parse().unwrap(),
             };
-            let pins = calico(
-                table,
-                &[(origin.clone(), tag(), digest), (origin, tag(), digest)],
-            );
+            let kept = [(origin.clone(), tag(), digest), (origin, tag(), digest)];
+            let pins = kept_pins(table, &kept, likely_names);
             let names: Vec<_> = pins.iter().map(|pin| pin.repository.to_string()).collect();
             assert_eq!(names, Vec::from_iter(want), "{name}");
         };

@@ -10,7 +10,7 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 use self::samples::{SAMPLES, WORDS};
 use super::*;
 use crate::platform::{
-    self, CertificateAuthority, ImportFormat, ImportOptions, Imported, Input, SourceFallback,
+    self, CertificateAuthority, Format, ImportOptions, Imported, Input, SourceFallback,
     WrittenConfig,
 };
 
@@ -36,8 +36,11 @@ enum Change {
 }
 
 /// A sample by its number; those that other tests have as well get a registry.
-fn sample(at: usize) -> (ImportFormat, &'static str, String) {
+fn sample(at: usize) -> (&'static Format, &'static str, String) {
     let (format, name, text) = SAMPLES[at % SAMPLES.len()];
+    let (format, _) = platform::importable()
+        .find(|(known, _)| known.name == format)
+        .unwrap();
     (format, name, text.replace("REGISTRY", "r.corp:5000"))
 }
 
@@ -190,7 +193,7 @@ fn accepted(imported: &Imported, folder: Option<&str>) -> Result<(), String> {
 
 /// What must hold of any file in any format.
 fn holds(
-    format: Option<ImportFormat>,
+    format: Option<&'static Format>,
     name: &str,
     bytes: &[u8],
     fallback: SourceFallback,
@@ -248,11 +251,8 @@ fn the_samples_are_good() {
             accepted(&imported, Some("s")).unwrap();
         }
     }
-    for (name, format) in ImportFormat::ALL {
-        assert!(
-            SAMPLES.iter().any(|(known, _, _)| *known == format),
-            "{name}"
-        );
+    for (Format { name, .. }, _) in platform::importable() {
+        assert!(SAMPLES.iter().any(|(known, _, _)| known == name), "{name}");
     }
 }
 
@@ -283,7 +283,8 @@ proptest! {
             change.of_bytes(&mut bytes);
         }
         holds(Some(own), name, &bytes, fallback)?;
-        let other = format.map(|at| ImportFormat::ALL[at.index(ImportFormat::ALL.len())].1);
+        let formats: Vec<_> = platform::importable().map(|(format, _)| format).collect();
+        let other = format.map(|at| formats[at.index(formats.len())]);
         holds(other, name, &bytes, fallback)?;
     }
 }

@@ -4,6 +4,6 @@ mod image_set;
 pub(in crate::platform) mod import;
 mod installation;
 pub(in crate::platform) mod render;
-mod sources;
+pub(in crate::platform) mod sources;
 #[cfg(test)]
 mod vectors;

@@ -408,89 +408,46 @@ mod tests {
 
     #[test]
     fn addresses_become_targets_and_upstreams() {
-        let check = |text: &str, base: ApiPathRule, target: &str, upstream: &str| {
-            let found = read(text, SchemeDefault::HttpIfLocal, base).unwrap();
+        use ApiPathRule::{Append, AsIs, AsIsOrV2};
+        for (text, rule, target, upstream) in [
+            ("https://m.corp", Append, "m.corp", " "),
+            ("https://M.corp:443/", Append, "m.corp", " "),
+            ("m.corp", AsIsOrV2, "m.corp", " "),
+            ("http://m.corp:80", Append, "m.corp", "http://m.corp "),
+            ("https://mirror", Append, "mirror", "https://mirror "),
+            (
+                "localhost:5000",
+                Append,
+                "localhost:5000",
+                "http://localhost:5000 ",
+            ),
+            ("[::1]:5000", Append, "[::1]:5000", "http://[::1]:5000 "),
+            ("https://x.y/v2/a/b", AsIs, "x.y/a/b", " "),
+            ("https://x.y/v2/a", Append, "x.y/a/v2", " "),
+            ("https://x.y/v2/A", AsIs, "x.y_v2_a", "https://x.y /v2/A"),
+            ("https://x.y/us", Append, "x.y_us_v2", "https://x.y /us/v2"),
+            (
+                "https://x.y/us/v2/",
+                Append,
+                "x.y_us_v2",
+                "https://x.y /us/v2",
+            ),
+            ("https://x.y/us", AsIs, "x.y_us", "https://x.y /us"),
+            ("https://x.y/us", AsIsOrV2, "x.y_us", "https://x.y /us"),
+            // Both leave the API out altogether.
+            ("https://x.y/", AsIsOrV2, "x.y_", "https://x.y /"),
+            ("https://x.y", AsIs, "x.y_", "https://x.y /"),
+            (
+                "https://x.y:5000/p",
+                AsIs,
+                "x.y:5000_p",
+                "https://x.y:5000 /p",
+            ),
+            ("https://registry-1.docker.io", Append, "docker.io", " "),
+        ] {
+            let found = read(text, SchemeDefault::HttpIfLocal, rule).unwrap();
             assert_eq!(found, (target.to_owned(), upstream.to_owned()), "{text}");
-        };
-        check("https://m.corp", ApiPathRule::Append, "m.corp", " ");
-        check("https://M.corp:443/", ApiPathRule::Append, "m.corp", " ");
-        check("m.corp", ApiPathRule::AsIsOrV2, "m.corp", " ");
-        check(
-            "http://m.corp:80",
-            ApiPathRule::Append,
-            "m.corp",
-            "http://m.corp ",
-        );
-        check(
-            "https://mirror",
-            ApiPathRule::Append,
-            "mirror",
-            "https://mirror ",
-        );
-        check(
-            "localhost:5000",
-            ApiPathRule::Append,
-            "localhost:5000",
-            "http://localhost:5000 ",
-        );
-        check(
-            "[::1]:5000",
-            ApiPathRule::Append,
-            "[::1]:5000",
-            "http://[::1]:5000 ",
-        );
-        check("https://x.y/v2/a/b", ApiPathRule::AsIs, "x.y/a/b", " ");
-        check("https://x.y/v2/a", ApiPathRule::Append, "x.y/a/v2", " ");
-        check(
-            "https://x.y/v2/A",
-            ApiPathRule::AsIs,
-            "x.y_v2_a",
-            "https://x.y /v2/A",
-        );
-        check(
-            "https://x.y/us",
-            ApiPathRule::Append,
-            "x.y_us_v2",
-            "https://x.y /us/v2",
-        );
-        check(
-            "https://x.y/us/v2/",
-            ApiPathRule::Append,
-            "x.y_us_v2",
-            "https://x.y /us/v2",
-        );
-        check(
-            "https://x.y/us",
-            ApiPathRule::AsIs,
-            "x.y_us",
-            "https://x.y /us",
-        );
-        check(
-            "https://x.y/us",
-            ApiPathRule::AsIsOrV2,
-            "x.y_us",
-            "https://x.y /us",
-        );
-        // Both leave the API out altogether.
-        check(
-            "https://x.y/",
-            ApiPathRule::AsIsOrV2,
-            "x.y_",
-            "https://x.y /",
-        );
-        check("https://x.y", ApiPathRule::AsIs, "x.y_", "https://x.y /");
-        check(
-            "https://x.y:5000/p",
-            ApiPathRule::AsIs,
-            "x.y:5000_p",
-            "https://x.y:5000 /p",
-        );
-        check(
-            "https://registry-1.docker.io",
-            ApiPathRule::Append,
-            "docker.io",
-            " ",
-        );
+        }
     }
 
     #[test]

@@ -33,6 +33,15 @@ pub enum SourceFallback {
     Source,
 }
 
+impl SourceFallback {
+    /// The words for it, in `--fallback` and `fallback = `.
+    pub const WORDS: [(&'static str, Self); 3] = [
+        ("auto", Self::Auto),
+        ("deny", Self::Deny),
+        ("source", Self::Source),
+    ];
+}
+
 impl fmt::Debug for ImportOptions<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter

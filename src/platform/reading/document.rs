@@ -14,6 +14,24 @@ pub(in crate::platform) enum InputDocument<'t> {
     Map(SourceText<'t>),
 }
 
+impl InputDocument<'_> {
+    /// The kind of a Kubernetes object.
+    pub(in crate::platform) fn kind(&self) -> Option<&str> {
+        match self {
+            Self::Tree(node) => kube::kind(node),
+            Self::Map(_) => None,
+        }
+    }
+
+    /// Whether a document that is not a Kubernetes object has a value below any of these paths.
+    pub(in crate::platform) fn has_any(&self, paths: &[&[&str]]) -> bool {
+        match self {
+            Self::Tree(node) => kube::kind(node).is_none() && node.has_any(paths),
+            Self::Map(_) => false,
+        }
+    }
+}
+
 /// The documents among pieces, for a format that has no maps.
 pub(in crate::platform) fn trees<'p>(
     pieces: &'p [InputDocument<'_>],

@@ -50,6 +50,11 @@ impl Node {
         path.iter().try_fold(self, |node, key| node.get(key))
     }
 
+    /// Whether there is a value below any of these paths of keys.
+    pub(in crate::platform) fn has_any(&self, paths: &[&[&str]]) -> bool {
+        paths.iter().any(|path| self.at(path).is_some())
+    }
+
     /// Whether a mapping has the key, even if nothing stands behind it.
     pub(in crate::platform) fn has(&self, key: &str) -> bool {
         self.entries().any(|(name, _)| name.text == key)

@@ -1,11 +1,9 @@
 //! One good file of each format, with as many of its keys as fit.
 
-use crate::platform::ImportFormat;
-
 /// The format, what the file is called, and its text.
-pub(super) const SAMPLES: &[(ImportFormat, &str, &str)] = &[
+pub(super) const SAMPLES: &[(&str, &str, &str)] = &[
     (
-        ImportFormat::Palette,
+        "palette",
         "registry-info.yaml",
         "apiVersion: v1\nkind: Secret\nmetadata: {name: registry-info}\nstringData:\n  \
          DOMAIN: harbor.example\n  BASE_PATH: airgap\n  USERNAME: robot$a\n  PASSWORD: canary\n  \
@@ -13,7 +11,7 @@ pub(super) const SAMPLES: &[(ImportFormat, &str, &str)] = &[
          k8s.gcr.io::harbor.example/airgap/gcr.io,us-docker.pkg.dev::harbor.example/airgap\n",
     ),
     (
-        ImportFormat::Palette,
+        "palette",
         "user-data.yaml",
         "#cloud-config\nstylus:\n  externalRegistries:\n    registries:\n      - domain: \"e.example/images\"\n        \
          username: admin\n        password: canary\n      - domain: s.example:8443\n        username: bob\n        \
@@ -21,20 +19,20 @@ pub(super) const SAMPLES: &[(ImportFormat, &str, &str)] = &[
          \"us-docker.pkg.dev/palette\": \"e.example/images\"\n      quay.io: e.example/quay\n",
     ),
     (
-        ImportFormat::Imageswap,
+        "imageswap",
         "maps",
         "# a map\ndefault::\ndocker.io::harbor.example/hub\nquay.io:5000::harbor.example:8443/q # why\n\
          [EXACT]nginx:1.25::harbor.example/web/nginx:2\n[REPLACE]gcr.io/*/b:*::harbor.example/x\n\
          docker.io/library::harbor.example/lib\nnoswap_wildcards::noswap.example,ignore/*\n",
     ),
     (
-        ImportFormat::Imageswap,
+        "imageswap",
         "map.yaml",
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: imageswap-maps}\ndata:\n  maps: |\n    \
          default:rest.example\n    docker.io::harbor.example/hub-\n    ghcr.io::\n",
     ),
     (
-        ImportFormat::K8ssandra,
+        "k8ssandra",
         "config.yaml",
         "apiVersion: config.k8ssandra.io/v1beta2\nkind: ImageConfig\nimages:\n  system-logger:\n    \
          registry: \"ghcr.io\"\n    repository: \"k8ssandra\"\n    name: \"system-logger\"\n    tag: \"latest\"\n  \
@@ -45,12 +43,12 @@ pub(super) const SAMPLES: &[(ImportFormat, &str, &str)] = &[
          overrides:\n  registry: private.example\n  repository: enterprise\n\n",
     ),
     (
-        ImportFormat::K8ssandra,
+        "k8ssandra",
         "kustomization.yaml",
         include_str!("../../../../tests/e2e/platforms/k8ssandra.yaml"),
     ),
     (
-        ImportFormat::Calico,
+        "calico",
         "calico.yaml",
         "apiVersion: operator.tigera.io/v1\nkind: Installation\nmetadata: {name: default}\nspec:\n  variant: Calico\n  \
          registry: private.example/\n  imagePath: calico-mirror\n  imagePrefix: cal-\n  imagePullSecrets:\n    - name: pull\n\
@@ -61,7 +59,7 @@ pub(super) const SAMPLES: &[(ImportFormat, &str, &str)] = &[
          digest: sha256:93a57444c14cec724942103543db6bb140ea444dca19b001701cc736b9e0d959\n",
     ),
     (
-        ImportFormat::Openshift,
+        "openshift",
         "sets.yaml",
         "apiVersion: config.openshift.io/v1\nkind: ImageDigestMirrorSet\nspec:\n  imageDigestMirrors:\n    \
          - source: quay.io/enmasse\n      mirrors: [registry.corp/enmasse, m2.corp:5000]\n---\n\
@@ -71,14 +69,14 @@ pub(super) const SAMPLES: &[(ImportFormat, &str, &str)] = &[
          - source: registry-a.com\n      mirrors: [m1.corp]\n",
     ),
     (
-        ImportFormat::Openshift,
+        "openshift",
         "stream.yaml",
         "apiVersion: image.openshift.io/v1\nkind: ImageStream\nmetadata: {name: infinispan, namespace: infra}\nspec:\n  \
          lookupPolicy: {local: true}\n  tags:\n    - name: latest\n      from: {kind: DockerImage, name: 'quay.io/a/b:1'}\n      \
          referencePolicy: {type: Local}\n    - name: old\n      from: {kind: ImageStreamTag, name: 'infinispan:latest'}\n",
     ),
     (
-        ImportFormat::Enmasse,
+        "enmasse",
         "iot.yaml",
         "apiVersion: iot.enmasse.io/v1alpha1\nkind: IoTConfig\nmetadata: {name: default}\nspec:\n  imageOverrides:\n    \
          iot-device-registry-infinispan:\n      name: infinispan:latest\n      pullPolicy: Always\n    iot-http-adapter:\n      \
@@ -87,19 +85,19 @@ pub(super) const SAMPLES: &[(ImportFormat, &str, &str)] = &[
          - {name: ROUTER_IMAGE, value: 'registry.corp/qdrouterd:1'}\n            - {name: BROKER_IMAGE, value: 'quay.io/enmasse/broker:1'}\n",
     ),
     (
-        ImportFormat::Astronomer,
+        "astronomer",
         "astronomer.yaml",
         include_str!("../../../../tests/e2e/platforms/astronomer.yaml"),
     ),
     (
-        ImportFormat::HostsToml,
+        "hosts-toml",
         "certs.d/docker.io/hosts.toml",
         "server = \"https://docker.io\"\n\n[host.\"https://m.corp/v2/x\"]\n  capabilities = [\"pull\", \"resolve\"]\n  \
          override_path = true\n  skip_verify = true\n  ca = [\"/etc/ca.pem\"]\n\n  [host.\"https://m.corp/v2/x\".header]\n    \
          authorization = \"Basic bWU6Y2FuYXJ5\"\n\n[host.\"http://n.corp:5000\"]\n  client = \"/etc/client.pem\"\n",
     ),
     (
-        ImportFormat::Containerd,
+        "containerd",
         "config.toml",
         "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"docker.io\"]\n  endpoint = [\"https://a.corp\", \
          \"http://b.corp:5000/v2/hub\"]\n[plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"*\"]\n  \
@@ -108,7 +106,7 @@ pub(super) const SAMPLES: &[(ImportFormat, &str, &str)] = &[
          insecure_skip_verify = true\n  ca_file = \"/etc/ca.pem\"\n",
     ),
     (
-        ImportFormat::K3s,
+        "k3s",
         "registries.yaml",
         "mirrors:\n  docker.io:\n    endpoint:\n      - \"https://m.corp\"\n      - http://n.corp:5000/v2\n    rewrite:\n      \
          \"^rancher/(.*)\": \"mirror/rancher-images/$1\"\n  \"*\":\n    endpoint: [\"https://rest.corp\"]\nconfigs:\n  \
@@ -116,7 +114,7 @@ pub(super) const SAMPLES: &[(ImportFormat, &str, &str)] = &[
          insecure_skip_verify: false\n  n.corp:5000: {auth: {auth: bWU6Y2FuYXJ5}}\n",
     ),
     (
-        ImportFormat::Talos,
+        "talos",
         "talos.yaml",
         "version: v1alpha1\nmachine:\n  registries:\n    mirrors:\n      docker.io:\n        \
          endpoints: ['https://a.corp', 'http://b.corp/v2/hub']\n        overridePath: true\n      ghcr.io:\n        \
@@ -126,7 +124,7 @@ pub(super) const SAMPLES: &[(ImportFormat, &str, &str)] = &[
          identityToken: canary\n",
     ),
     (
-        ImportFormat::RegistriesConf,
+        "registries-conf",
         "registries.conf",
         "unqualified-search-registries = [\"example.com\"]\n[[registry]]\nprefix = \"example.com/foo\"\ninsecure = false\n\
          blocked = false\nlocation = \"internal.example/bar\"\n[[registry.mirror]]\nlocation = \"m0.local/foo\"\n\
@@ -135,20 +133,20 @@ pub(super) const SAMPLES: &[(ImportFormat, &str, &str)] = &[
          [aliases]\n\"alpine\" = \"docker.io/library/alpine\"\n",
     ),
     (
-        ImportFormat::Docker,
+        "docker",
         "daemon.json",
         "{\"registry-mirrors\": [\"https://a.corp\", \"http://b.corp:5000/base\"],\n \"insecure-registries\": [\"a.corp\", \
          \"10.0.0.0/8\"], \"proxies\": {\"http-proxy\": \"http://p:1\"}, \"debug\": true}\n",
     ),
     (
-        ImportFormat::DockerConfig,
+        "docker-config",
         "config.json",
         "{\"auths\": {\"https://index.docker.io/v1/\": {\"auth\": \"bWU6Y2FuYXJ5\"},\n \"r.corp/team\": {\"identitytoken\": \
          \"canary\"}, \"s.corp:5000\": {\"username\": \"me\", \"password\": \"canary\"}},\n \"credHelpers\": {\"gcr.io\": \"gcloud\"}, \
          \"credsStore\": \"desktop\"}\n",
     ),
     (
-        ImportFormat::DockerConfig,
+        "docker-config",
         "secrets.yaml",
         "apiVersion: v1\nkind: List\nitems:\n  - apiVersion: v1\n    kind: Secret\n    metadata: {name: a, namespace: x}\n    \
          type: kubernetes.io/dockerconfigjson\n    data: {.dockerconfigjson: \

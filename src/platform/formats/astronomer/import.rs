@@ -56,6 +56,11 @@ const AIRFLOW_CHART: &[&str] = &[
     "airflow",
 ];
 
+/// Whether a document is in this format.
+pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
+    document.has_any(&[&["global", "privateRegistry"], &["astronomer"]])
+}
+
 pub(in crate::platform) fn import(
     pieces: &[InputDocument<'_>],
     context: &ImportContext<'_>,

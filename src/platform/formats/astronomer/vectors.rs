@@ -1,6 +1,6 @@
 //! Astronomer: the A rows of `docs/ROUTING.md`, and its document's samples.
 
-use crate::platform::{render::RenderFormat, vectors::*, *};
+use crate::platform::{vectors::*, *};
 
 /// What the A rows have as imported. All Secrets of the platform carry the same key.
 fn sample() -> Vec<(&'static str, String)> {
@@ -35,11 +35,11 @@ fn import_all(files: &[(&str, String)], options: &ImportOptions<'_>) -> Imported
         .iter()
         .map(|(name, text)| (*name, text.as_str()))
         .collect();
-    read(ImportFormat::Astronomer, &files, options)
+    read("astronomer", &files, options)
 }
 
 fn import_one(text: &str) -> Imported {
-    read(ImportFormat::Astronomer, &[("f", text)], &OPTIONS)
+    read("astronomer", &[("f", text)], &OPTIONS)
 }
 
 #[test]
@@ -522,7 +522,7 @@ fn what_is_rendered_leads_to_the_mirror() {
         aliases: Vec::new(),
         pins: Vec::new(),
     };
-    let rendering = render(RenderFormat::Astronomer, &mirror);
+    let rendering = rendered("astronomer", &mirror);
     let files: Vec<_> = rendering
         .files
         .iter()

@@ -12,6 +12,11 @@ use crate::platform::{
     },
 };
 
+/// Whether a document is in this format.
+pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
+    matches!(document.kind(), Some("Installation" | "ImageSet"))
+}
+
 pub(in crate::platform) fn import(
     pieces: &[InputDocument<'_>],
     context: &ImportContext<'_>,

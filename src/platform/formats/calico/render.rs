@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::sources::{FOLDERS, SOURCES};
 use crate::{
     oci::{Digest, Registry, Tag},
     platform::model::rendering::{DigestPin, Mirror, RenderedFile, Rendering},
@@ -45,10 +46,10 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
 /// The path prefix that stands for both of Calico's registries.
 fn alias<'m>(mirror: &'m Mirror, notes: &mut Vec<String>) -> &'m str {
     let is_both = |registries: &[Registry]| {
-        registries.len() == REGISTRIES.len()
+        registries.len() == SOURCES.len()
             && registries
                 .iter()
-                .all(|registry| REGISTRIES.contains(&registry.as_str()))
+                .all(|registry| SOURCES.contains(&registry.as_str()))
             && registries.first() != registries.last()
     };
     let known = mirror
@@ -70,7 +71,7 @@ fn alias<'m>(mirror: &'m Mirror, notes: &mut Vec<String>) -> &'m str {
 fn sets(pins: &[DigestPin]) -> BTreeMap<&Tag, BTreeMap<&str, &Digest>> {
     let ours = |pin: &&DigestPin| {
         let folder = pin.repository.name.elements().next().unwrap_or_default();
-        REGISTRIES.contains(&pin.repository.registry.as_str()) && FOLDERS.contains(&folder)
+        SOURCES.contains(&pin.repository.registry.as_str()) && FOLDERS.contains(&folder)
     };
     let is_release = |pin: &&DigestPin| {
         pin.repository.name.as_str() == "calico/node" && !pin.tag.as_str().ends_with("-fips")
@@ -79,7 +80,7 @@ fn sets(pins: &[DigestPin]) -> BTreeMap<&Tag, BTreeMap<&str, &Digest>> {
     for pin in pins.iter().filter(ours).filter(is_release) {
         sets.entry(&pin.tag).or_default();
     }
-    for registry in REGISTRIES {
+    for registry in SOURCES {
         for pin in pins.iter().filter(ours) {
             if let Some(images) = sets
                 .get_mut(&pin.tag)
@@ -114,14 +115,11 @@ spec:
 ";
 
 const ALIAS: &str = "calico-any";
-/// The first is asked first.
-const REGISTRIES: [&str; 2] = ["quay.io", "docker.io"];
-const FOLDERS: [&str; 2] = ["calico", "tigera"];
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::{ImportFormat, ImportOptions, vectors};
+    use crate::platform::{ImportOptions, vectors};
 
     fn mirror() -> Mirror {
         Mirror {
@@ -156,7 +154,7 @@ mod tests {
         );
         let file = &rendering.files[0];
         let files = [(file.path.as_str(), file.text.as_str())];
-        let imported = vectors::read(ImportFormat::Calico, &files, &vectors::OPTIONS);
+        let imported = vectors::read("calico", &files, &vectors::OPTIONS);
         let want = ["mirror.corp:5000/calico-any/calico/node"];
         let table = vectors::table(&imported);
         assert_eq!(
@@ -168,7 +166,7 @@ mod tests {
             own: &own,
             ..vectors::OPTIONS
         };
-        assert!(vectors::read(ImportFormat::Calico, &files, &options).is_refused());
+        assert!(vectors::read("calico", &files, &options).is_refused());
     }
 
     #[test]

@@ -21,12 +21,12 @@ fn image_set(name: &str, images: &str) -> String {
 }
 
 fn one(text: &str) -> Imported {
-    read(ImportFormat::Calico, &[("f.yaml", text)], &OPTIONS)
+    read("calico", &[("f.yaml", text)], &OPTIONS)
 }
 
 fn with(fallback: SourceFallback, text: &str) -> Imported {
     read(
-        ImportFormat::Calico,
+        "calico",
         &[("f.yaml", text)],
         &ImportOptions {
             fallback,
@@ -408,7 +408,7 @@ fn lists_are_read_as_well() {
          {{\"registry\": \"{}\"}}}}]}}",
         "a.b/"
     );
-    let imported = read(ImportFormat::Calico, &[("f.json", &text)], &OPTIONS);
+    let imported = read("calico", &[("f.json", &text)], &OPTIONS);
     check(
         &imported,
         &[("list", "quay.io/calico/node:1", &["a.b/calico/node"])],

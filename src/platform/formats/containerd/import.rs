@@ -23,6 +23,11 @@ const PLUGINS: [(&str, &str); 3] = [
 
 const TOKEN_KEY: &str = "identitytoken";
 
+/// Whether a document is in this format.
+pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
+    document.has_any(&[&["plugins"]])
+}
+
 pub(in crate::platform) fn import(
     pieces: &[InputDocument<'_>],
     context: &ImportContext<'_>,

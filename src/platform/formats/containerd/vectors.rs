@@ -8,7 +8,7 @@ use crate::{
 };
 
 fn import(text: &str) -> Imported {
-    read(ImportFormat::Containerd, &[("config.toml", text)], &OPTIONS)
+    read("containerd", &[("config.toml", text)], &OPTIONS)
 }
 
 /// Name, address, path and whether certificates are checked.
@@ -101,7 +101,7 @@ fn what_is_not_named_has_the_mirrors_of_the_star() {
     let files = [("config.toml", &*text)];
     let fallback = SourceFallback::Deny;
     let imported = read(
-        ImportFormat::Containerd,
+        "containerd",
         &files,
         &ImportOptions {
             fallback,
@@ -280,7 +280,7 @@ proptest! {
         let table = words.map(|word| format!("{word} = {value}\n")).concat();
         for text in [table.clone(), format!("[host.'{key}']\n{table}"), format!("[host]\n{key}")] {
             let file = format!("{name}/hosts.toml");
-            let _read = read(ImportFormat::HostsToml, &[(&file, &text)], &OPTIONS);
+            let _read = read("hosts-toml", &[(&file, &text)], &OPTIONS);
         }
         let words = ["endpoint", "auth", "tls", "auth.auth", "tls.ca_file", "config_path"];
         for word in words {
@@ -292,7 +292,7 @@ proptest! {
         }
         for key in ["registry-mirrors", "insecure-registries"] {
             let text = format!("{{{key:?}: [{value}, {key:?}]}}");
-            let _read = read(ImportFormat::Docker, &[("daemon.json", &text)], &OPTIONS);
+            let _read = read("docker", &[("daemon.json", &text)], &OPTIONS);
         }
     }
 }

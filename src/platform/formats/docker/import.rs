@@ -30,6 +30,11 @@ enum InsecureHosts {
     Network(u128, u32),
 }
 
+/// Whether a document is in this format.
+pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
+    document.has_any(&[&["registry-mirrors"], &["insecure-registries"]])
+}
+
 pub(in crate::platform) fn import(
     pieces: &[InputDocument<'_>],
     context: &ImportContext<'_>,

@@ -3,7 +3,7 @@
 use crate::platform::{vectors::*, *};
 
 fn import(text: &str) -> Imported {
-    read(ImportFormat::Docker, &[("daemon.json", text)], &OPTIONS)
+    read("docker", &[("daemon.json", text)], &OPTIONS)
 }
 
 /// Name, address, path and whether certificates are checked.
@@ -56,7 +56,7 @@ fn mirrors_are_for_docker_hub_only() {
     let files = [("daemon.json", text)];
     let fallback = SourceFallback::Deny;
     let imported = read(
-        ImportFormat::Docker,
+        "docker",
         &files,
         &ImportOptions {
             fallback,

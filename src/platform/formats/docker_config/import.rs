@@ -13,6 +13,20 @@ use crate::platform::{
     },
 };
 
+/// Whether a document is in this format.
+pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
+    let InputDocument::Tree(node) = document else {
+        return false;
+    };
+    match kube::kind(node) {
+        Some("Secret") => [".dockerconfigjson", ".dockercfg"]
+            .iter()
+            .any(|key| kube::has_data_key(node, key)),
+        Some(_) => false,
+        None => node.has_any(&[&["auths"], &["credHelpers"], &["credsStore"]]),
+    }
+}
+
 /// The logins of files that hold nothing else.
 pub(in crate::platform) fn import(
     pieces: &[InputDocument<'_>],

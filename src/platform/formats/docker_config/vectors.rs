@@ -1,6 +1,6 @@
 //! Pull Secrets and Docker's files: the S rows of `docs/ROUTING.md`, and what is wrong with them.
 
-use crate::platform::{vectors::*, *};
+use crate::platform::vectors::*;
 
 /// The user and password of every test here, as `auth`.
 const AUTH: &str = "bWU6cHc=";
@@ -100,7 +100,7 @@ fn keys_are_for_repositories() {
             "kind: Secret\ntype: kubernetes.io/dockerconfigjson\ndata:\n  .dockerconfigjson: {coded}\n"
         );
         for text in [&text, &secret] {
-            let imported = read(ImportFormat::DockerConfig, &[("f", text)], &OPTIONS);
+            let imported = read("docker-config", &[("f", text)], &OPTIONS);
             assert_eq!(lines(&imported), [""; 0], "{id}");
             let want = want.map(|key| key.replace(':', ""));
             assert_eq!(user(&imported, image), want, "{id}");
@@ -112,12 +112,12 @@ fn keys_are_for_repositories() {
 fn s08_a_key_that_kubelet_takes_for_more_is_told() {
     let values = "global: {privateRegistry: {enabled: true, repository: reg.io/foobar}}\n---\n";
     let text = values.to_owned() + &secret("s", "n", "reg.io/foo", "u");
-    let imported = read(ImportFormat::Astronomer, &[("f", &text)], &OPTIONS);
+    let imported = read("astronomer", &[("f", &text)], &OPTIONS);
     assert_eq!(codes(&imported), ["9:5 W-STRINGPREFIX"]);
     assert_eq!(user(&imported, "reg.io/foobar/ap-x"), None);
     // Nothing of a name can end so: only kubelet knows what to do with it.
     let text = secret("s", "n", "reg.io/team-", "u") + &secret("t", "n", "reg.io", "v");
-    let imported = read(ImportFormat::DockerConfig, &[("f", &text)], &OPTIONS);
+    let imported = read("docker-config", &[("f", &text)], &OPTIONS);
     assert_eq!(codes(&imported), ["7:17 W-STRINGPREFIX"]);
     assert_eq!(user(&imported, "reg.io/team-a").as_deref(), Some("v"));
 }
@@ -154,7 +154,7 @@ fn what_is_wrong_in_a_file_is_told_at_its_place() {
         ("[1]", "1:1 E-VALUE"),
         ("{}", "1:1 E-KIND"),
     ] {
-        let imported = read(ImportFormat::DockerConfig, &[("f", text)], &OPTIONS);
+        let imported = read("docker-config", &[("f", text)], &OPTIONS);
         assert!(
             codes(&imported).contains(&want.to_owned()),
             "{text}: {:?}",
@@ -165,12 +165,12 @@ fn what_is_wrong_in_a_file_is_told_at_its_place() {
     // In a Secret's text the lines are those of the file.
     let text = "kind: Secret\ntype: kubernetes.io/dockerconfigjson\nstringData:\n  \
                 .dockerconfigjson: |\n    {\"auths\":\n      {\"a.b\": {\"auth\": \"!\"}}}\n";
-    let imported = read(ImportFormat::DockerConfig, &[("f", text)], &OPTIONS);
+    let imported = read("docker-config", &[("f", text)], &OPTIONS);
     assert_eq!(codes(&imported), ["6:24 E-AUTHB64"]);
     let text = "kind: Secret\ntype: kubernetes.io/dockerconfigjson\nstringData:\n  \
                 .dockerconfigjson: '{\"auths\": {\"a.b\": {\"username\": \"<your-name>\", \
                 \"password\": \"<token>\"}}}'\n";
-    let imported = read(ImportFormat::DockerConfig, &[("f", text)], &OPTIONS);
+    let imported = read("docker-config", &[("f", text)], &OPTIONS);
     assert_eq!(
         codes(&imported),
         ["4:55 E-PLACEHOLDER", "4:82 E-PLACEHOLDER"]
@@ -181,18 +181,10 @@ fn what_is_wrong_in_a_file_is_told_at_its_place() {
 fn a_place_has_one_login() {
     let file = |auth: &str| format!("{{\"auths\": {{\"a.b\": {{\"auth\": \"{auth}\"}}}}}}");
     let (one, other) = (file(AUTH), file(&base64("you:canary")));
-    let same = read(
-        ImportFormat::DockerConfig,
-        &[("f", &one), ("g", &one)],
-        &OPTIONS,
-    );
+    let same = read("docker-config", &[("f", &one), ("g", &one)], &OPTIONS);
     assert_eq!(codes(&same), [""; 0]);
     assert_eq!(same.credentials.len(), 1);
-    let two = read(
-        ImportFormat::DockerConfig,
-        &[("f", &one), ("g", &other)],
-        &OPTIONS,
-    );
+    let two = read("docker-config", &[("f", &one), ("g", &other)], &OPTIONS);
     let want = "g:1:13: E-CREDAMBIG: two different logins for a.b: the other stands in f:1:13";
     assert!(lines(&two)[0].starts_with(want), "{:?}", lines(&two));
     // Within one file its own programs know which they take.
@@ -201,7 +193,7 @@ fn a_place_has_one_login() {
          \"https://a.b\": {{\"auth\": \"{}\"}}, \"c.d\": {{\"auth\": \"{AUTH}\"}}}}}}",
         base64("you:canary")
     );
-    let imported = read(ImportFormat::DockerConfig, &[("f", &text)], &OPTIONS);
+    let imported = read("docker-config", &[("f", &text)], &OPTIONS);
     assert_eq!(codes(&imported), ["2:2 W-IGNORED"]);
     assert_eq!(user(&imported, "a.b/x").as_deref(), Some("me"));
     assert_eq!(user(&imported, "c.d/x").as_deref(), Some("helper pass"));
@@ -211,11 +203,11 @@ fn a_place_has_one_login() {
 fn a10_secrets_of_one_name_are_told_apart_by_their_registries_only() {
     let name = "pull";
     let text = secret(name, "one", "reg-a.corp", "a") + &secret(name, "two", "reg-b.corp", "b");
-    let imported = read(ImportFormat::DockerConfig, &[("f", &text)], &OPTIONS);
+    let imported = read("docker-config", &[("f", &text)], &OPTIONS);
     assert_eq!(user(&imported, "reg-a.corp/x").as_deref(), Some("a"));
     assert_eq!(user(&imported, "reg-b.corp/x").as_deref(), Some("b"));
     let text = secret(name, "one", "reg.corp", "a") + &secret(name, "two", "reg.corp", "b");
-    let imported = read(ImportFormat::DockerConfig, &[("f", &text)], &OPTIONS);
+    let imported = read("docker-config", &[("f", &text)], &OPTIONS);
     assert_eq!(codes(&imported), ["15:5 E-CREDAMBIG"]);
 }
 

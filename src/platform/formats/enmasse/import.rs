@@ -21,6 +21,20 @@ use crate::{
 
 use super::components::{DEFAULT_NAMESPACE, EnmasseComponent, components};
 
+/// Whether a document is in this format.
+pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
+    let InputDocument::Tree(node) = document else {
+        return false;
+    };
+    match kube::kind(node) {
+        Some("IoTConfig") => true,
+        Some("Deployment" | "DeploymentConfig" | "StatefulSet") => has_image_variables(node),
+        Some("ConfigMap") => kube::has_data_key(node, "operatorImageMap.yaml"),
+        Some(_) => false,
+        None => node.has_any(&[&["address-space-controller"], &["iot-auth-service"]]),
+    }
+}
+
 pub(in crate::platform) fn import(
     pieces: &[InputDocument<'_>],
     context: &ImportContext<'_>,
@@ -189,7 +203,7 @@ fn image_in_stream(stream: &str, reference: &Reference, into: &Imported) -> Opti
 const BASELINE_HINT: &str = "give the operator's own image map as the baseline";
 
 /// Whether some container's environment says which images to use.
-pub(in crate::platform) fn has_image_variables(node: &Node) -> bool {
+fn has_image_variables(node: &Node) -> bool {
     let containers = node.at(&["spec", "template", "spec", "containers"]);
     let containers = containers.map(Node::items).unwrap_or_default();
     let variables = containers.iter().filter_map(|one| one.get("env"));

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
     use crate::{
         oci::{Registry, Repository},
-        platform::{ImportFormat, ImportOptions, Imported, model::rendering::DigestPin, vectors},
+        platform::{ImportOptions, Imported, model::rendering::DigestPin, vectors},
     };
 
     fn mirror() -> Mirror {
@@ -111,7 +111,7 @@ mod tests {
             own: &own,
             ..vectors::OPTIONS
         };
-        vectors::read(ImportFormat::Enmasse, &[("rendered.yaml", text)], &options)
+        vectors::read("enmasse", &[("rendered.yaml", text)], &options)
     }
 
     /// What the reader is told to do.

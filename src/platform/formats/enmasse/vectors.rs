@@ -44,7 +44,7 @@ spec:
 ";
 
 fn import_all(files: &[(&str, &str)]) -> Imported {
-    read(ImportFormat::Enmasse, files, &OPTIONS)
+    read("enmasse", files, &OPTIONS)
 }
 
 fn one(text: &str) -> Imported {
@@ -142,7 +142,7 @@ fn the_documents_own_sample_leads_into_its_image_stream() {
         internal_registry: Some("image-registry.openshift-image-registry.svc:5000"),
         ..OPTIONS
     };
-    let imported = read(ImportFormat::Enmasse, &[files[0]], &options);
+    let imported = read("enmasse", &[files[0]], &options);
     check(&imported, rows);
     assert_eq!(codes(&imported), ["8:13 I-ASSUMED", "8:13 I-LIBWIDER"]);
 }
@@ -249,7 +249,7 @@ fn a_baseline_says_what_is_usual() {
             "ROUTER_IMAGE=r.corp/router:1",
         ],
     );
-    let imported = read(ImportFormat::Enmasse, &[("f", &text)], &options);
+    let imported = read("enmasse", &[("f", &text)], &options);
     let rows: &[ExpectedRoute] = &[
         ("pinned", "quay.io/fork/agent:0.31.0", &["r.corp/agent"]),
         ("another tag", "quay.io/fork/agent:0.32.0", &["unmatched"]),
@@ -273,7 +273,7 @@ fn a_baseline_says_what_is_usual() {
         }),
         ..OPTIONS
     };
-    let imported = read(ImportFormat::Enmasse, &[("f", &text)], &options);
+    let imported = read("enmasse", &[("f", &text)], &options);
     assert_eq!(codes(&imported)[..2], ["1:8 E-VALUE", "2:9 E-REF"]);
 }
 
@@ -376,7 +376,7 @@ fn the_source_is_asked_last_if_that_is_wanted() {
         fallback: SourceFallback::Source,
         ..OPTIONS
     };
-    let imported = read(ImportFormat::Enmasse, &[("f", CONFIG)], &options);
+    let imported = read("enmasse", &[("f", CONFIG)], &options);
     let row: ExpectedRoute = (
         "E-11",
         "quay.io/enmasse/iot-http-adapter:0.31.0",
@@ -403,7 +403,7 @@ proptest! {
             format!("kind: IoTConfig\nspec: {{imageOverrides: {{agent: {{name: {value}}}}}}}\n{rest}"),
             operator("Deployment", &["AGENT_IMAGE=x"]) + &rest,
         ] {
-            drop(read(ImportFormat::Enmasse, &[("f", &text)], &options));
+            drop(read("enmasse", &[("f", &text)], &options));
         }
     }
 }

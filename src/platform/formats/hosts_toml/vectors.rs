@@ -7,7 +7,7 @@ use crate::{
 };
 
 fn import(files: &[(&str, &str)]) -> Imported {
-    read(ImportFormat::HostsToml, files, &OPTIONS)
+    read("hosts-toml", files, &OPTIONS)
 }
 
 fn upstream<'i>(imported: &'i Imported, name: &str) -> &'i ImportedUpstream {
@@ -138,7 +138,7 @@ fn one_folder_for_all_goes_anywhere() {
     check(&imported, &rows);
     let fallback = SourceFallback::Deny;
     let imported = read(
-        ImportFormat::HostsToml,
+        "hosts-toml",
         &files,
         &ImportOptions {
             fallback,
@@ -149,7 +149,7 @@ fn one_folder_for_all_goes_anywhere() {
     check(&imported, &[("deny", "ghcr.io/a/b", &["m.corp/a/b"])]);
     let fallback = SourceFallback::Source;
     let imported = read(
-        ImportFormat::HostsToml,
+        "hosts-toml",
         &files,
         &ImportOptions {
             fallback,
@@ -336,17 +336,13 @@ fn a_file_that_leads_to_the_mirror_is_no_way_out() {
     };
     for host in ["http://m.corp:5000", "http://m.corp:5000/p"] {
         let file = format!("[host.\"{host}\"]");
-        let imported = read(
-            ImportFormat::HostsToml,
-            &[("quay.io/hosts.toml", &file)],
-            &options,
-        );
+        let imported = read("hosts-toml", &[("quay.io/hosts.toml", &file)], &options);
         assert_eq!(codes(&imported), ["1:1 E-LOOP"], "{host}");
     }
     let formats = [
-        (RenderFormat::HostsToml, ImportFormat::HostsToml),
-        (RenderFormat::ContainerdLegacy, ImportFormat::Containerd),
-        (RenderFormat::Docker, ImportFormat::Docker),
+        ("hosts-toml", "hosts-toml"),
+        ("containerd-legacy", "containerd"),
+        ("docker", "docker"),
     ];
     for (target, format) in formats {
         for falls_back in [false, true] {
@@ -359,7 +355,7 @@ fn a_file_that_leads_to_the_mirror_is_no_way_out() {
                 aliases: Vec::new(),
                 pins: Vec::new(),
             };
-            for RenderedFile { path, text } in render(target, &mirror).files {
+            for RenderedFile { path, text } in rendered(target, &mirror).files {
                 let imported = read(format, &[(&path, &text)], &options);
                 let mut found = imported.diagnostics.iter();
                 assert!(

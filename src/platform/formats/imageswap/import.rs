@@ -13,10 +13,34 @@ use crate::{
             kube,
             location::SourceText,
             node::Node,
+            syntax::Syntax,
         },
     },
     route::UnmatchedPolicy,
 };
+
+/// The keys of the `ConfigMap` that the webhook mounts.
+const MAP_KEYS: [&str; 2] = ["maps", "map_file.conf"];
+
+/// `SOURCE: TARGET`, as older maps have it, looks like YAML.
+pub(in crate::platform) fn syntax(text: &SourceText<'_>, guess: Syntax) -> Syntax {
+    if guess == Syntax::Yaml && !text.text.contains("kind:") {
+        Syntax::Map
+    } else {
+        guess
+    }
+}
+
+/// Whether a document is in this format.
+pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
+    match document {
+        InputDocument::Map(_) => true,
+        InputDocument::Tree(node) => {
+            kube::kind(node) == Some("ConfigMap")
+                && MAP_KEYS.iter().any(|key| kube::has_data_key(node, key))
+        }
+    }
+}
 
 pub(in crate::platform) fn import(
     pieces: &[InputDocument<'_>],
@@ -62,8 +86,7 @@ fn texts<'p>(piece: &'p InputDocument<'_>, into: &mut Imported) -> Vec<SourceTex
         });
         return Vec::new();
     }
-    let usual = ["maps", "map_file.conf"];
-    let mut keys: Vec<&str> = usual.into_iter().filter(|key| has(node, key)).collect();
+    let mut keys: Vec<&str> = MAP_KEYS.into_iter().filter(|key| has(node, key)).collect();
     if keys.is_empty() {
         let data = node.get("data").into_iter().flat_map(Node::entries);
         keys.extend(data.map(|(key, _)| key.text.as_str()));

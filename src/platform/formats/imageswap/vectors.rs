@@ -3,7 +3,7 @@
 use crate::platform::{vectors::*, *};
 
 fn map(text: &str) -> Imported {
-    read(ImportFormat::Imageswap, &[("map", text)], &OPTIONS)
+    read("imageswap", &[("map", text)], &OPTIONS)
 }
 
 fn remarks(text: &str) -> Vec<String> {
@@ -466,7 +466,7 @@ fn fallback_appends_the_source() {
         ..OPTIONS
     };
     let text = "default::d.example\nquay.io::h.example\n[EXACT]ghcr.io/a:1::h.example/b:2";
-    let imported = read(ImportFormat::Imageswap, &[("map", text)], &options);
+    let imported = read("imageswap", &[("map", text)], &options);
     let rows: &[ExpectedRoute] = &[
         ("", "quay.io/a", &["h.example/a", "quay.io/a"]),
         ("", "ghcr.io/a:1", &["h.example/b:2", "ghcr.io/a"]),
@@ -502,7 +502,7 @@ fn own_targets_are_loops() {
         ..OPTIONS
     };
     let text = "default::\nquay.io::mirror.corp:5000/quay.io";
-    let imported = read(ImportFormat::Imageswap, &[("map", text)], &options);
+    let imported = read("imageswap", &[("map", text)], &options);
     assert_eq!(codes(&imported), ["1:10 W-OPEN", "2:1 E-LOOP"]);
 }
 
@@ -514,7 +514,7 @@ proptest::proptest! {
             "((\\[EXACT\\]|\\[REPLACE\\]|default|noswap_wildcards|docker\\.io|a|é|::|:|/|-|,|#| |\n|\t|\\[|@|\\{){0,3}){0,12}",
         ],
     ) {
-        for format in [ImportFormat::Imageswap, ImportFormat::Palette] {
+        for format in ["imageswap", "palette"] {
             for remark in read(format, &[("map", &text)], &OPTIONS).diagnostics {
                 proptest::prop_assert!(!remark.to_string().is_empty());
             }

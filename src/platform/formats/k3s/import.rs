@@ -18,6 +18,11 @@ use crate::{
     route::{MatchText, RewriteText, RuleText},
 };
 
+/// Whether a document is in this format.
+pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
+    document.has_any(&[&["mirrors"], &["configs"]])
+}
+
 pub(in crate::platform) fn import(
     pieces: &[InputDocument<'_>],
     context: &ImportContext<'_>,

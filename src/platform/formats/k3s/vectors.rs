@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use crate::platform::{vectors::*, *};
 
 fn import(text: &str) -> Imported {
-    read(ImportFormat::K3s, &[("registries.yaml", text)], &OPTIONS)
+    read("k3s", &[("registries.yaml", text)], &OPTIONS)
 }
 
 /// Docker Hub by one mirror, with rewrites.
@@ -146,7 +146,7 @@ fn endpoints_are_asked_in_order_and_the_registry_last() {
         ..OPTIONS
     };
     let text = "mirrors:\n  '*':\n    endpoint: [m.corp]\n";
-    let imported = read(ImportFormat::K3s, &[("r.yaml", text)], &deny);
+    let imported = read("k3s", &[("r.yaml", text)], &deny);
     check(&imported, &[("denied", "quay.io/x", &["m.corp/x"])]);
     assert!(lines(&imported).is_empty());
 }
@@ -202,7 +202,7 @@ fn what_is_rendered_leads_to_the_mirror() {
         is_tls: true,
         ..mirror()
     };
-    let rendered = render(RenderFormat::K3s, &mirror);
+    let rendered = rendered("k3s", &mirror);
     let text = &rendered.files[0].text;
     let imported = import(text);
     assert_eq!(
@@ -213,7 +213,7 @@ fn what_is_rendered_leads_to_the_mirror() {
         imported.upstreams[0].ca,
         Some(CertificateAuthority::File("/a \"b\".pem".to_owned()))
     );
-    let imported = read(ImportFormat::K3s, &[("r.yaml", text)], &options);
+    let imported = read("k3s", &[("r.yaml", text)], &options);
     assert!(codes(&imported).iter().any(|code| code.ends_with("E-LOOP")));
 }
 

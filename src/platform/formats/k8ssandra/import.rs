@@ -18,6 +18,19 @@ use crate::platform::{
     },
 };
 
+/// Whether a document is in this format.
+pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
+    let InputDocument::Tree(node) = document else {
+        return false;
+    };
+    match kube::kind(node) {
+        Some("ImageConfig" | "Kustomization") => true,
+        Some("ConfigMap") => kube::has_data_key(node, KEY),
+        Some(_) => false,
+        None => node.has_any(&[&["images"], &["types"]]),
+    }
+}
+
 pub(in crate::platform) fn import(
     pieces: &[InputDocument<'_>],
     context: &ImportContext<'_>,

@@ -92,7 +92,7 @@ patches:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::{DiagnosticCode, ImportFormat, vectors};
+    use crate::platform::{DiagnosticCode, vectors};
 
     #[test]
     fn what_is_rendered_leads_to_the_mirror() {
@@ -114,7 +114,7 @@ mod tests {
         );
         for RenderedFile { path, text } in &rendering.files {
             let files = [(path.as_str(), text.as_str())];
-            let imported = vectors::read(ImportFormat::K8ssandra, &files, &vectors::OPTIONS);
+            let imported = vectors::read("k8ssandra", &files, &vectors::OPTIONS);
             assert_eq!(vectors::lines(&imported), [""; 0]);
             let want = ["mirror.corp:5000/ghcr.io/k8ssandra/cass-management-api"];
             let table = vectors::table(&imported);
@@ -124,7 +124,7 @@ mod tests {
                 own: &|registry| registry.as_str() == "mirror.corp:5000",
                 ..vectors::OPTIONS
             };
-            let imported = vectors::read(ImportFormat::K8ssandra, &files, &options);
+            let imported = vectors::read("k8ssandra", &files, &options);
             assert!(
                 imported
                     .diagnostics

@@ -80,7 +80,7 @@ defaults:
 "#;
 
 fn one(text: &str) -> Imported {
-    read(ImportFormat::K8ssandra, &[("f.yaml", text)], &OPTIONS)
+    read("k8ssandra", &[("f.yaml", text)], &OPTIONS)
 }
 
 fn indented(text: &str, by: usize) -> String {
@@ -168,7 +168,7 @@ fn kr09_the_login_is_that_of_the_named_secret() {
                   {\"auths\":{\"private-registry.local\":{\"username\":\"robot\",\"password\":\"pw\"}}}'\n";
     let config = format!("{BASE}{PRIVATE}  pullSecrets: [corp]\n");
     let files = [("f.yaml", config.as_str()), ("s.yaml", secret)];
-    let imported = read(ImportFormat::K8ssandra, &files, &OPTIONS);
+    let imported = read("k8ssandra", &files, &OPTIONS);
     assert_eq!(lines(&imported), [""; 0]);
     let places: Vec<_> = imported
         .credentials
@@ -251,7 +251,7 @@ fn the_source_follows_only_if_asked_for() {
         ..OPTIONS
     };
     let text = format!("{BASE}{PRIVATE}");
-    let imported = read(ImportFormat::K8ssandra, &[("f.yaml", &text)], &options);
+    let imported = read("k8ssandra", &[("f.yaml", &text)], &options);
     let want = &[
         "private-registry.local/enterprise/hcd",
         "docker.io/datastax/hcd",
@@ -339,7 +339,7 @@ fn a_given_baseline_says_which_tags_differ() {
         ..OPTIONS
     };
     let text = format!("{BASE}{PRIVATE}");
-    let imported = read(ImportFormat::K8ssandra, &[("f.yaml", &text)], &options);
+    let imported = read("k8ssandra", &[("f.yaml", &text)], &options);
     assert_eq!(lines(&imported), [""; 0]);
     check(
         &imported,
@@ -373,7 +373,7 @@ fn a_given_baseline_says_which_tags_differ() {
         .collect();
     assert_eq!(pinned, [CLIENT]);
     let suffix = BASE.replace("suffix: \"-ubi\"\n    prefix", "suffix: -x\n    prefix");
-    let imported = read(ImportFormat::K8ssandra, &[("f.yaml", &suffix)], &options);
+    let imported = read("k8ssandra", &[("f.yaml", &suffix)], &options);
     assert_eq!(codes(&imported), ["43:3 W-IGNORED"]);
     let options = ImportOptions {
         baseline: Some(Input {
@@ -383,7 +383,7 @@ fn a_given_baseline_says_which_tags_differ() {
         }),
         ..OPTIONS
     };
-    assert!(read(ImportFormat::K8ssandra, &[("f.yaml", BASE)], &options).is_refused());
+    assert!(read("k8ssandra", &[("f.yaml", BASE)], &options).is_refused());
 }
 
 #[test]
@@ -518,7 +518,7 @@ fn a_file_that_leads_to_the_mirror_is_refused() {
         ..OPTIONS
     };
     let text = format!("{BASE}overrides: {{registry: 'mirror.corp:5000/ghcr.io'}}\n");
-    let imported = read(ImportFormat::K8ssandra, &[("f.yaml", &text)], &options);
+    let imported = read("k8ssandra", &[("f.yaml", &text)], &options);
     assert!(
         imported
             .diagnostics
@@ -549,6 +549,6 @@ proptest! {
         let patch = format!("- op: add\n  path: /data/image_config.yaml\n  value: |\n{}", indented(&text, 4));
         one(&format!("kind: Kustomization\npatches:\n- patch: |\n{}", indented(&patch, 4)));
         let options = ImportOptions { baseline: Some(Input { name: "b", bytes: text.as_bytes(), is_named: true }), ..OPTIONS };
-        read(ImportFormat::K8ssandra, &[("f.yaml", BASE)], &options);
+        read("k8ssandra", &[("f.yaml", BASE)], &options);
     }
 }

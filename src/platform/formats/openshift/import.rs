@@ -11,6 +11,11 @@ use crate::platform::{
     },
 };
 
+/// Whether a document is in this format.
+pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
+    document.kind().is_some_and(is_known_kind)
+}
+
 pub(in crate::platform) fn import(
     pieces: &[InputDocument<'_>],
     context: &ImportContext<'_>,

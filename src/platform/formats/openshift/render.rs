@@ -56,7 +56,7 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::{ImportFormat, ImportOptions, vectors};
+    use crate::platform::{ImportOptions, vectors};
 
     fn mirror() -> Mirror {
         let registry = |name: &str| name.parse().unwrap();
@@ -78,7 +78,7 @@ mod tests {
         let rendering = render(&mirror());
         let text = &rendering.files[0].text;
         let imported = vectors::read(
-            ImportFormat::Openshift,
+            "openshift",
             &[("mirror-sets.yaml", text)],
             &vectors::OPTIONS,
         );
@@ -114,7 +114,7 @@ mod tests {
         };
         let rendering = render(&mirror);
         let text = &rendering.files[0].text;
-        let imported = vectors::read(ImportFormat::Openshift, &[("a", text)], &vectors::OPTIONS);
+        let imported = vectors::read("openshift", &[("a", text)], &vectors::OPTIONS);
         let want: &[&str] = &["mirror.local:5000/quay.io/a", "quay.io/a"];
         vectors::check(&imported, &[("both", "quay.io/a:1", want)]);
         assert!(rendering.notes[1].contains("mirror.local..5000"));
@@ -128,7 +128,7 @@ mod tests {
             own: &own,
             ..vectors::OPTIONS
         };
-        let imported = vectors::read(ImportFormat::Openshift, &[("a", text)], &options);
+        let imported = vectors::read("openshift", &[("a", text)], &options);
         assert!(
             vectors::codes(&imported)
                 .iter()

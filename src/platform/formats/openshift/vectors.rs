@@ -65,7 +65,7 @@ spec:
 ";
 
 fn import_all(files: &[(&str, &str)]) -> Imported {
-    read(ImportFormat::Openshift, files, &OPTIONS)
+    read("openshift", files, &OPTIONS)
 }
 
 fn one(text: &str) -> Imported {
@@ -306,11 +306,7 @@ fn the_fallback_is_as_it_is_asked_for() {
             fallback,
             ..OPTIONS
         };
-        read(
-            ImportFormat::Openshift,
-            &[("f", &text), ("s", STREAM)],
-            &options,
-        )
+        read("openshift", &[("f", &text), ("s", STREAM)], &options)
     };
     let rows: &[ExpectedRoute] = &[
         ("deny", "quay.io/a@D", &["m1/a"]),
@@ -467,7 +463,7 @@ status:
         internal_registry: Some("inside.corp"),
         ..OPTIONS
     };
-    let imported = read(ImportFormat::Openshift, &[("f", &text)], &options);
+    let imported = read("openshift", &[("f", &text)], &options);
     let row: ExpectedRoute = (
         "option",
         "iot-device-registry-infinispan:1",

@@ -30,6 +30,25 @@ use crate::{
     route::UnmatchedPolicy,
 };
 
+/// Whether a document is in this format.
+pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
+    match document {
+        // What Palette has in one line, imageswap has in many.
+        InputDocument::Map(text) => {
+            let lines = text.lines().filter(|(_, line)| line.contains("::"));
+            lines.count() == 1 && text.text.contains(',')
+        }
+        InputDocument::Tree(node) => match kube::kind(node) {
+            Some(kind) => kind == "Secret" && kube::has_data_key(node, "MIRROR_REGISTRIES"),
+            None => node.has_any(&[
+                &["ociImageRegistry"],
+                &["config", "ociImageRegistry"],
+                &["stylus"],
+            ]),
+        },
+    }
+}
+
 pub(in crate::platform) fn import(
     pieces: &[InputDocument<'_>],
     context: &ImportContext<'_>,

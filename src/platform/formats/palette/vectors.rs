@@ -19,7 +19,7 @@ use samples::*;
 pub(in crate::platform) use samples::CONFIG_TOML;
 
 fn palette(name: &str, text: &str) -> Imported {
-    read(ImportFormat::Palette, &[(name, text)], &OPTIONS)
+    read("palette", &[(name, text)], &OPTIONS)
 }
 
 fn remarks(text: &str) -> Vec<String> {
@@ -145,7 +145,7 @@ fn pa11_connected_sites_fall_back() {
         fallback: SourceFallback::Source,
         ..OPTIONS
     };
-    let imported = read(ImportFormat::Palette, &[("s.yaml", SECRET)], &options);
+    let imported = read("palette", &[("s.yaml", SECRET)], &options);
     assert_eq!(imported.unmatched, Some(UnmatchedPolicy::Source));
     let h = "harbor.example.org/airgap-images";
     let table = table(&imported);
@@ -493,8 +493,8 @@ fn what_we_render_leads_to_us() {
         ..OPTIONS
     };
     let mut checked = 0;
-    for target in [RenderFormat::Palette, RenderFormat::Imageswap] {
-        let rendering = render(target, &mirror);
+    for target in ["palette", "imageswap"] {
+        let rendering = rendered(target, &mirror);
         let notes = rendering.notes.concat();
         assert!(notes.contains("registry.corp:5000 is left out"), "{notes}");
         for file in rendering.files {

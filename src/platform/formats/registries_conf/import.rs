@@ -41,6 +41,11 @@ enum TlsVerification {
     Skipped,
 }
 
+/// Whether a document is in this format.
+pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
+    document.has_any(&[&["registry"], &["unqualified-search-registries"]])
+}
+
 pub(in crate::platform) fn import(
     pieces: &[InputDocument<'_>],
     context: &ImportContext<'_>,

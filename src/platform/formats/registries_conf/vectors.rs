@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use crate::platform::{vectors::*, *};
 
 fn import(text: &str) -> Imported {
-    read(ImportFormat::RegistriesConf, &[("r.conf", text)], &OPTIONS)
+    read("registries-conf", &[("r.conf", text)], &OPTIONS)
 }
 
 #[track_caller]
@@ -192,13 +192,13 @@ location = "m.corp/y:2"
         fallback: SourceFallback::Source,
         ..OPTIONS
     };
-    let imported = read(ImportFormat::RegistriesConf, &[("r.conf", text)], &source);
+    let imported = read("registries-conf", &[("r.conf", text)], &source);
     check(&imported, &[("source", "c.corp/x", &["c.corp/x"])]);
     let deny = ImportOptions {
         fallback: SourceFallback::Deny,
         ..OPTIONS
     };
-    let imported = read(ImportFormat::RegistriesConf, &[("r.conf", text)], &deny);
+    let imported = read("registries-conf", &[("r.conf", text)], &deny);
     check(&imported, &[("deny", "a.corp/open/x", &["deny"])]);
 }
 
@@ -214,7 +214,7 @@ fn the_first_of_one_file_decides_and_the_last_file() {
     assert_eq!(codes(&imported), ["6:13 W-IGNORED", "6:13 W-SLASH"]);
     let later = first.replace("m.corp", "n.corp");
     let files = [("r.conf", first), ("r.conf.d/1.conf", &later)];
-    let imported = read(ImportFormat::RegistriesConf, &files, &OPTIONS);
+    let imported = read("registries-conf", &files, &OPTIONS);
     check(
         &imported,
         &[("last", "a.corp/x", &["n.corp/x", "a.corp/x"])],
@@ -340,13 +340,13 @@ fn what_is_rendered_leads_to_the_mirror() {
             falls_back,
             ..mirror()
         };
-        let rendered = render(RenderFormat::RegistriesConf, &mirror);
+        let rendered = rendered("registries-conf", &mirror);
         let text = &rendered.files[0].text;
         let imported = import(text);
         let mut want = vec!["mirror.corp:5000/docker.io/library/nginx"];
         want.extend(falls_back.then_some("docker.io/library/nginx"));
         assert_eq!(outcome(&table(&imported), "nginx"), want);
-        let imported = read(ImportFormat::RegistriesConf, &[("r.conf", text)], &options);
+        let imported = read("registries-conf", &[("r.conf", text)], &options);
         assert!(codes(&imported).iter().any(|code| code.ends_with("E-LOOP")));
     }
 }

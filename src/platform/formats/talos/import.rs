@@ -20,6 +20,18 @@ use crate::platform::{
 /// What begins a certificate.
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 
+/// Whether a document is in this format.
+pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
+    let InputDocument::Tree(node) = document else {
+        return false;
+    };
+    match kube::kind(node) {
+        Some("RegistryMirrorConfig" | "RegistryAuthConfig" | "RegistryTLSConfig") => true,
+        Some(_) => false,
+        None => node.has_any(&[&["machine", "registries"], &["machine", "config"]]),
+    }
+}
+
 pub(in crate::platform) fn import(
     pieces: &[InputDocument<'_>],
     context: &ImportContext<'_>,

@@ -8,7 +8,7 @@ use crate::platform::{vectors::*, *};
 const PEM: &str = "-----BEGIN CERTIFICATE-----\nMIID\n-----END CERTIFICATE-----\n";
 
 fn import(text: &str) -> Imported {
-    read(ImportFormat::Talos, &[("talos.yaml", text)], &OPTIONS)
+    read("talos", &[("talos.yaml", text)], &OPTIONS)
 }
 
 #[test]
@@ -147,12 +147,12 @@ fn what_is_rendered_leads_to_the_mirror() {
             falls_back,
             ..mirror()
         };
-        for file in render(RenderFormat::Talos, &mirror).files {
+        for file in rendered("talos", &mirror).files {
             let imported = import(&file.text);
             let mut want = vec!["mirror.corp:5000/library/nginx"];
             want.extend(falls_back.then_some("docker.io/library/nginx"));
             assert_eq!(outcome(&table(&imported), "nginx"), want, "{}", file.path);
-            let imported = read(ImportFormat::Talos, &[("t.yaml", &file.text)], &options);
+            let imported = read("talos", &[("t.yaml", &file.text)], &options);
             assert!(codes(&imported).iter().any(|code| code.ends_with("E-LOOP")));
         }
     }
