@@ -137,15 +137,15 @@ impl Imports {
             self.routes.push((one, location));
         }
         for one in imported.upstreams {
-            let location = table.location(&one.spot);
+            let location = table.location(&one.location);
             self.upstreams.push((one, location));
         }
         for one in imported.credentials {
-            let location = table.location(&one.spot);
+            let location = table.location(&one.location);
             self.credentials.push((one, location));
         }
         for one in imported.aliases {
-            let location = table.location(&one.spot);
+            let location = table.location(&one.location);
             self.aliases.push((one, location));
         }
         // The stricter one of two imports applies.
@@ -191,7 +191,7 @@ impl ImportTable<'_, '_> {
         let holds = |file: &&ImportFile| {
             let mut credentials = credentials.iter();
             credentials.any(|one| {
-                *one.spot.file == *file.name
+                *one.location.file == *file.name
                     && matches!(one.entry.source, CredentialSource::Static(_))
             })
         };

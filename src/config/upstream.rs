@@ -116,7 +116,7 @@ pub(super) fn import(
             report.note(format!("{name}: not used: {key} takes precedence"));
         } else if let Some((_, (other, first))) = known.iter().find(|(other, _)| *other == name) {
             let is_same = platform::ImportedUpstream {
-                spot: one.spot.clone(),
+                location: one.location.clone(),
                 ..other.clone()
             } == *one;
             if !is_same {

@@ -74,7 +74,7 @@ fn names() -> String {
 fn documents<'t>(
     format: Option<&'static Format>,
     input: &Input<'t>,
-    remarks: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<InputDocument<'t>> {
     let text = match decode_text(input) {
         Ok(text) if is_pem(&text) => Err(skipped_certificate(input)),
@@ -83,21 +83,21 @@ fn documents<'t>(
     };
     let text = match text {
         Ok(text) => text,
-        Err(remark) => {
-            remarks.push(remark);
+        Err(diagnostic) => {
+            diagnostics.push(diagnostic);
             return Vec::new();
         }
     };
     let guess = Syntax::of(&text, input.name);
     let importer = format.and_then(|format| format.import.as_ref());
     let syntax = importer.map_or(guess, |importer| (importer.syntax)(&text, guess));
-    let pieces = parse(text, syntax, remarks);
-    for piece in &pieces {
-        if let InputDocument::Tree(node) = piece {
-            placeholders(node, remarks);
+    let documents = parse(text, syntax, diagnostics);
+    for document in &documents {
+        if let InputDocument::Tree(node) = document {
+            placeholders(node, diagnostics);
         }
     }
-    pieces
+    documents
 }
 
 /// Certificates lie beside what names them, in folders that are given as a whole.
@@ -127,26 +127,26 @@ fn assign(
     format: Option<&'static Format>,
     document: &InputDocument<'_>,
     secrets: &mut PullSecrets,
-    remarks: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<&'static Format> {
     let InputDocument::Tree(node) = document else {
         return format.or_else(|| detect(document));
     };
-    if secrets.take(node, remarks) {
+    if secrets.take(node, diagnostics) {
         return None;
     }
     let found = format.or_else(|| detect(document));
     if found.is_none() {
-        remarks.push(if let Some(kind) = kube::kind(node) {
+        diagnostics.push(if let Some(kind) = kube::kind(node) {
             let message = "objects of this kind are not read";
-            Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).excerpt(kind)
+            Diagnostic::new(DiagnosticCode::Skipped, &node.location, message).excerpt(kind)
         } else {
             let message = "the file does not say which format it is in";
             let fix = format!(
                 "name the format, `roadstead import FORMAT FILE`: {}",
                 names()
             );
-            Diagnostic::new(DiagnosticCode::Kind, &node.spot, message).fix(fix)
+            Diagnostic::new(DiagnosticCode::Kind, &node.location, message).fix(fix)
         });
     }
     found

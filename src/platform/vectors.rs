@@ -87,9 +87,9 @@ pub(super) fn lines(imported: &Imported) -> Vec<String> {
 
 /// The remarks as `LINE:COLUMN CODE`.
 pub(super) fn codes(imported: &Imported) -> Vec<String> {
-    let line = |remark: &Diagnostic| {
-        let Location { line, column, .. } = remark.location;
-        format!("{line}:{column} {}", remark.code.as_str())
+    let line = |diagnostic: &Diagnostic| {
+        let Location { line, column, .. } = diagnostic.location;
+        format!("{line}:{column} {}", diagnostic.code.as_str())
     };
     imported.diagnostics.iter().map(line).collect()
 }

@@ -71,7 +71,7 @@ fn aliases(toml: &mut TomlWriter, aliases: &[RegistryAlias]) {
         toml.line("[aliases]");
     }
     for alias in aliases {
-        toml.comment(&alias.spot);
+        toml.comment(&alias.location);
         let registries = alias.registries.iter();
         let registries = registries.map(|registry| string(registry.as_str()));
         toml.entry(&string(&alias.prefix), &one_or_list(registries.collect()));
@@ -91,9 +91,9 @@ fn upstream(
         ca: authority,
         client,
         is_verified,
-        spot,
+        location,
     } = upstream;
-    toml.table(&format!("[upstream.{}]", string(name.as_str())), spot);
+    toml.table(&format!("[upstream.{}]", string(name.as_str())), location);
     if !urls.is_empty() {
         let urls = urls.iter().map(|url| string(url));
         toml.entry("url", &one_or_list(urls.collect()));

@@ -160,7 +160,7 @@ fn upstream(name: &str, pem: &str) -> impl Strategy<Value = ImportedUpstream> {
             ca: authority,
             client,
             is_verified,
-            spot: Location::start("a\u{1b}b"),
+            location: Location::start("a\u{1b}b"),
         },
     )
 }
@@ -191,7 +191,7 @@ fn login() -> impl Strategy<Value = ImportedCredentials> {
             scope: place.parse().unwrap(),
             source,
         },
-        spot: Location::start("logins.json"),
+        location: Location::start("logins.json"),
     })
 }
 
@@ -266,7 +266,7 @@ proptest! {
             aliases: vec![RegistryAlias {
                 prefix: alias.to_owned(),
                 registries: vec!["docker.io".parse().unwrap(), "quay.io".parse().unwrap()],
-                spot: Location::start("f"),
+                location: Location::start("f"),
             }],
             upstreams: vec![upstreams.0, upstreams.1],
             credentials: logins,

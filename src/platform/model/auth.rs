@@ -16,10 +16,10 @@ use crate::{
 pub(in crate::platform) fn credential(
     node: &Node,
     token_key: &str,
-    remarks: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Credential> {
     let mut field = |key: &str| {
-        let scalar = node.string(key, remarks)?;
+        let scalar = node.string(key, diagnostics)?;
         Some(scalar).filter(|scalar| !scalar.text.is_empty())
     };
     let [username, password] = ["username", "password"].map(&mut field);
@@ -35,15 +35,16 @@ pub(in crate::platform) fn credential(
     } else {
         return None;
     };
-    read.map_err(|remark| remarks.push(remark)).ok()
+    read.map_err(|diagnostic| diagnostics.push(diagnostic)).ok()
 }
 
 /// The login in a base64 of `USER:PASSWORD`.
 pub(in crate::platform) fn basic_credentials(
     coded: &str,
-    spot: &Location,
+    location: &Location,
 ) -> Result<Credential, Diagnostic> {
     let fix = "write the base64 of USER:PASSWORD";
-    let remark = |reason| Diagnostic::new(DiagnosticCode::AuthBase64, spot, reason).fix(fix);
-    docker_auth::decode_basic(coded).map_err(remark)
+    let diagnostic =
+        |reason| Diagnostic::new(DiagnosticCode::AuthBase64, location, reason).fix(fix);
+    docker_auth::decode_basic(coded).map_err(diagnostic)
 }

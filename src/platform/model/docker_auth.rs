@@ -46,15 +46,15 @@ const NO_CONFIG: &str = "this is no object with auths, credHelpers or credsStore
 /// The logins of a text within a file, one for each place.
 pub(in crate::platform) fn entries(
     text: &SourceText<'_>,
-    remarks: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<KeyringEntry> {
-    let Some(node) = document(text, remarks) else {
+    let Some(node) = document(text, diagnostics) else {
         return Vec::new();
     };
-    placeholders(&node, remarks);
-    let logins = read(&node, remarks);
-    let logins = first_per_scope(logins, remarks);
-    logins.into_iter().map(|login| login.entry).collect()
+    placeholders(&node, diagnostics);
+    let credentials = read(&node, diagnostics);
+    let credentials = first_per_scope(credentials, diagnostics);
+    credentials.into_iter().map(|one| one.entry).collect()
 }
 
 /// Reads every login: helpers of hosts first, then what is written down, then the helper of all
@@ -63,61 +63,61 @@ pub(in crate::platform) fn entries(
 /// # Errors
 /// Everything that is wrong, as far as the text can be read.
 pub fn parse_docker_config(text: &str) -> Result<Vec<KeyringEntry>, Vec<DockerConfigError>> {
-    let mut remarks = Vec::new();
-    let document = document(&SourceText::file("", text), &mut remarks);
-    let logins = document.map(|node| read(&node, &mut remarks));
-    let is_flaw = |remark: &Diagnostic| {
-        remark.level == Severity::Error || remark.code == DiagnosticCode::StringPrefix
+    let mut diagnostics = Vec::new();
+    let document = document(&SourceText::file("", text), &mut diagnostics);
+    let credentials = document.map(|node| read(&node, &mut diagnostics));
+    let is_error = |diagnostic: &Diagnostic| {
+        diagnostic.level == Severity::Error || diagnostic.code == DiagnosticCode::StringPrefix
     };
-    let flaws: Vec<_> = remarks
+    let errors: Vec<_> = diagnostics
         .into_iter()
-        .filter(is_flaw)
+        .filter(is_error)
         .map(DockerConfigError::from)
         .collect();
-    if flaws.is_empty() {
-        let logins = logins.unwrap_or_default().into_iter();
-        Ok(logins.map(|login| login.entry).collect())
+    if errors.is_empty() {
+        let credentials = credentials.unwrap_or_default().into_iter();
+        Ok(credentials.map(|one| one.entry).collect())
     } else {
-        Err(flaws)
+        Err(errors)
     }
 }
 
 impl From<Diagnostic> for DockerConfigError {
-    fn from(remark: Diagnostic) -> Self {
+    fn from(diagnostic: Diagnostic) -> Self {
         Self {
-            line: remark.location.line,
-            column: remark.location.column,
-            reason: remark.message,
+            line: diagnostic.location.line,
+            column: diagnostic.location.column,
+            reason: diagnostic.message,
         }
     }
 }
 
-fn document(text: &SourceText<'_>, remarks: &mut Vec<Diagnostic>) -> Option<Node> {
+fn document(text: &SourceText<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<Node> {
     match json::document(text) {
         Ok(mut documents) if !documents.is_empty() => return documents.pop(),
-        Ok(_) => remarks.push(Diagnostic::new(
+        Ok(_) => diagnostics.push(Diagnostic::new(
             DiagnosticCode::Value,
             &text.start(),
             NO_CONFIG,
         )),
-        Err(remark) => remarks.push(remark),
+        Err(diagnostic) => diagnostics.push(diagnostic),
     }
     None
 }
 
 /// A file may name one registry twice; what counts is what its own programs take first.
 pub(in crate::platform) fn first_per_scope(
-    logins: Vec<ImportedCredentials>,
-    remarks: &mut Vec<Diagnostic>,
+    credentials: Vec<ImportedCredentials>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<ImportedCredentials> {
     let mut firsts: Vec<ImportedCredentials> = Vec::new();
     let mut sources = std::collections::HashMap::<CredentialScope, CredentialSource>::new();
-    for login in logins {
-        let ImportedCredentials { entry, spot } = &login;
+    for one in credentials {
+        let ImportedCredentials { entry, location } = &one;
         match sources.get(&entry.scope) {
             None => {
                 sources.insert(entry.scope.clone(), entry.source.clone());
-                firsts.push(login);
+                firsts.push(one);
             }
             // A helper has the login; what stands in the file is left over.
             Some(CredentialSource::Helper { .. }) => {}
@@ -127,8 +127,8 @@ pub(in crate::platform) fn first_per_scope(
                     "{} has another login in this file, which is used",
                     entry.scope
                 );
-                let remark = Diagnostic::new(DiagnosticCode::Ignored, spot, message);
-                remarks.push(remark.fix("remove one of them"));
+                let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, location, message);
+                diagnostics.push(diagnostic.fix("remove one of them"));
             }
         }
     }
@@ -138,52 +138,58 @@ pub(in crate::platform) fn first_per_scope(
 /// Reads every login of a document, in the order of [`parse_docker_config`].
 pub(in crate::platform) fn read(
     document: &Node,
-    remarks: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<ImportedCredentials> {
-    let mut reading = DockerConfigReader {
+    let mut reader = DockerConfigReader {
         credentials: Vec::new(),
-        remarks,
+        diagnostics,
     };
     if !document.is_mapping() {
-        reading.report(DiagnosticCode::Value, &document.spot, NO_CONFIG.to_owned());
+        reader.report(
+            DiagnosticCode::Value,
+            &document.location,
+            NO_CONFIG.to_owned(),
+        );
     } else if is_dockercfg(document) {
-        reading.auths("", document);
+        reader.auths("", document);
     } else {
-        reading.helpers(document);
-        if let Some(auths) = reading.object(document, "auths") {
-            reading.auths("auths", auths);
+        reader.helpers(document);
+        if let Some(auths) = reader.object(document, "auths") {
+            reader.auths("auths", auths);
         }
-        reading.store(document);
+        reader.store(document);
         if let Some(headers) = document
             .get("HttpHeaders")
             .filter(|node| node.entries().next().is_some())
         {
             let message = "HttpHeaders: the mirror sends its own headers";
-            reading.remarks.push(Diagnostic::new(
+            reader.diagnostics.push(Diagnostic::new(
                 DiagnosticCode::Ignored,
-                &headers.spot,
+                &headers.location,
                 message,
             ));
         }
     }
-    reading.credentials
+    reader.credentials
 }
 
 /// The older form is what stands in `auths` now.
 fn is_dockercfg(document: &Node) -> bool {
     let new = ["auths", "credHelpers", "credsStore"];
-    let is_login = |value: &Node| ["auth", "username"].iter().any(|key| value.has(key));
-    !new.iter().any(|key| document.has(key)) && document.entries().any(|(_, value)| is_login(value))
+    let has_credentials = |value: &Node| ["auth", "username"].iter().any(|key| value.has(key));
+    !new.iter().any(|key| document.has(key))
+        && document.entries().any(|(_, value)| has_credentials(value))
 }
 
 struct DockerConfigReader<'r> {
     credentials: Vec<ImportedCredentials>,
-    remarks: &'r mut Vec<Diagnostic>,
+    diagnostics: &'r mut Vec<Diagnostic>,
 }
 
 impl DockerConfigReader<'_> {
-    fn report(&mut self, code: DiagnosticCode, spot: &Location, message: String) {
-        self.remarks.push(Diagnostic::new(code, spot, message));
+    fn report(&mut self, code: DiagnosticCode, location: &Location, message: String) {
+        self.diagnostics
+            .push(Diagnostic::new(code, location, message));
     }
 
     fn object<'n>(&mut self, document: &'n Node, key: &str) -> Option<&'n Node> {
@@ -193,7 +199,7 @@ impl DockerConfigReader<'_> {
         }
         self.report(
             DiagnosticCode::Value,
-            &object.spot,
+            &object.location,
             format!("{key}: this is no object"),
         );
         None
@@ -205,25 +211,25 @@ impl DockerConfigReader<'_> {
         };
         for (key, value) in sorted(helpers) {
             let path = display_path("credHelpers", &key.text);
-            let Some(place) = self.scope(&path, key) else {
+            let Some(scope) = self.scope(&path, key) else {
                 continue;
             };
             match helper_name(value) {
                 // An empty name says that this host's login stands in `auths`.
                 Ok("") => {}
                 Ok(name) => {
-                    let source = match place.host() {
+                    let source = match scope.host() {
                         Some(_) => CredentialSource::helper(name, host(&key.text)),
                         None => CredentialSource::Helper {
                             name: name.to_owned(),
                             server: String::new(),
                         },
                     };
-                    self.add(&key.start, place, source);
+                    self.add(&key.start, scope, source);
                 }
                 Err(reason) => self.report(
                     DiagnosticCode::Value,
-                    &value.spot,
+                    &value.location,
                     format!("{path}: {reason}"),
                 ),
             }
@@ -236,7 +242,7 @@ impl DockerConfigReader<'_> {
             if !value.is_mapping() {
                 self.report(
                     DiagnosticCode::Value,
-                    &value.spot,
+                    &value.location,
                     format!("{path}: this is no object"),
                 );
                 continue;
@@ -245,8 +251,8 @@ impl DockerConfigReader<'_> {
                 // A helper has it; the key only says that there was a login.
                 Ok(None) => {}
                 Ok(Some(credential)) => {
-                    if let Some(place) = self.scope(&path, key) {
-                        self.add(&key.start, place, CredentialSource::Static(credential));
+                    if let Some(scope) = self.scope(&path, key) {
+                        self.add(&key.start, scope, CredentialSource::Static(credential));
                     }
                 }
                 Err((field, reason)) => {
@@ -255,8 +261,8 @@ impl DockerConfigReader<'_> {
                         Some(_) if field == "auth" => DiagnosticCode::AuthBase64,
                         _ => DiagnosticCode::Value,
                     };
-                    let spot = &found.unwrap_or(value).spot;
-                    self.report(code, spot, format!("{path}.{field}: {reason}"));
+                    let location = &found.unwrap_or(value).location;
+                    self.report(code, location, format!("{path}.{field}: {reason}"));
                 }
             }
         }
@@ -273,33 +279,31 @@ impl DockerConfigReader<'_> {
                     name: name.to_owned(),
                     server: String::new(),
                 };
-                self.add(&value.spot, CredentialScope::any_host(), source);
+                self.add(&value.location, CredentialScope::any_host(), source);
             }
             Err(reason) => self.report(
                 DiagnosticCode::Value,
-                &value.spot,
+                &value.location,
                 format!("credsStore: {reason}"),
             ),
         }
     }
 
-    fn add(&mut self, spot: &Location, place: CredentialScope, source: CredentialSource) {
-        let entry = KeyringEntry {
-            scope: place,
-            source,
-        };
-        let spot = spot.clone();
-        self.credentials.push(ImportedCredentials { entry, spot });
+    fn add(&mut self, location: &Location, scope: CredentialScope, source: CredentialSource) {
+        let entry = KeyringEntry { scope, source };
+        let location = location.clone();
+        self.credentials
+            .push(ImportedCredentials { entry, location });
     }
 
     fn scope(&mut self, path: &str, key: &Scalar) -> Option<CredentialScope> {
         let bare = bare(&key.text);
-        let place: Option<CredentialScope> = bare.parse().ok();
-        if place.is_some() {
-            return place;
+        let scope: Option<CredentialScope> = bare.parse().ok();
+        if scope.is_some() {
+            return scope;
         }
         let whole = bare.trim_end_matches(['-', '_', '.']);
-        let remark = if whole.contains('/') && whole.parse::<CredentialScope>().is_ok() {
+        let diagnostic = if whole.contains('/') && whole.parse::<CredentialScope>().is_ok() {
             let message = format!("{path}: the key ends within an element, and is not used");
             Diagnostic::new(DiagnosticCode::StringPrefix, &key.start, message)
                 .fix("write a key for each repository; only whole elements are compared here")
@@ -307,7 +311,7 @@ impl DockerConfigReader<'_> {
             let message = format!("{path}: the key is no registry, written HOST[:PORT][/PATH]");
             Diagnostic::new(DiagnosticCode::Reference, &key.start, message)
         };
-        self.remarks.push(remark);
+        self.diagnostics.push(diagnostic);
         None
     }
 }
@@ -332,8 +336,8 @@ fn credential(fields: &Node) -> Result<Option<Credential>, FieldError> {
     if let Some(token) = field(fields, "identitytoken")? {
         return Ok(Some(Credential::Refresh(Secret::new(token))));
     }
-    if let Some(coded) = field(fields, "auth")? {
-        return decode_basic(coded)
+    if let Some(encoded) = field(fields, "auth")? {
+        return decode_basic(encoded)
             .map(Some)
             .map_err(|reason| ("auth", reason));
     }
@@ -364,11 +368,11 @@ fn string(node: &Node) -> Option<&str> {
 }
 
 /// `auth`: the base64 of `USER:PASSWORD`.
-pub(in crate::platform) fn decode_basic(coded: &str) -> Result<Credential, &'static str> {
+pub(in crate::platform) fn decode_basic(encoded: &str) -> Result<Credential, &'static str> {
     // Tools break lines and fill up with NUL.
-    let coded: String = coded.split_ascii_whitespace().collect();
+    let encoded: String = encoded.split_ascii_whitespace().collect();
     let bytes = BASE64
-        .decode(coded)
+        .decode(encoded)
         .map_err(|_error| "this is no base64 of USER:PASSWORD")?;
     let text = String::from_utf8(bytes).map_err(|_error| "this is no text in base64")?;
     let text = text.trim_end_matches('\0');
@@ -412,7 +416,8 @@ mod tests {
 
     /// Each login as `PLACE SOURCE`.
     fn read(text: &str) -> Vec<String> {
-        let entries = parse_docker_config(text).unwrap_or_else(|flaws| panic!("{text}: {flaws:?}"));
+        let entries =
+            parse_docker_config(text).unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
         let shown = |entry: &KeyringEntry| {
             let source = match &entry.source {
                 CredentialSource::Static(Credential::Password { username, password }) => {
@@ -438,7 +443,7 @@ mod tests {
     #[test]
     fn keys_are_hosts_urls_or_paths() {
         let (code, nul) = (auth("me:pw"), auth("me:pw\0\0"));
-        for (key, place) in [
+        for (key, scope) in [
             ("quay.io", "quay.io"),
             ("https://quay.io", "quay.io"),
             ("http://quay.io/", "quay.io"),
@@ -454,10 +459,10 @@ mod tests {
             ("localhost:5000", "localhost:5000"),
         ] {
             for code in [&code, &nul, &code.trim_end_matches('=').to_owned()] {
-                let login = format!(r#"{{"{key}": {{"auth": "{code}", "email": "x"}}}}"#);
-                let expected = [format!("{place} me:pw")];
-                assert_eq!(read(&format!(r#"{{"auths": {login}}}"#)), expected, "{key}");
-                assert_eq!(read(&login), expected, "{key}");
+                let one = format!(r#"{{"{key}": {{"auth": "{code}", "email": "x"}}}}"#);
+                let expected = [format!("{scope} me:pw")];
+                assert_eq!(read(&format!(r#"{{"auths": {one}}}"#)), expected, "{key}");
+                assert_eq!(read(&one), expected, "{key}");
             }
         }
     }
@@ -465,7 +470,7 @@ mod tests {
     #[test]
     fn logins_come_in_every_form() {
         let (code, empty) = (auth("me:p:w"), auth("00000000-0000:"));
-        for (fields, login) in [
+        for (fields, one) in [
             (format!(r#""auth": "{code}""#), "me:p:w"),
             (r#""username": "me", "password": "pw""#.into(), "me:pw"),
             // As kubelet has it.
@@ -484,7 +489,7 @@ mod tests {
             (r#""registrytoken": "t""#.into(), "token t"),
         ] {
             let text = format!(r#"{{"auths": {{"a.b": {{{fields}}}}}, "HttpHeaders": {{}}}}"#);
-            assert_eq!(read(&text), [format!("a.b {login}")]);
+            assert_eq!(read(&text), [format!("a.b {one}")]);
         }
     }
 
@@ -516,11 +521,11 @@ mod tests {
     #[test]
     #[expect(clippy::too_many_lines, reason = "a table")]
     fn b126_what_is_wrong_is_said_without_a_secret() {
-        let coded =
+        let encoded =
             |plain: &str| format!(r#"{{"auths": {{"a.b": {{"auth": "{}"}}}}}}"#, auth(plain));
         let fields = |fields: &str| format!(r#"{{"auths": {{"a.b": {{{fields}}}}}}}"#);
         let key = |key: &str| format!(r#"{{"auths": {{"{key}": {{"auth": "{}"}}}}}}"#, auth("a:b"));
-        for (text, flaw) in [
+        for (text, error) in [
             (
                 String::new(),
                 "line 1, column 1: the file ends in the middle",
@@ -534,19 +539,19 @@ mod tests {
                 "line 1, column 1: this is no object with auths, credHelpers or credsStore",
             ),
             (
-                coded("canary"),
+                encoded("canary"),
                 "line 1, column 28: auths.\"a.b\".auth: there is no colon in the decoded USER:PASSWORD",
             ),
             (
-                coded(":canary"),
+                encoded(":canary"),
                 "line 1, column 28: auths.\"a.b\".auth: the user name is empty",
             ),
             (
-                coded("canary:"),
+                encoded("canary:"),
                 "line 1, column 28: auths.\"a.b\".auth: the password is empty",
             ),
             (
-                coded("can\0ary:x"),
+                encoded("can\0ary:x"),
                 "line 1, column 28: auths.\"a.b\".auth: there is a NUL in it",
             ),
             (
@@ -598,10 +603,10 @@ mod tests {
                 "line 1, column 25: credHelpers.\"a.b\": this is no string",
             ),
         ] {
-            let flaws = parse_docker_config(&text).unwrap_err();
-            let texts: Vec<_> = flaws.iter().map(ToString::to_string).collect();
-            assert_eq!(texts, [flaw]);
-            assert!(!format!("{flaws:?}").contains("canary"));
+            let errors = parse_docker_config(&text).unwrap_err();
+            let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+            assert_eq!(texts, [error]);
+            assert!(!format!("{errors:?}").contains("canary"));
         }
         let two = r#"{"auths": {"a.b": 1, "c.d": 2}}"#;
         assert_eq!(parse_docker_config(two).unwrap_err().len(), 2);

@@ -84,13 +84,13 @@ impl MirrorEndpoint {
         base: ApiPathRule,
     ) -> Result<Self, Diagnostic> {
         let flawed = |flaw: MirrorEndpointError| {
-            let remark = Diagnostic::new(flaw.code, &scalar.start, flaw.message);
-            let remark = if scalar.text.contains(['@', '?', '#']) {
-                remark
+            let diagnostic = Diagnostic::new(flaw.code, &scalar.start, flaw.message);
+            let diagnostic = if scalar.text.contains(['@', '?', '#']) {
+                diagnostic
             } else {
-                remark.excerpt(&scalar.text)
+                diagnostic.excerpt(&scalar.text)
             };
-            remark.fix(flaw.fix)
+            diagnostic.fix(flaw.fix)
         };
         Self::parse(scalar.text.trim(), scheme, base).map_err(flawed)
     }
@@ -215,7 +215,7 @@ impl Imported {
     /// else get different names.
     pub(in crate::platform) fn add_endpoint(
         &mut self,
-        spot: &Location,
+        location: &Location,
         endpoint: &MirrorEndpoint,
         manner: &HostSettings,
     ) -> Option<String> {
@@ -227,7 +227,7 @@ impl Imported {
             let Some(name) = endpoint.name(number) else {
                 self.report(Diagnostic::new(
                     DiagnosticCode::Value,
-                    spot,
+                    location,
                     "the address is too long",
                 ));
                 return None;
@@ -246,7 +246,7 @@ impl Imported {
                 ca: manner.ca.clone(),
                 client: manner.client.clone(),
                 is_verified: manner.is_verified,
-                spot: spot.clone(),
+                location: location.clone(),
             };
             match self
                 .upstreams
@@ -261,9 +261,10 @@ impl Imported {
                     if !upstream.is_verified && upstream.ca.is_some() {
                         let message =
                             "certificates are not checked, so their authority says nothing";
-                        let remark = Diagnostic::new(DiagnosticCode::Authority, spot, message);
-                        let remark = remark.level(Severity::Warning);
-                        self.report(remark.fix("keep one of the two"));
+                        let diagnostic =
+                            Diagnostic::new(DiagnosticCode::Authority, location, message);
+                        let diagnostic = diagnostic.level(Severity::Warning);
+                        self.report(diagnostic.fix("keep one of the two"));
                     }
                     let target = target(&upstream.name);
                     self.upstreams.push(upstream);
@@ -280,13 +281,13 @@ impl Imported {
     /// it is that registry; `source` where it is the whole of it.
     pub(in crate::platform) fn add_mirror(
         &mut self,
-        spot: &Location,
+        location: &Location,
         registry: Option<&Registry>,
         endpoint: &MirrorEndpoint,
         manner: HostSettings,
     ) -> Option<String> {
         let send_ns = registry != Some(&endpoint.host);
-        let target = self.add_endpoint(spot, endpoint, &HostSettings { send_ns, ..manner })?;
+        let target = self.add_endpoint(location, endpoint, &HostSettings { send_ns, ..manner })?;
         let is_source = registry
             .is_some_and(|registry| endpoint.is_whole(registry) && target == registry.as_str());
         Some(if is_source {
@@ -301,7 +302,7 @@ impl Imported {
     /// Adds the route for a registry's mirrors, or for those of any registry, as a node asks them.
     pub(in crate::platform) fn route_mirrors(
         &mut self,
-        spot: &Location,
+        location: &Location,
         registry: Option<&Registry>,
         mut to: Vec<TargetText>,
         context: &ImportContext<'_>,
@@ -319,11 +320,11 @@ impl Imported {
         if registry.is_none() && once.iter().any(|target| target.target == "source") {
             let message = "whatever is asked for is fetched, from any registry";
             let fix = "import with fallback = \"deny\", or name the registries";
-            self.report(Diagnostic::new(DiagnosticCode::Open, spot, message).fix(fix));
+            self.report(Diagnostic::new(DiagnosticCode::Open, location, message).fix(fix));
         }
         let from = registry.map_or("*", Registry::as_str);
         // Nodes write names out, and ask for nothing else.
-        self.route_to(spot, from, once).library = LibraryPrefix::Keep;
+        self.route_to(location, from, once).library = LibraryPrefix::Keep;
     }
 }
 
@@ -396,7 +397,7 @@ mod tests {
         base: ApiPathRule,
     ) -> Result<(String, String), String> {
         let endpoint = MirrorEndpoint::read(&scalar(text), scheme, base);
-        let endpoint = endpoint.map_err(|remark| remark.to_string())?;
+        let endpoint = endpoint.map_err(|diagnostic| diagnostic.to_string())?;
         let mut into = Imported::default();
         let target = into.add_endpoint(&Location::start("f"), &endpoint, &HostSettings::default());
         let target = target.ok_or("too long")?;

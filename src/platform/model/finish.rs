@@ -28,60 +28,63 @@ pub(in crate::platform) fn finish(
     for route in &mut into.routes {
         route.to.iter_mut().for_each(canonicalize_registry);
     }
-    let spots = locations(into);
+    let locations = locations(into);
     let mut rules = Vec::new();
     for route in &into.routes {
-        let spot = spots
+        let location = locations
             .get(&route.location)
             .cloned()
             .unwrap_or_else(|| Location::start("-"));
-        if let Some(rule) = compile(route, &spot, &mut into.diagnostics) {
+        if let Some(rule) = compile(route, &location, &mut into.diagnostics) {
             let targets = route.to.iter().map(|to| to.target.as_str()).collect();
-            let leading = TargetCheck {
+            let check_targets = TargetCheck {
                 rule: &rule,
-                spot: &spot,
+                location: &location,
                 targets,
             };
-            leading.check(&into.upstreams, options, &mut into.diagnostics);
+            check_targets.check(&into.upstreams, options, &mut into.diagnostics);
             rules.push(rule);
         }
     }
     into.upstreams.retain(|upstream| !upstream.is_plain());
     for ImportedUpstream {
-        name, urls, spot, ..
+        name,
+        urls,
+        location,
+        ..
     } in &into.upstreams
     {
         if urls.is_empty() && !Registry::looks_like(name.as_str()) {
-            into.diagnostics.push(no_host(name.as_str(), spot));
+            into.diagnostics.push(no_host(name.as_str(), location));
         }
     }
     match RouteTable::new(rules, UnmatchedPolicy::Auto) {
         Ok(_table) => {}
         Err(conflicts) => {
             for conflict in conflicts {
-                let spot = spots.get(&conflict.second);
-                let spot = spot.cloned().unwrap_or_else(|| Location::start("-"));
-                let remark =
-                    Diagnostic::new(DiagnosticCode::Duplicate, &spot, conflict.to_string());
-                into.diagnostics.push(remark.fix("remove one of them"));
+                let location = locations.get(&conflict.second);
+                let location = location.cloned().unwrap_or_else(|| Location::start("-"));
+                let diagnostic =
+                    Diagnostic::new(DiagnosticCode::Duplicate, &location, conflict.to_string());
+                into.diagnostics.push(diagnostic.fix("remove one of them"));
             }
         }
     }
     if is_empty(into) && !into.is_refused() {
-        let spot = Location::start(inputs.first().map_or("-", |input| input.name));
+        let location = Location::start(inputs.first().map_or("-", |input| input.name));
         let message = "nothing here says where images come from";
         into.diagnostics
-            .push(Diagnostic::new(DiagnosticCode::Kind, &spot, message).fix(hint));
+            .push(Diagnostic::new(DiagnosticCode::Kind, &location, message).fix(hint));
     }
     let files = inputs.iter().enumerate().rev();
     let files: BTreeMap<_, _> = files.map(|(at, input)| (input.name, at)).collect();
-    let at = |remark: &Diagnostic| {
-        let file = files.get(&*remark.location.file).copied();
+    let at = |diagnostic: &Diagnostic| {
+        let file = files.get(&*diagnostic.location.file).copied();
         (
             file,
-            remark.location.line,
-            remark.location.column,
-            remark.level,
+            diagnostic.location.line,
+            diagnostic.location.column,
+            diagnostic.level,
         )
     };
     into.diagnostics.sort_by_cached_key(at);
@@ -90,14 +93,16 @@ pub(in crate::platform) fn finish(
 }
 
 /// Says each placeholder once, and not that it is no name.
-fn dedup_placeholders(remarks: &mut Vec<Diagnostic>) {
-    let is_one = |remark: &&Diagnostic| remark.code == DiagnosticCode::Placeholder;
-    let spots = remarks.iter().filter(is_one);
-    let spots: HashSet<_> = spots.map(|remark| remark.location.clone()).collect();
-    let mut said = HashSet::new();
-    remarks.retain(|remark| match remark.code {
-        DiagnosticCode::Placeholder => said.insert(remark.location.clone()),
-        DiagnosticCode::Reference => !spots.contains(&remark.location),
+fn dedup_placeholders(diagnostics: &mut Vec<Diagnostic>) {
+    let is_one = |diagnostic: &&Diagnostic| diagnostic.code == DiagnosticCode::Placeholder;
+    let locations = diagnostics.iter().filter(is_one);
+    let locations: HashSet<_> = locations
+        .map(|diagnostic| diagnostic.location.clone())
+        .collect();
+    let mut reported = HashSet::new();
+    diagnostics.retain(|diagnostic| match diagnostic.code {
+        DiagnosticCode::Placeholder => reported.insert(diagnostic.location.clone()),
+        DiagnosticCode::Reference => !locations.contains(&diagnostic.location),
         _ => true,
     });
 }
@@ -123,40 +128,44 @@ fn is_empty(into: &Imported) -> bool {
 
 /// Routes know their place as text only; these are those texts' places.
 fn locations(into: &Imported) -> BTreeMap<ConfigLocation, Location> {
-    let spot = |place: &ConfigLocation| Some((place.clone(), place.0.parse().ok()?));
+    let location = |place: &ConfigLocation| Some((place.clone(), place.0.parse().ok()?));
     into.routes
         .iter()
-        .filter_map(|route| spot(&route.location))
+        .filter_map(|route| location(&route.location))
         .collect()
 }
 
-fn compile(route: &RuleText, spot: &Location, remarks: &mut Vec<Diagnostic>) -> Option<Rule> {
-    let told = |flaw: InvalidRule| {
-        let code = match flaw.key {
+fn compile(
+    route: &RuleText,
+    location: &Location,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Rule> {
+    let report = |invalid: InvalidRule| {
+        let code = match invalid.key {
             "rewrite" | "from_regex" => DiagnosticCode::Regex,
             "from_glob" => DiagnosticCode::Glob,
             "digest" => DiagnosticCode::Digest,
             _ => DiagnosticCode::Reference,
         };
-        Diagnostic::of_rule(code, spot, &flaw).excerpt(&flaw.value)
+        Diagnostic::of_rule(code, location, &invalid).excerpt(&invalid.value)
     };
     let compiled = route.clone().compile();
     compiled
-        .map_err(|flaws| remarks.extend(flaws.into_iter().map(told)))
+        .map_err(|all| diagnostics.extend(all.into_iter().map(report)))
         .ok()
 }
 
 /// `E-REF` for a name that may be a word as well.
-fn no_host(name: &str, spot: &Location) -> Diagnostic {
+fn no_host(name: &str, location: &Location) -> Diagnostic {
     let message = "a registry is written HOST or HOST:PORT, with a dot or a port";
-    let remark = Diagnostic::new(DiagnosticCode::Reference, spot, message).excerpt(name);
-    remark.fix("write the registry's full name")
+    let diagnostic = Diagnostic::new(DiagnosticCode::Reference, location, message).excerpt(name);
+    diagnostic.fix("write the registry's full name")
 }
 
 /// A route and where it leads.
 struct TargetCheck<'r> {
     rule: &'r Rule,
-    spot: &'r Location,
+    location: &'r Location,
     targets: Vec<&'r str>,
 }
 
@@ -166,20 +175,20 @@ impl TargetCheck<'_> {
         &self,
         upstreams: &[ImportedUpstream],
         options: &ImportOptions<'_>,
-        remarks: &mut Vec<Diagnostic>,
+        diagnostics: &mut Vec<Diagnostic>,
     ) {
         for target in self.rule.targets() {
             let known = upstreams.iter().find(|upstream| upstream.name == *target);
             let own = options.own;
-            let leads_back = match known {
+            let is_own = match known {
                 Some(upstream) => upstream.hosts().any(|host| own(&host)),
                 None => target.as_str().parse().is_ok_and(|registry| own(&registry)),
             };
             let target = target.as_str();
             let is_explained = known.is_some_and(|upstream| !upstream.urls.is_empty());
             if !is_explained && !Registry::looks_like(target) {
-                remarks.push(no_host(target, self.spot));
-            } else if leads_back {
+                diagnostics.push(no_host(target, self.location));
+            } else if is_own {
                 let has_api = known.is_some_and(|upstream| upstream.api_path.is_some());
                 let may_be_another =
                     options.is_own_guessed && (has_api || self.is_foreign_folder(target));
@@ -196,9 +205,9 @@ impl TargetCheck<'_> {
                 };
                 let fix = "import the file that was in use before it pointed at the mirror, \
                            or let the mirror listen elsewhere";
-                let remark =
-                    Diagnostic::new(DiagnosticCode::Loop, self.spot, message).excerpt(target);
-                remarks.push(remark.level(level).fix(fix));
+                let diagnostic =
+                    Diagnostic::new(DiagnosticCode::Loop, self.location, message).excerpt(target);
+                diagnostics.push(diagnostic.level(level).fix(fix));
             }
         }
     }

@@ -43,7 +43,7 @@ pub struct RegistryAlias {
     /// At least one.
     pub registries: Vec<Registry>,
     /// Where the first stands.
-    pub spot: Location,
+    pub location: Location,
 }
 
 /// A registry with what it needs beyond its name. The defaults are those of the configuration.
@@ -64,7 +64,7 @@ pub struct ImportedUpstream {
     /// Whether certificates are checked.
     pub is_verified: bool,
     /// Where it stands.
-    pub spot: Location,
+    pub location: Location,
 }
 
 /// Certificates of authorities.
@@ -82,15 +82,15 @@ pub struct ImportedCredentials {
     /// What it is for, and where it comes from.
     pub entry: KeyringEntry,
     /// Where it stands.
-    pub spot: Location,
+    pub location: Location,
 }
 
 impl ImportedUpstream {
     /// Whether both are met in the same way, wherever they stand.
     pub(in crate::platform) fn has_same_settings(&self, other: &Self) -> bool {
-        let spot = other.spot.clone();
+        let location = other.location.clone();
         Self {
-            spot,
+            location,
             ..self.clone()
         } == *other
     }
@@ -122,7 +122,7 @@ impl ImportedUpstream {
 impl Imported {
     /// Whether nothing may be used, because something is wrong.
     pub fn is_refused(&self) -> bool {
-        let is_error = |remark: &Diagnostic| remark.level == Severity::Error;
+        let is_error = |diagnostic: &Diagnostic| diagnostic.level == Severity::Error;
         self.diagnostics.iter().any(is_error)
     }
 
@@ -130,9 +130,9 @@ impl Imported {
     /// more others there are.
     pub fn reported(&self) -> (Vec<&Diagnostic>, [usize; 2]) {
         let mut counts = [0_usize; 2];
-        let is_told = |remark: &&Diagnostic| {
+        let is_told = |diagnostic: &&Diagnostic| {
             let [errors, others] = &mut counts;
-            let count = if remark.level == Severity::Error {
+            let count = if diagnostic.level == Severity::Error {
                 errors
             } else {
                 others
@@ -147,44 +147,49 @@ impl Imported {
         )
     }
 
-    pub(in crate::platform) fn report(&mut self, remark: Diagnostic) {
-        self.diagnostics.push(remark);
+    pub(in crate::platform) fn report(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
     }
 
     /// Adds a route for one registry or a part of it, as `from` has it. Without a target it refuses.
     pub(in crate::platform) fn route(
         &mut self,
-        spot: &Location,
+        location: &Location,
         from: &str,
         to: &[&str],
     ) -> &mut RuleText {
-        self.route_matching(spot, MatchText::From(vec![from.to_owned()]), to)
+        self.route_matching(location, MatchText::From(vec![from.to_owned()]), to)
     }
 
     /// Adds a route with any kind of match. Without a target it refuses.
     pub(in crate::platform) fn route_matching(
         &mut self,
-        spot: &Location,
+        location: &Location,
         matches: MatchText,
         to: &[&str],
     ) -> &mut RuleText {
         let to = to.iter().map(|to| TargetText::from(*to)).collect();
-        self.add(spot, matches, to)
+        self.add(location, matches, to)
     }
 
     /// As [`Self::route`], with targets that say more than where.
     pub(in crate::platform) fn route_to(
         &mut self,
-        spot: &Location,
+        location: &Location,
         from: &str,
         to: Vec<TargetText>,
     ) -> &mut RuleText {
-        self.add(spot, MatchText::From(vec![from.to_owned()]), to)
+        self.add(location, MatchText::From(vec![from.to_owned()]), to)
     }
 
-    fn add(&mut self, spot: &Location, matches: MatchText, to: Vec<TargetText>) -> &mut RuleText {
+    fn add(
+        &mut self,
+        location: &Location,
+        matches: MatchText,
+        to: Vec<TargetText>,
+    ) -> &mut RuleText {
         let is_deny = to.is_empty();
-        let mut route = RuleText::new(matches, to, route_location(spot));
+        let mut route = RuleText::new(matches, to, route_location(location));
         if is_deny {
             route.action = Action::Deny;
         }
@@ -194,7 +199,7 @@ impl Imported {
     /// Adds a path prefix; one that is there already stands for one registry more.
     pub(in crate::platform) fn add_alias(
         &mut self,
-        spot: &Location,
+        location: &Location,
         prefix: &str,
         registry: &Registry,
     ) {
@@ -205,7 +210,7 @@ impl Imported {
             None => self.aliases.push(RegistryAlias {
                 prefix: prefix.to_owned(),
                 registries: vec![registry.clone()],
-                spot: spot.clone(),
+                location: location.clone(),
             }),
         }
     }
@@ -214,12 +219,14 @@ impl Imported {
     /// is no name.
     pub(in crate::platform) fn upstream(
         &mut self,
-        spot: &Location,
+        location: &Location,
         name: &str,
     ) -> Option<&mut ImportedUpstream> {
         let Ok(name) = name.parse::<UpstreamName>() else {
             let message = "this is no registry, written HOST or HOST:PORT";
-            self.report(Diagnostic::new(DiagnosticCode::Reference, spot, message).excerpt(name));
+            self.report(
+                Diagnostic::new(DiagnosticCode::Reference, location, message).excerpt(name),
+            );
             return None;
         };
         let known = self.upstreams.iter().position(|known| known.name == name);
@@ -233,7 +240,7 @@ impl Imported {
                 ca: None,
                 client: None,
                 is_verified: true,
-                spot: spot.clone(),
+                location: location.clone(),
             })),
         }
     }
@@ -242,7 +249,7 @@ impl Imported {
     /// another for the same place is `E-CREDAMBIG`.
     pub(in crate::platform) fn add_credential(
         &mut self,
-        spot: &Location,
+        location: &Location,
         place: &str,
         credential: Credential,
     ) {
@@ -250,7 +257,7 @@ impl Imported {
             Ok(place) => {
                 let source = CredentialSource::Static(credential);
                 self.add_credential_entry(
-                    spot,
+                    location,
                     KeyringEntry {
                         scope: place,
                         source,
@@ -258,8 +265,9 @@ impl Imported {
                 );
             }
             Err(invalid) => {
-                let remark = Diagnostic::new(DiagnosticCode::Reference, spot, invalid.to_string());
-                self.report(remark.excerpt(place));
+                let diagnostic =
+                    Diagnostic::new(DiagnosticCode::Reference, location, invalid.to_string());
+                self.report(diagnostic.excerpt(place));
             }
         }
     }
@@ -267,7 +275,7 @@ impl Imported {
     /// As [`Self::login`].
     pub(in crate::platform) fn add_credential_entry(
         &mut self,
-        spot: &Location,
+        location: &Location,
         entry: KeyringEntry,
     ) {
         let at = self.by_scope.get(&entry.scope);
@@ -276,17 +284,18 @@ impl Imported {
             Some(login) => {
                 let message = format!(
                     "two different logins for {}: the other stands in {}",
-                    entry.scope, login.spot
+                    entry.scope, login.location
                 );
-                let remark = Diagnostic::new(DiagnosticCode::CredentialAmbiguous, spot, message);
-                self.report(remark.fix("keep one, or give each its own repository path"));
+                let diagnostic =
+                    Diagnostic::new(DiagnosticCode::CredentialAmbiguous, location, message);
+                self.report(diagnostic.fix("keep one, or give each its own repository path"));
             }
             None => {
                 let place = entry.scope.clone();
                 self.by_scope.insert(place, self.credentials.len());
                 self.credentials.push(ImportedCredentials {
                     entry,
-                    spot: spot.clone(),
+                    location: location.clone(),
                 });
             }
         }
@@ -294,6 +303,6 @@ impl Imported {
 }
 
 /// A spot as routes have it.
-pub(in crate::platform) fn route_location(spot: &Location) -> route::ConfigLocation {
-    route::ConfigLocation(spot.to_string().into())
+pub(in crate::platform) fn route_location(location: &Location) -> route::ConfigLocation {
+    route::ConfigLocation(location.to_string().into())
 }

@@ -40,8 +40,8 @@ impl<'p> HostSettingsMap<'p> {
             Some((_, _, known)) if *known == manner => {}
             Some((other, ..)) => {
                 let message = format!("other settings for this host stand in {}", other.start);
-                let remark = Diagnostic::new(DiagnosticCode::Duplicate, &name.start, message);
-                into.report(remark.excerpt(&name.text).fix("keep one of them"));
+                let diagnostic = Diagnostic::new(DiagnosticCode::Duplicate, &name.start, message);
+                into.report(diagnostic.excerpt(&name.text).fix("keep one of them"));
             }
             None => self.0.push((name, host, manner)),
         }
@@ -70,8 +70,8 @@ impl MirroredRegistry {
             _ if name.text == "*" => Some(Self::Any),
             Ok(registry) if registry.is_docker_hub() && name.text != "docker.io" => {
                 let message = "images on Docker Hub have their mirrors under docker.io only";
-                let remark = Diagnostic::new(DiagnosticCode::Misplaced, &name.start, message);
-                into.report(remark.excerpt(&name.text).fix("write docker.io"));
+                let diagnostic = Diagnostic::new(DiagnosticCode::Misplaced, &name.start, message);
+                into.report(diagnostic.excerpt(&name.text).fix("write docker.io"));
                 None
             }
             Ok(registry) if Registry::looks_like(&name.text) => Some(Self::One(registry)),
@@ -118,15 +118,15 @@ impl MirroredRegistry {
 /// The mappings below a mapping; null counts as an empty one, and is let through.
 pub(in crate::platform) fn mappings<'n>(
     node: &'n Node,
-    remarks: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<(&'n Scalar, &'n Node)> {
     if !node.is_mapping() {
-        remarks.push(node.wrong_type("names stand here, with a mapping each"));
+        diagnostics.push(node.wrong_type("names stand here, with a mapping each"));
     }
     let is_sound = |(_, one): &(&Scalar, &Node)| one.is_mapping() || one.is_null();
     let (sound, others): (Vec<_>, Vec<_>) = node.entries().partition(is_sound);
     let misfit = |(_, other): (_, &Node)| other.wrong_type("this is a mapping");
-    remarks.extend(others.into_iter().map(misfit));
+    diagnostics.extend(others.into_iter().map(misfit));
     sound
 }
 
@@ -182,6 +182,6 @@ pub(in crate::platform) fn tls_settings<'p>(
 /// The host that settings are for.
 fn host(name: &Scalar, into: &mut Imported) -> Option<Registry> {
     let endpoint = MirrorEndpoint::read(name, SchemeDefault::Https, ApiPathRule::AsIs);
-    let endpoint = endpoint.map_err(|remark| into.report(remark));
+    let endpoint = endpoint.map_err(|diagnostic| into.report(diagnostic));
     endpoint.ok().map(|endpoint| endpoint.host)
 }

@@ -19,7 +19,7 @@ pub(in crate::platform) struct PullSecret {
     pub(in crate::platform) name: String,
     pub(in crate::platform) namespace: Option<String>,
     /// Where its logins stand.
-    pub(in crate::platform) spot: Location,
+    pub(in crate::platform) location: Location,
     pub(in crate::platform) entries: Vec<KeyringEntry>,
     /// Whether some platform's file names it, and so decided what it is for.
     is_used: Cell<bool>,
@@ -37,7 +37,11 @@ const PULL_SECRETS: [(&str, &str); 2] = [
 
 impl PullSecrets {
     /// Takes in an object if it is a pull Secret.
-    pub(in crate::platform) fn take(&mut self, node: &Node, remarks: &mut Vec<Diagnostic>) -> bool {
+    pub(in crate::platform) fn take(
+        &mut self,
+        node: &Node,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> bool {
         if !is_secret(node) {
             return false;
         }
@@ -52,20 +56,21 @@ impl PullSecrets {
         let Some((_, key)) = found.or(typed) else {
             return false;
         };
-        let already = remarks.len();
-        if let Some(text) = data(node, key, remarks) {
-            let entries = docker_auth::entries(&text, remarks);
+        let already = diagnostics.len();
+        if let Some(text) = data(node, key, diagnostics) {
+            let entries = docker_auth::entries(&text, diagnostics);
             self.0.push(PullSecret {
                 name: name(node).unwrap_or_default().to_owned(),
                 namespace: namespace(node).map(str::to_owned),
-                spot: text.start(),
+                location: text.start(),
                 entries,
                 is_used: Cell::new(false),
             });
-        } else if remarks.len() == already {
+        } else if diagnostics.len() == already {
             let message = format!("a Secret of this type without {key}");
             let fix = "make it by `kubectl create secret docker-registry`";
-            remarks.push(Diagnostic::new(DiagnosticCode::Value, &node.spot, message).fix(fix));
+            diagnostics
+                .push(Diagnostic::new(DiagnosticCode::Value, &node.location, message).fix(fix));
         }
         true
     }
@@ -89,9 +94,9 @@ impl PullSecrets {
         }
         if found.is_empty() {
             let message = "the pull Secret that is named here is not among the files";
-            let remark =
+            let diagnostic =
                 Diagnostic::new(DiagnosticCode::SecretReference, named_at, message).excerpt(name);
-            into.report(remark.fix("give its manifest as well, or remove the name"));
+            into.report(diagnostic.fix("give its manifest as well, or remove the name"));
         }
         found
     }
@@ -101,7 +106,7 @@ impl PullSecrets {
         for secret in self.0.iter().filter(|secret| !secret.is_used.get()) {
             for entry in &secret.entries {
                 secret.report_string_prefix(&entry.scope, into);
-                into.add_credential_entry(&secret.spot, entry.clone());
+                into.add_credential_entry(&secret.location, entry.clone());
             }
         }
     }
@@ -120,7 +125,7 @@ impl PullSecret {
             .find(|to| extends_within_element(&to.target, &key))
             .map(|to| to.target.clone());
         if let Some(target) = quirk {
-            into.report(string_prefix_diagnostic(&self.spot, &key).excerpt(&target));
+            into.report(string_prefix_diagnostic(&self.location, &key).excerpt(&target));
         }
     }
 }
@@ -132,11 +137,11 @@ pub(in crate::platform) fn extends_within_element(text: &str, start: &str) -> bo
 }
 
 /// That kubelet takes a key for what it is not for.
-pub(in crate::platform) fn string_prefix_diagnostic(spot: &Location, key: &str) -> Diagnostic {
+pub(in crate::platform) fn string_prefix_diagnostic(location: &Location, key: &str) -> Diagnostic {
     let message =
         format!("kubelet compares texts and would use the login for {key} for this as well");
     let fix = "only whole elements count: add a key for this repository if it needs the login";
-    Diagnostic::new(DiagnosticCode::StringPrefix, spot, message).fix(fix)
+    Diagnostic::new(DiagnosticCode::StringPrefix, location, message).fix(fix)
 }
 
 #[cfg(test)]
@@ -181,12 +186,16 @@ mod tests {
             ),
         ] {
             let objects = yaml::documents(&SourceText::file("f", &text)).unwrap();
-            let (mut secrets, mut remarks) = (PullSecrets::default(), Vec::new());
-            assert_eq!(secrets.take(&objects[0], &mut remarks), is_one, "{text}");
+            let (mut secrets, mut diagnostics) = (PullSecrets::default(), Vec::new());
+            assert_eq!(
+                secrets.take(&objects[0], &mut diagnostics),
+                is_one,
+                "{text}"
+            );
             let entries = secrets.all().iter().map(|secret| secret.entries.len());
             assert_eq!(entries.sum::<usize>(), count, "{text}");
             // Either it has logins, or it says why not.
-            assert_eq!(remarks.is_empty(), !is_one || count == 1, "{text}");
+            assert_eq!(diagnostics.is_empty(), !is_one || count == 1, "{text}");
         }
     }
 }

@@ -140,13 +140,13 @@ impl Diagnostic {
     /// At the usual level of the code.
     pub(in crate::platform) fn new(
         code: DiagnosticCode,
-        spot: &Location,
+        location: &Location,
         message: impl Into<String>,
     ) -> Self {
         Self {
             level: code.level(),
             code,
-            location: spot.clone(),
+            location: location.clone(),
             message: mask_secrets(&message.into()),
             excerpt: None,
             fix: None,
@@ -156,13 +156,13 @@ impl Diagnostic {
     /// What the grammar of routes says is wrong.
     pub(in crate::platform) fn of_rule(
         code: DiagnosticCode,
-        spot: &Location,
+        location: &Location,
         flaw: &InvalidRule,
     ) -> Self {
-        let remark = Self::new(code, spot, &flaw.reason);
+        let diagnostic = Self::new(code, location, &flaw.reason);
         match &flaw.hint {
-            Some(hint) => remark.fix(hint),
-            None => remark,
+            Some(hint) => diagnostic.fix(hint),
+            None => diagnostic,
         }
     }
 
@@ -271,14 +271,14 @@ impl DiagnosticCode {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            location: spot,
+            location,
             code,
             message,
             excerpt: shown,
             fix,
             ..
         } = self;
-        let mut line = format!("{spot}: {}: {message}", code.as_str());
+        let mut line = format!("{location}: {}: {message}", code.as_str());
         if let Some(shown) = shown {
             line.extend([": ", &format!("{shown:?}")]);
         }
@@ -327,10 +327,10 @@ mod tests {
             ),
             (key, "…"),
         ] {
-            let remark =
+            let diagnostic =
                 Diagnostic::new(DiagnosticCode::Value, &Location::start("f"), text).fix(text);
             assert_eq!(
-                (&*remark.message, remark.fix.as_deref()),
+                (&*diagnostic.message, diagnostic.fix.as_deref()),
                 (want, Some(want))
             );
         }
@@ -340,9 +340,10 @@ mod tests {
 
     #[test]
     fn a_line_holds_no_character_that_moves_a_terminal() {
-        let spot = Location::start("odd\n\u{1b}[31m");
-        let remark = Diagnostic::new(DiagnosticCode::Value, &spot, "a\u{9b}b").excerpt("\u{7}");
-        let line = remark.to_string();
+        let location = Location::start("odd\n\u{1b}[31m");
+        let diagnostic =
+            Diagnostic::new(DiagnosticCode::Value, &location, "a\u{9b}b").excerpt("\u{7}");
+        let line = diagnostic.to_string();
         assert!(!line.contains(char::is_control), "{line:?}");
     }
 }

@@ -34,9 +34,9 @@ impl InputDocument<'_> {
 
 /// The documents among pieces, for a format that has no maps.
 pub(in crate::platform) fn trees<'p>(
-    pieces: &'p [InputDocument<'_>],
+    documents: &'p [InputDocument<'_>],
 ) -> impl Iterator<Item = &'p Node> + Clone {
-    pieces.iter().filter_map(|piece| match piece {
+    documents.iter().filter_map(|document| match document {
         InputDocument::Tree(node) => Some(node),
         InputDocument::Map(_) => None,
     })
@@ -46,21 +46,21 @@ pub(in crate::platform) fn trees<'p>(
 pub(in crate::platform) fn parse<'t>(
     text: SourceText<'t>,
     syntax: Syntax,
-    remarks: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<InputDocument<'t>> {
     let read = match syntax {
-        Syntax::Yaml => yaml::documents(&text).map_err(|remark| vec![remark]),
-        Syntax::Json => json::document(&text).map_err(|remark| vec![remark]),
+        Syntax::Yaml => yaml::documents(&text).map_err(|diagnostic| vec![diagnostic]),
+        Syntax::Json => json::document(&text).map_err(|diagnostic| vec![diagnostic]),
         Syntax::Toml => toml::document(&text).map(|node| vec![node]),
         Syntax::Map => return vec![InputDocument::Map(text)],
     };
     match read {
-        Ok(documents) => kube::objects(documents, remarks)
+        Ok(documents) => kube::objects(documents, diagnostics)
             .into_iter()
             .map(InputDocument::Tree)
             .collect(),
         Err(found) => {
-            remarks.extend(found);
+            diagnostics.extend(found);
             Vec::new()
         }
     }

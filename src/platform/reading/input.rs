@@ -34,17 +34,17 @@ pub(in crate::platform) fn decode_text<'t>(
             .split_at_checked(error.valid_up_to())
             .unwrap_or_default();
         let sound = String::from_utf8_lossy(sound);
-        let spot = SourceText::file(name, &sound).location_of_byte(sound.len());
-        Diagnostic::new(DiagnosticCode::File, &spot, "this is no UTF-8")
+        let location = SourceText::file(name, &sound).location_of_byte(sound.len());
+        Diagnostic::new(DiagnosticCode::File, &location, "this is no UTF-8")
             .fix("save the file as UTF-8")
     })?;
     let text = SourceText::file(name, text);
     match text.text.find('\0') {
         Some(byte) => {
-            let spot = text.location_of_byte(byte);
+            let location = text.location_of_byte(byte);
             Err(Diagnostic::new(
                 DiagnosticCode::File,
-                &spot,
+                &location,
                 "there is a NUL: this is no text",
             ))
         }

@@ -22,8 +22,8 @@ pub(in crate::platform) fn document(text: &SourceText<'_>) -> Result<Vec<Node>, 
             // The parser's own words might repeat a part of the text.
             _ => "this is no JSON",
         };
-        let spot = text.location(error.line(), error.column());
-        return Err(Diagnostic::new(DiagnosticCode::Json, &spot, message));
+        let location = text.location(error.line(), error.column());
+        return Err(Diagnostic::new(DiagnosticCode::Json, &location, message));
     }
     let mut reading = JsonReader {
         text: &text.text,
@@ -54,20 +54,22 @@ impl<'t> JsonReader<'t> {
 
     fn value(&mut self, depth: usize) -> Result<Node, Diagnostic> {
         let rest = self.rest();
-        let spot = self.places.of_byte(self.at);
+        let location = self.places.of_byte(self.at);
         self.values += 1;
         if self.values > VALUES_MAX {
             let message = format!("more than {VALUES_MAX} values");
-            return Err(Diagnostic::new(DiagnosticCode::Json, &spot, message).fix("split the file"));
+            return Err(
+                Diagnostic::new(DiagnosticCode::Json, &location, message).fix("split the file")
+            );
         }
         if depth >= DEPTH_MAX {
             let message = format!("more than {DEPTH_MAX} values within values");
-            return Err(Diagnostic::new(DiagnosticCode::Json, &spot, message));
+            return Err(Diagnostic::new(DiagnosticCode::Json, &location, message));
         }
         let kind = match rest.bytes().next() {
             Some(b'{') => self.object(depth)?,
             Some(b'[') => self.array(depth)?,
-            Some(b'"') => NodeKind::Scalar(self.string(&spot)?),
+            Some(b'"') => NodeKind::Scalar(self.string(&location)?),
             _ => {
                 let end = rest.find([' ', '\t', '\n', '\r', ',', ']', '}']);
                 let word = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
@@ -76,14 +78,14 @@ impl<'t> JsonReader<'t> {
                     "null" => NodeKind::Null,
                     word => NodeKind::Scalar(Scalar {
                         text: word.to_owned(),
-                        start: spot.clone(),
+                        start: location.clone(),
                         is_plain: true,
                         is_verbatim: true,
                     }),
                 }
             }
         };
-        Ok(Node { spot, kind })
+        Ok(Node { location, kind })
     }
 
     fn object(&mut self, depth: usize) -> Result<NodeKind, Diagnostic> {
@@ -91,15 +93,15 @@ impl<'t> JsonReader<'t> {
         let mut entries = Vec::new();
         let mut known = HashSet::new();
         while !self.ends(b'}') {
-            let spot = self.places.of_byte(self.at);
-            let key = self.string(&spot)?;
+            let location = self.places.of_byte(self.at);
+            let key = self.string(&location)?;
             if !known.insert(key.text.clone()) {
-                let remark = Diagnostic::new(
+                let diagnostic = Diagnostic::new(
                     DiagnosticCode::Json,
-                    &spot,
+                    &location,
                     "the key stands twice in one object",
                 );
-                return Err(remark.excerpt(&key.text).fix("remove one"));
+                return Err(diagnostic.excerpt(&key.text).fix("remove one"));
             }
             entries.push((key, self.value(depth + 1)?));
         }
@@ -123,7 +125,7 @@ impl<'t> JsonReader<'t> {
         ends
     }
 
-    fn string(&mut self, spot: &Location) -> Result<Scalar, Diagnostic> {
+    fn string(&mut self, location: &Location) -> Result<Scalar, Diagnostic> {
         let rest = self.rest();
         let mut is_escaped = false;
         let end = rest.bytes().skip(1).position(|byte| {
@@ -137,7 +139,7 @@ impl<'t> JsonReader<'t> {
         let Ok(text) = serde_json::from_str::<String>(written) else {
             return Err(Diagnostic::new(
                 DiagnosticCode::Json,
-                spot,
+                location,
                 "there is half a character",
             ));
         };
@@ -159,7 +161,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Node, String> {
         let read = document(&SourceText::file("f", text)).map(|mut found| found.remove(0));
-        read.map_err(|remark| remark.to_string())
+        read.map_err(|diagnostic| diagnostic.to_string())
     }
 
     /// What a tree says, numbers as they are written.
@@ -215,12 +217,12 @@ mod tests {
     fn places_count_tabs_and_characters() {
         let node = read("{\t\"ü\":\t[1.10, \"ä\\n\"],\n\t\"b\" : {}}").unwrap();
         let items = node.get("ü").unwrap().items();
-        assert_eq!(items[0].spot.to_string(), "f:1:9");
+        assert_eq!(items[0].location.to_string(), "f:1:9");
         assert_eq!(items[0].text(), Some("1.10"));
-        assert_eq!(items[1].spot.to_string(), "f:1:15");
+        assert_eq!(items[1].location.to_string(), "f:1:15");
         assert_eq!(items[1].scalar().unwrap().start.to_string(), "f:1:16");
         assert_eq!(items[1].text(), Some("ä\n"));
-        assert_eq!(node.get("b").unwrap().spot.to_string(), "f:2:8");
+        assert_eq!(node.get("b").unwrap().location.to_string(), "f:2:8");
         assert_eq!(read(r#""\ud83d\ude00""#).unwrap().text(), Some("😀"));
     }
 

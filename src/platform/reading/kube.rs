@@ -26,17 +26,17 @@ pub(in crate::platform) fn namespace(node: &Node) -> Option<&str> {
 /// Every object, those in lists one by one.
 pub(in crate::platform) fn objects(
     documents: Vec<Node>,
-    remarks: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Node> {
     let mut objects = Vec::new();
     for document in documents {
-        split(document, &mut objects, remarks);
+        split(document, &mut objects, diagnostics);
     }
     objects
 }
 
 /// Lists may hold lists, as deep as a document may be.
-fn split(node: Node, objects: &mut Vec<Node>, remarks: &mut Vec<Diagnostic>) {
+fn split(node: Node, objects: &mut Vec<Node>, diagnostics: &mut Vec<Diagnostic>) {
     let of = kind(&node).and_then(|kind| kind.strip_suffix("List"));
     let (Some(of), true) = (of, node.has("items")) else {
         objects.push(node);
@@ -46,28 +46,28 @@ fn split(node: Node, objects: &mut Vec<Node>, remarks: &mut Vec<Diagnostic>) {
         return;
     };
     if !matches!(items.kind, NodeKind::Sequence(_)) {
-        remarks.push(items.wrong_type("items is no list of objects"));
+        diagnostics.push(items.wrong_type("items is no list of objects"));
     }
     for item in items.items() {
         let mut item = item.clone();
-        let spot = item.spot.clone();
+        let location = item.location.clone();
         match &mut item.kind {
             // A `SecretList` need not say of each that it is a Secret.
             NodeKind::Mapping(entries) => {
                 if !of.is_empty() && entries.iter().all(|(key, _)| key.text != "kind") {
                     let scalar = |text: &str| Scalar {
                         text: text.to_owned(),
-                        start: spot.clone(),
+                        start: location.clone(),
                         is_plain: false,
                         is_verbatim: false,
                     };
                     let kind = NodeKind::Scalar(scalar(of));
-                    let spot = spot.clone();
-                    entries.push((scalar("kind"), Node { spot, kind }));
+                    let location = location.clone();
+                    entries.push((scalar("kind"), Node { location, kind }));
                 }
-                split(item, objects, remarks);
+                split(item, objects, diagnostics);
             }
-            _ => remarks.push(item.wrong_type("a list of objects holds only such")),
+            _ => diagnostics.push(item.wrong_type("a list of objects holds only such")),
         }
     }
 }
@@ -76,7 +76,7 @@ fn split(node: Node, objects: &mut Vec<Node>, remarks: &mut Vec<Diagnostic>) {
 pub(in crate::platform) fn data<'n>(
     node: &'n Node,
     key: &str,
-    remarks: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<SourceText<'n>> {
     let (plain, coded) = if is_secret(node) {
         ("stringData", "data")
@@ -88,20 +88,20 @@ pub(in crate::platform) fn data<'n>(
             continue;
         };
         if !found.is_mapping() {
-            remarks.push(found.wrong_type(&format!("{part} holds keys and texts")));
+            diagnostics.push(found.wrong_type(&format!("{part} holds keys and texts")));
             continue;
         }
         let Some(value) = found.get(key) else {
             continue;
         };
         let Some(text) = value.embedded_text() else {
-            remarks.push(value.wrong_type(&format!("{key} is no text")));
+            diagnostics.push(value.wrong_type(&format!("{key} is no text")));
             return None;
         };
         return if part == plain {
             Some(text)
         } else {
-            decode_base64(key, &text, remarks)
+            decode_base64(key, &text, diagnostics)
         };
     }
     None
@@ -110,7 +110,7 @@ pub(in crate::platform) fn data<'n>(
 fn decode_base64(
     key: &str,
     coded: &SourceText<'_>,
-    remarks: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<SourceText<'static>> {
     let bytes: String = coded.text.split_ascii_whitespace().collect();
     let bytes = STANDARD.decode(bytes).ok();
@@ -118,7 +118,8 @@ fn decode_base64(
     if text.is_none() {
         let message = format!("{key} is no text in base64");
         let fix = "plain text stands under stringData in a Secret, under data in a ConfigMap";
-        remarks.push(Diagnostic::new(DiagnosticCode::AuthBase64, &coded.start(), message).fix(fix));
+        diagnostics
+            .push(Diagnostic::new(DiagnosticCode::AuthBase64, &coded.start(), message).fix(fix));
     }
     Some(SourceText::decoded(text?, coded.start()))
 }
@@ -140,10 +141,13 @@ mod tests {
     use crate::platform::reading::yaml;
 
     fn split_text(text: &str) -> (Vec<Node>, Vec<String>) {
-        let mut remarks = Vec::new();
+        let mut diagnostics = Vec::new();
         let documents = yaml::documents(&SourceText::file("f", text)).unwrap();
-        let objects = objects(documents, &mut remarks);
-        (objects, remarks.iter().map(Diagnostic::to_string).collect())
+        let objects = objects(documents, &mut diagnostics);
+        (
+            objects,
+            diagnostics.iter().map(Diagnostic::to_string).collect(),
+        )
     }
 
     #[test]
@@ -162,19 +166,25 @@ items:
 ---
 {a: 1}
 ";
-        let (objects, remarks) = split_text(text);
+        let (objects, diagnostics) = split_text(text);
         let kinds: Vec<_> = objects
             .iter()
             .map(|node| kind(node).unwrap_or("-"))
             .collect();
         assert_eq!(kinds, ["A", "B", "Secret", "C", "AllowList", "-"]);
-        assert_eq!(remarks, [""; 0]);
-        let (objects, remarks) = split_text("{kind: List, items: {kind: A}}");
+        assert_eq!(diagnostics, [""; 0]);
+        let (objects, diagnostics) = split_text("{kind: List, items: {kind: A}}");
         assert_eq!(objects.len(), 0);
-        assert!(remarks[0].starts_with("f:1:21: E-VALUE"), "{remarks:?}");
-        let (objects, remarks) = split_text("{kind: List, items: [{kind: A}, b]}");
+        assert!(
+            diagnostics[0].starts_with("f:1:21: E-VALUE"),
+            "{diagnostics:?}"
+        );
+        let (objects, diagnostics) = split_text("{kind: List, items: [{kind: A}, b]}");
         assert_eq!(objects.len(), 1);
-        assert!(remarks[0].starts_with("f:1:33: E-VALUE"), "{remarks:?}");
+        assert!(
+            diagnostics[0].starts_with("f:1:33: E-VALUE"),
+            "{diagnostics:?}"
+        );
     }
 
     #[test]
@@ -215,14 +225,17 @@ items:
             ),
         ] {
             let (objects, _) = split_text(text);
-            let mut remarks = Vec::new();
-            let found = data(&objects[0], "k", &mut remarks);
-            let remark = remarks.first().map(Diagnostic::to_string);
+            let mut diagnostics = Vec::new();
+            let found = data(&objects[0], "k", &mut diagnostics);
+            let diagnostic = diagnostics.first().map(Diagnostic::to_string);
             match want {
                 Ok(want) => assert_eq!(found.unwrap().text, want, "{text}"),
-                Err(None) => assert_eq!((found, remark), (None, None), "{text}"),
+                Err(None) => assert_eq!((found, diagnostic), (None, None), "{text}"),
                 Err(Some(want)) => {
-                    assert!(remark.unwrap().starts_with(&format!("f:{want}")), "{text}");
+                    assert!(
+                        diagnostic.unwrap().starts_with(&format!("f:{want}")),
+                        "{text}"
+                    );
                     assert_eq!(found, None, "{text}");
                 }
             }

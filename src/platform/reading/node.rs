@@ -13,7 +13,7 @@ pub(in crate::platform) const DEPTH_MAX: usize = 64;
 /// One value and where it stands.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::platform) struct Node {
-    pub(in crate::platform) spot: Location,
+    pub(in crate::platform) location: Location,
     pub(in crate::platform) kind: NodeKind,
 }
 
@@ -116,12 +116,12 @@ impl Node {
     pub(in crate::platform) fn string(
         &self,
         key: &str,
-        remarks: &mut Vec<Diagnostic>,
+        diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<&Scalar> {
         let node = self.get(key)?;
         let scalar = node.scalar();
         if scalar.is_none() {
-            remarks.push(node.wrong_type(&format!("{key} is no text")));
+            diagnostics.push(node.wrong_type(&format!("{key} is no text")));
         }
         scalar
     }
@@ -130,11 +130,11 @@ impl Node {
     pub(in crate::platform) fn mapping(
         &self,
         key: &str,
-        remarks: &mut Vec<Diagnostic>,
+        diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<&Self> {
         let node = self.get(key)?;
         if !node.is_mapping() {
-            remarks.push(node.wrong_type(&format!("{key} is no mapping")));
+            diagnostics.push(node.wrong_type(&format!("{key} is no mapping")));
             return None;
         }
         Some(node)
@@ -144,7 +144,7 @@ impl Node {
     pub(in crate::platform) fn flag(
         &self,
         key: &str,
-        remarks: &mut Vec<Diagnostic>,
+        diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<bool> {
         let node = self.get(key)?;
         match node.text() {
@@ -154,7 +154,7 @@ impl Node {
             Some("") => None,
             _ => {
                 let misfit = node.wrong_type(&format!("{key} is neither true nor false"));
-                remarks.push(misfit.fix("write true or false"));
+                diagnostics.push(misfit.fix("write true or false"));
                 None
             }
         }
@@ -164,7 +164,7 @@ impl Node {
     pub(in crate::platform) fn strings(
         &self,
         key: &str,
-        remarks: &mut Vec<Diagnostic>,
+        diagnostics: &mut Vec<Diagnostic>,
     ) -> Vec<&Scalar> {
         let Some(node) = self.get(key) else {
             return Vec::new();
@@ -177,7 +177,7 @@ impl Node {
         for item in items {
             match item.scalar() {
                 Some(scalar) => texts.push(scalar),
-                None => remarks.push(item.wrong_type(&format!("{key} is a list of texts"))),
+                None => diagnostics.push(item.wrong_type(&format!("{key} is a list of texts"))),
             }
         }
         texts
@@ -192,6 +192,6 @@ impl Node {
             NodeKind::Mapping(_) => "a mapping",
         };
         let message = format!("{message}: here stands {found}");
-        Diagnostic::new(DiagnosticCode::Value, &self.spot, message)
+        Diagnostic::new(DiagnosticCode::Value, &self.location, message)
     }
 }

@@ -10,25 +10,25 @@ use super::{
 pub(in crate::platform) const TOKEN_USERNAME: &str = "<token>";
 
 /// `E-PLACEHOLDER` for every value that a document's author meant to be replaced.
-pub(in crate::platform) fn placeholders(node: &Node, remarks: &mut Vec<Diagnostic>) {
-    placeholders_at("", node, remarks);
+pub(in crate::platform) fn placeholders(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    placeholders_at("", node, diagnostics);
 }
 
-fn placeholders_at(key: &str, node: &Node, remarks: &mut Vec<Diagnostic>) {
+fn placeholders_at(key: &str, node: &Node, diagnostics: &mut Vec<Diagnostic>) {
     match &node.kind {
         // This is what Docker calls whoever has a token.
         NodeKind::Scalar(scalar) if key == "username" && scalar.text == TOKEN_USERNAME => {}
         NodeKind::Scalar(scalar) => {
-            remarks.extend(placeholder_value(key, &scalar.text, &scalar.start));
+            diagnostics.extend(placeholder_value(key, &scalar.text, &scalar.start));
         }
         NodeKind::Sequence(items) => {
             for item in items {
-                placeholders_at(key, item, remarks);
+                placeholders_at(key, item, diagnostics);
             }
         }
         NodeKind::Mapping(entries) => {
             for (key, value) in entries {
-                placeholders_at(&key.text, value, remarks);
+                placeholders_at(&key.text, value, diagnostics);
             }
         }
         NodeKind::Null => {}
@@ -40,22 +40,28 @@ fn placeholders_at(key: &str, node: &Node, remarks: &mut Vec<Diagnostic>) {
 pub(in crate::platform) fn placeholder_value(
     key: &str,
     text: &str,
-    spot: &Location,
+    location: &Location,
 ) -> Option<Diagnostic> {
-    let remark = placeholder(text, spot)?;
+    let diagnostic = placeholder(text, location)?;
     let key = key.to_ascii_lowercase();
     let secrets = ["password", "token", "auth"];
     let is_secret = secrets.iter().any(|word| key.ends_with(word));
     Some(Diagnostic {
-        excerpt: remark.excerpt.filter(|_| !is_secret),
-        ..remark
+        excerpt: diagnostic.excerpt.filter(|_| !is_secret),
+        ..diagnostic
     })
 }
 
 /// `E-PLACEHOLDER`, if the text is one.
-pub(in crate::platform) fn placeholder(text: &str, spot: &Location) -> Option<Diagnostic> {
-    let remark = || Diagnostic::new(DiagnosticCode::Placeholder, spot, "this is a placeholder");
-    is_placeholder(text).then(|| remark().excerpt(text).fix("write the real value"))
+pub(in crate::platform) fn placeholder(text: &str, location: &Location) -> Option<Diagnostic> {
+    let diagnostic = || {
+        Diagnostic::new(
+            DiagnosticCode::Placeholder,
+            location,
+            "this is a placeholder",
+        )
+    };
+    is_placeholder(text).then(|| diagnostic().excerpt(text).fix("write the real value"))
 }
 
 /// Whether a text is one that a document's author meant to be replaced.

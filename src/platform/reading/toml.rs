@@ -21,31 +21,39 @@ const ERRORS_MAX: usize = 20;
 /// # Errors
 /// `E-TOML` for every place that is none.
 pub(in crate::platform) fn document(text: &SourceText<'_>) -> Result<Node, Vec<Diagnostic>> {
-    let spot = text.start();
+    let location = text.start();
     if text.text.len() > DOCUMENT_BYTES_MAX {
         let message = format!("a TOML document has at most {DOCUMENT_BYTES_MAX} bytes");
-        return Err(vec![Diagnostic::new(DiagnosticCode::Toml, &spot, message)]);
+        return Err(vec![Diagnostic::new(
+            DiagnosticCode::Toml,
+            &location,
+            message,
+        )]);
     }
     let (table, errors) = DeTable::parse_recoverable(&text.text);
     let reading = TomlReader {
         text: &text.text,
         places: LocationIndex::new(text),
     };
-    let remark = |error: toml::de::Error| {
-        let spot = reading
+    let diagnostic = |error: toml::de::Error| {
+        let location = reading
             .places
             .of_byte(error.span().map_or(0, |span| span.start));
         let message = format!("this is no TOML: {}", error.message());
-        Diagnostic::new(DiagnosticCode::Toml, &spot, message)
+        Diagnostic::new(DiagnosticCode::Toml, &location, message)
     };
-    let remarks: Vec<_> = errors.into_iter().take(ERRORS_MAX).map(remark).collect();
-    if !remarks.is_empty() {
-        return Err(remarks);
+    let diagnostics: Vec<_> = errors
+        .into_iter()
+        .take(ERRORS_MAX)
+        .map(diagnostic)
+        .collect();
+    if !diagnostics.is_empty() {
+        return Err(diagnostics);
     }
     let kind = reading.mapping(table.get_ref(), 0);
     Ok(Node {
-        spot,
-        kind: kind.map_err(|remark| vec![remark])?,
+        location,
+        kind: kind.map_err(|diagnostic| vec![diagnostic])?,
     })
 }
 
@@ -73,15 +81,15 @@ impl TomlReader<'_> {
     }
 
     fn node(&self, value: &Spanned<DeValue<'_>>, depth: usize) -> Result<Node, Diagnostic> {
-        let spot = self.places.of_byte(value.span().start);
+        let location = self.places.of_byte(value.span().start);
         if depth > DEPTH_MAX {
             let message = format!("more than {DEPTH_MAX} values within values");
-            return Err(Diagnostic::new(DiagnosticCode::Toml, &spot, message));
+            return Err(Diagnostic::new(DiagnosticCode::Toml, &location, message));
         }
         let plain = |written: String| {
             NodeKind::Scalar(Scalar {
                 text: written,
-                start: spot.clone(),
+                start: location.clone(),
                 is_plain: true,
                 is_verbatim: true,
             })
@@ -98,7 +106,7 @@ impl TomlReader<'_> {
             }
             DeValue::Table(table) => self.mapping(table, depth)?,
         };
-        Ok(Node { spot, kind })
+        Ok(Node { location, kind })
     }
 
     fn string(&self, text: &str, span: &std::ops::Range<usize>) -> Scalar {
@@ -131,7 +139,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Node, Vec<String>> {
         let read = document(&SourceText::file("f", text));
-        read.map_err(|remarks| remarks.iter().map(Diagnostic::to_string).collect())
+        read.map_err(|diagnostics| diagnostics.iter().map(Diagnostic::to_string).collect())
     }
 
     #[test]
@@ -139,7 +147,7 @@ mod tests {
         let text = "a = 1.10\r\n[b.\"c.d\"]\r\nx = [ \"é\", { y = true } ]\n[[r]]\nl = 'ü\\' # c\n\
                     [[r]]\nm = '''\n  q'''\nn = \"\\n\"";
         let node = read(text).unwrap();
-        let at = |node: &Node| node.spot.to_string();
+        let at = |node: &Node| node.location.to_string();
         assert_eq!(node.get("a").unwrap().text(), Some("1.10"));
         let items = node.at(&["b", "c.d", "x"]).unwrap().items();
         assert_eq!(at(&items[0]), "f:3:7");

@@ -35,8 +35,8 @@ pub(in crate::platform) fn documents(text: &SourceText<'_>) -> Result<Vec<Node>,
     let mut loading = YamlLoader::new(text);
     for event in Parser::new_from_str(&with_marks(&text.text)) {
         let (event, span) = event.map_err(|error| {
-            let spot = text.location(error.marker().line(), error.marker().col() + 1);
-            loading.broken(error.marker().line(), &spot, error.info())
+            let location = text.location(error.marker().line(), error.marker().col() + 1);
+            loading.broken(error.marker().line(), &location, error.info())
         })?;
         loading.take(event, span)?;
     }
@@ -74,7 +74,7 @@ struct OpenMapping {
 }
 
 struct YamlFrame {
-    spot: Location,
+    location: Location,
     anchor: usize,
     open: OpenCollection,
     /// Values in it so far, for the bound on what aliases repeat.
@@ -111,7 +111,7 @@ impl<'t> YamlLoader<'t> {
     }
 
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Diagnostic> {
-        let spot = self.text.location(span.start.line(), span.start.col() + 1);
+        let location = self.text.location(span.start.line(), span.start.col() + 1);
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let scalar = Scalar {
@@ -121,18 +121,18 @@ impl<'t> YamlLoader<'t> {
                     text: text.into_owned(),
                 };
                 let bytes = scalar.text.len();
-                self.value(spot, scalar, anchor, bytes)
+                self.value(location, scalar, anchor, bytes)
             }
             Event::SequenceStart(anchor, _tag) => {
-                self.open(spot, anchor, OpenCollection::Sequence(Vec::new()))
+                self.open(location, anchor, OpenCollection::Sequence(Vec::new()))
             }
             Event::MappingStart(anchor, _tag) => self.open(
-                spot,
+                location,
                 anchor,
                 OpenCollection::Mapping(OpenMapping::default()),
             ),
             Event::SequenceEnd | Event::MappingEnd => self.close(),
-            Event::Alias(anchor) => self.repeat(&spot, anchor),
+            Event::Alias(anchor) => self.repeat(&location, anchor),
             Event::DocumentEnd => {
                 // Anchors end with their document.
                 self.anchored.clear();
@@ -161,14 +161,14 @@ impl<'t> YamlLoader<'t> {
 
     fn value(
         &mut self,
-        spot: Location,
+        location: Location,
         scalar: Scalar,
         anchor: usize,
         bytes: usize,
     ) -> Result<(), Diagnostic> {
-        self.count(&spot, 1)?;
+        self.count(&location, 1)?;
         if self.waits_for_key() {
-            return self.key(&spot, scalar);
+            return self.key(&location, scalar);
         }
         let is_null = scalar.is_plain && ["", "~", "null", "Null", "NULL"].contains(&&*scalar.text);
         let kind = if is_null {
@@ -176,7 +176,7 @@ impl<'t> YamlLoader<'t> {
         } else {
             NodeKind::Scalar(scalar)
         };
-        self.put(Node { spot, kind }, anchor, 1, bytes)
+        self.put(Node { location, kind }, anchor, 1, bytes)
     }
 
     fn waits_for_key(&self) -> bool {
@@ -186,7 +186,7 @@ impl<'t> YamlLoader<'t> {
         )
     }
 
-    fn key(&mut self, spot: &Location, scalar: Scalar) -> Result<(), Diagnostic> {
+    fn key(&mut self, location: &Location, scalar: Scalar) -> Result<(), Diagnostic> {
         let Some(YamlFrame {
             open: OpenCollection::Mapping(entries),
             ..
@@ -195,12 +195,12 @@ impl<'t> YamlLoader<'t> {
             return Ok(());
         };
         if !entries.known.insert(scalar.text.clone()) {
-            let remark = Diagnostic::new(
+            let diagnostic = Diagnostic::new(
                 DiagnosticCode::Yaml,
-                spot,
+                location,
                 "the key stands twice in one mapping",
             );
-            return Err(remark.excerpt(&scalar.text).fix("remove one"));
+            return Err(diagnostic.excerpt(&scalar.text).fix("remove one"));
         }
         entries.key = Some(scalar);
         Ok(())
@@ -208,22 +208,22 @@ impl<'t> YamlLoader<'t> {
 
     fn open(
         &mut self,
-        spot: Location,
+        location: Location,
         anchor: usize,
         open: OpenCollection,
     ) -> Result<(), Diagnostic> {
-        self.count(&spot, 1)?;
+        self.count(&location, 1)?;
         if self.levels.len() >= DEPTH_MAX {
             let message = format!("more than {DEPTH_MAX} values within values");
-            return Err(Diagnostic::new(DiagnosticCode::Yaml, &spot, message));
+            return Err(Diagnostic::new(DiagnosticCode::Yaml, &location, message));
         }
         if self.waits_for_key() {
             let message = "a key is no text but a list or a mapping";
             let fix = "text that starts with { or [ stands in quotes";
-            return Err(Diagnostic::new(DiagnosticCode::Yaml, &spot, message).fix(fix));
+            return Err(Diagnostic::new(DiagnosticCode::Yaml, &location, message).fix(fix));
         }
         self.levels.push(YamlFrame {
-            spot,
+            location,
             anchor,
             open,
             values: 1,
@@ -234,7 +234,7 @@ impl<'t> YamlLoader<'t> {
 
     fn close(&mut self) -> Result<(), Diagnostic> {
         let Some(YamlFrame {
-            spot,
+            location,
             anchor,
             open,
             values,
@@ -247,10 +247,10 @@ impl<'t> YamlLoader<'t> {
             OpenCollection::Sequence(items) => NodeKind::Sequence(items),
             OpenCollection::Mapping(entries) => NodeKind::Mapping(merged(entries)?),
         };
-        self.put(Node { spot, kind }, anchor, values, bytes)
+        self.put(Node { location, kind }, anchor, values, bytes)
     }
 
-    fn repeat(&mut self, spot: &Location, anchor: usize) -> Result<(), Diagnostic> {
+    fn repeat(&mut self, location: &Location, anchor: usize) -> Result<(), Diagnostic> {
         let Some(AnchoredValue {
             node,
             values,
@@ -258,12 +258,12 @@ impl<'t> YamlLoader<'t> {
         }) = self.anchored.get(&anchor)
         else {
             let message = "the alias repeats what is not complete yet";
-            return Err(Diagnostic::new(DiagnosticCode::Yaml, spot, message));
+            return Err(Diagnostic::new(DiagnosticCode::Yaml, location, message));
         };
         let (node, values, bytes) = (node.clone(), *values, *bytes);
-        self.repeated(spot, values, bytes)?;
+        self.repeated(location, values, bytes)?;
         match node.scalar() {
-            Some(scalar) if self.waits_for_key() => return self.key(spot, scalar.clone()),
+            Some(scalar) if self.waits_for_key() => return self.key(location, scalar.clone()),
             _ => {}
         }
         self.put(node, 0, values, bytes)
@@ -279,7 +279,7 @@ impl<'t> YamlLoader<'t> {
         if anchor != 0 {
             let node = node.clone();
             // A copy is kept, which costs what a repetition does.
-            self.repeated(&node.spot, values, bytes)?;
+            self.repeated(&node.location, values, bytes)?;
             self.anchored.insert(
                 anchor,
                 AnchoredValue {
@@ -302,7 +302,11 @@ impl<'t> YamlLoader<'t> {
             OpenCollection::Mapping(entries) => {
                 let Some(key) = entries.key.take() else {
                     let message = "a key is no text but a list or a mapping";
-                    return Err(Diagnostic::new(DiagnosticCode::Yaml, &node.spot, message));
+                    return Err(Diagnostic::new(
+                        DiagnosticCode::Yaml,
+                        &node.location,
+                        message,
+                    ));
                 };
                 entries.done.push((key, node));
             }
@@ -310,25 +314,30 @@ impl<'t> YamlLoader<'t> {
         Ok(())
     }
 
-    fn repeated(&mut self, spot: &Location, values: usize, bytes: usize) -> Result<(), Diagnostic> {
+    fn repeated(
+        &mut self,
+        location: &Location,
+        values: usize,
+        bytes: usize,
+    ) -> Result<(), Diagnostic> {
         self.repeated_bytes += bytes;
         if self.repeated_bytes > REPEATED_BYTES_MAX {
             let message = format!("aliases repeat more than {REPEATED_BYTES_MAX} bytes");
-            return Err(Diagnostic::new(DiagnosticCode::Yaml, spot, message));
+            return Err(Diagnostic::new(DiagnosticCode::Yaml, location, message));
         }
-        self.count(spot, values)
+        self.count(location, values)
     }
 
-    fn count(&mut self, spot: &Location, values: usize) -> Result<(), Diagnostic> {
+    fn count(&mut self, location: &Location, values: usize) -> Result<(), Diagnostic> {
         self.values += values;
         if self.values > VALUES_MAX {
-            return Err(too_many(spot));
+            return Err(too_many(location));
         }
         Ok(())
     }
 
     /// A tab is named, since nobody sees it; the parser may stumble a line before or after it.
-    fn broken(&self, line: usize, spot: &Location, info: &str) -> Diagnostic {
+    fn broken(&self, line: usize, location: &Location, info: &str) -> Diagnostic {
         let near = self.text.lines().skip(line.saturating_sub(2)).take(3);
         let mut tabs = near.filter_map(|(at, line)| {
             let indent = line.len() - line.trim_start().len();
@@ -337,16 +346,16 @@ impl<'t> YamlLoader<'t> {
         });
         if let Some((line, column)) = tabs.next() {
             let message = "this is no YAML: a tab in the indentation";
-            let remark = Diagnostic::new(
+            let diagnostic = Diagnostic::new(
                 DiagnosticCode::Yaml,
                 &self.text.location(line, column),
                 message,
             );
-            return remark.fix("indent with spaces");
+            return diagnostic.fix("indent with spaces");
         }
         Diagnostic::new(
             DiagnosticCode::Yaml,
-            spot,
+            location,
             format!("this is no YAML: {info}"),
         )
     }
@@ -365,9 +374,9 @@ fn is_verbatim(text: &str, span: Span, style: ScalarStyle) -> bool {
     }
 }
 
-fn too_many(spot: &Location) -> Diagnostic {
+fn too_many(location: &Location) -> Diagnostic {
     let message = format!("more than {VALUES_MAX} values, with those that aliases repeat");
-    Diagnostic::new(DiagnosticCode::Yaml, spot, message).fix("split the file")
+    Diagnostic::new(DiagnosticCode::Yaml, location, message).fix("split the file")
 }
 
 /// Takes in what `<<` brings: what the mapping says itself comes first.
@@ -389,7 +398,11 @@ fn merged(entries: OpenMapping) -> Result<Vec<(Scalar, Node)>, Diagnostic> {
     for source in sources {
         let NodeKind::Mapping(more) = source.kind else {
             let message = "<< brings in mappings, and this is none";
-            return Err(Diagnostic::new(DiagnosticCode::Yaml, &source.spot, message));
+            return Err(Diagnostic::new(
+                DiagnosticCode::Yaml,
+                &source.location,
+                message,
+            ));
         };
         for (key, node) in more {
             if known.insert(key.text.clone()) {
@@ -407,7 +420,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Vec<Node>, String> {
-        documents(&SourceText::file("f", text)).map_err(|remark| remark.to_string())
+        documents(&SourceText::file("f", text)).map_err(|diagnostic| diagnostic.to_string())
     }
 
     fn error(text: &str) -> String {
@@ -460,7 +473,7 @@ mod tests {
         let found =
             read("\u{feff}# x\n---\n---\na: 1\n...\n---\nb: ~\nc: !!str null\nd: \n").unwrap();
         assert_eq!(found.len(), 2);
-        assert_eq!(found[1].spot.to_string(), "f:7:1");
+        assert_eq!(found[1].location.to_string(), "f:7:1");
         assert!(found[1].has("b") && found[1].get("b").is_none());
         assert_eq!(found[1].get("c").unwrap().text(), Some("null"));
         assert!(found[1].get("d").is_none());
@@ -488,7 +501,7 @@ mod tests {
                 ("p", Some("1"))
             ]
         );
-        assert_eq!(z.at(&["s", "p"]).unwrap().spot.to_string(), "f:1:11");
+        assert_eq!(z.at(&["s", "p"]).unwrap().location.to_string(), "f:1:11");
         assert!(read("\"<<\": 1").unwrap()[0].has("<<"));
         assert!(error("<<: 1\na: b").starts_with("f:1:5: E-YAML: << brings in mappings"));
         assert!(error("a: *x").starts_with("f:1:4: E-YAML"));

@@ -23,8 +23,9 @@ pub(super) fn write(
 ) -> usize {
     let mut docker = DockerConfigFile::default();
     let mut left_out = 0;
-    for ImportedCredentials { entry, spot } in logins {
-        left_out += usize::from(!docker.add(entry, spot) && !one(toml, entry, spot, folder));
+    for ImportedCredentials { entry, location } in logins {
+        left_out +=
+            usize::from(!docker.add(entry, location) && !one(toml, entry, location, folder));
     }
     left_out + docker.write(toml, folder)
 }
@@ -33,12 +34,12 @@ pub(super) fn write(
 fn one(
     toml: &mut TomlWriter,
     entry: &KeyringEntry,
-    spot: &Location,
+    location: &Location,
     folder: &mut SecretsFolder<'_>,
 ) -> bool {
     let place = entry.scope.to_string();
     let mut table = TomlWriter::default();
-    table.table("[[credential]]", spot);
+    table.table("[[credential]]", location);
     table.entry("for", &string(&place));
     let (key, secret) = match &entry.source {
         CredentialSource::Helper { name, .. } => {
@@ -71,16 +72,16 @@ fn one(
 struct DockerConfigFile<'l> {
     auths: Map<String, Value>,
     helper: Option<&'l str>,
-    spots: Vec<&'l Location>,
+    locations: Vec<&'l Location>,
 }
 
 impl<'l> DockerConfigFile<'l> {
-    fn add(&mut self, entry: &'l KeyringEntry, spot: &'l Location) -> bool {
+    fn add(&mut self, entry: &'l KeyringEntry, location: &'l Location) -> bool {
         let place = entry.scope.to_string();
         let login = match &entry.source {
             CredentialSource::Helper { name, .. } if entry.scope.is_any_host() => {
                 self.helper = Some(name);
-                self.spots.push(spot);
+                self.locations.push(location);
                 return true;
             }
             CredentialSource::Static(Credential::Refresh(token)) => {
@@ -97,7 +98,7 @@ impl<'l> DockerConfigFile<'l> {
             _ => return false,
         };
         self.auths.insert(place, login);
-        self.spots.push(spot);
+        self.locations.push(location);
         true
     }
 
@@ -106,9 +107,9 @@ impl<'l> DockerConfigFile<'l> {
         let Self {
             auths,
             helper,
-            spots,
+            locations,
         } = self;
-        if spots.is_empty() {
+        if locations.is_empty() {
             return 0;
         }
         let mut document = json!({ "auths": auths });
@@ -117,8 +118,8 @@ impl<'l> DockerConfigFile<'l> {
         }
         let file = folder.add("docker-config", ".json", &format!("{document:#}\n"));
         let mut table = TomlWriter::default();
-        for spot in &spots {
-            table.comment(spot);
+        for location in &locations {
+            table.comment(location);
         }
         table.line("[credentials]");
         let name = file.as_deref().unwrap_or(NO_FILE);
@@ -128,7 +129,7 @@ impl<'l> DockerConfigFile<'l> {
             0
         } else {
             toml.append_as_comments(&table);
-            spots.len()
+            locations.len()
         }
     }
 }

@@ -38,7 +38,7 @@ impl SecretCredentials {
         for secret in &found {
             let entries = secret.entries.iter();
             self.all
-                .extend(entries.map(|entry| (secret.spot.clone(), entry.clone())));
+                .extend(entries.map(|entry| (secret.location.clone(), entry.clone())));
         }
         // Without a host each Deployment has its own registry, which only the Secrets name.
         let Some(host) = &block.host else { return };
@@ -50,7 +50,7 @@ impl SecretCredentials {
             fits = true;
             check(entry, host, &name.start, into);
             if let CredentialSource::Static(credential) = &entry.source {
-                into.add_credential(&secret.spot, &host.to_string(), credential.clone());
+                into.add_credential(&secret.location, &host.to_string(), credential.clone());
             }
             self.scoped.push(entry.clone());
         }
@@ -59,17 +59,17 @@ impl SecretCredentials {
                 "the Secret has no login for {}: none is used",
                 host.registry
             );
-            let remark = Diagnostic::new(DiagnosticCode::CredentialScope, &name.start, message);
+            let diagnostic = Diagnostic::new(DiagnosticCode::CredentialScope, &name.start, message);
             let fix = format!("make it with --docker-server={}", host.registry);
-            into.report(remark.excerpt(&name.text).fix(fix));
+            into.report(diagnostic.excerpt(&name.text).fix(fix));
         }
     }
 
     /// What no block decided about is for what its own key says: other Deployments' registries.
     pub(super) fn add_unscoped(self, into: &mut Imported) {
-        for (spot, entry) in self.all {
+        for (location, entry) in self.all {
             if !self.scoped.contains(&entry) {
-                into.add_credential_entry(&spot, entry);
+                into.add_credential_entry(&location, entry);
             }
         }
     }

@@ -62,16 +62,16 @@ pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
 }
 
 pub(in crate::platform) fn import(
-    pieces: &[InputDocument<'_>],
+    documents: &[InputDocument<'_>],
     context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
     let mut found = HelmValues::default();
-    for node in trees(pieces) {
+    for node in trees(documents) {
         if let Some(kind) = kube::kind(node) {
             let message = "this kind of object is no part of Helm's values";
             into.report(
-                Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).excerpt(kind),
+                Diagnostic::new(DiagnosticCode::Skipped, &node.location, message).excerpt(kind),
             );
         } else if node.is_mapping() {
             found.read(node, &mut into.diagnostics);
@@ -120,56 +120,56 @@ struct HelmValues {
 }
 
 impl HelmValues {
-    fn read(&mut self, values: &Node, remarks: &mut Vec<Diagnostic>) {
+    fn read(&mut self, values: &Node, diagnostics: &mut Vec<Diagnostic>) {
         for at in GLOBAL {
-            let Some(global) = section(values, at, remarks) else {
+            let Some(global) = section(values, at, diagnostics) else {
                 continue;
             };
             let moved = (at.len() > 1).then_some("move it to global.privateRegistry");
-            self.private(global, moved, remarks);
-            if let Some(domain) = global.string("baseDomain", remarks) {
-                self.built_in(domain, remarks);
+            self.private(global, moved, diagnostics);
+            if let Some(domain) = global.string("baseDomain", diagnostics) {
+                self.built_in(domain, diagnostics);
             }
         }
         for (rank, place) in PROTECTED.into_iter().enumerate() {
             let moved = (rank > 0).then_some("move it to astronomer.houston.config.registry");
             for at in with_subchart_path(place) {
-                let registry = section(values, at, remarks);
-                let blocks = registry.map(|registry| protected(registry, moved, remarks));
+                let registry = section(values, at, diagnostics);
+                let blocks = registry.map(|registry| protected(registry, moved, diagnostics));
                 self.protected
                     .extend(blocks.filter(|blocks| !blocks.is_empty()));
             }
         }
         for at in with_subchart_path(AIRFLOW_CHART) {
-            let Some(chart) = section(values, at, remarks) else {
+            let Some(chart) = section(values, at, diagnostics) else {
                 continue;
             };
-            let image = section(chart, &["images", "airflow"], remarks);
+            let image = section(chart, &["images", "airflow"], diagnostics);
             let named = [
-                chart.string("defaultAirflowRepository", remarks),
-                image.and_then(|image| image.string("repository", remarks)),
+                chart.string("defaultAirflowRepository", diagnostics),
+                image.and_then(|image| image.string("repository", diagnostics)),
             ];
             let named = named.into_iter().flatten();
             self.airflow
-                .extend(named.filter_map(|scalar| RepositoryPrefix::read(scalar, remarks)));
+                .extend(named.filter_map(|scalar| RepositoryPrefix::read(scalar, diagnostics)));
         }
     }
 
-    fn private(&mut self, global: &Node, moved: Option<&str>, remarks: &mut Vec<Diagnostic>) {
+    fn private(&mut self, global: &Node, moved: Option<&str>, diagnostics: &mut Vec<Diagnostic>) {
         let key = "privateRegistry";
-        let Some(block) = RegistryBlock::read(global, key, "repository", remarks) else {
+        let Some(block) = RegistryBlock::read(global, key, "repository", diagnostics) else {
             return;
         };
-        remarks.extend(moved.map(|fix| misplaced(&block.spot, fix)));
+        diagnostics.extend(moved.map(|fix| misplaced(&block.location, fix)));
         if block.host.is_none() && !block.names_host {
             let message = "privateRegistry is enabled without a repository";
-            let remark = Diagnostic::new(DiagnosticCode::Value, &block.spot, message);
-            remarks.push(remark.fix("add repository: HOST/PATH"));
+            let diagnostic = Diagnostic::new(DiagnosticCode::Value, &block.location, message);
+            diagnostics.push(diagnostic.fix("add repository: HOST/PATH"));
         }
         self.private.push(vec![block]);
     }
 
-    fn built_in(&mut self, domain: &Scalar, remarks: &mut Vec<Diagnostic>) {
+    fn built_in(&mut self, domain: &Scalar, diagnostics: &mut Vec<Diagnostic>) {
         if domain.text.is_empty() || is_placeholder(&domain.text) {
             return;
         }
@@ -177,7 +177,7 @@ impl HelmValues {
             Ok(registry) => self.built_in.push((registry, domain.start.clone())),
             Err(invalid) => {
                 let message = format!("registry.BASEDOMAIN is no registry: {invalid}");
-                remarks.push(Diagnostic::new(
+                diagnostics.push(Diagnostic::new(
                     DiagnosticCode::Reference,
                     &domain.start,
                     message,
@@ -218,7 +218,7 @@ fn route_platform(
     ];
     for (from, to) in routes.iter().filter(|(_, to)| !to.is_empty()) {
         let to: Vec<_> = to.iter().map(String::as_str).collect();
-        into.route(&first.spot, from, &to);
+        into.route(&first.location, from, &to);
     }
 }
 
@@ -231,17 +231,17 @@ fn route_named_registries(
 ) {
     let named = named
         .iter()
-        .map(|one| (one.registry.clone(), one.spot.clone()));
+        .map(|one| (one.registry.clone(), one.location.clone()));
     let secrets = context.pull_secrets.all().iter().flat_map(|secret| {
         let hosts = secret.entries.iter().filter_map(|entry| entry.scope.host());
-        hosts.filter_map(|host| Some((host.parse().ok()?, secret.spot.clone())))
+        hosts.filter_map(|host| Some((host.parse().ok()?, secret.location.clone())))
     });
     let mut registries: BTreeMap<Registry, Location> = BTreeMap::new();
-    for (registry, spot) in named.chain(secrets).chain(built_in) {
-        registries.entry(registry).or_insert(spot);
+    for (registry, location) in named.chain(secrets).chain(built_in) {
+        registries.entry(registry).or_insert(location);
     }
-    for (registry, spot) in registries {
-        into.route(&spot, registry.as_str(), &["source"]);
+    for (registry, location) in registries {
+        into.route(&location, registry.as_str(), &["source"]);
     }
 }
 
@@ -249,30 +249,30 @@ fn route_named_registries(
 fn protected(
     registry: &Node,
     moved: Option<&str>,
-    remarks: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<RegistryBlock> {
     let oldest = "protectedCustomRegistryEnabled";
-    let enabled = registry.flag(oldest, remarks);
+    let enabled = registry.flag(oldest, diagnostics);
     if let Some((key, _)) = registry.entries().find(|(key, _)| key.text == oldest) {
         let fix = "write protectedCustomRegistry with enabled, baseRegistry and updateRegistry";
-        remarks.push(misplaced(&key.start, fix));
+        diagnostics.push(misplaced(&key.start, fix));
     }
     let key = "protectedCustomRegistry";
-    let Some(block) = section(registry, &[key], remarks) else {
+    let Some(block) = section(registry, &[key], diagnostics) else {
         return Vec::new();
     };
-    let spot = registry.entries().find(|(name, _)| name.text == key);
-    let spot = spot.map_or(&block.spot, |(key, _)| &key.start);
-    remarks.extend(moved.map(|fix| misplaced(spot, fix)));
+    let location = registry.entries().find(|(name, _)| name.text == key);
+    let location = location.map_or(&block.location, |(key, _)| &key.start);
+    diagnostics.extend(moved.map(|fix| misplaced(location, fix)));
     let parts = [BASE, "updateRegistry"];
-    if block.flag("enabled", remarks).or(enabled) == Some(true) {
-        let read = |part| RegistryBlock::read(block, part, "host", remarks);
+    if block.flag("enabled", diagnostics).or(enabled) == Some(true) {
+        let read = |part| RegistryBlock::read(block, part, "host", diagnostics);
         return parts.into_iter().filter_map(read).collect();
     }
     if parts.iter().any(|part| block.at(&[part, "host"]).is_some()) {
         let message = "protectedCustomRegistry is not enabled: its registries are not used";
-        let remark = Diagnostic::new(DiagnosticCode::Ignored, spot, message);
-        remarks.push(remark.fix("write enabled: true, or remove it"));
+        let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, location, message);
+        diagnostics.push(diagnostic.fix("write enabled: true, or remove it"));
     }
     Vec::new()
 }
@@ -280,7 +280,7 @@ fn protected(
 /// Of several places of the same thing the first, if all say the same.
 fn first_consistent(
     variants: Vec<Vec<RegistryBlock>>,
-    remarks: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<RegistryBlock> {
     let mut variants = variants.into_iter();
     let Some(first) = variants.next() else {
@@ -290,22 +290,22 @@ fn first_consistent(
         if let (Some(one), Some(two)) = (first.first(), other.first())
             && !RegistryBlock::are_same(&first, &other)
         {
-            let message = format!("this stands at {} as well, and differs there", one.spot);
-            let code = if one.spot.file == two.spot.file {
+            let message = format!("this stands at {} as well, and differs there", one.location);
+            let code = if one.location.file == two.location.file {
                 DiagnosticCode::Misplaced
             } else {
                 DiagnosticCode::Duplicate
             };
-            let remark = Diagnostic::new(code, &two.spot, message);
-            remarks.push(remark.level(Severity::Error).fix("keep one of them"));
+            let diagnostic = Diagnostic::new(code, &two.location, message);
+            diagnostics.push(diagnostic.level(Severity::Error).fix("keep one of them"));
         }
     }
     first
 }
 
-fn misplaced(spot: &Location, fix: &str) -> Diagnostic {
+fn misplaced(location: &Location, fix: &str) -> Diagnostic {
     let message = "this stood here in older versions";
-    Diagnostic::new(DiagnosticCode::Misplaced, spot, message).fix(fix)
+    Diagnostic::new(DiagnosticCode::Misplaced, location, message).fix(fix)
 }
 
 /// A path, and the same in the values of the subchart alone.

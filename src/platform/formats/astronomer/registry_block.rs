@@ -16,7 +16,7 @@ use crate::{
 /// `privateRegistry`, `baseRegistry` or `updateRegistry`, enabled.
 pub(super) struct RegistryBlock {
     pub(super) key: &'static str,
-    pub(super) spot: Location,
+    pub(super) location: Location,
     /// Unset where each Deployment has its own.
     pub(super) host: Option<RepositoryPrefix>,
     pub(super) secret: Option<Scalar>,
@@ -29,7 +29,7 @@ pub(super) struct RegistryBlock {
 pub(super) struct RepositoryPrefix {
     pub(super) registry: Registry,
     pub(super) path: Option<RepositoryName>,
-    pub(super) spot: Location,
+    pub(super) location: Location,
 }
 
 impl RegistryBlock {
@@ -38,23 +38,25 @@ impl RegistryBlock {
         parent: &Node,
         key: &'static str,
         host: &str,
-        remarks: &mut Vec<Diagnostic>,
+        diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<Self> {
-        let block = section(parent, &[key], remarks)?;
-        let spot = parent.entries().find(|(name, _)| name.text == key);
-        let spot = spot.map_or(&block.spot, |(name, _)| &name.start).clone();
-        let is_enabled = block.flag("enabled", remarks) == Some(true);
+        let block = section(parent, &[key], diagnostics)?;
+        let location = parent.entries().find(|(name, _)| name.text == key);
+        let location = location
+            .map_or(&block.location, |(name, _)| &name.start)
+            .clone();
+        let is_enabled = block.flag("enabled", diagnostics) == Some(true);
         let mut text = |key| {
-            let text = block.string(key, remarks);
+            let text = block.string(key, diagnostics);
             text.filter(|text| !text.text.is_empty())
         };
         let (named, secret) = (text(host), text("secretName"));
         if !is_enabled {
             if let Some(named) = named {
                 let message = format!("{key} is not enabled: its {host} is not used");
-                let remark = Diagnostic::new(DiagnosticCode::Ignored, &named.start, message);
-                remarks.push(
-                    remark
+                let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, &named.start, message);
+                diagnostics.push(
+                    diagnostic
                         .excerpt(&named.text)
                         .fix("write enabled: true, or remove it"),
                 );
@@ -64,8 +66,8 @@ impl RegistryBlock {
         let secret = secret.filter(|secret| !is_placeholder(&secret.text));
         Some(Self {
             key,
-            spot,
-            host: named.and_then(|named| RepositoryPrefix::read(named, remarks)),
+            location,
+            host: named.and_then(|named| RepositoryPrefix::read(named, diagnostics)),
             secret: secret.cloned(),
             names_host: block
                 .get(host)
@@ -88,35 +90,36 @@ impl RegistryBlock {
 
 impl RepositoryPrefix {
     /// Reads what values have as a repository: Docker Hub's need not say so.
-    pub(super) fn read(scalar: &Scalar, remarks: &mut Vec<Diagnostic>) -> Option<Self> {
+    pub(super) fn read(scalar: &Scalar, diagnostics: &mut Vec<Diagnostic>) -> Option<Self> {
         let Scalar { text, start, .. } = scalar;
         if text.is_empty() || is_placeholder(text) {
             return None;
         }
-        if let Err(remark) = reject_scheme(text, start) {
-            remarks.push(remark);
+        if let Err(diagnostic) = reject_scheme(text, start) {
+            diagnostics.push(diagnostic);
             return None;
         }
         let bare = text.trim_end_matches('/');
         if bare != text {
             let message = "the slash at the end is not needed";
-            remarks.push(Diagnostic::new(DiagnosticCode::Slash, start, message).excerpt(text));
+            diagnostics.push(Diagnostic::new(DiagnosticCode::Slash, start, message).excerpt(text));
         }
         match parse(bare) {
             Ok((registry, path)) => Some(Self {
                 registry,
                 path,
-                spot: start.clone(),
+                location: start.clone(),
             }),
             Err(reason) => {
-                let remark = Diagnostic::new(DiagnosticCode::Reference, start, reason.to_string());
+                let diagnostic =
+                    Diagnostic::new(DiagnosticCode::Reference, start, reason.to_string());
                 // A login may stand before it.
-                let remark = if text.contains('@') {
-                    remark
+                let diagnostic = if text.contains('@') {
+                    diagnostic
                 } else {
-                    remark.excerpt(text)
+                    diagnostic.excerpt(text)
                 };
-                remarks.push(remark.fix("write HOST[:PORT]/REPOSITORY, without a tag"));
+                diagnostics.push(diagnostic.fix("write HOST[:PORT]/REPOSITORY, without a tag"));
                 None
             }
         }
@@ -151,12 +154,12 @@ impl fmt::Display for RepositoryPrefix {
 pub(super) fn section<'n>(
     node: &'n Node,
     path: &[&str],
-    remarks: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<&'n Node> {
     path.iter().try_fold(node, |node, key| {
         let below = node.get(key)?;
         if !below.is_mapping() {
-            remarks.push(below.wrong_type(&format!("{key} is no mapping")));
+            diagnostics.push(below.wrong_type(&format!("{key} is no mapping")));
             return None;
         }
         Some(below)

@@ -432,7 +432,7 @@ fn a_block_may_stand_in_several_places_if_it_is_the_same() {
         let found: Vec<_> = imported
             .diagnostics
             .iter()
-            .map(|remark| remark.code.as_str())
+            .map(|diagnostic| diagnostic.code.as_str())
             .collect();
         assert_eq!(found, Vec::from_iter(code), "{place}");
         check(&imported, &[("update", "r.corp/a:1", &["r.corp/a"])]);

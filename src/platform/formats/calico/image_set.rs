@@ -29,24 +29,24 @@ struct PinnedImage {
     folder: String,
     name: String,
     digest: Digest,
-    spot: Location,
+    location: Location,
 }
 
 impl ImageSet {
-    pub(super) fn read(node: &Node, remarks: &mut Vec<Diagnostic>) -> Option<Self> {
+    pub(super) fn read(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Self> {
         let images = node.at(&["spec", "images"]);
         let list = images.map(Node::items).unwrap_or_default();
         if list.is_empty() {
-            let spot = images.map_or(&node.spot, |images| &images.spot);
+            let location = images.map_or(&node.location, |images| &images.location);
             let message = "spec.images is no list of images and their digests";
-            let remark = Diagnostic::new(DiagnosticCode::Value, spot, message);
-            remarks.push(remark.fix("write `- image: calico/node` and `digest: sha256:…`"));
+            let diagnostic = Diagnostic::new(DiagnosticCode::Value, location, message);
+            diagnostics.push(diagnostic.fix("write `- image: calico/node` and `digest: sha256:…`"));
         }
         let images = list
             .iter()
-            .filter_map(|item| image(item, remarks))
+            .filter_map(|item| image(item, diagnostics))
             .collect();
-        let release = release(node, remarks)?;
+        let release = release(node, diagnostics)?;
         Some(Self { release, images })
     }
 
@@ -62,7 +62,7 @@ impl ImageSet {
             folder,
             name,
             digest,
-            spot,
+            location,
         } in images
         {
             for source in SOURCES {
@@ -70,7 +70,7 @@ impl ImageSet {
                 let to = installation.image(source, folder, name);
                 let to = if to == own { "source".to_owned() } else { to };
                 let to = candidates(to, source, context);
-                let route = route(into, spot, &format!("{own}:{release}"), &to);
+                let route = route(into, location, &format!("{own}:{release}"), &to);
                 route.digest = Some(digest.to_string());
             }
         }
@@ -78,7 +78,7 @@ impl ImageSet {
 }
 
 /// The release is a part of the set's name, and the tag of its images.
-fn release(node: &Node, remarks: &mut Vec<Diagnostic>) -> Option<Tag> {
+fn release(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Tag> {
     let name = node.at(&["metadata", "name"]);
     let text = name.and_then(Node::text).unwrap_or_default();
     let release = ["calico-", "enterprise-"]
@@ -86,42 +86,42 @@ fn release(node: &Node, remarks: &mut Vec<Diagnostic>) -> Option<Tag> {
         .find_map(|variant| text.strip_prefix(variant));
     let release = release.and_then(|release| release.parse().ok());
     if release.is_none() {
-        let spot = name.map_or(&node.spot, |name| &name.spot);
+        let location = name.map_or(&node.location, |name| &name.location);
         let message = "the operator only looks for a set by its release";
-        let remark = Diagnostic::new(DiagnosticCode::Value, spot, message).excerpt(text);
-        remarks.push(remark.fix("name it calico-RELEASE or enterprise-RELEASE"));
+        let diagnostic = Diagnostic::new(DiagnosticCode::Value, location, message).excerpt(text);
+        diagnostics.push(diagnostic.fix("name it calico-RELEASE or enterprise-RELEASE"));
     }
     release
 }
 
-fn image(item: &Node, remarks: &mut Vec<Diagnostic>) -> Option<PinnedImage> {
+fn image(item: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<PinnedImage> {
     if !(item.has("image") && item.has("digest")) {
         let fix = "write `image: calico/node` and `digest: sha256:…`";
-        remarks.push(
+        diagnostics.push(
             item.wrong_type("an image of a set has a name and a digest")
                 .fix(fix),
         );
         return None;
     }
     let (image, digest) = (
-        item.string("image", remarks),
-        item.string("digest", remarks),
+        item.string("image", diagnostics),
+        item.string("digest", diagnostics),
     );
     let (image, text) = (image?, digest?);
     let Ok(digest @ Digest::Sha256(_)) = text.text.parse() else {
         let message = "this is no digest as the operator takes it";
-        let remark =
+        let diagnostic =
             Diagnostic::new(DiagnosticCode::Digest, &text.start, message).excerpt(&text.text);
-        remarks.push(remark.fix("write sha256: and 64 hex digits"));
+        diagnostics.push(diagnostic.fix("write sha256: and 64 hex digits"));
         return None;
     };
     let name: Result<RepositoryName, _> = image.text.parse();
     let parts = image.text.split_once('/').filter(|_| name.is_ok());
     let Some((folder, name)) = parts.filter(|(folder, _)| !folder.contains('.')) else {
         let message = "an image stands here as its folder and name, without registry and tag";
-        let remark =
+        let diagnostic =
             Diagnostic::new(DiagnosticCode::Reference, &image.start, message).excerpt(&image.text);
-        remarks.push(remark.fix("write calico/NAME or tigera/NAME"));
+        diagnostics.push(diagnostic.fix("write calico/NAME or tigera/NAME"));
         return None;
     };
     let message = match (folder, name) {
@@ -132,14 +132,14 @@ fn image(item: &Node, remarks: &mut Vec<Diagnostic>) -> Option<PinnedImage> {
                 folder: folder.to_owned(),
                 name: name.to_owned(),
                 digest,
-                spot: item.spot.clone(),
+                location: item.location.clone(),
             });
         }
     };
     let message = format!("{message}, and is not pinned");
-    let remark =
+    let diagnostic =
         Diagnostic::new(DiagnosticCode::Ignored, &image.start, message).excerpt(&image.text);
     let fix = "pin it by hand if need be: a [[route]] with from = \"REGISTRY/NAME:TAG\" and digest";
-    remarks.push(remark.level(Severity::Note).fix(fix));
+    diagnostics.push(diagnostic.level(Severity::Note).fix(fix));
     None
 }

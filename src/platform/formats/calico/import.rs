@@ -18,14 +18,14 @@ pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
 }
 
 pub(in crate::platform) fn import(
-    pieces: &[InputDocument<'_>],
+    documents: &[InputDocument<'_>],
     context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
     let mut installations: Vec<Installation> = Vec::new();
     let mut overlays = Vec::new();
     let mut sets = Vec::new();
-    for node in trees(pieces) {
+    for node in trees(documents) {
         match kube::kind(node) {
             Some("Installation" | "ImageSet") if !is_known(node) => unknown(node, into),
             Some("Installation") => {
@@ -40,7 +40,7 @@ pub(in crate::platform) fn import(
             Some(kind) => {
                 let message = "this kind of object says nothing about Calico's images";
                 into.report(
-                    Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).excerpt(kind),
+                    Diagnostic::new(DiagnosticCode::Skipped, &node.location, message).excerpt(kind),
                 );
             }
             None => unknown(node, into),
@@ -72,12 +72,12 @@ fn is_known(node: &Node) -> bool {
 
 fn unknown(node: &Node, into: &mut Imported) {
     let version = node.get("apiVersion");
-    let spot = version.map_or(&node.spot, |version| &version.spot);
+    let location = version.map_or(&node.location, |version| &version.location);
     let message = "this is no object that is known here";
     let fix = "it has `apiVersion: operator.tigera.io/v1`, and `kind: Installation` or `ImageSet`";
-    let remark = Diagnostic::new(DiagnosticCode::Kind, spot, message).fix(fix);
+    let diagnostic = Diagnostic::new(DiagnosticCode::Kind, location, message).fix(fix);
     into.report(match version.and_then(Node::text) {
-        Some(version) => remark.excerpt(version),
-        None => remark,
+        Some(version) => diagnostic.excerpt(version),
+        None => diagnostic,
     });
 }

@@ -24,19 +24,19 @@ pub(super) struct Installation {
     path: Option<InstallationField>,
     prefix: Option<InstallationField>,
     /// Where it stands, if it does.
-    spot: Option<Location>,
+    location: Option<Location>,
 }
 
 #[derive(Clone, Debug)]
 struct InstallationField {
     text: String,
-    spot: Location,
+    location: Location,
 }
 
 impl Installation {
     pub(super) fn read(node: &Node, context: &ImportContext<'_>, into: &mut Imported) -> Self {
         let mut installation = Self {
-            spot: Some(node.spot.clone()),
+            location: Some(node.location.clone()),
             ..Self::default()
         };
         let Some(spec) = node.mapping("spec", &mut into.diagnostics) else {
@@ -44,29 +44,45 @@ impl Installation {
         };
         for (key, _) in spec.entries().filter(|(key, _)| key.text.starts_with('<')) {
             let message = "this is HTML: the key is not read";
-            let remark =
+            let diagnostic =
                 Diagnostic::new(DiagnosticCode::Reference, &key.start, message).excerpt(&key.text);
-            into.report(remark.fix("remove the tags: `<b>` and `</b>`"));
+            into.report(diagnostic.fix("remove the tags: `<b>` and `</b>`"));
         }
         variant(spec, &mut into.diagnostics);
-        let remarks = &mut into.diagnostics;
-        installation.registry = part(spec, "registry", remarks, |text, spot, remarks| {
-            // With or without one slash at its end it means the same.
-            let text = text.strip_suffix('/').unwrap_or(text);
-            let text = name_part::registry(text, spot, remarks)?;
-            let example: Result<ImageReference, _> = format!("{text}/a").parse();
-            sound(example, text, spot, remarks)
-        });
-        installation.path = part(spec, "imagePath", remarks, |text, spot, remarks| {
-            let text = name_part::name_part(text, spot, remarks)?;
-            let example: Result<RepositoryName, _> = text.parse();
-            sound(example, text, spot, remarks)
-        });
-        installation.prefix = part(spec, "imagePrefix", remarks, |text, spot, remarks| {
-            // A slash would make a folder of it; the name behind it is any word.
-            let example: Result<RepositoryName, _> = format!("{text}a").replace('/', "//").parse();
-            sound(example, text.to_owned(), spot, remarks)
-        });
+        let diagnostics = &mut into.diagnostics;
+        installation.registry = part(
+            spec,
+            "registry",
+            diagnostics,
+            |text, location, diagnostics| {
+                // With or without one slash at its end it means the same.
+                let text = text.strip_suffix('/').unwrap_or(text);
+                let text = name_part::registry(text, location, diagnostics)?;
+                let example: Result<ImageReference, _> = format!("{text}/a").parse();
+                sound(example, text, location, diagnostics)
+            },
+        );
+        installation.path = part(
+            spec,
+            "imagePath",
+            diagnostics,
+            |text, location, diagnostics| {
+                let text = name_part::name_part(text, location, diagnostics)?;
+                let example: Result<RepositoryName, _> = text.parse();
+                sound(example, text, location, diagnostics)
+            },
+        );
+        installation.prefix = part(
+            spec,
+            "imagePrefix",
+            diagnostics,
+            |text, location, diagnostics| {
+                // A slash would make a folder of it; the name behind it is any word.
+                let example: Result<RepositoryName, _> =
+                    format!("{text}a").replace('/', "//").parse();
+                sound(example, text.to_owned(), location, diagnostics)
+            },
+        );
         secrets(spec, context, into);
         installation
     }
@@ -81,8 +97,8 @@ impl Installation {
         over(&mut self.registry, &other.registry);
         over(&mut self.path, &other.path);
         over(&mut self.prefix, &other.prefix);
-        if self.spot.is_none() {
-            self.spot.clone_from(&other.spot);
+        if self.location.is_none() {
+            self.location.clone_from(&other.location);
         }
     }
 
@@ -105,22 +121,22 @@ impl Installation {
     /// Leads all images to where they lie.
     pub(super) fn add_routes(&self, context: &ImportContext<'_>, into: &mut Imported) {
         let start = Location::start("-");
-        let spot = self
+        let location = self
             .first_part()
-            .map(|part| &part.spot)
-            .or(self.spot.as_ref());
-        let spot = spot.unwrap_or(&start);
+            .map(|part| &part.location)
+            .or(self.location.as_ref());
+        let location = location.unwrap_or(&start);
         if self.first_part().is_none() && !into.is_refused() {
             let message = "neither registry nor imagePath nor imagePrefix is set: images come from \
                            their own registries";
-            into.report(Diagnostic::new(DiagnosticCode::Skipped, spot, message));
+            into.report(Diagnostic::new(DiagnosticCode::Skipped, location, message));
         }
         if let Some(path) = &self.path {
             let message = "images of one name in calico/ and tigera/ become one repository here, \
                            such as key-cert-provisioner";
-            let remark =
-                Diagnostic::new(DiagnosticCode::Collide, &path.spot, message).excerpt(&path.text);
-            into.report(remark.fix("leave imagePath out, and keep the two folders"));
+            let diagnostic = Diagnostic::new(DiagnosticCode::Collide, &path.location, message)
+                .excerpt(&path.text);
+            into.report(diagnostic.fix("leave imagePath out, and keep the two folders"));
         }
         let mut known = BTreeSet::new();
         for source in SOURCES {
@@ -132,20 +148,20 @@ impl Installation {
                 } else {
                     to
                 };
-                route(into, spot, &from, &candidates(to, source, context));
+                route(into, location, &from, &candidates(to, source, context));
                 known.insert(from);
             }
-            self.route_operator(spot, source, context, into);
+            self.route_operator(location, source, context, into);
         }
         if self.first_part().is_some() {
-            self.route_own_names(spot, &known, context, into);
+            self.route_own_names(location, &known, context, into);
         }
     }
 
     /// The operator's own image: the document pushes it without folder and prefix.
     fn route_operator(
         &self,
-        spot: &Location,
+        location: &Location,
         source: &str,
         context: &ImportContext<'_>,
         into: &mut Imported,
@@ -167,13 +183,13 @@ impl Installation {
         if !to.contains(&pushed) {
             to.insert(1, pushed);
         }
-        route(into, spot, &from, &to);
+        route(into, location, &from, &to);
     }
 
     /// The names that an operator with this installation asks for itself.
     fn route_own_names(
         &self,
-        spot: &Location,
+        location: &Location,
         known: &BTreeSet<String>,
         context: &ImportContext<'_>,
         into: &mut Imported,
@@ -189,12 +205,12 @@ impl Installation {
                 let from = format!("{registry}/{folder}");
                 let is_meant = path.is_none_or(|path| path == *folder);
                 if !known.contains(&from) {
-                    let route = route(into, spot, &from, &pulled(folder, context));
+                    let route = route(into, location, &from, &pulled(folder, context));
                     route.rewrite = self.unprefixed();
                 } else if is_meant && !self.prefix().is_empty() {
                     // A name that has its prefix already gets no second one.
                     let glob = MatchText::Glob(format!("{from}/{}*", self.prefix()));
-                    into.route_matching(spot, glob, &["source"]);
+                    into.route_matching(location, glob, &["source"]);
                 }
             }
         }
@@ -231,56 +247,57 @@ fn pulled(folder: &str, context: &ImportContext<'_>) -> Vec<String> {
 /// Adds a route.
 pub(super) fn route<'i>(
     into: &'i mut Imported,
-    spot: &Location,
+    location: &Location,
     from: &str,
     to: &[String],
 ) -> &'i mut RuleText {
     let to: Vec<_> = to.iter().map(String::as_str).collect();
-    into.route(spot, from, &to)
+    into.route(location, from, &to)
 }
 
 /// The part at a key, if it is not what the operator takes by itself.
 fn part(
     spec: &Node,
     key: &str,
-    remarks: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
     read: impl FnOnce(&str, &Location, &mut Vec<Diagnostic>) -> Option<String>,
 ) -> Option<InstallationField> {
-    let Scalar { text, start, .. } = spec.string(key, remarks)?;
+    let Scalar { text, start, .. } = spec.string(key, diagnostics)?;
     if text.is_empty() || text == "UseDefault" {
         return None;
     }
-    let text = read(text, start, remarks).filter(|text| !text.is_empty())?;
-    let spot = start.clone();
-    Some(InstallationField { text, spot })
+    let text = read(text, start, diagnostics).filter(|text| !text.is_empty())?;
+    let location = start.clone();
+    Some(InstallationField { text, location })
 }
 
 /// The text, if the example of its use can be read.
 fn sound<T, E: std::fmt::Display>(
     example: Result<T, E>,
     text: String,
-    spot: &Location,
-    remarks: &mut Vec<Diagnostic>,
+    location: &Location,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<String> {
     let Err(invalid) = example else {
         return Some(text);
     };
     let message = format!("this makes no image reference: {invalid}");
-    let remark = Diagnostic::new(DiagnosticCode::Reference, spot, message).excerpt(&text);
-    remarks.push(remark.fix("registries and folders are of small letters, digits, . _ and -"));
+    let diagnostic = Diagnostic::new(DiagnosticCode::Reference, location, message).excerpt(&text);
+    diagnostics
+        .push(diagnostic.fix("registries and folders are of small letters, digits, . _ and -"));
     None
 }
 
-fn variant(spec: &Node, remarks: &mut Vec<Diagnostic>) {
+fn variant(spec: &Node, diagnostics: &mut Vec<Diagnostic>) {
     let known = ["", "Calico", "CalicoEnterprise", "TigeraSecureEnterprise"];
-    let Some(variant) = spec.string("variant", remarks) else {
+    let Some(variant) = spec.string("variant", diagnostics) else {
         return;
     };
     if !known.contains(&variant.text.as_str()) {
         let message = "there is no such variant";
-        let remark =
+        let diagnostic =
             Diagnostic::new(DiagnosticCode::Value, &variant.start, message).excerpt(&variant.text);
-        remarks.push(remark.fix("write Calico or CalicoEnterprise"));
+        diagnostics.push(diagnostic.fix("write Calico or CalicoEnterprise"));
     }
 }
 
@@ -290,8 +307,8 @@ fn secrets(spec: &Node, context: &ImportContext<'_>, into: &mut Imported) {
         return;
     };
     if list.scalar().is_some() || list.is_mapping() {
-        let remark = list.wrong_type("imagePullSecrets is a list");
-        into.report(remark.fix("write `- name: SECRET` below it"));
+        let diagnostic = list.wrong_type("imagePullSecrets is a list");
+        into.report(diagnostic.fix("write `- name: SECRET` below it"));
     }
     for item in list.items() {
         let Some(named) = item.string("name", &mut into.diagnostics) else {
@@ -312,7 +329,7 @@ fn secrets(spec: &Node, context: &ImportContext<'_>, into: &mut Imported) {
         }
         for secret in found {
             for entry in &secret.entries {
-                into.add_credential_entry(&secret.spot, entry.clone());
+                into.add_credential_entry(&secret.location, entry.clone());
             }
         }
     }

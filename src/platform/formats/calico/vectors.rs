@@ -362,7 +362,7 @@ fn cr11_a_set_alone_pins_both_registries() {
         imported
             .diagnostics
             .iter()
-            .all(|remark| remark.level == Severity::Note)
+            .all(|diagnostic| diagnostic.level == Severity::Note)
     );
     check(
         &imported,
@@ -506,7 +506,7 @@ fn two_digests_for_one_image_are_an_error() {
         imported
             .diagnostics
             .iter()
-            .all(|remark| remark.code == DiagnosticCode::Duplicate)
+            .all(|diagnostic| diagnostic.code == DiagnosticCode::Duplicate)
     );
 }
 

@@ -29,18 +29,18 @@ pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
 }
 
 pub(in crate::platform) fn import(
-    pieces: &[InputDocument<'_>],
+    documents: &[InputDocument<'_>],
     context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
     let mut registries = Vec::new();
-    for node in trees(pieces) {
+    for node in trees(documents) {
         registries.extend(registry(node, &mut into.diagnostics));
         for file in node.strings("imports", &mut into.diagnostics) {
             let message = "the files that are named here are not read";
-            let remark =
+            let diagnostic =
                 Diagnostic::new(DiagnosticCode::Ignored, &file.start, message).excerpt(&file.text);
-            into.report(remark.fix("import them as well, if they name mirrors"));
+            into.report(diagnostic.fix("import them as well, if they name mirrors"));
         }
     }
     let mut manners = HostSettingsMap::default();
@@ -63,8 +63,8 @@ pub(in crate::platform) fn import(
 }
 
 /// Where registries stand in a file of its version; elsewhere too, with a warning.
-fn registry<'n>(node: &'n Node, remarks: &mut Vec<Diagnostic>) -> Option<&'n Node> {
-    let version = node.string("version", remarks);
+fn registry<'n>(node: &'n Node, diagnostics: &mut Vec<Diagnostic>) -> Option<&'n Node> {
+    let version = node.string("version", diagnostics);
     let version = version.map_or("1", |version| &version.text);
     let found = PLUGINS.iter().filter_map(|(of, plugin)| {
         let registry = node.at(&["plugins", plugin, "registry"])?;
@@ -73,8 +73,8 @@ fn registry<'n>(node: &'n Node, remarks: &mut Vec<Diagnostic>) -> Option<&'n Nod
     let found: Vec<_> = found.collect();
     for (of, registry) in found.iter().filter(|(of, _)| *of != version) {
         let message = format!("in a file of version {version} containerd does not look here");
-        let remark = Diagnostic::new(DiagnosticCode::Misplaced, &registry.spot, message);
-        remarks.push(remark.fix(format!("write version = {of} at the top")));
+        let diagnostic = Diagnostic::new(DiagnosticCode::Misplaced, &registry.location, message);
+        diagnostics.push(diagnostic.fix(format!("write version = {of} at the top")));
     }
     let proper = found.iter().find(|(of, _)| *of == version);
     proper
@@ -86,16 +86,16 @@ fn registry<'n>(node: &'n Node, remarks: &mut Vec<Diagnostic>) -> Option<&'n Nod
 fn tables<'n>(
     node: &'n Node,
     key: &str,
-    remarks: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<(&'n Scalar, &'n Node)> {
     let Some(node) = node.get(key) else {
         return Vec::new();
     };
     if !node.is_mapping() {
-        remarks.push(node.wrong_type(&format!("{key} is a table of tables")));
+        diagnostics.push(node.wrong_type(&format!("{key} is a table of tables")));
     }
     let (tables, others): (Vec<_>, Vec<_>) = node.entries().partition(|(_, one)| one.is_mapping());
-    remarks.extend(
+    diagnostics.extend(
         others
             .iter()
             .map(|(_, other)| other.wrong_type("this is a table")),
@@ -111,7 +111,7 @@ fn report_config_path(registry: &Node, into: &mut Imported) {
     };
     let configs = registry.get("configs").map(Node::entries);
     let mut configs = configs.into_iter().flatten();
-    let remark = if registry.has("mirrors") || configs.any(|(_, config)| config.has("tls")) {
+    let diagnostic = if registry.has("mirrors") || configs.any(|(_, config)| config.has("tls")) {
         let message = "containerd does not start with config_path beside mirrors or configs.tls";
         let fix = "remove those that are not in use";
         Diagnostic::new(DiagnosticCode::Value, &path.start, message).fix(fix)
@@ -120,7 +120,7 @@ fn report_config_path(registry: &Node, into: &mut Imported) {
         let fix = "import its files: roadstead import hosts-toml FOLDER";
         Diagnostic::new(DiagnosticCode::Skipped, &path.start, message).fix(fix)
     };
-    into.report(remark.excerpt(&path.text));
+    into.report(diagnostic.excerpt(&path.text));
 }
 
 /// `configs."HOST"`: a login, and what TLS needs.
@@ -157,7 +157,7 @@ fn mirror(
                 let manner = manners.get(&endpoint.host);
                 to.extend(into.add_mirror(&scalar.start, whose.registry(), &endpoint, manner));
             }
-            Err(remark) => into.report(remark),
+            Err(diagnostic) => into.report(diagnostic),
         }
     }
     if !has_own {

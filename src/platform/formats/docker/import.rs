@@ -36,11 +36,11 @@ pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
 }
 
 pub(in crate::platform) fn import(
-    pieces: &[InputDocument<'_>],
+    documents: &[InputDocument<'_>],
     context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
-    for node in trees(pieces) {
+    for node in trees(documents) {
         read(node, context, into);
     }
 }
@@ -50,7 +50,7 @@ fn read(node: &Node, context: &ImportContext<'_>, into: &mut Imported) {
     for scalar in node.strings("insecure-registries", &mut into.diagnostics) {
         match InsecureRegistry::read(scalar) {
             Ok(one) => insecure.push(one),
-            Err(remark) => into.report(remark),
+            Err(diagnostic) => into.report(diagnostic),
         }
     }
     let mut to = Vec::new();
@@ -59,8 +59,8 @@ fn read(node: &Node, context: &ImportContext<'_>, into: &mut Imported) {
         let endpoint =
             match MirrorEndpoint::read(scalar, SchemeDefault::HttpIfLocal, ApiPathRule::Append) {
                 Ok(endpoint) => endpoint,
-                Err(remark) => {
-                    into.report(remark);
+                Err(diagnostic) => {
+                    into.report(diagnostic);
                     continue;
                 }
             };
@@ -79,15 +79,20 @@ fn read(node: &Node, context: &ImportContext<'_>, into: &mut Imported) {
             let message = "no mirror here is among these hosts, so this changes nothing";
             let fix =
                 "if images come from there, write [upstream.\"HOST\"] with tls_verify = false";
-            let remark = Diagnostic::new(DiagnosticCode::Ignored, &one.scalar.start, message);
-            into.report(remark.excerpt(&one.scalar.text).fix(fix));
+            let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, &one.scalar.start, message);
+            into.report(diagnostic.excerpt(&one.scalar.text).fix(fix));
         }
     }
     let Some(mirrors) = node.get("registry-mirrors") else {
         return;
     };
     to.push("source".into());
-    into.route_mirrors(&mirrors.spot, Some(&Registry::docker_hub()), to, context);
+    into.route_mirrors(
+        &mirrors.location,
+        Some(&Registry::docker_hub()),
+        to,
+        context,
+    );
 }
 
 impl<'n> InsecureRegistry<'n> {

@@ -29,23 +29,23 @@ pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
 
 /// The logins of files that hold nothing else.
 pub(in crate::platform) fn import(
-    pieces: &[InputDocument<'_>],
+    documents: &[InputDocument<'_>],
     _context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
-    for node in trees(pieces) {
+    for node in trees(documents) {
         if let Some(kind) = kube::kind(node) {
             let message = "this kind of object holds no logins";
             into.report(
-                Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).excerpt(kind),
+                Diagnostic::new(DiagnosticCode::Skipped, &node.location, message).excerpt(kind),
             );
             continue;
         }
         let logins = docker_auth::read(node, &mut into.diagnostics);
-        for ImportedCredentials { entry, spot } in
+        for ImportedCredentials { entry, location } in
             docker_auth::first_per_scope(logins, &mut into.diagnostics)
         {
-            into.add_credential_entry(&spot, entry);
+            into.add_credential_entry(&location, entry);
         }
     }
 }

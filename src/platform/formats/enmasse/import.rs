@@ -36,20 +36,21 @@ pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
 }
 
 pub(in crate::platform) fn import(
-    pieces: &[InputDocument<'_>],
+    documents: &[InputDocument<'_>],
     context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
-    let is_openshift = |piece: &&InputDocument<'_>| match piece {
+    let is_openshift = |document: &&InputDocument<'_>| match document {
         InputDocument::Tree(node) => kube::kind(node).is_some_and(openshift::import::is_known_kind),
         InputDocument::Map(_) => false,
     };
-    let openshift: Vec<InputDocument<'_>> = pieces.iter().filter(is_openshift).cloned().collect();
+    let openshift: Vec<InputDocument<'_>> =
+        documents.iter().filter(is_openshift).cloned().collect();
     openshift::import::import(&openshift, context, into);
 
     let mut found = Vec::new();
-    for piece in pieces.iter().filter(|piece| !is_openshift(piece)) {
-        if let InputDocument::Tree(node) = piece {
+    for document in documents.iter().filter(|document| !is_openshift(document)) {
+        if let InputDocument::Tree(node) = document {
             super::overrides::read(node, &mut found, into);
         }
     }
@@ -65,7 +66,7 @@ fn default_images(
     into: &mut Imported,
 ) -> BTreeMap<String, DefaultImage> {
     let given = context.options.baseline.and_then(|baseline| {
-        let text = decode_text(&baseline).map_err(|remark| into.report(remark));
+        let text = decode_text(&baseline).map_err(|diagnostic| into.report(diagnostic));
         let mut found = Vec::new();
         super::overrides::read_text(text.ok()?, baseline.name, context, &mut found, into);
         let found = super::overrides::effective(found)
@@ -109,20 +110,24 @@ fn route_override(
     into: &mut Imported,
 ) {
     let ImageOverride {
-        component, spot, ..
+        component,
+        location,
+        ..
     } = replaced;
     if replaced.text.is_empty() {
         let message = "this leaves the component without an image";
-        let remark = Diagnostic::new(DiagnosticCode::Ignored, spot, message).excerpt(component);
-        return into.report(remark.fix("write its image, or remove the variable"));
+        let diagnostic =
+            Diagnostic::new(DiagnosticCode::Ignored, location, message).excerpt(component);
+        return into.report(diagnostic.fix("write its image, or remove the variable"));
     }
     let Some(image) = resolve_image(replaced, context, into) else {
         return;
     };
     let Some(DefaultImage { repository, tag }) = usual.get(component) else {
         let message = "it is not known which image this component has without its override";
-        let remark = Diagnostic::new(DiagnosticCode::Ignored, spot, message).excerpt(component);
-        return into.report(remark.fix(BASELINE_HINT));
+        let diagnostic =
+            Diagnostic::new(DiagnosticCode::Ignored, location, message).excerpt(component);
+        return into.report(diagnostic.fix(BASELINE_HINT));
     };
     let is_same = image.repository == *repository;
     let from = match (&image.reference, tag) {
@@ -134,13 +139,13 @@ fn route_override(
         (_, None) => {
             let message = "every tag would have to become this digest, and only one that is \
                            known can";
-            let remark =
-                Diagnostic::new(DiagnosticCode::Ignored, spot, message).excerpt(&replaced.text);
+            let diagnostic =
+                Diagnostic::new(DiagnosticCode::Ignored, location, message).excerpt(&replaced.text);
             let fix = format!("name the image by its tag, or {BASELINE_HINT}");
-            return into.report(remark.fix(fix));
+            return into.report(diagnostic.fix(fix));
         }
     };
-    openshift::route::route_to_image(spot, &from, &image, context, into);
+    openshift::route::route_to_image(location, &from, &image, context, into);
 }
 
 /// The image that a component is replaced by; of a name without a registry, what the image stream
@@ -158,24 +163,25 @@ fn resolve_image(
     if let Some(found) = image_in_stream(stream, &image.reference, into) {
         return Some(found);
     }
-    let spot = &replaced.spot;
+    let location = &replaced.location;
     let Some(registry) = context.options.internal_registry else {
         let message = "a name without a registry means Docker Hub, as no image stream of this \
                        name is among the files";
-        let remark =
-            Diagnostic::new(DiagnosticCode::HubRoot, spot, message).excerpt(&replaced.text);
-        into.report(remark.fix("give the ImageStream as well, or the internal registry"));
+        let diagnostic =
+            Diagnostic::new(DiagnosticCode::HubRoot, location, message).excerpt(&replaced.text);
+        into.report(diagnostic.fix("give the ImageStream as well, or the internal registry"));
         return Some(image);
     };
     let namespace = replaced.namespace.as_deref().unwrap_or_else(|| {
         let message = format!("no namespace is written: {DEFAULT_NAMESPACE} is taken");
         into.report(
-            Diagnostic::new(DiagnosticCode::Assumed, spot, message).fix("write metadata.namespace"),
+            Diagnostic::new(DiagnosticCode::Assumed, location, message)
+                .fix("write metadata.namespace"),
         );
         DEFAULT_NAMESPACE
     });
     let home = openshift::image_stream::StreamRepository::new(registry, namespace, stream);
-    home.route_short_name(spot, stream, context, into);
+    home.route_short_name(location, stream, context, into);
     image_in_stream(stream, &image.reference, into)
 }
 

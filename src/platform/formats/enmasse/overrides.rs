@@ -26,7 +26,7 @@ pub(super) struct ImageOverride {
     pub(super) component: String,
     /// The image as it is written; empty: none.
     pub(super) text: String,
-    pub(super) spot: Location,
+    pub(super) location: Location,
     pub(super) namespace: Option<String>,
     by: OverrideSource,
 }
@@ -43,9 +43,12 @@ impl ImageOverride {
     pub(super) fn image(&self, into: &mut Imported) -> Option<ImageReference> {
         let parsed = self.text.parse::<ImageReference>();
         let flawed = |invalid: &_| {
-            let remark =
-                Diagnostic::new(DiagnosticCode::Reference, &self.spot, format!("{invalid}"));
-            into.report(remark.excerpt(&self.text));
+            let diagnostic = Diagnostic::new(
+                DiagnosticCode::Reference,
+                &self.location,
+                format!("{invalid}"),
+            );
+            into.report(diagnostic.excerpt(&self.text));
         };
         parsed.inspect_err(flawed).ok()
     }
@@ -74,9 +77,9 @@ pub(super) fn read_text(
     into: &mut Imported,
 ) {
     let syntax = syntax::yaml_or_json(&text, Syntax::of(&text, name));
-    for piece in parse(text, syntax, &mut into.diagnostics) {
-        if !(context.is_foreign)(&piece)
-            && let InputDocument::Tree(node) = piece
+    for document in parse(text, syntax, &mut into.diagnostics) {
+        if !(context.is_foreign)(&document)
+            && let InputDocument::Tree(node) = document
         {
             read(&node, found, into);
         }
@@ -91,7 +94,7 @@ pub(super) fn read(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Impor
         Some(kind) => {
             let message = "this kind of object names no images of EnMasse";
             into.report(
-                Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).excerpt(kind),
+                Diagnostic::new(DiagnosticCode::Skipped, &node.location, message).excerpt(kind),
             );
         }
         None => map(node, found, into),
@@ -118,7 +121,7 @@ fn config(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) {
             found.push(ImageOverride {
                 component: component.text.clone(),
                 text: name.text.clone(),
-                spot: name.start.clone(),
+                location: name.start.clone(),
                 namespace: kube::namespace(node).map(str::to_owned),
                 by: OverrideSource::Config,
             });
@@ -140,9 +143,10 @@ fn workload(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) {
             };
             if let Some(elsewhere) = variable.get("valueFrom") {
                 let message = "the image of this component is not written here";
-                let remark = Diagnostic::new(DiagnosticCode::Ignored, &elsewhere.spot, message)
-                    .excerpt(name);
-                into.report(remark.fix("write it as the variable's value"));
+                let diagnostic =
+                    Diagnostic::new(DiagnosticCode::Ignored, &elsewhere.location, message)
+                        .excerpt(name);
+                into.report(diagnostic.fix("write it as the variable's value"));
                 continue;
             }
             let value = variable.string("value", &mut into.diagnostics);
@@ -152,7 +156,9 @@ fn workload(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) {
             let named = ImageOverride {
                 component,
                 text: value.map(|value| value.text.clone()).unwrap_or_default(),
-                spot: value.map_or(&variable.spot, |value| &value.start).clone(),
+                location: value
+                    .map_or(&variable.location, |value| &value.start)
+                    .clone(),
                 namespace: kube::namespace(node).map(str::to_owned),
                 by: OverrideSource::Variable,
             };
@@ -173,8 +179,8 @@ fn config_map(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) 
         }
         if let Some(text) = kube::data(node, &key.text, &mut into.diagnostics) {
             let syntax = syntax::yaml_or_json(&text, Syntax::of(&text, &key.text));
-            for piece in parse(text, syntax, &mut into.diagnostics) {
-                if let InputDocument::Tree(inner) = piece {
+            for document in parse(text, syntax, &mut into.diagnostics) {
+                if let InputDocument::Tree(inner) = document {
                     map(&inner, found, into);
                 }
             }
@@ -185,11 +191,15 @@ fn config_map(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) 
 fn map(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) {
     if !node.is_mapping() && !node.is_null() {
         let message = "an image map has a line COMPONENT: IMAGE for each component";
-        into.report(Diagnostic::new(DiagnosticCode::Kind, &node.spot, message));
+        into.report(Diagnostic::new(
+            DiagnosticCode::Kind,
+            &node.location,
+            message,
+        ));
     }
     for (component, value) in node.entries() {
-        let (text, spot) = match &value.kind {
-            NodeKind::Null => (String::new(), &value.spot),
+        let (text, location) = match &value.kind {
+            NodeKind::Null => (String::new(), &value.location),
             NodeKind::Scalar(scalar) => (scalar.text.clone(), &scalar.start),
             NodeKind::Sequence(_) | NodeKind::Mapping(_) => {
                 into.report(value.wrong_type("an image map holds image references"));
@@ -199,7 +209,7 @@ fn map(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) {
         found.push(ImageOverride {
             component: component.text.clone(),
             text,
-            spot: spot.clone(),
+            location: location.clone(),
             namespace: None,
             by: OverrideSource::Map,
         });

@@ -42,23 +42,23 @@ pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
 }
 
 pub(in crate::platform) fn import(
-    pieces: &[InputDocument<'_>],
+    documents: &[InputDocument<'_>],
     context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
     let mut files = Vec::new();
-    for node in trees(pieces) {
+    for node in trees(documents) {
         match HostsFolder::of(node) {
             Ok(folder) => files.push(HostsFile { node, folder }),
-            Err(remark) => into.report(remark),
+            Err(diagnostic) => into.report(diagnostic),
         }
     }
     for file in &files {
         let hiding = files.iter().find(|other| other.folder.hides(&file.folder));
         if let Some(other) = hiding {
-            let message = format!("containerd looks at {} alone", other.node.spot.file);
-            let remark = Diagnostic::new(DiagnosticCode::Ignored, &file.node.spot, message);
-            into.report(remark.fix("move it there, or remove it"));
+            let message = format!("containerd looks at {} alone", other.node.location.file);
+            let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, &file.node.location, message);
+            into.report(diagnostic.fix("move it there, or remove it"));
             continue;
         }
         file.read(context, into);
@@ -68,7 +68,7 @@ pub(in crate::platform) fn import(
 impl<'p> HostsFolder<'p> {
     /// The folder of a file, by the file's path.
     fn of(node: &'p Node) -> Result<Self, Diagnostic> {
-        let (path, _) = node.spot.file.rsplit_once('/').unwrap_or_default();
+        let (path, _) = node.location.file.rsplit_once('/').unwrap_or_default();
         let name = path.rsplit('/').next().unwrap_or_default();
         let written = name.strip_suffix('_').and_then(|name| {
             let (host, port) = name.rsplit_once('_')?;
@@ -82,14 +82,16 @@ impl<'p> HostsFolder<'p> {
                 let message = "the file's folder says which registry it is for, and names none";
                 let fix = "name it as it is on the node: certs.d/REGISTRY/hosts.toml, such as \
                            certs.d/docker.io/hosts.toml or certs.d/_default/hosts.toml";
-                return Err(Diagnostic::new(DiagnosticCode::Value, &node.spot, message).fix(fix));
+                return Err(
+                    Diagnostic::new(DiagnosticCode::Value, &node.location, message).fix(fix),
+                );
             }
         };
         if registry.as_ref().is_some_and(Registry::is_docker_hub) && name != "docker.io" {
             let message = "images on Docker Hub are looked up in certs.d/docker.io only";
-            let remark =
-                Diagnostic::new(DiagnosticCode::Misplaced, &node.spot, message).excerpt(name);
-            return Err(remark.fix("rename the folder to docker.io"));
+            let diagnostic =
+                Diagnostic::new(DiagnosticCode::Misplaced, &node.location, message).excerpt(name);
+            return Err(diagnostic.fix("rename the folder to docker.io"));
         }
         Ok(Self {
             path,
@@ -120,7 +122,7 @@ impl HostsFile<'_> {
         }
         to.extend(self.server_target(into));
         let registry = self.folder.registry.as_ref();
-        into.route_mirrors(&self.node.spot, registry, to, context);
+        into.route_mirrors(&self.node.location, registry, to, context);
     }
 
     /// `[host."URL"]`, in the order of the file.
@@ -147,7 +149,7 @@ impl HostsFile<'_> {
             None => match &self.folder.registry {
                 Some(registry) => {
                     let endpoint = MirrorEndpoint::of(registry);
-                    self.host_target(&self.node.spot, &endpoint, self.node, into)
+                    self.host_target(&self.node.location, &endpoint, self.node, into)
                 }
                 None => Some("source".into()),
             },
@@ -163,8 +165,8 @@ impl HostsFile<'_> {
         };
         match MirrorEndpoint::read(url, SchemeDefault::Https, base) {
             Ok(endpoint) => self.host_target(&url.start, &endpoint, node, into),
-            Err(remark) => {
-                into.report(remark);
+            Err(diagnostic) => {
+                into.report(diagnostic);
                 None
             }
         }
@@ -172,12 +174,12 @@ impl HostsFile<'_> {
 
     fn host_target(
         &self,
-        spot: &Location,
+        location: &Location,
         endpoint: &MirrorEndpoint,
         node: &Node,
         into: &mut Imported,
     ) -> Option<TargetText> {
-        let ref_kind = ref_kind(spot, node, into)?;
+        let ref_kind = ref_kind(location, node, into)?;
         let _checked = node.string("dial_timeout", &mut into.diagnostics);
         let is_careless = node.flag("skip_verify", &mut into.diagnostics);
         let manner = HostSettings {
@@ -187,7 +189,7 @@ impl HostsFile<'_> {
             ..HostSettings::default()
         };
         let registry = self.folder.registry.as_ref();
-        let target = into.add_mirror(spot, registry, endpoint, manner)?;
+        let target = into.add_mirror(location, registry, endpoint, manner)?;
         header_credentials(endpoint, node, into);
         Some(TargetText {
             ref_kind,
@@ -200,8 +202,8 @@ impl HostsFile<'_> {
         let first = files.next()?;
         if let Some(next) = files.next() {
             let message = "only the first file of authorities is taken";
-            let remark = Diagnostic::new(DiagnosticCode::Ignored, &next.start, message);
-            into.report(remark.fix("put all certificates into one file"));
+            let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, &next.start, message);
+            into.report(diagnostic.fix("put all certificates into one file"));
         }
         Some(CertificateAuthority::File(self.path(&first.text)))
     }
@@ -221,19 +223,19 @@ impl HostsFile<'_> {
             };
             match texts.as_deref() {
                 Some([both] | [both, ""]) => {
-                    pairs.push((&item.spot, self.path(both), self.path(both)));
+                    pairs.push((&item.location, self.path(both), self.path(both)));
                 }
                 Some([certificate, key]) => {
-                    pairs.push((&item.spot, self.path(certificate), self.path(key)));
+                    pairs.push((&item.location, self.path(certificate), self.path(key)));
                 }
                 _ => into.report(item.wrong_type("client is FILE or [CERTIFICATE, KEY]")),
             }
         }
         let mut pairs = pairs.into_iter();
         let (_, certificate, key) = pairs.next()?;
-        if let Some((spot, ..)) = pairs.next() {
+        if let Some((location, ..)) = pairs.next() {
             let message = "only the first certificate is shown";
-            into.report(Diagnostic::new(DiagnosticCode::Ignored, spot, message));
+            into.report(Diagnostic::new(DiagnosticCode::Ignored, location, message));
         }
         Some((certificate, key))
     }
@@ -249,15 +251,15 @@ impl HostsFile<'_> {
 }
 
 /// What a host is asked for; none: nothing.
-fn ref_kind(spot: &Location, node: &Node, into: &mut Imported) -> Option<RefKind> {
+fn ref_kind(location: &Location, node: &Node, into: &mut Imported) -> Option<RefKind> {
     let capabilities = node.strings("capabilities", &mut into.diagnostics);
     for capability in &capabilities {
         let known = ["pull", "resolve", "push", "referrers"];
         if !known.contains(&&*capability.text.to_ascii_lowercase()) {
             let message = "there is no such capability";
-            let remark = Diagnostic::new(DiagnosticCode::Value, &capability.start, message);
+            let diagnostic = Diagnostic::new(DiagnosticCode::Value, &capability.start, message);
             into.report(
-                remark
+                diagnostic
                     .excerpt(&capability.text)
                     .fix(format!("there are {}", known.join(", "))),
             );
@@ -269,7 +271,7 @@ fn ref_kind(spot: &Location, node: &Node, into: &mut Imported) -> Option<RefKind
     };
     if !can("pull") {
         let message = "a host without the capability pull is not used";
-        into.report(Diagnostic::new(DiagnosticCode::Ignored, spot, message));
+        into.report(Diagnostic::new(DiagnosticCode::Ignored, location, message));
         return None;
     }
     Some(if can("resolve") {
@@ -290,8 +292,8 @@ fn header_credentials(endpoint: &MirrorEndpoint, node: &Node, into: &mut Importe
     for (key, _) in headers.entries() {
         if !key.text.eq_ignore_ascii_case("authorization") {
             let message = "no headers but authorization are sent";
-            let remark = Diagnostic::new(DiagnosticCode::Ignored, &key.start, message);
-            into.report(remark.excerpt(&key.text));
+            let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, &key.start, message);
+            into.report(diagnostic.excerpt(&key.text));
             continue;
         }
         for value in headers.strings(&key.text, &mut into.diagnostics) {
@@ -316,7 +318,7 @@ fn header_credentials(endpoint: &MirrorEndpoint, node: &Node, into: &mut Importe
                 Ok(credential) => {
                     into.add_credential(&value.start, &endpoint.credential_scope(), credential);
                 }
-                Err(remark) => into.report(remark),
+                Err(diagnostic) => into.report(diagnostic),
             }
         }
     }

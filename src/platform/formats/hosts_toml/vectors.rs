@@ -359,7 +359,7 @@ fn a_file_that_leads_to_the_mirror_is_no_way_out() {
                 let imported = read(format, &[(&path, &text)], &options);
                 let mut found = imported.diagnostics.iter();
                 assert!(
-                    found.any(|remark| remark.code == DiagnosticCode::Loop),
+                    found.any(|diagnostic| diagnostic.code == DiagnosticCode::Loop),
                     "{path}: {text}"
                 );
                 assert!(imported.diagnostics.iter().all(|one| {

@@ -43,11 +43,14 @@ pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
 }
 
 pub(in crate::platform) fn import(
-    pieces: &[InputDocument<'_>],
+    documents: &[InputDocument<'_>],
     context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
-    let texts: Vec<_> = pieces.iter().flat_map(|piece| texts(piece, into)).collect();
+    let texts: Vec<_> = documents
+        .iter()
+        .flat_map(|document| texts(document, into))
+        .collect();
     let mut routing = SwapRouter::new(context, into);
     let mut has_default = false;
     for text in &texts {
@@ -70,19 +73,19 @@ pub(in crate::platform) fn import(
 }
 
 /// The maps in a piece: itself, or texts of a `ConfigMap`.
-fn texts<'p>(piece: &'p InputDocument<'_>, into: &mut Imported) -> Vec<SourceText<'p>> {
-    let node = match piece {
+fn texts<'p>(document: &'p InputDocument<'_>, into: &mut Imported) -> Vec<SourceText<'p>> {
+    let node = match document {
         InputDocument::Map(text) => return vec![text.clone()],
         InputDocument::Tree(node) => node,
     };
     if kube::kind(node) != Some("ConfigMap") {
         into.report(if let Some(kind) = kube::kind(node) {
             let message = "this kind of object has no imageswap map";
-            Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).excerpt(kind)
+            Diagnostic::new(DiagnosticCode::Skipped, &node.location, message).excerpt(kind)
         } else {
             let message = "this is neither a map nor a ConfigMap with one";
             let fix = "a map has lines of SOURCE::TARGET";
-            Diagnostic::new(DiagnosticCode::Kind, &node.spot, message).fix(fix)
+            Diagnostic::new(DiagnosticCode::Kind, &node.location, message).fix(fix)
         });
         return Vec::new();
     }
@@ -92,12 +95,12 @@ fn texts<'p>(piece: &'p InputDocument<'_>, into: &mut Imported) -> Vec<SourceTex
         keys.extend(data.map(|(key, _)| key.text.as_str()));
     }
     if keys.is_empty() {
-        let remark = Diagnostic::new(
+        let diagnostic = Diagnostic::new(
             DiagnosticCode::Value,
-            &node.spot,
+            &node.location,
             "the ConfigMap has no map",
         );
-        into.report(remark.fix("the map stands in data.maps"));
+        into.report(diagnostic.fix("the map stands in data.maps"));
     }
     let keys = keys.into_iter();
     keys.filter_map(|key| kube::data(node, key, &mut into.diagnostics))

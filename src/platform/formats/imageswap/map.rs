@@ -35,7 +35,7 @@ pub(in crate::platform) struct MapEntry {
 #[derive(Clone, Debug)]
 pub(in crate::platform) struct LocatedText {
     pub(in crate::platform) text: String,
-    pub(in crate::platform) spot: Location,
+    pub(in crate::platform) location: Location,
 }
 
 /// Pairs in the order of the file. Of equal keys the last one's value holds, at the first one's
@@ -51,18 +51,21 @@ const ITEMS_MAX: usize = 200_000;
 
 impl SwapMap {
     /// Reads a text; lines that are none are remarked on.
-    pub(in crate::platform) fn read(text: &SourceText<'_>, remarks: &mut Vec<Diagnostic>) -> Self {
+    pub(in crate::platform) fn read(
+        text: &SourceText<'_>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Self {
         let mut map = Self::default();
         let ends = text.text.bytes().filter(|byte| b",\n".contains(byte));
         if ends.count() > ITEMS_MAX {
             let message = format!("more than {ITEMS_MAX} lines and commas");
-            remarks.push(
+            diagnostics.push(
                 Diagnostic::new(DiagnosticCode::File, &text.start(), message).fix("split the map"),
             );
             return map;
         }
         for (number, line) in text.lines() {
-            let line = without_comment(line, number, text, remarks);
+            let line = without_comment(line, number, text, diagnostics);
             // Only opt-outs have commas of their own.
             let is_list =
                 !(line.trim_start().starts_with(NOSWAP_KEY) && split_entry(line).is_some());
@@ -73,8 +76,8 @@ impl SwapMap {
                     written,
                     place: (number, column),
                 };
-                if let Err(remark) = map.take(&item) {
-                    remarks.push(remark);
+                if let Err(diagnostic) = map.take(&item) {
+                    diagnostics.push(diagnostic);
                 }
                 column += written.chars().count() + 1;
             }
@@ -90,18 +93,18 @@ impl SwapMap {
         let whole = item.word(0, &line);
         let (key, value) = split_entry(&line).ok_or_else(|| {
             whole.placeholder().unwrap_or_else(|| {
-                let remark = Diagnostic::new(
+                let diagnostic = Diagnostic::new(
                     DiagnosticCode::Separator,
-                    &whole.spot,
+                    &whole.location,
                     "this is no SOURCE::TARGET",
                 );
                 let fix = "write SOURCE::TARGET, always with two colons where there is a port";
-                remark.excerpt(&line).fix(fix)
+                diagnostic.excerpt(&line).fix(fix)
             })
         })?;
         let value = item.word(line.len() - value.len(), value);
-        if let Some(remark) = whole.placeholder() {
-            return Err(value.placeholder().unwrap_or(remark));
+        if let Some(diagnostic) = whole.placeholder() {
+            return Err(value.placeholder().unwrap_or(diagnostic));
         }
         let marked = |mark: &str| key.strip_prefix(mark).map(|key| item.word(mark.len(), key));
         if let Some(key) = marked("[EXACT]") {
@@ -130,16 +133,16 @@ const NOSWAP_KEY: &str = "noswap_wildcards";
 
 impl LocatedText {
     /// That something is wrong with it.
-    pub(in crate::platform) fn remark(
+    pub(in crate::platform) fn diagnostic(
         &self,
         code: DiagnosticCode,
         message: impl Into<String>,
     ) -> Diagnostic {
-        Diagnostic::new(code, &self.spot, message).excerpt(&self.text)
+        Diagnostic::new(code, &self.location, message).excerpt(&self.text)
     }
 
     fn placeholder(&self) -> Option<Diagnostic> {
-        placeholder(&self.text, &self.spot)
+        placeholder(&self.text, &self.location)
     }
 }
 
@@ -182,7 +185,7 @@ impl MapItem<'_, '_> {
         let (line, column) = self.place;
         LocatedText {
             text: part.to_owned(),
-            spot: self.text.location(line, column + before.count()),
+            location: self.text.location(line, column + before.count()),
         }
     }
 }
@@ -193,16 +196,16 @@ fn without_comment<'l>(
     line: &'l str,
     number: usize,
     text: &SourceText<'_>,
-    remarks: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> &'l str {
     let Some((before, comment)) = line.split_once('#') else {
         return line;
     };
     if !before.trim().is_empty() && comment.trim_start_matches('#').contains('#') {
-        let spot = text.location(number, before.chars().count() + 1);
+        let location = text.location(number, before.chars().count() + 1);
         let message = "two comment marks in one line: imageswap makes the first part of the value";
-        let remark = Diagnostic::new(DiagnosticCode::MultiHash, &spot, message);
-        remarks.push(remark.excerpt(line.trim()).fix("leave one #"));
+        let diagnostic = Diagnostic::new(DiagnosticCode::MultiHash, &location, message);
+        diagnostics.push(diagnostic.excerpt(line.trim()).fix("leave one #"));
     }
     before
 }

@@ -32,7 +32,7 @@ pub(in crate::platform) struct SwapRouter<'i> {
 #[derive(Debug)]
 pub(in crate::platform) struct RegistrySwap {
     /// Where the target stands.
-    pub(in crate::platform) spot: Location,
+    pub(in crate::platform) location: Location,
     pub(in crate::platform) registry: Registry,
     /// `HOST[:PORT][/PATH]`.
     pub(in crate::platform) target: String,
@@ -63,7 +63,7 @@ impl<'i> SwapRouter<'i> {
         for pair in &map.registries.all {
             match self.registry(map, &pair.key, &pair.value) {
                 Ok(swap) => swaps.extend(swap),
-                Err(remark) => self.into.report(remark),
+                Err(diagnostic) => self.into.report(diagnostic),
             }
         }
         for part in &map.opt_outs {
@@ -99,20 +99,29 @@ impl<'i> SwapRouter<'i> {
     }
 
     /// Leads what begins with a prefix to a target.
-    pub(in crate::platform) fn route_prefix(&mut self, spot: &Location, from: &str, target: &str) {
-        self.route(spot, MatchText::From(vec![from.to_owned()]), Some(target));
+    pub(in crate::platform) fn route_prefix(
+        &mut self,
+        location: &Location,
+        from: &str,
+        target: &str,
+    ) {
+        self.route(
+            location,
+            MatchText::From(vec![from.to_owned()]),
+            Some(target),
+        );
     }
 
     fn report_error(&mut self, made: Result<(), Diagnostic>) {
-        if let Err(remark) = made {
-            self.into.report(remark);
+        if let Err(diagnostic) = made {
+            self.into.report(diagnostic);
         }
     }
 
     /// A route that leads to a target; to none: to the registry itself.
     fn route(
         &mut self,
-        spot: &Location,
+        location: &Location,
         matches: MatchText,
         target: Option<&str>,
     ) -> &mut RuleText {
@@ -121,7 +130,7 @@ impl<'i> SwapRouter<'i> {
             .into_iter()
             .chain(source.then_some("source"))
             .collect();
-        self.into.route_matching(spot, matches, &to)
+        self.into.route_matching(location, matches, &to)
     }
 
     /// `[EXACT]IMAGE::IMAGE`: repository and tag are what the value says.
@@ -129,12 +138,12 @@ impl<'i> SwapRouter<'i> {
         let from = image(key)?;
         let Reference::Tag(tag) = &from.reference else {
             let message = "one digest cannot be led elsewhere: it names the same bytes everywhere";
-            let remark = key.remark(DiagnosticCode::Ignored, message);
-            return Err(remark.fix("write the tag, or lead the registry elsewhere"));
+            let diagnostic = key.diagnostic(DiagnosticCode::Ignored, message);
+            return Err(diagnostic.fix("write the tag, or lead the registry elsewhere"));
         };
         let matches = MatchText::From(vec![format!("{}:{tag}", from.repository)]);
         if value.text.is_empty() {
-            self.route(&key.spot, matches, None);
+            self.route(&key.location, matches, None);
             return Ok(());
         }
         no_scheme(value)?;
@@ -151,16 +160,17 @@ impl<'i> SwapRouter<'i> {
             Reference::Tag(tag) => (format!("{repository}:{tag}"), None),
             Reference::Digest(digest) => (repository.to_string(), Some(digest.to_string())),
         };
-        self.route(&key.spot, matches, Some(&target)).digest = digest;
+        self.route(&key.location, matches, Some(&target)).digest = digest;
         Ok(())
     }
 
     /// `W-HUBROOT`: an image that is one element on Docker Hub.
     fn hub_root(&mut self, value: &LocatedText, image: &str) {
         let message = format!("runtimes ask for library/ before the name of {image}");
-        let remark = value.remark(DiagnosticCode::HubRoot, message);
-        self.into
-            .report(remark.fix("write docker.io/FOLDER, or docker.io/library if that is meant"));
+        let diagnostic = value.diagnostic(DiagnosticCode::HubRoot, message);
+        self.into.report(
+            diagnostic.fix("write docker.io/FOLDER, or docker.io/library if that is meant"),
+        );
     }
 
     /// `[REPLACE]GLOB::TARGET`: of the name only its last element is left.
@@ -168,13 +178,13 @@ impl<'i> SwapRouter<'i> {
         if key.text.contains('@') {
             let message = "a pattern cannot speak of digests";
             return Err(key
-                .remark(DiagnosticCode::Ignored, message)
+                .diagnostic(DiagnosticCode::Ignored, message)
                 .fix("write it without the @"));
         }
         let band = self.replace_bands.next().ok_or_else(|| {
             let most = REPLACE_BANDS.len();
             let message = format!("more than {most} [REPLACE] lines: their order would be lost");
-            key.remark(DiagnosticCode::Glob, message)
+            key.diagnostic(DiagnosticCode::Glob, message)
                 .fix("join some of them")
         })?;
         let target = match value.text.as_str() {
@@ -192,7 +202,7 @@ impl<'i> SwapRouter<'i> {
             ":latest"
         };
         let matches = MatchText::Glob(format!("{}{latest}", key.text));
-        let route = self.route(&key.spot, matches, Some(&format!("{target}/{{name}}")));
+        let route = self.route(&key.location, matches, Some(&format!("{target}/{{name}}")));
         route.band = Some(band);
         Ok(())
     }
@@ -215,7 +225,7 @@ impl<'i> SwapRouter<'i> {
             return Err(dead(key));
         }
         let registry: Registry = host.parse().map_err(|invalid: InvalidName| {
-            key.remark(DiagnosticCode::Reference, invalid.to_string())
+            key.diagnostic(DiagnosticCode::Reference, invalid.to_string())
         })?;
         let mut from = registry.to_string();
         if registry.port().is_none() {
@@ -227,7 +237,7 @@ impl<'i> SwapRouter<'i> {
         }
         let matches = MatchText::From(vec![from]);
         if value.text.is_empty() {
-            self.route(&key.spot, matches, None);
+            self.route(&key.location, matches, None);
             return Ok(None);
         }
         let suffix = if value.text.ends_with('-') {
@@ -237,9 +247,9 @@ impl<'i> SwapRouter<'i> {
         };
         let target = self.target(value, suffix)?;
         let route = self.into.routes.len();
-        self.route(&key.spot, matches, Some(&target));
+        self.route(&key.location, matches, Some(&target));
         Ok((!is_library).then(|| RegistrySwap {
-            spot: value.spot.clone(),
+            location: value.location.clone(),
             registry,
             target,
             route,
@@ -255,8 +265,8 @@ impl<'i> SwapRouter<'i> {
         let host = key.text.trim_end_matches("/library");
         if !map.registries.has(host) {
             let message = "imageswap fails on images of a registry that has only a /library key";
-            let remark = key.remark(DiagnosticCode::LibraryKey, message);
-            return Err(remark.fix(format!(
+            let diagnostic = key.diagnostic(DiagnosticCode::LibraryKey, message);
+            return Err(diagnostic.fix(format!(
                 "add {host}::TARGET, or {host}:: to leave the rest alone"
             )));
         }
@@ -264,13 +274,13 @@ impl<'i> SwapRouter<'i> {
             let message =
                 "only images without a slash use a /library key, and those are Docker Hub's";
             return Err(key
-                .remark(DiagnosticCode::Ignored, message)
+                .diagnostic(DiagnosticCode::Ignored, message)
                 .fix("remove the line"));
         }
         let message = "imageswap uses this key only for images written without a slash; \
                        here it also holds for docker.io/library/NAME, which nodes cannot tell apart";
         self.into
-            .report(key.remark(DiagnosticCode::LibraryWider, message));
+            .report(key.diagnostic(DiagnosticCode::LibraryWider, message));
         Ok(())
     }
 
@@ -285,10 +295,10 @@ impl<'i> SwapRouter<'i> {
         };
         if is_of_tags {
             let message = "opt-outs are compared with names, not with tags or digests";
-            return Err(part.remark(DiagnosticCode::Ignored, message));
+            return Err(part.diagnostic(DiagnosticCode::Ignored, message));
         }
         let matches = MatchText::Contains(part.text.clone());
-        self.route(&part.spot, matches, None);
+        self.route(&part.location, matches, None);
         Ok(())
     }
 
@@ -299,7 +309,7 @@ impl<'i> SwapRouter<'i> {
                            for everyone who reaches the mirror";
             let fix = "name the registries instead, each with a line REGISTRY::";
             self.into
-                .report(Diagnostic::new(DiagnosticCode::Open, &value.spot, message).fix(fix));
+                .report(Diagnostic::new(DiagnosticCode::Open, &value.location, message).fix(fix));
         }
         let target = match value.text.as_str() {
             "" => None,
@@ -307,7 +317,7 @@ impl<'i> SwapRouter<'i> {
             _ => Some(self.target(value, "")?),
         };
         let everything = MatchText::From(vec!["*".to_owned()]);
-        self.route(&value.spot, everything, target.as_deref());
+        self.route(&value.location, everything, target.as_deref());
         Ok(())
     }
 
@@ -315,14 +325,14 @@ impl<'i> SwapRouter<'i> {
     fn dashed_default(&mut self, value: &LocatedText) -> Result<String, Diagnostic> {
         if !value.text.contains('/') {
             let message = "here each registry would become a part of the host's name";
-            let remark = value.remark(DiagnosticCode::Reference, message);
-            return Err(remark.fix("write HOST/PREFIX-"));
+            let diagnostic = value.diagnostic(DiagnosticCode::Reference, message);
+            return Err(diagnostic.fix("write HOST/PREFIX-"));
         }
         // Any letter shows whether the rest is sound.
         let target = self.target(value, "x")?;
         let message = "imageswap writes the registry twice here; it is imported as once";
         self.into
-            .report(value.remark(DiagnosticCode::DashDefault, message));
+            .report(value.diagnostic(DiagnosticCode::DashDefault, message));
         let stem = target.trim_end_matches('x');
         Ok(format!("{stem}{{registry}}/{{repository}}"))
     }
@@ -348,7 +358,7 @@ impl<'i> SwapRouter<'i> {
             (Ok(hub), Some(text.as_str()))
         };
         let wrong =
-            |invalid: InvalidName| value.remark(DiagnosticCode::Reference, invalid.to_string());
+            |invalid: InvalidName| value.diagnostic(DiagnosticCode::Reference, invalid.to_string());
         let host = host.map_err(wrong)?;
         match path.map(str::parse::<RepositoryName>).transpose() {
             Ok(Some(path)) => Ok(format!("{host}/{path}")),
@@ -358,10 +368,10 @@ impl<'i> SwapRouter<'i> {
     }
 
     /// `W-SLASH` where there are too many.
-    fn without_slashes(&mut self, LocatedText { text, spot }: &LocatedText) -> LocatedText {
-        let text = name_part::trim_slashes(text, spot, &mut self.into.diagnostics);
-        let spot = spot.clone();
-        LocatedText { text, spot }
+    fn without_slashes(&mut self, LocatedText { text, location }: &LocatedText) -> LocatedText {
+        let text = name_part::trim_slashes(text, location, &mut self.into.diagnostics);
+        let location = location.clone();
+        LocatedText { text, location }
     }
 
     /// `W-COLLIDE` where two registries become one.
@@ -369,7 +379,7 @@ impl<'i> SwapRouter<'i> {
         let mut known = HashMap::new();
         for swap in swaps {
             let RegistrySwap {
-                spot,
+                location,
                 registry,
                 target,
                 ..
@@ -377,10 +387,10 @@ impl<'i> SwapRouter<'i> {
             let first = *known.entry(target).or_insert(registry);
             if first != registry {
                 let message = format!("images of {first} and {registry} become one here");
-                let remark =
-                    Diagnostic::new(DiagnosticCode::Collide, spot, message).excerpt(target);
+                let diagnostic =
+                    Diagnostic::new(DiagnosticCode::Collide, location, message).excerpt(target);
                 let fix = "give each its own folder, unless both hold the same images";
-                self.into.report(remark.fix(fix));
+                self.into.report(diagnostic.fix(fix));
             }
         }
     }
@@ -389,17 +399,17 @@ impl<'i> SwapRouter<'i> {
 fn image(word: &LocatedText) -> Result<ImageReference, Diagnostic> {
     no_scheme(word)?;
     let wrong =
-        |invalid: InvalidReference| word.remark(DiagnosticCode::Reference, invalid.to_string());
+        |invalid: InvalidReference| word.diagnostic(DiagnosticCode::Reference, invalid.to_string());
     word.text.parse().map_err(wrong)
 }
 
 fn no_scheme(word: &LocatedText) -> Result<(), Diagnostic> {
-    name_part::reject_scheme(&word.text, &word.spot)
+    name_part::reject_scheme(&word.text, &word.location)
 }
 
 fn dead(key: &LocatedText) -> Diagnostic {
     let message = "imageswap never uses this key: a key is REGISTRY, REGISTRY:PORT, \
                    docker.io/library, default or noswap_wildcards";
     let fix = "one image is led elsewhere by [EXACT]IMAGE::IMAGE";
-    key.remark(DiagnosticCode::DeadKey, message).fix(fix)
+    key.diagnostic(DiagnosticCode::DeadKey, message).fix(fix)
 }

@@ -6,14 +6,14 @@ fn map(text: &str) -> Imported {
     read("imageswap", &[("map", text)], &OPTIONS)
 }
 
-fn remarks(text: &str) -> Vec<String> {
+fn diagnostics(text: &str) -> Vec<String> {
     codes(&map(text))
 }
 
 #[test]
 fn the_projects_own_map() {
     check(&map(PROJECT), IS);
-    assert_eq!(remarks(PROJECT), [""; 0]);
+    assert_eq!(diagnostics(PROJECT), [""; 0]);
     check(&map(&PROJECT.replace('\n', "\r\n")), IS);
     check(&map(&format!("\u{feff}{PROJECT}")), IS);
     let inner = PROJECT.replace('\n', "\n    ");
@@ -165,7 +165,7 @@ fn is17_lines_without_a_separator_are_errors() {
         "6:1 E-SEP",
         "7:1 E-SEP",
     ];
-    assert_eq!(remarks(text), want);
+    assert_eq!(diagnostics(text), want);
 }
 
 #[test]
@@ -279,7 +279,7 @@ fn an_exact_digest_pins_the_tag() {
     check(&imported, &[("", "nginx:1", &["h.example/n"])]);
     let line = format!("default::\n[EXACT]nginx@{DIGEST}::h.example/n\n[REPLACE]*@*::h.example");
     let want = ["1:10 W-OPEN", "2:8 W-IGNORED", "3:10 W-IGNORED"];
-    assert_eq!(remarks(&line), want);
+    assert_eq!(diagnostics(&line), want);
 }
 
 /// Palette's map, as lines.
@@ -349,7 +349,7 @@ const IX: &[ExpectedRoute] = &[
 #[test]
 fn palettes_map() {
     let want = ["1:1 W-NODEFAULT", "4:13 W-COLLIDE"];
-    assert_eq!(remarks(LINES), want);
+    assert_eq!(diagnostics(LINES), want);
     let with_default = map(&format!("{LINES}default::\n"));
     check(&with_default, IX);
     let list = LINES.trim().replace('\n', " , ") + ", default::,";
@@ -369,15 +369,15 @@ fn quirks_that_are_not_repeated() {
         text,
         &[("IX-12", "gcr.io/a/b:1", &["d.example.com/m-gcr.io/a/b"])],
     );
-    assert_eq!(remarks(text), ["1:10 W-DASHDEFAULT"]);
-    assert_eq!(remarks("default::my-"), ["1:10 E-REF"]);
+    assert_eq!(diagnostics(text), ["1:10 W-DASHDEFAULT"]);
+    assert_eq!(diagnostics("default::my-"), ["1:10 E-REF"]);
     one(
         "default::h.example/cache\ndocker.io::",
         &[("IX-13", "registry:5000/x:1", &["h.example/cache/x"])],
     );
     let text = "default::\nquay.io::h.example.com/q/";
     one(text, &[("IX-16", "quay.io/a:1", &["h.example.com/q/a"])]);
-    assert_eq!(remarks(text), ["1:10 W-OPEN", "2:10 W-SLASH"]);
+    assert_eq!(diagnostics(text), ["1:10 W-OPEN", "2:10 W-SLASH"]);
     one(
         "default::h.example\nnoswap_wildcards::twr.io",
         &[("IX-17", "gcr.io/twr.io/x:1", &["gcr.io/twr.io/x"])],
@@ -441,9 +441,9 @@ noswap_wildcards:: twr.io, :dev,localhost:5000/x
         "15:1 E-LIBKEY",
         "16:28 W-IGNORED",
     ];
-    assert_eq!(remarks(text), want);
+    assert_eq!(diagnostics(text), want);
     let list = "docker.io::h.example, quay.io ,default::";
-    assert_eq!(remarks(list), ["1:23 E-SEP", "1:41 W-OPEN"]);
+    assert_eq!(diagnostics(list), ["1:23 E-SEP", "1:41 W-OPEN"]);
     for line in lines(&map(text)) {
         assert!(!line.contains("; write \"\""), "{line}");
     }
@@ -456,7 +456,7 @@ fn more_patterns_than_bands_are_refused() {
     for at in 0..101 {
         writeln!(text, "[REPLACE]a{at}*::h.example").unwrap();
     }
-    assert_eq!(remarks(&text), ["1:10 W-OPEN", "102:10 E-GLOB"]);
+    assert_eq!(diagnostics(&text), ["1:10 W-OPEN", "102:10 E-GLOB"]);
 }
 
 #[test]
@@ -482,17 +482,17 @@ fn other_documents_have_no_map() {
                  kind: ConfigMap\nmetadata: {name: y}\n---\n\
                  kind: ConfigMap\ndata: {maps: [a]}\n";
     let want = ["1:1 I-SKIPPED", "4:1 E-VALUE", "8:14 E-VALUE"];
-    assert_eq!(remarks(other), want);
-    assert_eq!(remarks("{\"a\": 1}"), ["1:1 E-KIND"]);
+    assert_eq!(diagnostics(other), want);
+    assert_eq!(diagnostics("{\"a\": 1}"), ["1:1 E-KIND"]);
 }
 
 #[test]
 fn lines_within_a_config_map_know_their_place() {
     let text = "kind: ConfigMap\ndata:\n  maps: |\n    default::\n\n    bad\n      worse\n";
-    assert_eq!(remarks(text), ["4:14 W-OPEN", "6:5 E-SEP", "7:7 E-SEP"]);
+    assert_eq!(diagnostics(text), ["4:14 W-OPEN", "6:5 E-SEP", "7:7 E-SEP"]);
     let text = text.replace("|\n", ">-\n\n");
     // Folded lines are not lines of the file.
-    assert_eq!(remarks(&text), ["5:5 E-SEP", "5:5 E-SEP", "5:5 W-OPEN"]);
+    assert_eq!(diagnostics(&text), ["5:5 E-SEP", "5:5 E-SEP", "5:5 W-OPEN"]);
 }
 
 #[test]
@@ -515,8 +515,8 @@ proptest::proptest! {
         ],
     ) {
         for format in ["imageswap", "palette"] {
-            for remark in read(format, &[("map", &text)], &OPTIONS).diagnostics {
-                proptest::prop_assert!(!remark.to_string().is_empty());
+            for diagnostic in read(format, &[("map", &text)], &OPTIONS).diagnostics {
+                proptest::prop_assert!(!diagnostic.to_string().is_empty());
             }
         }
     }
@@ -526,7 +526,7 @@ proptest::proptest! {
 fn a_map_has_an_end() {
     for end in [",", "\n"] {
         assert_eq!(
-            remarks(&format!("a{end}").repeat(200_001)),
+            diagnostics(&format!("a{end}").repeat(200_001)),
             ["1:1 E-FILE", "1:1 W-NODEFAULT"]
         );
     }
@@ -536,5 +536,5 @@ fn a_map_has_an_end() {
 fn one_element_on_docker_hub_is_warned_of() {
     let lines = "default::x.y\n[EXACT]a.b/c:1::docker.io/d:1\n[REPLACE]a*::docker.io\n\
                  quay.io::docker.io/org\n";
-    assert_eq!(remarks(lines), ["2:17 W-HUBROOT", "3:14 W-HUBROOT"]);
+    assert_eq!(diagnostics(lines), ["2:17 W-HUBROOT", "3:14 W-HUBROOT"]);
 }

@@ -24,11 +24,11 @@ pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
 }
 
 pub(in crate::platform) fn import(
-    pieces: &[InputDocument<'_>],
+    documents: &[InputDocument<'_>],
     context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
-    let nodes = trees(pieces);
+    let nodes = trees(documents);
     let mut manners = HostSettingsMap::default();
     for configs in nodes.clone().filter_map(|node| node.get("configs")) {
         for (name, config) in mirrors::mappings(configs, &mut into.diagnostics) {
@@ -39,9 +39,9 @@ pub(in crate::platform) fn import(
         if context.options.fallback == SourceFallback::Auto {
             let message = "registries themselves are asked last, as by nodes that run without \
                            --disable-default-registry-endpoint";
-            let remark = Diagnostic::new(DiagnosticCode::Ignored, &mirrors.spot, message)
+            let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, &mirrors.location, message)
                 .level(Severity::Note);
-            into.report(remark.fix("import with fallback = \"deny\" if they run with it"));
+            into.report(diagnostic.fix("import with fallback = \"deny\" if they run with it"));
         }
         for (name, mirror) in mirrors::mappings(mirrors, &mut into.diagnostics) {
             self::mirror(name, mirror, &manners, context, into);
@@ -59,8 +59,8 @@ fn config<'p>(
 ) {
     if name.text == "*" {
         let message = "settings for every host are not taken over";
-        let remark = Diagnostic::new(DiagnosticCode::Ignored, &name.start, message);
-        into.report(remark.fix("repeat them for each host that needs them"));
+        let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, &name.start, message);
+        into.report(diagnostic.fix("repeat them for each host that needs them"));
         return;
     }
     if let Some(auth) = config.get("auth") {
@@ -103,8 +103,8 @@ fn mirror(
             ApiPathRule::AsIsBelowRoot,
         ) {
             Ok(endpoint) => endpoint,
-            Err(remark) => {
-                into.report(remark);
+            Err(diagnostic) => {
+                into.report(diagnostic);
                 continue;
             }
         };
@@ -156,7 +156,7 @@ fn rewrites(mirror: &Node, into: &mut Imported) -> Vec<RewriteText> {
                 let told = |flaw| Diagnostic::of_rule(DiagnosticCode::Regex, &regex.start, flaw);
                 let told = flaws.iter().map(told);
                 into.diagnostics
-                    .extend(told.map(|remark| remark.excerpt(&regex.text)));
+                    .extend(told.map(|diagnostic| diagnostic.excerpt(&regex.text)));
             }
         }
     }

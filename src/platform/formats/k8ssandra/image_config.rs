@@ -27,7 +27,7 @@ pub(super) struct K8ssandraComponent {
     pub(super) image: ComponentImage,
     /// The same without what overrides it; none if only the overrides speak of the component.
     pub(super) plain: Option<ComponentImage>,
-    pub(super) spot: Location,
+    pub(super) location: Location,
     /// Where it is decided in which registry and folder the image lies.
     pub(super) placed_at: Location,
 }
@@ -55,8 +55,8 @@ impl ComponentImage {
 impl ImageConfig {
     pub(super) fn secret(&mut self, named: &Scalar) {
         if !named.text.is_empty() {
-            let spot = named.start.clone();
-            self.secrets.entry(named.text.clone()).or_insert(spot);
+            let location = named.start.clone();
+            self.secrets.entry(named.text.clone()).or_insert(location);
         }
     }
 
@@ -66,15 +66,19 @@ impl ImageConfig {
 }
 
 /// The part of a name at a key.
-pub(super) fn part(node: &Node, key: &str, remarks: &mut Vec<Diagnostic>) -> Option<String> {
-    let Scalar { text, start, .. } = node.string(key, remarks)?;
-    name_part::name_part(text, start, remarks)
+pub(super) fn part(node: &Node, key: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<String> {
+    let Scalar { text, start, .. } = node.string(key, diagnostics)?;
+    name_part::name_part(text, start, diagnostics)
 }
 
 /// The registry at a key.
-pub(super) fn registry(node: &Node, key: &str, remarks: &mut Vec<Diagnostic>) -> Option<String> {
-    let Scalar { text, start, .. } = node.string(key, remarks)?;
-    name_part::registry(text, start, remarks)
+pub(super) fn registry(
+    node: &Node,
+    key: &str,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<String> {
+    let Scalar { text, start, .. } = node.string(key, diagnostics)?;
+    name_part::registry(text, start, diagnostics)
 }
 
 /// `W-MISPLACED` for keys of this mapping that their program does not look for here.
@@ -83,13 +87,13 @@ pub(super) fn misplaced(
     keys: &[&str],
     message: &str,
     fix: &str,
-    remarks: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) {
     for (key, _) in node.entries() {
         if keys.contains(&key.text.as_str()) {
-            let remark =
+            let diagnostic =
                 Diagnostic::new(DiagnosticCode::Misplaced, &key.start, message).excerpt(&key.text);
-            remarks.push(remark.fix(fix));
+            diagnostics.push(diagnostic.fix(fix));
         }
     }
 }

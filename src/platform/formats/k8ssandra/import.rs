@@ -32,16 +32,16 @@ pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
 }
 
 pub(in crate::platform) fn import(
-    pieces: &[InputDocument<'_>],
+    documents: &[InputDocument<'_>],
     context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
     let baseline = given_baseline(context, &mut into.diagnostics);
-    for config in configs(pieces, &mut into.diagnostics) {
-        for (name, spot) in &config.secrets {
-            for secret in context.pull_secrets.by_name(name, spot, into) {
+    for config in configs(documents, &mut into.diagnostics) {
+        for (name, location) in &config.secrets {
+            for secret in context.pull_secrets.by_name(name, location, into) {
                 for entry in &secret.entries {
-                    into.add_credential_entry(&secret.spot, entry.clone());
+                    into.add_credential_entry(&secret.location, entry.clone());
                 }
             }
         }
@@ -50,53 +50,59 @@ pub(in crate::platform) fn import(
 }
 
 /// The configurations that the caller says are in use without the user's own.
-fn given_baseline(context: &ImportContext<'_>, remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
+fn given_baseline(
+    context: &ImportContext<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<ImageConfig> {
     let Some(input) = &context.options.baseline else {
         return Vec::new();
     };
     match decode_text(input) {
         Ok(text) => {
             let syntax = Syntax::of(&text, input.name);
-            configs(&parse(text, syntax, remarks), remarks)
+            configs(&parse(text, syntax, diagnostics), diagnostics)
         }
-        Err(remark) => {
-            remarks.push(remark);
+        Err(diagnostic) => {
+            diagnostics.push(diagnostic);
             Vec::new()
         }
     }
 }
 
-fn configs(pieces: &[InputDocument<'_>], remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
-    let objects = trees(pieces).flat_map(|node| object(node, remarks));
+fn configs(documents: &[InputDocument<'_>], diagnostics: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
+    let objects = trees(documents).flat_map(|node| object(node, diagnostics));
     objects.collect()
 }
 
 /// What one document says, whatever it is wrapped in.
-fn object(node: &Node, remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
+fn object(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
     if PATCH_KEYS.iter().any(|key| node.has(key)) {
-        return kustomization(node, remarks);
+        return kustomization(node, diagnostics);
     }
     match kube::kind(node) {
-        Some("ConfigMap" | "Secret") => config_map(node, remarks),
+        Some("ConfigMap" | "Secret") => config_map(node, diagnostics),
         Some(kind) if kind != "ImageConfig" => {
             let message = "this kind of object says nothing about K8ssandra's images";
-            remarks
-                .push(Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).excerpt(kind));
+            diagnostics.push(
+                Diagnostic::new(DiagnosticCode::Skipped, &node.location, message).excerpt(kind),
+            );
             Vec::new()
         }
-        None if !node.items().is_empty() => json_patch(node, remarks),
-        _ => super::versions::read(node, remarks).into_iter().collect(),
+        None if !node.items().is_empty() => json_patch(node, diagnostics),
+        _ => super::versions::read(node, diagnostics)
+            .into_iter()
+            .collect(),
     }
 }
 
-fn kustomization(node: &Node, remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
+fn kustomization(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
     let lists = PATCH_KEYS.iter().filter_map(|key| node.get(key));
     let mut configs = Vec::new();
     for item in lists.flat_map(Node::items) {
         if item.scalar().is_none() && item.get("patch").is_none() && item.has("path") {
             let message = "this patch stands in another file";
-            let remark = Diagnostic::new(DiagnosticCode::Ignored, &item.spot, message);
-            remarks.push(remark.fix("import that file as well, if it is about the images"));
+            let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, &item.location, message);
+            diagnostics.push(diagnostic.fix("import that file as well, if it is about the images"));
             continue;
         }
         let text = match item.scalar() {
@@ -105,10 +111,10 @@ fn kustomization(node: &Node, remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig>
             Some(_) => item.embedded_text(),
             None => item.get("patch").and_then(Node::embedded_text),
         };
-        for patch in text.map_or_else(Vec::new, |text| inner(text, remarks)) {
+        for patch in text.map_or_else(Vec::new, |text| inner(text, diagnostics)) {
             configs.extend(match kube::kind(&patch) {
-                Some(_) => config_map(&patch, remarks),
-                None => json_patch(&patch, remarks),
+                Some(_) => config_map(&patch, diagnostics),
+                None => json_patch(&patch, diagnostics),
             });
         }
     }
@@ -116,7 +122,7 @@ fn kustomization(node: &Node, remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig>
 }
 
 /// The list of operations of a JSON patch.
-fn json_patch(node: &Node, remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
+fn json_patch(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
     let mut configs = Vec::new();
     for operation in node.items() {
         let text = |key: &str| operation.get(key).and_then(Node::text);
@@ -126,9 +132,9 @@ fn json_patch(node: &Node, remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
             _ => None,
         };
         match value.map(|value| value.embedded_text().ok_or(value)) {
-            Some(Ok(text)) => configs.extend(config_text(text, remarks)),
+            Some(Ok(text)) => configs.extend(config_text(text, diagnostics)),
             Some(Err(value)) => {
-                remarks.push(value.wrong_type("an ImageConfig stands here as text"));
+                diagnostics.push(value.wrong_type("an ImageConfig stands here as text"));
             }
             None => {}
         }
@@ -136,38 +142,38 @@ fn json_patch(node: &Node, remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
     configs
 }
 
-fn config_map(node: &Node, remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
-    if let Some(text) = kube::data(node, KEY, remarks) {
-        return config_text(text, remarks);
+fn config_map(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
+    if let Some(text) = kube::data(node, KEY, diagnostics) {
+        return config_text(text, diagnostics);
     }
     let message = format!("there is no {KEY} in it");
-    remarks.push(Diagnostic::new(
+    diagnostics.push(Diagnostic::new(
         DiagnosticCode::Skipped,
-        &node.spot,
+        &node.location,
         message,
     ));
     Vec::new()
 }
 
-fn config_text(text: SourceText<'_>, remarks: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
-    let documents = inner(text, remarks);
-    let read = |node: &Node| super::versions::read(node, remarks);
+fn config_text(text: SourceText<'_>, diagnostics: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
+    let documents = inner(text, diagnostics);
+    let read = |node: &Node| super::versions::read(node, diagnostics);
     documents.iter().filter_map(read).collect()
 }
 
 /// The documents of a text within a file.
-fn inner(text: SourceText<'_>, remarks: &mut Vec<Diagnostic>) -> Vec<Node> {
-    let (start, known) = (text.start(), remarks.len());
+fn inner(text: SourceText<'_>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Node> {
+    let (start, known) = (text.start(), diagnostics.len());
     let mut nodes = Vec::new();
-    for piece in parse(text, Syntax::Yaml, remarks) {
-        if let InputDocument::Tree(node) = piece {
-            placeholders(&node, remarks);
+    for document in parse(text, Syntax::Yaml, diagnostics) {
+        if let InputDocument::Tree(node) = document {
+            placeholders(&node, diagnostics);
             nodes.push(node);
         }
     }
-    if nodes.is_empty() && remarks.len() == known {
+    if nodes.is_empty() && diagnostics.len() == known {
         let message = "there is nothing in this text";
-        remarks.push(
+        diagnostics.push(
             Diagnostic::new(DiagnosticCode::Value, &start, message).fix("write an ImageConfig"),
         );
     }

@@ -129,7 +129,7 @@ mod tests {
                 imported
                     .diagnostics
                     .iter()
-                    .all(|remark| remark.code == DiagnosticCode::Loop)
+                    .all(|diagnostic| diagnostic.code == DiagnosticCode::Loop)
             );
             assert!(imported.is_refused());
         }

@@ -43,7 +43,7 @@ pub(super) fn add_routes(
     for (component, target) in &components {
         let own = format!("{}:*", target.repository);
         if !leading.known.contains_key(&own) {
-            leading.route(&component.spot, own, "source".to_owned(), None);
+            leading.route(&component.location, own, "source".to_owned(), None);
         }
     }
 }
@@ -61,8 +61,10 @@ struct K8ssandraRoutes<'c, 'i> {
 impl K8ssandraRoutes<'_, '_> {
     /// Where a component's image comes from. A server's tag is one of no version.
     fn parse(&mut self, component: &K8ssandraComponent) -> Option<ImageReference> {
-        let K8ssandraComponent { image, spot, .. } = component;
-        let target = self.reference(image, spot)?;
+        let K8ssandraComponent {
+            image, location, ..
+        } = component;
+        let target = self.reference(image, location)?;
         let is_root = target.repository.registry.is_docker_hub()
             && target.repository.name.elements().next() == Some("library")
             && !image.text.contains("library/");
@@ -70,14 +72,15 @@ impl K8ssandraRoutes<'_, '_> {
         if is_root && self.reported.insert(once) {
             let message = "at the root of Docker Hub are Docker's own images only: every runtime \
                            reads library/ in front of this name";
-            let remark = Diagnostic::new(DiagnosticCode::HubRoot, &component.placed_at, message);
+            let diagnostic =
+                Diagnostic::new(DiagnosticCode::HubRoot, &component.placed_at, message);
             let fix = "name the folder: docker.io/FOLDER/NAME";
-            self.into.report(remark.excerpt(&image.text).fix(fix));
+            self.into.report(diagnostic.excerpt(&image.text).fix(fix));
         }
         Some(target)
     }
 
-    fn reference(&mut self, image: &ComponentImage, spot: &Location) -> Option<ImageReference> {
+    fn reference(&mut self, image: &ComponentImage, location: &Location) -> Option<ImageReference> {
         let text = image.reference("0");
         let parsed: Result<ImageReference, InvalidReference> = text.parse();
         let invalid = match parsed {
@@ -88,11 +91,11 @@ impl K8ssandraRoutes<'_, '_> {
             InvalidReference::Digest(_) => DiagnosticCode::Digest,
             InvalidReference::Name(_) | InvalidReference::Tag(_) => DiagnosticCode::Reference,
         };
-        if self.reported.insert((code, spot.clone())) {
+        if self.reported.insert((code, location.clone())) {
             let message = format!("this makes no image reference: {invalid}");
-            let remark = Diagnostic::new(code, spot, message).excerpt(&text);
+            let diagnostic = Diagnostic::new(code, location, message).excerpt(&text);
             let fix = "an image is [REGISTRY/]FOLDER/NAME with a tag or a digest, in small letters";
-            self.into.report(remark.fix(fix));
+            self.into.report(diagnostic.fix(fix));
         }
         None
     }
@@ -116,36 +119,38 @@ impl K8ssandraRoutes<'_, '_> {
             component
                 .plain
                 .clone()
-                .map(|image| (image, component.spot.clone())),
+                .map(|image| (image, component.location.clone())),
         );
         names.extend(
             given
                 .iter()
-                .map(|given| (given.image.clone(), given.spot.clone())),
+                .map(|given| (given.image.clone(), given.location.clone())),
         );
         if given.is_empty() && component.server.is_none() {
             let images = built_in.into_iter().flat_map(BuiltInImage::images);
-            names.extend(images.map(|image| (image, component.spot.clone())));
+            names.extend(images.map(|image| (image, component.location.clone())));
         }
         for given in given {
             if given.image.around != component.image.around {
                 let message = "the tags around the server's version differ from the baseline's; \
                                routes leave tags as they are";
-                let remark = Diagnostic::new(DiagnosticCode::Ignored, &component.spot, message);
+                let diagnostic =
+                    Diagnostic::new(DiagnosticCode::Ignored, &component.location, message);
                 let fix = "keep the images under the baseline's tags too";
-                self.into.report(remark.excerpt(&component.name).fix(fix));
+                self.into
+                    .report(diagnostic.excerpt(&component.name).fix(fix));
             }
         }
-        for (image, spot) in names {
-            let Some(name) = self.reference(&image, &spot) else {
+        for (image, location) in names {
+            let Some(name) = self.reference(&image, &location) else {
                 continue;
             };
-            self.repository(&component.spot, &name.repository, &target.repository);
+            self.repository(&component.location, &name.repository, &target.repository);
             if image.around.is_none()
                 && name.reference != target.reference
                 && let Reference::Tag(tag) = &name.reference
             {
-                self.tag(&component.spot, &name.repository, tag.as_str(), target);
+                self.tag(&component.location, &name.repository, tag.as_str(), target);
             }
         }
     }
@@ -188,56 +193,58 @@ impl K8ssandraRoutes<'_, '_> {
                     repository,
                     reference: Reference::Tag(tag),
                 }) => {
-                    self.tag(&component.spot, &repository, tag.as_str(), target);
+                    self.tag(&component.location, &repository, tag.as_str(), target);
                 }
                 Ok(_) => {}
                 Err(invalid) => {
-                    let remark = Diagnostic::new(
+                    let diagnostic = Diagnostic::new(
                         DiagnosticCode::Reference,
-                        &component.spot,
+                        &component.location,
                         invalid.to_string(),
                     );
-                    let remark = remark.excerpt(version).fix("write a version of the server");
-                    self.into.report(remark);
+                    let diagnostic = diagnostic
+                        .excerpt(version)
+                        .fix("write a version of the server");
+                    self.into.report(diagnostic);
                     return;
                 }
             }
         }
     }
 
-    fn repository(&mut self, spot: &Location, name: &Repository, target: &Repository) {
-        self.route(spot, format!("{name}:*"), target_of(name, target), None);
+    fn repository(&mut self, location: &Location, name: &Repository, target: &Repository) {
+        self.route(location, format!("{name}:*"), target_of(name, target), None);
     }
 
-    fn tag(&mut self, spot: &Location, name: &Repository, tag: &str, target: &ImageReference) {
+    fn tag(&mut self, location: &Location, name: &Repository, tag: &str, target: &ImageReference) {
         let from = format!("{name}:{tag}");
         match &target.reference {
             Reference::Digest(digest) => {
-                self.route(spot, from, target.repository.to_string(), Some(*digest));
+                self.route(location, from, target.repository.to_string(), Some(*digest));
             }
             Reference::Tag(own) if own.as_str() == tag => {
                 // The route for every tag may say so already.
                 let general = self.known.get(&format!("{name}:*"));
                 let to = target_of(name, &target.repository);
                 if general.is_none_or(|(known, _)| *known != to) {
-                    self.route(spot, from, to, None);
+                    self.route(location, from, to, None);
                 }
             }
-            Reference::Tag(_) => self.route(spot, from, target.to_string(), None),
+            Reference::Tag(_) => self.route(location, from, target.to_string(), None),
         }
     }
 
-    fn route(&mut self, spot: &Location, from: String, to: String, pin: Option<Digest>) {
+    fn route(&mut self, location: &Location, from: String, to: String, pin: Option<Digest>) {
         let meant = (to, pin);
         match self.known.get(&from) {
             Some(known) if *known == meant => return,
             Some((known, _)) => {
                 let message =
                     format!("{from} is another component's image too, and leads to {known}");
-                let remark =
-                    Diagnostic::new(DiagnosticCode::Ignored, spot, message).excerpt(&meant.0);
+                let diagnostic =
+                    Diagnostic::new(DiagnosticCode::Ignored, location, message).excerpt(&meant.0);
                 let fix = "give both components one image, or write a route by hand";
-                self.into.report(remark.fix(fix));
+                self.into.report(diagnostic.fix(fix));
                 return;
             }
             None => {}
@@ -246,7 +253,7 @@ impl K8ssandraRoutes<'_, '_> {
         if self.falls_back && meant.0 != "source" {
             to.push("source");
         }
-        let route = self.into.route(spot, &from, &to);
+        let route = self.into.route(location, &from, &to);
         route.digest = pin.map(|digest| digest.to_string());
         self.known.insert(from, meant);
     }

@@ -19,21 +19,21 @@ struct ReferenceOverride {
     registry: Option<String>,
     /// Empty removes the namespace.
     namespace: Option<String>,
-    spot: Option<Location>,
+    location: Option<Location>,
 }
 
 impl ReferenceOverride {
-    fn read(node: &Node, config: &mut ImageConfig, remarks: &mut Vec<Diagnostic>) -> Self {
-        let secret = node.mapping("imagePullSecret", remarks);
-        if let Some(named) = secret.and_then(|secret| secret.string("name", remarks)) {
+    fn read(node: &Node, config: &mut ImageConfig, diagnostics: &mut Vec<Diagnostic>) -> Self {
+        let secret = node.mapping("imagePullSecret", diagnostics);
+        if let Some(named) = secret.and_then(|secret| secret.string("name", diagnostics)) {
             config.secret(named);
         }
         let places = ["imageRegistry", "imageNamespace"];
         let mut places = places.iter().filter_map(|key| node.get(key));
         Self {
-            registry: registry(node, "imageRegistry", remarks).filter(|text| !text.is_empty()),
-            namespace: part(node, "imageNamespace", remarks),
-            spot: places.next().map(|value| value.spot.clone()),
+            registry: registry(node, "imageRegistry", diagnostics).filter(|text| !text.is_empty()),
+            namespace: part(node, "imageNamespace", diagnostics),
+            location: places.next().map(|value| value.location.clone()),
         }
     }
 
@@ -42,7 +42,7 @@ impl ReferenceOverride {
         Self {
             registry: self.registry.or(general.registry),
             namespace: self.namespace.or(general.namespace),
-            spot: self.spot.or(general.spot),
+            location: self.location.or(general.location),
         }
     }
 
@@ -65,20 +65,20 @@ impl ReferenceOverride {
     }
 }
 
-pub(super) fn read(document: &Node, remarks: &mut Vec<Diagnostic>) -> ImageConfig {
+pub(super) fn read(document: &Node, diagnostics: &mut Vec<Diagnostic>) -> ImageConfig {
     let message = "v1beta1 does not look for this here";
     let fix = "only v1beta2 has it";
-    misplaced(document, &["types", "overrides"], message, fix, remarks);
+    misplaced(document, &["types", "overrides"], message, fix, diagnostics);
     let mut config = ImageConfig::default();
-    let general = ReferenceOverride::read(document, &mut config, remarks);
-    let defaults = document.mapping("defaults", remarks);
+    let general = ReferenceOverride::read(document, &mut config, diagnostics);
+    let defaults = document.mapping("defaults", diagnostics);
     let mut policies = BTreeMap::new();
     for (key, node) in defaults.into_iter().flat_map(Node::entries) {
         if node.is_mapping() {
-            let policy = ReferenceOverride::read(node, &mut config, remarks).or(&general);
+            let policy = ReferenceOverride::read(node, &mut config, diagnostics).or(&general);
             policies.insert(key.text.clone(), policy);
         } else if !node.is_null() {
-            remarks.push(node.wrong_type("a component's defaults are a mapping"));
+            diagnostics.push(node.wrong_type("a component's defaults are a mapping"));
         }
     }
     let mut reading = V1Beta1Reader {
@@ -86,7 +86,7 @@ pub(super) fn read(document: &Node, remarks: &mut Vec<Diagnostic>) -> ImageConfi
         policies,
         defaults,
         config,
-        remarks,
+        diagnostics,
     };
     reading.images(document);
     reading.servers();
@@ -100,17 +100,17 @@ struct V1Beta1Reader<'n, 'r> {
     policies: BTreeMap<String, ReferenceOverride>,
     defaults: Option<&'n Node>,
     config: ImageConfig,
-    remarks: &'r mut Vec<Diagnostic>,
+    diagnostics: &'r mut Vec<Diagnostic>,
 }
 
 impl V1Beta1Reader<'_, '_> {
     fn images(&mut self, document: &Node) {
-        let Some(images) = document.mapping("images", self.remarks) else {
+        let Some(images) = document.mapping("images", self.diagnostics) else {
             return;
         };
         let message = "this stands among the images, and so is taken for one";
         let fix = "write it as far left as `images`";
-        misplaced(images, &MISPLACED, message, fix, self.remarks);
+        misplaced(images, &MISPLACED, message, fix, self.diagnostics);
         for (key, node) in images.entries() {
             let name = key.text.as_str();
             if node.is_null() || MISPLACED.contains(&name) {
@@ -129,8 +129,8 @@ impl V1Beta1Reader<'_, '_> {
     fn image(&mut self, name: &str, server: Option<&str>, key: &Scalar, node: &Node) {
         let Some(text) = node.text().filter(|text| !text.is_empty()) else {
             let fix = "write [REGISTRY/]REPOSITORY:TAG";
-            let remark = node.wrong_type("an image of v1beta1 is one reference");
-            self.remarks.push(remark.fix(fix));
+            let diagnostic = node.wrong_type("an image of v1beta1 is one reference");
+            self.diagnostics.push(diagnostic.fix(fix));
             return;
         };
         let image = |text: String| ComponentImage { text, around: None };
@@ -144,7 +144,7 @@ impl V1Beta1Reader<'_, '_> {
     fn servers(&mut self) {
         for (name, usual) in SERVERS {
             let own = self.defaults.and_then(|defaults| defaults.get(name));
-            let mut text = |key: &str| own.and_then(|own| own.string(key, self.remarks));
+            let mut text = |key: &str| own.and_then(|own| own.string(key, self.diagnostics));
             let repository = text("repository").filter(|text| !text.text.is_empty());
             // A suffix belongs to a repository of the user's own.
             let suffix = repository
@@ -182,8 +182,8 @@ impl V1Beta1Reader<'_, '_> {
     fn overridden(&mut self, name: &str, usual: &str, image: impl Fn(String) -> ComponentImage) {
         let policy = self.policy(name);
         let text = policy.apply(usual);
-        if let Some(spot) = policy.spot.filter(|_| text != usual) {
-            self.component((name, None), None, spot, |_| image(text));
+        if let Some(location) = policy.location.filter(|_| text != usual) {
+            self.component((name, None), None, location, |_| image(text));
         }
     }
 
@@ -191,7 +191,7 @@ impl V1Beta1Reader<'_, '_> {
         &mut self,
         (name, server): (&str, Option<&str>),
         plain: Option<ComponentImage>,
-        spot: Location,
+        location: Location,
         image: impl FnOnce(&ReferenceOverride) -> ComponentImage,
     ) {
         let policy = self.policy(name);
@@ -200,8 +200,8 @@ impl V1Beta1Reader<'_, '_> {
             server: server.map(str::to_owned),
             image: image(&policy),
             plain,
-            placed_at: policy.spot.unwrap_or_else(|| spot.clone()),
-            spot,
+            placed_at: policy.location.unwrap_or_else(|| location.clone()),
+            location,
         });
     }
 

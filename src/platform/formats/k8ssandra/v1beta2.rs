@@ -20,7 +20,7 @@ struct ImageDefaults<'n> {
     registry: Option<String>,
     repository: Option<String>,
     secrets: Option<Vec<&'n Scalar>>,
-    spot: Option<Location>,
+    location: Option<Location>,
 }
 
 /// The parts of an image's place; empty ones are left out.
@@ -32,12 +32,12 @@ struct ImageParts {
 }
 
 impl<'n> ImageDefaults<'n> {
-    fn read(document: &'n Node, key: &str, remarks: &mut Vec<Diagnostic>) -> Self {
-        let Some(node) = document.mapping(key, remarks) else {
+    fn read(document: &'n Node, key: &str, diagnostics: &mut Vec<Diagnostic>) -> Self {
+        let Some(node) = document.mapping(key, diagnostics) else {
             return Self::default();
         };
-        let registry = registry(node, "registry", remarks);
-        let repository = part(node, "repository", remarks);
+        let registry = registry(node, "registry", diagnostics);
+        let repository = part(node, "repository", diagnostics);
         let places = ["registry", "repository"];
         let mut places = places.iter().filter_map(|key| node.get(key));
         Self {
@@ -45,8 +45,8 @@ impl<'n> ImageDefaults<'n> {
             repository,
             secrets: node
                 .get("pullSecrets")
-                .map(|_| node.strings("pullSecrets", remarks)),
-            spot: places.next().map(|value| value.spot.clone()),
+                .map(|_| node.strings("pullSecrets", diagnostics)),
+            location: places.next().map(|value| value.location.clone()),
         }
     }
 
@@ -81,32 +81,38 @@ impl ImageParts {
     }
 }
 
-pub(super) fn read(document: &Node, remarks: &mut Vec<Diagnostic>) -> ImageConfig {
+pub(super) fn read(document: &Node, diagnostics: &mut Vec<Diagnostic>) -> ImageConfig {
     let fix = "v1beta2 has `overrides: {registry: …, repository: …, pullSecrets: […]}`";
     misplaced(
         document,
         &MISPLACED,
         "v1beta2 does not look for this here",
         fix,
-        remarks,
+        diagnostics,
     );
-    let defaults = ImageDefaults::read(document, "defaults", remarks);
-    let overrides = ImageDefaults::read(document, "overrides", remarks);
+    let defaults = ImageDefaults::read(document, "defaults", diagnostics);
+    let overrides = ImageDefaults::read(document, "overrides", diagnostics);
     let mut config = ImageConfig::default();
     let mut own_secrets = Vec::new();
     for part in ["images", "types"] {
-        let Some(section) = document.mapping(part, remarks) else {
+        let Some(section) = document.mapping(part, diagnostics) else {
             continue;
         };
-        misplaced(section, &MISPLACED, "this is no component", fix, remarks);
+        misplaced(
+            section,
+            &MISPLACED,
+            "this is no component",
+            fix,
+            diagnostics,
+        );
         for (key, node) in section.entries() {
             if node.is_null() || MISPLACED.contains(&key.text.as_str()) {
                 continue;
             }
-            let Some((mut parts, end)) = image(node, part, remarks) else {
+            let Some((mut parts, end)) = image(node, part, diagnostics) else {
                 continue;
             };
-            own_secrets.push(node.string("pullSecret", remarks));
+            own_secrets.push(node.string("pullSecret", diagnostics));
             let put = |parts: &ImageParts| ComponentImage {
                 text: format!("{}{}", parts.join(), end.0),
                 around: end.1.clone(),
@@ -119,8 +125,8 @@ pub(super) fn read(document: &Node, remarks: &mut Vec<Diagnostic>) -> ImageConfi
                 server: None,
                 image: put(&parts),
                 plain: Some(plain),
-                spot: key.start.clone(),
-                placed_at: overrides.spot.as_ref().unwrap_or(&key.start).clone(),
+                location: key.start.clone(),
+                placed_at: overrides.location.as_ref().unwrap_or(&key.start).clone(),
             });
         }
     }
@@ -143,25 +149,29 @@ type ImageSuffix = (String, Option<(String, String)>);
 fn image(
     node: &Node,
     section: &str,
-    remarks: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<(ImageParts, ImageSuffix)> {
     if !node.is_mapping() {
         let fix = "write registry, repository, name and tag; a whole reference is v1beta1";
-        remarks.push(node.wrong_type("an image of v1beta2 is a mapping").fix(fix));
+        diagnostics.push(node.wrong_type("an image of v1beta2 is a mapping").fix(fix));
         return None;
     }
     let parts = ImageParts {
-        registry: registry(node, "registry", remarks).unwrap_or_default(),
-        repository: part(node, "repository", remarks).unwrap_or_default(),
-        name: part(node, "name", remarks).unwrap_or_default(),
+        registry: registry(node, "registry", diagnostics).unwrap_or_default(),
+        repository: part(node, "repository", diagnostics).unwrap_or_default(),
+        name: part(node, "name", diagnostics).unwrap_or_default(),
     };
     if parts.name.is_empty() {
-        let remark = Diagnostic::new(DiagnosticCode::Value, &node.spot, "this image has no name");
-        remarks.push(remark.fix("write `name: …`"));
+        let diagnostic = Diagnostic::new(
+            DiagnosticCode::Value,
+            &node.location,
+            "this image has no name",
+        );
+        diagnostics.push(diagnostic.fix("write `name: …`"));
         return None;
     }
     let mut text = |key: &str| {
-        node.string(key, remarks)
+        node.string(key, diagnostics)
             .filter(|text| !text.text.is_empty())
     };
     let (tag, digest) = (text("tag"), text("digest"));
@@ -177,10 +187,10 @@ fn image(
     let end = match (digest, tag) {
         (Some(digest), _) => {
             if let Err(invalid) = digest.text.parse::<Digest>() {
-                let remark =
+                let diagnostic =
                     Diagnostic::new(DiagnosticCode::Digest, &digest.start, invalid.to_string());
-                remarks.push(
-                    remark
+                diagnostics.push(
+                    diagnostic
                         .excerpt(&digest.text)
                         .fix("write sha256: and 64 hex digits"),
                 );
@@ -197,7 +207,7 @@ fn image(
 /// Overrides are for all images, so also for those that the operator knows and the file does not
 /// name.
 fn unnamed(overrides: &ImageDefaults<'_>, config: &mut ImageConfig) {
-    let Some(spot) = &overrides.spot else {
+    let Some(location) = &overrides.location else {
         return;
     };
     for known in &built_in::BUILT_IN_IMAGES {
@@ -213,8 +223,8 @@ fn unnamed(overrides: &ImageDefaults<'_>, config: &mut ImageConfig) {
                 server: None,
                 image: known.image(parts.join()),
                 plain: None,
-                spot: spot.clone(),
-                placed_at: spot.clone(),
+                location: location.clone(),
+                placed_at: location.clone(),
             });
         }
     }

@@ -523,7 +523,7 @@ fn a_file_that_leads_to_the_mirror_is_refused() {
         imported
             .diagnostics
             .iter()
-            .any(|remark| remark.code == DiagnosticCode::Loop)
+            .any(|diagnostic| diagnostic.code == DiagnosticCode::Loop)
     );
 }
 

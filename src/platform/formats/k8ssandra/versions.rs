@@ -8,21 +8,22 @@ use crate::platform::reading::{
 };
 
 /// Reads a document of either version.
-pub(super) fn read(node: &Node, remarks: &mut Vec<Diagnostic>) -> Option<ImageConfig> {
-    let version = node.string("apiVersion", remarks);
+pub(super) fn read(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<ImageConfig> {
+    let version = node.string("apiVersion", diagnostics);
     let text = version.map_or("", |version| version.text.as_str());
     let is_config = kube::kind(node) == Some("ImageConfig");
     match text.strip_prefix("config.k8ssandra.io/") {
-        Some("v1beta1") if is_config => Some(v1beta1::read(node, remarks)),
-        Some("v1beta2") if is_config => Some(v1beta2::read(node, remarks)),
+        Some("v1beta1") if is_config => Some(v1beta1::read(node, diagnostics)),
+        Some("v1beta2") if is_config => Some(v1beta2::read(node, diagnostics)),
         _ => {
             let message = "this is no ImageConfig that is known";
-            let spot = version.map_or(&node.spot, |version| &version.start);
+            let location = version.map_or(&node.location, |version| &version.start);
             let fix = "it starts with `apiVersion: config.k8ssandra.io/v1beta2` (or v1beta1) \
                        and `kind: ImageConfig`";
             let shown = format!("{text} {}", kube::kind(node).unwrap_or_default());
-            let remark = Diagnostic::new(DiagnosticCode::Kind, spot, message).excerpt(shown.trim());
-            remarks.push(remark.fix(fix));
+            let diagnostic =
+                Diagnostic::new(DiagnosticCode::Kind, location, message).excerpt(shown.trim());
+            diagnostics.push(diagnostic.fix(fix));
             None
         }
     }
@@ -40,10 +41,10 @@ mod tests {
 
     /// The reference that the operator composes for a component, or for a version of a server.
     fn composed(text: &str, component: &str, version: &str) -> Option<String> {
-        let mut remarks = Vec::new();
+        let mut diagnostics = Vec::new();
         let documents = yaml::documents(&SourceText::file("f.yaml", text)).unwrap();
-        let config = read(&documents[0], &mut remarks).unwrap();
-        assert_eq!(remarks, []);
+        let config = read(&documents[0], &mut diagnostics).unwrap();
+        assert_eq!(diagnostics, []);
         let named = |server: Option<&str>| {
             config
                 .components
@@ -251,12 +252,12 @@ mod tests {
     #[test]
     fn which_secrets_are_in_use() {
         let check = |text: &str, want: &[&str]| {
-            let mut remarks = Vec::new();
-            let pieces = parse(SourceText::file("f", text), Syntax::Yaml, &mut remarks);
-            let Some(InputDocument::Tree(node)) = pieces.first() else {
+            let mut diagnostics = Vec::new();
+            let documents = parse(SourceText::file("f", text), Syntax::Yaml, &mut diagnostics);
+            let Some(InputDocument::Tree(node)) = documents.first() else {
                 panic!("no document");
             };
-            let config = read(node, &mut remarks).unwrap();
+            let config = read(node, &mut diagnostics).unwrap();
             assert!(
                 config.secrets.keys().eq(want),
                 "{text}: {:?}",

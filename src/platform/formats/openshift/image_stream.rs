@@ -33,7 +33,7 @@ impl StreamRepository {
     /// Leads a stream's short name to its images, and makes its full name known.
     pub(in crate::platform) fn route_short_name(
         &self,
-        spot: &Location,
+        location: &Location,
         stream: &str,
         context: &ImportContext<'_>,
         into: &mut Imported,
@@ -45,19 +45,23 @@ impl StreamRepository {
         if stream.contains('/') || repository.parse::<RepositoryName>().is_err() {
             let message = "this names no repository";
             return into.report(
-                Diagnostic::new(DiagnosticCode::Reference, spot, message).excerpt(repository),
+                Diagnostic::new(DiagnosticCode::Reference, location, message).excerpt(repository),
             );
         }
         let home = format!("{registry}/{repository}");
-        route_to(spot, &short_name(stream, "*"), &home, context, into);
+        route_to(location, &short_name(stream, "*"), &home, context, into);
         let matches = MatchText::From(vec![registry.clone()]);
         if !into.routes.iter().any(|route| route.matches == matches) {
-            into.route(spot, registry, &["source"]);
+            into.route(location, registry, &["source"]);
         }
         let message = format!(
             "every pull of {stream} leads to {home}: a pull does not say which namespace it is from"
         );
-        into.report(Diagnostic::new(DiagnosticCode::LibraryWider, spot, message));
+        into.report(Diagnostic::new(
+            DiagnosticCode::LibraryWider,
+            location,
+            message,
+        ));
     }
 }
 
@@ -73,8 +77,8 @@ pub(super) fn import(node: &Node, context: &ImportContext<'_>, into: &mut Import
     let name = node.get("metadata").unwrap_or(node);
     let Some(name) = name.string("name", &mut into.diagnostics) else {
         let message = "an image stream has a name";
-        let remark = Diagnostic::new(DiagnosticCode::Value, &node.spot, message);
-        into.report(remark.fix("write metadata.name"));
+        let diagnostic = Diagnostic::new(DiagnosticCode::Value, &node.location, message);
+        into.report(diagnostic.fix("write metadata.name"));
         return;
     };
     let policy = node.at(&["spec", "lookupPolicy"]);
@@ -82,9 +86,9 @@ pub(super) fn import(node: &Node, context: &ImportContext<'_>, into: &mut Import
     if is_local != Some(true) {
         let message = "short names do not mean this image stream: its spec.lookupPolicy.local is \
                        not true";
-        let remark =
+        let diagnostic =
             Diagnostic::new(DiagnosticCode::Skipped, &name.start, message).excerpt(&name.text);
-        into.report(remark.fix(format!("oc set image-lookup {}", name.text)));
+        into.report(diagnostic.fix(format!("oc set image-lookup {}", name.text)));
         return;
     }
     let Some(home) = repository(node, &name.text, context, into) else {
@@ -117,12 +121,13 @@ fn repository(
     });
     let named = namespace.map(|namespace| (namespace.text.as_str(), &namespace.start));
     let listed =
-        known.and_then(|(_, repository, spot)| Some((repository.split_once('/')?.0, spot)));
-    let Some((namespace, spot)) = named.or(listed) else {
+        known.and_then(|(_, repository, location)| Some((repository.split_once('/')?.0, location)));
+    let Some((namespace, location)) = named.or(listed) else {
         let message = "the namespace of this image stream is not written, and is a part of the \
                        images' names";
-        let remark = Diagnostic::new(DiagnosticCode::Value, &metadata.spot, message).excerpt(name);
-        into.report(remark.fix("write metadata.namespace"));
+        let diagnostic =
+            Diagnostic::new(DiagnosticCode::Value, &metadata.location, message).excerpt(name);
+        into.report(diagnostic.fix("write metadata.namespace"));
         return None;
     };
     if namespace == "default"
@@ -131,8 +136,9 @@ fn repository(
             .any(|start| namespace.starts_with(start))
     {
         let message = "short names do not mean image streams in this namespace";
-        let remark = Diagnostic::new(DiagnosticCode::Ignored, spot, message).excerpt(namespace);
-        into.report(remark.fix("move the image stream to a project of yours"));
+        let diagnostic =
+            Diagnostic::new(DiagnosticCode::Ignored, location, message).excerpt(namespace);
+        into.report(diagnostic.fix("move the image stream to a project of yours"));
         return None;
     }
     match (context.options.internal_registry, known) {
@@ -144,8 +150,8 @@ fn repository(
         (None, None) => {
             let message =
                 format!("the file does not say where its images are: {DEFAULT_REGISTRY} is taken");
-            let remark = Diagnostic::new(DiagnosticCode::Assumed, &metadata.spot, message);
-            into.report(remark.fix("give the internal registry, if it has another name"));
+            let diagnostic = Diagnostic::new(DiagnosticCode::Assumed, &metadata.location, message);
+            into.report(diagnostic.fix("give the internal registry, if it has another name"));
             Some(StreamRepository::new(DEFAULT_REGISTRY, namespace, name))
         }
     }
@@ -153,29 +159,32 @@ fn repository(
 
 /// A tag that only points elsewhere means what it points at, unless its policy is `Local`.
 fn route_tag(tag: &Node, stream: &str, context: &ImportContext<'_>, into: &mut Imported) {
-    let remarks = &mut into.diagnostics;
+    let diagnostics = &mut into.diagnostics;
     let policy = tag.get("referencePolicy");
-    let policy = policy.and_then(|policy| policy.string("type", remarks));
+    let policy = policy.and_then(|policy| policy.string("type", diagnostics));
     let is_local = match policy.map(|policy| (policy.text.as_str(), &policy.start)) {
         None | Some(("Source" | "", _)) => false,
         Some(("Local", _)) => true,
-        Some((other, spot)) => {
+        Some((other, location)) => {
             let message = "this policy is not known";
-            let remark = Diagnostic::new(DiagnosticCode::Value, spot, message).excerpt(other);
-            remarks.push(remark.fix("Local or Source"));
+            let diagnostic =
+                Diagnostic::new(DiagnosticCode::Value, location, message).excerpt(other);
+            diagnostics.push(diagnostic.fix("Local or Source"));
             return;
         }
     };
     // Such a tag is never copied to the cluster's own registry, whatever its policy.
-    let is_elsewhere = tag.flag("reference", remarks) == Some(true);
+    let is_elsewhere = tag.flag("reference", diagnostics) == Some(true);
     let Some(from) = tag.get("from") else { return };
-    let kind = from.string("kind", remarks);
+    let kind = from.string("kind", diagnostics);
     if is_local && !is_elsewhere || kind.is_none_or(|kind| kind.text != "DockerImage") {
         return;
     }
-    let (Some(name), Some(image)) = (tag.string("name", remarks), from.string("name", remarks))
-    else {
-        remarks.push(tag.wrong_type("a tag has a name, and so has what it is from"));
+    let (Some(name), Some(image)) = (
+        tag.string("name", diagnostics),
+        from.string("name", diagnostics),
+    ) else {
+        diagnostics.push(tag.wrong_type("a tag has a name, and so has what it is from"));
         return;
     };
     match image.text.parse::<ImageReference>() {
@@ -187,9 +196,9 @@ fn route_tag(tag: &Node, stream: &str, context: &ImportContext<'_>, into: &mut I
             into,
         ),
         Err(invalid) => {
-            let remark =
+            let diagnostic =
                 Diagnostic::new(DiagnosticCode::Reference, &image.start, invalid.to_string());
-            remarks.push(remark.excerpt(&image.text));
+            diagnostics.push(diagnostic.excerpt(&image.text));
         }
     }
 }

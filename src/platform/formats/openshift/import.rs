@@ -17,12 +17,12 @@ pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
 }
 
 pub(in crate::platform) fn import(
-    pieces: &[InputDocument<'_>],
+    documents: &[InputDocument<'_>],
     context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
     let mut sets = MirrorSets::default();
-    for node in trees(pieces) {
+    for node in trees(documents) {
         if node.is_null() {
             continue;
         }
@@ -34,7 +34,11 @@ pub(in crate::platform) fn import(
             },
             None => {
                 let message = "this is no object of Kubernetes: it has no kind";
-                into.report(Diagnostic::new(DiagnosticCode::Kind, &node.spot, message));
+                into.report(Diagnostic::new(
+                    DiagnosticCode::Kind,
+                    &node.location,
+                    message,
+                ));
             }
         }
     }
@@ -55,10 +59,10 @@ fn other(kind: &str, node: &Node) -> Diagnostic {
         let message = "names in this one object are resolved through image streams, but a pull \
                        does not say which object it is for";
         let fix = "oc set image-lookup STREAM makes every pull of the name do so";
-        return Diagnostic::new(DiagnosticCode::Ignored, &mark.spot, message).fix(fix);
+        return Diagnostic::new(DiagnosticCode::Ignored, &mark.location, message).fix(fix);
     }
     let message = "image streams and mirror sets are read here, and this is neither";
-    Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).excerpt(kind)
+    Diagnostic::new(DiagnosticCode::Skipped, &node.location, message).excerpt(kind)
 }
 
 const RESOLVE_NAMES: &str = "alpha.image.policy.openshift.io/resolve-names";

@@ -61,7 +61,7 @@ pub(super) struct MirrorSets(BTreeMap<String, SourceMirrors>);
 
 #[derive(Debug)]
 struct SourceMirrors {
-    spot: Location,
+    location: Location,
     /// The mirrors for digests, a list from each set.
     digests: Vec<Vec<String>>,
     /// The mirrors for tags.
@@ -85,9 +85,10 @@ impl MirrorSets {
         ] {
             if let Some(list) = spec.get(foreign.list()).filter(|_| foreign != kind) {
                 let message = "this kind of mirror set has its mirrors under another key";
-                let remark = Diagnostic::new(DiagnosticCode::Misplaced, &list.spot, message);
+                let diagnostic =
+                    Diagnostic::new(DiagnosticCode::Misplaced, &list.location, message);
                 let fix = format!("write {}", kind.list());
-                into.report(remark.excerpt(foreign.list()).fix(fix));
+                into.report(diagnostic.excerpt(foreign.list()).fix(fix));
             }
         }
         let Some(list) = spec.get(kind.list()) else {
@@ -102,38 +103,38 @@ impl MirrorSets {
     }
 
     fn entry(&mut self, kind: MirrorSetKind, entry: &Node, into: &mut Imported) {
-        let remarks = &mut into.diagnostics;
-        let Some(written) = entry.string("source", remarks) else {
+        let diagnostics = &mut into.diagnostics;
+        let Some(written) = entry.string("source", diagnostics) else {
             if !entry.has("source") {
-                remarks.push(entry.wrong_type("an entry names its source and its mirrors"));
+                diagnostics.push(entry.wrong_type("an entry names its source and its mirrors"));
             }
             return;
         };
-        let mirrors = entry.strings("mirrors", remarks);
-        let policy = entry.string("mirrorSourcePolicy", remarks);
+        let mirrors = entry.strings("mirrors", diagnostics);
+        let policy = entry.string("mirrorSourcePolicy", diagnostics);
         let is_blocked = policy.is_some_and(|policy| match policy.text.as_str() {
             "NeverContactSource" if kind == MirrorSetKind::Policy => {
                 let message = "an ImageContentSourcePolicy has no mirrorSourcePolicy";
-                let remark = Diagnostic::new(DiagnosticCode::Ignored, &policy.start, message);
-                remarks.push(remark.fix("make it an ImageDigestMirrorSet"));
+                let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, &policy.start, message);
+                diagnostics.push(diagnostic.fix("make it an ImageDigestMirrorSet"));
                 false
             }
             "NeverContactSource" => true,
             "AllowContactingSource" | "" => false,
             other => {
                 let message = "this policy is not known";
-                let remark =
+                let diagnostic =
                     Diagnostic::new(DiagnosticCode::Value, &policy.start, message).excerpt(other);
-                remarks.push(remark.fix("AllowContactingSource or NeverContactSource"));
+                diagnostics.push(diagnostic.fix("AllowContactingSource or NeverContactSource"));
                 false
             }
         });
-        let Some(source) = source(written, remarks) else {
+        let Some(source) = source(written, diagnostics) else {
             return;
         };
         let count = mirrors.len();
         let mirrors = mirrors.into_iter();
-        let read = |mirror| scope(mirror, remarks);
+        let read = |mirror| scope(mirror, diagnostics);
         let mirrors: Vec<String> = mirrors.filter_map(read).collect();
         if mirrors.len() < count {
             return;
@@ -141,9 +142,9 @@ impl MirrorSets {
         if mirrors.iter().all(|mirror| *mirror == source) {
             let message = "an entry without a mirror besides its own source has no effect, and \
                            neither has its mirrorSourcePolicy";
-            let remark =
+            let diagnostic =
                 Diagnostic::new(DiagnosticCode::Ignored, &written.start, message).excerpt(&source);
-            remarks.push(remark.fix("name a mirror, or remove the entry"));
+            diagnostics.push(diagnostic.fix("name a mirror, or remove the entry"));
             return;
         }
         for mirror in &mirrors {
@@ -157,7 +158,7 @@ impl MirrorSets {
             }
         }
         let table = self.0.entry(source).or_insert_with(|| SourceMirrors {
-            spot: written.start.clone(),
+            location: written.start.clone(),
             digests: Vec::new(),
             tags: Vec::new(),
             is_blocked: false,
@@ -188,7 +189,7 @@ impl MirrorSets {
             }
             let place = |mirror| if mirror == source { "source" } else { mirror };
             let texts: Vec<&str> = to.iter().map(|(mirror, _)| place(*mirror)).collect();
-            let route = into.route(&table.spot, source, &texts);
+            let route = into.route(&table.location, source, &texts);
             for (target, (_, kind)) in route.to.iter_mut().zip(to) {
                 target.ref_kind = kind;
             }
@@ -238,32 +239,32 @@ fn shadow(
     }
     let lost = lost.join(" and ");
     let message = format!("{source} hides what {parent} has, and has no {lost} of its own");
-    let remark = Diagnostic::new(DiagnosticCode::Shadow, &table.spot, message);
-    Some(remark.fix(format!(
+    let diagnostic = Diagnostic::new(DiagnosticCode::Shadow, &table.location, message);
+    Some(diagnostic.fix(format!(
         "say it for {source} as well, or leave {source} out"
     )))
 }
 
 /// A source: also `*.DOMAIN`, whose whole host the mirrors stand for.
-fn source(written: &Scalar, remarks: &mut Vec<Diagnostic>) -> Option<String> {
+fn source(written: &Scalar, diagnostics: &mut Vec<Diagnostic>) -> Option<String> {
     let Some(domain) = written.text.strip_prefix("*.") else {
-        return scope(written, remarks);
+        return scope(written, diagnostics);
     };
     let domain = domain.parse::<Registry>();
     let flawed = |_: &_| {
         let message = "a source with * is a whole domain, *.DOMAIN";
-        let remark = Diagnostic::new(DiagnosticCode::Reference, &written.start, message);
-        remarks.push(remark.excerpt(&written.text));
+        let diagnostic = Diagnostic::new(DiagnosticCode::Reference, &written.start, message);
+        diagnostics.push(diagnostic.excerpt(&written.text));
     };
     let domain = domain.inspect_err(flawed).ok()?;
     Some(format!("*.{domain}"))
 }
 
 /// `HOST[:PORT][/PATH]`, in one spelling.
-fn scope(written: &Scalar, remarks: &mut Vec<Diagnostic>) -> Option<String> {
+fn scope(written: &Scalar, diagnostics: &mut Vec<Diagnostic>) -> Option<String> {
     let text = written.text.as_str();
-    if let Err(remark) = reject_scheme(text, &written.start) {
-        remarks.push(remark);
+    if let Err(diagnostic) = reject_scheme(text, &written.start) {
+        diagnostics.push(diagnostic);
         return None;
     }
     let parsed = match text.split_once('/') {
@@ -275,9 +276,9 @@ fn scope(written: &Scalar, remarks: &mut Vec<Diagnostic>) -> Option<String> {
     };
     let flawed = |invalid: &_| {
         let message = format!("this is neither HOST nor HOST/PATH: {invalid}");
-        let remark =
+        let diagnostic =
             Diagnostic::new(DiagnosticCode::Reference, &written.start, message).excerpt(text);
-        remarks.push(remark.fix("name a registry or a folder in it, without a tag"));
+        diagnostics.push(diagnostic.fix("name a registry or a folder in it, without a tag"));
     };
     parsed.inspect_err(flawed).ok()
 }

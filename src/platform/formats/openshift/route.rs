@@ -27,22 +27,23 @@ pub(in crate::platform) fn has_known_version(
     let is_known = known.contains(&text);
     if !is_known {
         let message = "this kind of object is not known in this apiVersion";
-        let remark = Diagnostic::new(DiagnosticCode::Kind, &version.spot, message).excerpt(text);
+        let diagnostic =
+            Diagnostic::new(DiagnosticCode::Kind, &version.location, message).excerpt(text);
         let fix = known.first().map(|first| format!("write {first}"));
-        into.report(Diagnostic { fix, ..remark });
+        into.report(Diagnostic { fix, ..diagnostic });
     }
     is_known
 }
 
 /// Leads a name to a repository instead of its own.
 pub(in crate::platform) fn route_to<'i>(
-    spot: &Location,
+    location: &Location,
     from: &str,
     to: &str,
     context: &ImportContext<'_>,
     into: &'i mut Imported,
 ) -> &'i mut RuleText {
-    let route = into.route(spot, from, &[to]);
+    let route = into.route(location, from, &[to]);
     if context.adds_source() {
         route.to.push(TargetText::from("source"));
     }
@@ -51,7 +52,7 @@ pub(in crate::platform) fn route_to<'i>(
 
 /// Leads a name to one image, whatever is asked for. To a digest only a single tag can be led.
 pub(in crate::platform) fn route_to_image(
-    spot: &Location,
+    location: &Location,
     from: &str,
     image: &ImageReference,
     context: &ImportContext<'_>,
@@ -59,11 +60,11 @@ pub(in crate::platform) fn route_to_image(
 ) {
     match &image.reference {
         Reference::Tag(_) => {
-            route_to(spot, from, &image.to_string(), context, into);
+            route_to(location, from, &image.to_string(), context, into);
         }
         Reference::Digest(digest) => {
             let to = image.repository.to_string();
-            route_to(spot, from, &to, context, into).digest = Some(digest.to_string());
+            route_to(location, from, &to, context, into).digest = Some(digest.to_string());
         }
     }
 }

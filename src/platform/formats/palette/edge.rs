@@ -48,9 +48,9 @@ fn rule(
 ) -> Result<(), Diagnostic> {
     let from = router.prefix(source)?;
     let target = router.target(target, "")?;
-    router.route_prefix(&source.spot, &from, &target);
+    router.route_prefix(&source.location, &from, &target);
     if let (Ok(registry), Some((_, path))) = (from.parse::<Registry>(), target.split_once('/')) {
-        router.into.add_alias(&source.spot, path, &registry);
+        router.into.add_alias(&source.location, path, &registry);
     }
     Ok(())
 }

@@ -50,7 +50,7 @@ pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
 }
 
 pub(in crate::platform) fn import(
-    pieces: &[InputDocument<'_>],
+    documents: &[InputDocument<'_>],
     context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
@@ -59,8 +59,8 @@ pub(in crate::platform) fn import(
         everything: None,
         folders: BTreeMap::new(),
     };
-    for piece in pieces {
-        match piece {
+    for document in documents {
+        match document {
             InputDocument::Map(text) => palette.text(text, None),
             InputDocument::Tree(node) => palette.document(node),
         }
@@ -71,13 +71,13 @@ pub(in crate::platform) fn import(
         ..
     } = palette;
     // Where the webhook is at work as well, nodes ask for what it has made of the names.
-    for (folder, spot) in &folders {
-        into.route(spot, folder, &["source"]);
+    for (folder, location) in &folders {
+        into.route(location, folder, &["source"]);
     }
     if context.adds_source() {
         into.unmatched = Some(UnmatchedPolicy::Source);
-    } else if let Some(OtherRegistries::Refused(spot)) = everything {
-        into.route(&spot, "*", &[]);
+    } else if let Some(OtherRegistries::Refused(location)) = everything {
+        into.route(&location, "*", &[]);
     }
 }
 
@@ -97,8 +97,8 @@ enum OtherRegistries {
 }
 
 impl PaletteImport<'_> {
-    fn remark(&mut self, remark: Diagnostic) {
-        self.routing.into.report(remark);
+    fn report(&mut self, diagnostic: Diagnostic) {
+        self.routing.into.report(diagnostic);
     }
 
     fn document(&mut self, node: &Node) {
@@ -110,8 +110,8 @@ impl PaletteImport<'_> {
                 self.secret(node);
             } else {
                 let message = "this kind of object has no registry override";
-                self.remark(
-                    Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).excerpt(kind),
+                self.report(
+                    Diagnostic::new(DiagnosticCode::Skipped, &node.location, message).excerpt(kind),
                 );
             }
             return;
@@ -132,7 +132,7 @@ impl PaletteImport<'_> {
             let message = "this is no registry override of Palette";
             let fix = "it is a Secret with MIRROR_REGISTRIES, Helm values with ociImageRegistry, \
                        user data with stylus, or the map itself";
-            self.remark(Diagnostic::new(DiagnosticCode::Kind, &node.spot, message).fix(fix));
+            self.report(Diagnostic::new(DiagnosticCode::Kind, &node.location, message).fix(fix));
         }
     }
 
@@ -141,7 +141,7 @@ impl PaletteImport<'_> {
         let home = PaletteRegistry::secret(node, &mut into.diagnostics).add_to(into);
         match kube::data(node, "MIRROR_REGISTRIES", &mut into.diagnostics) {
             Some(map) if !map.text.trim().is_empty() => self.text(&map, home.as_ref()),
-            _ => self.report_empty_map(&node.spot, "MIRROR_REGISTRIES"),
+            _ => self.report_empty_map(&node.location, "MIRROR_REGISTRIES"),
         }
     }
 
@@ -160,7 +160,7 @@ impl PaletteImport<'_> {
                 }
                 // The chart's own values are all empty.
                 _ if home.is_none() => {}
-                _ => self.report_empty_map(&node.spot, key),
+                _ => self.report_empty_map(&node.location, key),
             }
         }
         if let Some(node) = values.get("ociPackRegistry") {
@@ -171,14 +171,22 @@ impl PaletteImport<'_> {
         let key = values.at(&["ociPackEcrRegistry", "accessKey"]);
         if let Some(key) = key.filter(|key| key.text() != Some("")) {
             let message = "packs in ECR need a login by AWS keys, which the mirror does not make";
-            self.remark(Diagnostic::new(DiagnosticCode::Ignored, &key.spot, message));
+            self.report(Diagnostic::new(
+                DiagnosticCode::Ignored,
+                &key.location,
+                message,
+            ));
         }
         is_known
     }
 
-    fn report_empty_map(&mut self, spot: &Location, key: &str) {
-        let remark = Diagnostic::new(DiagnosticCode::Value, spot, format!("{key} says nothing"));
-        self.remark(remark.fix("write SOURCE::TARGET, with commas between several"));
+    fn report_empty_map(&mut self, location: &Location, key: &str) {
+        let diagnostic = Diagnostic::new(
+            DiagnosticCode::Value,
+            location,
+            format!("{key} says nothing"),
+        );
+        self.report(diagnostic.fix("write SOURCE::TARGET, with commas between several"));
     }
 
     fn text(&mut self, text: &SourceText<'_>, home: Option<&PaletteImageRoot>) {
@@ -186,7 +194,7 @@ impl PaletteImport<'_> {
         self.map(map, home, &text.start());
     }
 
-    fn map(&mut self, mut map: SwapMap, home: Option<&PaletteImageRoot>, spot: &Location) {
+    fn map(&mut self, mut map: SwapMap, home: Option<&PaletteImageRoot>, location: &Location) {
         let values = map.registries.all.iter_mut().map(|pair| &mut pair.value);
         for value in values.chain(&mut map.default) {
             drop_v2(value, &mut self.routing.into.diagnostics);
@@ -194,7 +202,7 @@ impl PaletteImport<'_> {
         if map.default.is_some() {
             self.everything = Some(OtherRegistries::Routed);
         } else if self.everything.is_none() {
-            self.everything = Some(OtherRegistries::Refused(spot.clone()));
+            self.everything = Some(OtherRegistries::Refused(location.clone()));
         }
         for swap in self.routing.map(&map) {
             let further = self.add_named_folder(&swap, home);
@@ -215,9 +223,10 @@ impl PaletteImport<'_> {
             Some(home) if home.host.as_str() == host => Some(home),
             Some(home) => {
                 let message = format!("this is not {}: its login is not used here", home.host);
-                let remark = Diagnostic::new(DiagnosticCode::CredentialScope, &swap.spot, message);
+                let diagnostic =
+                    Diagnostic::new(DiagnosticCode::CredentialScope, &swap.location, message);
                 let fix = "give a login for this host, or none if it needs none";
-                self.remark(remark.excerpt(&swap.target).fix(fix));
+                self.report(diagnostic.excerpt(&swap.target).fix(fix));
                 None
             }
             None => None,
@@ -229,9 +238,10 @@ impl PaletteImport<'_> {
             }) => {
                 if !is_below(&swap.target, folder) {
                     let message = format!("this is outside of {folder}");
-                    let remark = Diagnostic::new(DiagnosticCode::BasePath, &swap.spot, message);
+                    let diagnostic =
+                        Diagnostic::new(DiagnosticCode::BasePath, &swap.location, message);
                     let fix = "images below it are asked for as well; is the base path right?";
-                    self.remark(remark.excerpt(&swap.target).fix(fix));
+                    self.report(diagnostic.excerpt(&swap.target).fix(fix));
                 }
                 folder.clone()
             }
@@ -244,8 +254,8 @@ impl PaletteImport<'_> {
         let named: RepositoryName = swap.registry.host().parse().ok()?;
         let target = format!("{folder}/{named}");
         self.routing.add_target(swap, &target);
-        let spot = || swap.spot.clone();
-        self.folders.entry(folder).or_insert_with(spot);
+        let location = || swap.location.clone();
+        self.folders.entry(folder).or_insert_with(location);
         Some(target)
     }
 
@@ -253,8 +263,10 @@ impl PaletteImport<'_> {
     fn alias(&mut self, swap: &RegistrySwap, target: &str) {
         let (_, path) = split_host(target);
         if !path.is_empty() && path.split('/').next() != Some("v2") {
-            let RegistrySwap { spot, registry, .. } = swap;
-            self.routing.into.add_alias(spot, path, registry);
+            let RegistrySwap {
+                location, registry, ..
+            } = swap;
+            self.routing.into.add_alias(location, path, registry);
         }
     }
 
@@ -262,21 +274,21 @@ impl PaletteImport<'_> {
     fn rendered(&mut self, registry: &Node) {
         let mut map = SwapMap::default();
         for (key, mirror) in registry.get("mirrors").into_iter().flat_map(Node::entries) {
-            let remarks = &mut self.routing.into.diagnostics;
-            let endpoints = mirror.strings("endpoint", remarks);
+            let diagnostics = &mut self.routing.into.diagnostics;
+            let endpoints = mirror.strings("endpoint", diagnostics);
             let Some((first, more)) = endpoints.split_first() else {
                 continue;
             };
             for more in more {
                 let message = "Palette writes one endpoint; further ones are not read";
-                let remark = Diagnostic::new(DiagnosticCode::Ignored, &more.start, message);
-                self.remark(remark.fix("import the file as containerd"));
+                let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, &more.start, message);
+                self.report(diagnostic.fix("import the file as containerd"));
             }
             let mut value = located(first);
             if let Some((scheme, bare)) = value.text.split_once("://") {
                 let bare = bare.to_owned();
                 if scheme == "http" {
-                    self.plaintext(&value.spot, split_host(&bare).0);
+                    self.plaintext(&value.location, split_host(&bare).0);
                 }
                 value.text = bare;
             }
@@ -292,18 +304,18 @@ impl PaletteImport<'_> {
             let into = &mut *self.routing.into;
             PaletteRegistry::rendered(host, config, &mut into.diagnostics).add_to(into);
         }
-        self.map(map, None, &registry.spot);
+        self.map(map, None, &registry.location);
     }
 
-    fn plaintext(&mut self, spot: &Location, host: &str) {
-        if let Some(upstream) = self.routing.into.upstream(spot, host) {
+    fn plaintext(&mut self, location: &Location, host: &str) {
+        if let Some(upstream) = self.routing.into.upstream(location, host) {
             upstream.urls = vec![format!("http://{host}")];
         }
     }
 }
 
 /// The management plane's dialect has `/v2/` before the path, imageswap's has not.
-fn drop_v2(value: &mut LocatedText, remarks: &mut Vec<Diagnostic>) {
+fn drop_v2(value: &mut LocatedText, diagnostics: &mut Vec<Diagnostic>) {
     let (host, path) = split_host(&value.text);
     let bare = match path.strip_prefix("v2") {
         Some("") => host.to_owned(),
@@ -311,7 +323,7 @@ fn drop_v2(value: &mut LocatedText, remarks: &mut Vec<Diagnostic>) {
         _ => return,
     };
     let message = "this is in the dialect of containerd's configuration; it means the same";
-    remarks.push(value.remark(DiagnosticCode::Dialect, message));
+    diagnostics.push(value.diagnostic(DiagnosticCode::Dialect, message));
     value.text = bare;
 }
 

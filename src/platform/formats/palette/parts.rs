@@ -10,6 +10,6 @@ pub(super) fn split_host(target: &str) -> (&str, &str) {
 pub(super) fn located(scalar: &Scalar) -> LocatedText {
     LocatedText {
         text: scalar.text.clone(),
-        spot: scalar.start.clone(),
+        location: scalar.start.clone(),
     }
 }

@@ -44,14 +44,14 @@ pub(super) struct PaletteImageRoot {
 
 impl PaletteRegistry {
     /// The Secret `registry-info`.
-    pub(super) fn secret(node: &Node, remarks: &mut Vec<Diagnostic>) -> Self {
+    pub(super) fn secret(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Self {
         let mut field = |key: &str| {
-            let text = kube::data(node, key, remarks)?;
+            let text = kube::data(node, key, diagnostics)?;
             let word = LocatedText {
-                spot: text.start(),
+                location: text.start(),
                 text: text.text.into_owned(),
             };
-            non_empty(key, word, remarks)
+            non_empty(key, word, diagnostics)
         };
         let insecure = field("INSECURE");
         let server = Self {
@@ -68,7 +68,8 @@ impl PaletteRegistry {
             Some(text) if text.eq_ignore_ascii_case("true") => true,
             Some(_) => {
                 let message = "INSECURE is neither true nor false";
-                remarks.extend(insecure.map(|word| word.remark(DiagnosticCode::Value, message)));
+                diagnostics
+                    .extend(insecure.map(|word| word.diagnostic(DiagnosticCode::Value, message)));
                 false
             }
         };
@@ -79,41 +80,42 @@ impl PaletteRegistry {
     }
 
     /// Helm values.
-    pub(super) fn helm(node: &Node, remarks: &mut Vec<Diagnostic>) -> Self {
+    pub(super) fn helm(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Self {
         Self {
-            base: field(node, "baseContentPath", remarks),
-            authority: field(node, "caCert", remarks),
-            is_insecure: node.flag("insecureSkipVerify", remarks) == Some(true),
+            base: field(node, "baseContentPath", diagnostics),
+            authority: field(node, "caCert", diagnostics),
+            is_insecure: node.flag("insecureSkipVerify", diagnostics) == Some(true),
             scheme: Some("https"),
-            ..Self::with_credentials(node, "endpoint", remarks)
+            ..Self::with_credentials(node, "endpoint", diagnostics)
         }
     }
 
     /// An edge host's user data.
-    pub(super) fn edge(node: &Node, remarks: &mut Vec<Diagnostic>) -> Self {
+    pub(super) fn edge(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Self {
         let mut server = Self {
-            is_insecure: node.flag("insecure", remarks) == Some(true),
-            ..Self::with_credentials(node, "domain", remarks)
+            is_insecure: node.flag("insecure", diagnostics) == Some(true),
+            ..Self::with_credentials(node, "domain", diagnostics)
         };
         if server.domain.is_none() && node.get("domain").is_none() {
-            let remark = Diagnostic::new(DiagnosticCode::Value, &node.spot, "domain is missing");
-            remarks.push(remark.fix("write the registry's host"));
+            let diagnostic =
+                Diagnostic::new(DiagnosticCode::Value, &node.location, "domain is missing");
+            diagnostics.push(diagnostic.fix("write the registry's host"));
         }
-        let certificates = node.strings("certificates", remarks);
+        let certificates = node.strings("certificates", diagnostics);
         if let Some(first) = certificates.first() {
             let mut all = located(first);
             let further = certificates.iter().skip(1);
             all.text.extend(further.flat_map(|one| ["\n", &one.text]));
-            server.authority = non_empty("certificates", all, remarks);
+            server.authority = non_empty("certificates", all, diagnostics);
         }
-        if let Some(coded) = field(node, "encodedPassword", remarks) {
+        if let Some(coded) = field(node, "encodedPassword", diagnostics) {
             let bytes = STANDARD.decode(coded.text.trim_end());
             let text = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
             if text.is_none() {
                 let message = "encodedPassword is no text in base64";
-                remarks.push(Diagnostic::new(
+                diagnostics.push(Diagnostic::new(
                     DiagnosticCode::AuthBase64,
-                    &coded.spot,
+                    &coded.location,
                     message,
                 ));
             }
@@ -123,23 +125,23 @@ impl PaletteRegistry {
     }
 
     /// A host's part of containerd's configuration.
-    pub(super) fn rendered(host: &Scalar, node: &Node, remarks: &mut Vec<Diagnostic>) -> Self {
+    pub(super) fn rendered(host: &Scalar, node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Self {
         let login = node.get("auth");
-        let login = login.map(|auth| Self::with_credentials(auth, "domain", remarks));
+        let login = login.map(|auth| Self::with_credentials(auth, "domain", diagnostics));
         let tls = node.get("tls");
         Self {
             domain: Some(located(host)),
-            is_insecure: tls.and_then(|tls| tls.flag("insecure_skip_verify", remarks))
+            is_insecure: tls.and_then(|tls| tls.flag("insecure_skip_verify", diagnostics))
                 == Some(true),
             ..login.unwrap_or_default()
         }
     }
 
-    fn with_credentials(node: &Node, domain: &str, remarks: &mut Vec<Diagnostic>) -> Self {
+    fn with_credentials(node: &Node, domain: &str, diagnostics: &mut Vec<Diagnostic>) -> Self {
         Self {
-            domain: field(node, domain, remarks),
-            username: field(node, "username", remarks),
-            password: field(node, "password", remarks),
+            domain: field(node, domain, diagnostics),
+            username: field(node, "username", diagnostics),
+            password: field(node, "password", diagnostics),
             ..Self::default()
         }
     }
@@ -165,23 +167,24 @@ impl PaletteRegistry {
         let Some(domain) = &self.domain else {
             if let Some(username) = &self.username {
                 let message = "a login for no registry: the domain is missing";
-                let remark = Diagnostic::new(DiagnosticCode::Value, &username.spot, message);
-                into.report(remark.fix("write the registry's host"));
+                let diagnostic =
+                    Diagnostic::new(DiagnosticCode::Value, &username.location, message);
+                into.report(diagnostic.fix("write the registry's host"));
             }
             return None;
         };
         let (scheme, bare) = domain.text.split_once("://").unwrap_or(("", &domain.text));
         let bare = bare.trim_end_matches('/');
         if !(["", "http"].contains(&scheme) || self.scheme == Some(scheme)) {
-            let remark = domain.remark(DiagnosticCode::Scheme, "the domain has no scheme");
-            into.report(remark.fix("write HOST or HOST:PORT"));
+            let diagnostic = domain.diagnostic(DiagnosticCode::Scheme, "the domain has no scheme");
+            into.report(diagnostic.fix("write HOST or HOST:PORT"));
             return None;
         }
         let (host, path) = split_host(bare);
         let is_path = path.is_empty() || path.parse::<RepositoryName>().is_ok();
         let Some(host) = host.parse::<Registry>().ok().filter(|_| is_path) else {
-            let remark = domain.remark(DiagnosticCode::Reference, "this is no registry");
-            into.report(remark.fix("write HOST or HOST:PORT"));
+            let diagnostic = domain.diagnostic(DiagnosticCode::Reference, "this is no registry");
+            into.report(diagnostic.fix("write HOST or HOST:PORT"));
             return None;
         };
         self.set_tls(&host, scheme, domain, into);
@@ -195,7 +198,7 @@ impl PaletteRegistry {
         if !is_plain && !self.is_insecure && authority.is_none() {
             return;
         }
-        if let Some(upstream) = into.upstream(&domain.spot, host.as_str()) {
+        if let Some(upstream) = into.upstream(&domain.location, host.as_str()) {
             if is_plain {
                 upstream.urls = vec![format!("http://{host}")];
             }
@@ -205,22 +208,22 @@ impl PaletteRegistry {
     }
 
     fn authority(&self, into: &mut Imported) -> Option<String> {
-        let LocatedText { text, spot } = self.authority.as_ref()?;
+        let LocatedText { text, location } = self.authority.as_ref()?;
         let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
         if !found.is_ok_and(|found| !found.is_empty()) {
-            let remark = Diagnostic::new(
+            let diagnostic = Diagnostic::new(
                 DiagnosticCode::Authority,
-                spot,
+                location,
                 "there is no certificate in PEM here",
             );
-            into.report(remark.fix("PEM has lines such as -----BEGIN CERTIFICATE-----"));
+            into.report(diagnostic.fix("PEM has lines such as -----BEGIN CERTIFICATE-----"));
             return None;
         }
         if self.is_insecure {
             let message = "certificates are not checked, so this authority changes nothing";
-            let remark =
-                Diagnostic::new(DiagnosticCode::Authority, spot, message).level(Severity::Warning);
-            into.report(remark.fix("let certificates be checked: this authority suffices"));
+            let diagnostic = Diagnostic::new(DiagnosticCode::Authority, location, message)
+                .level(Severity::Warning);
+            into.report(diagnostic.fix("let certificates be checked: this authority suffices"));
         }
         Some(text.clone())
     }
@@ -229,10 +232,11 @@ impl PaletteRegistry {
         let (username, password) = match (&self.username, &self.password) {
             (None, None) => return,
             (Some(username), Some(password)) => (username, password),
-            (Some(LocatedText { spot, .. }), None) | (None, Some(LocatedText { spot, .. })) => {
+            (Some(LocatedText { location, .. }), None)
+            | (None, Some(LocatedText { location, .. })) => {
                 let message = "a user name and a password belong together; one is missing";
-                let remark = Diagnostic::new(DiagnosticCode::Value, spot, message);
-                into.report(remark.fix("write both, or leave both empty"));
+                let diagnostic = Diagnostic::new(DiagnosticCode::Value, location, message);
+                into.report(diagnostic.fix("write both, or leave both empty"));
                 return;
             }
         };
@@ -241,7 +245,7 @@ impl PaletteRegistry {
             let message = "a user name holds no colon and no control characters";
             into.report(Diagnostic::new(
                 DiagnosticCode::Value,
-                &username.spot,
+                &username.location,
                 message,
             ));
             return;
@@ -250,7 +254,7 @@ impl PaletteRegistry {
             username: username.text.clone(),
             password: Secret::new(password.text.as_str()),
         };
-        into.add_credential(&username.spot, place, credential);
+        into.add_credential(&username.location, place, credential);
     }
 
     /// The place with the base path, which may be in it already.
@@ -258,8 +262,9 @@ impl PaletteRegistry {
         let base = self.base.as_ref()?;
         let path = base.text.trim_matches('/');
         if path.parse::<RepositoryName>().is_err() {
-            let remark = base.remark(DiagnosticCode::Reference, "this is no path in a registry");
-            into.report(remark.fix("write folders in lower case with slashes between them"));
+            let diagnostic =
+                base.diagnostic(DiagnosticCode::Reference, "this is no path in a registry");
+            into.report(diagnostic.fix("write folders in lower case with slashes between them"));
             return None;
         }
         let is_there = place.ends_with(&format!("/{path}"));
@@ -275,18 +280,22 @@ fn joined(place: &str, path: &str) -> String {
     }
 }
 
-fn field(node: &Node, key: &str, remarks: &mut Vec<Diagnostic>) -> Option<LocatedText> {
-    let found = node.string(key, remarks).map(located);
-    non_empty(key, found?, remarks)
+fn field(node: &Node, key: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<LocatedText> {
+    let found = node.string(key, diagnostics).map(located);
+    non_empty(key, found?, diagnostics)
 }
 
 /// The text without an end of line, unless nothing real stands there.
-fn non_empty(key: &str, word: LocatedText, remarks: &mut Vec<Diagnostic>) -> Option<LocatedText> {
-    let LocatedText { text, spot } = word;
+fn non_empty(
+    key: &str,
+    word: LocatedText,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<LocatedText> {
+    let LocatedText { text, location } = word;
     let text = text.trim_end_matches(['\n', '\r']).to_owned();
-    if let Some(remark) = placeholder_value(key, &text, &spot) {
-        remarks.push(remark);
+    if let Some(diagnostic) = placeholder_value(key, &text, &location) {
+        diagnostics.push(diagnostic);
         return None;
     }
-    (!text.is_empty()).then_some(LocatedText { text, spot })
+    (!text.is_empty()).then_some(LocatedText { text, location })
 }

@@ -22,7 +22,7 @@ fn palette(name: &str, text: &str) -> Imported {
     read("palette", &[(name, text)], &OPTIONS)
 }
 
-fn remarks(text: &str) -> Vec<String> {
+fn diagnostics(text: &str) -> Vec<String> {
     codes(&palette("file.yaml", text))
 }
 
@@ -238,15 +238,15 @@ fn pa14_without_an_airgap() {
     check(&imported, &[("PA-14", "busybox", want)]);
     let secret = SECRET.replace(list(), text);
     let both = |code| ["docker.io::", ",gcr.io::"].map(|mark| after(&secret, mark, code));
-    assert_eq!(remarks(&secret), both("W-CREDSCOPE"));
+    assert_eq!(diagnostics(&secret), both("W-CREDSCOPE"));
     let own = secret.replace("harbor.example.org", "public.ecr.aws/1234567");
-    assert_eq!(remarks(&own), [""; 0]);
+    assert_eq!(diagnostics(&own), [""; 0]);
     let own = secret.replace("harbor.example.org", folder);
-    assert_eq!(remarks(&own), [""; 0]);
+    assert_eq!(diagnostics(&own), [""; 0]);
     let other = secret
         .replace("harbor.example.org", "public.ecr.aws")
         .replace("airgap-images\"", "other\"");
-    assert_eq!(remarks(&other), both("W-BASEPATH"));
+    assert_eq!(diagnostics(&other), both("W-BASEPATH"));
 }
 
 #[test]
@@ -377,13 +377,13 @@ fn a_secret_read_back_is_the_same() {
     assert_eq!(codes(&imported), ["10:22 W-COLLIDE"]);
     check(&imported, PA);
     let broken = coded.replace("MIRROR_REGISTRIES: ", "MIRROR_REGISTRIES: x-");
-    assert_eq!(remarks(&broken), ["2:1 E-VALUE", "10:22 E-AUTHB64"]);
+    assert_eq!(diagnostics(&broken), ["2:1 E-VALUE", "10:22 E-AUTHB64"]);
 }
 
 #[test]
 fn placeholders_are_named_one_by_one() {
     let marks = |text: &str| {
-        let found = remarks(text);
+        let found = diagnostics(text);
         assert!(
             found.iter().all(|code| code.ends_with("E-PLACEHOLDER")),
             "{found:?}"
@@ -403,7 +403,7 @@ fn placeholders_are_named_one_by_one() {
 
 #[test]
 fn what_is_wrong_says_where() {
-    let with = |from: &str, to: &str| remarks(&SECRET.replace(from, to));
+    let with = |from: &str, to: &str| diagnostics(&SECRET.replace(from, to));
     let pair = "quay.io::harbor.example.org/airgap-images/quay.io";
     let known = after(SECRET, "k8s.gcr.io::", "W-COLLIDE");
     let separator = after(SECRET, "/k8s.io,", "E-SEP");
@@ -427,13 +427,16 @@ fn what_is_wrong_says_where() {
 
 #[test]
 fn what_is_wrong_elsewhere_says_where() {
-    assert_eq!(remarks("kind: Secret\ndata: {x: eQ==}\n")[0], "1:1 E-KIND");
-    assert_eq!(remarks("a: 1\n"), ["1:1 E-KIND"]);
+    assert_eq!(
+        diagnostics("kind: Secret\ndata: {x: eQ==}\n")[0],
+        "1:1 E-KIND"
+    );
+    assert_eq!(diagnostics("a: 1\n"), ["1:1 E-KIND"]);
     let edge = "stylus:\n  externalRegistries:\n    registries: {a: b}\n    \
                 registryMappingRules:\n      a/b: h.example/x\n      \
                 c.io: https://h.example\n      d.io: [x]\n";
     let want = ["3:17 E-VALUE", "5:7 E-REF", "6:13 E-SCHEME", "7:13 E-VALUE"];
-    assert_eq!(remarks(edge), want);
+    assert_eq!(diagnostics(edge), want);
     let secret = "stylus:\n  registryCredentials:\n    domain: u:canary@h\n    \
                   encodedPassword: canary!\n    username: u\n";
     let imported = palette("e.yaml", secret);

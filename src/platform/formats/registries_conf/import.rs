@@ -47,16 +47,18 @@ pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
 }
 
 pub(in crate::platform) fn import(
-    pieces: &[InputDocument<'_>],
+    documents: &[InputDocument<'_>],
     context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
     let mut entries: Vec<RegistryTable<'_>> = Vec::new();
-    for node in trees(pieces) {
+    for node in trees(documents) {
         if let Some(old) = node.get("registries") {
             let message = "this is version 1 of registries.conf, which knows no mirrors";
-            let remark = Diagnostic::new(DiagnosticCode::Kind, &old.spot, message);
-            into.report(remark.fix("write [[registry]] tables with prefix, location and blocked"));
+            let diagnostic = Diagnostic::new(DiagnosticCode::Kind, &old.location, message);
+            into.report(
+                diagnostic.fix("write [[registry]] tables with prefix, location and blocked"),
+            );
         }
         report_unused(node, into);
         for table in tables(node, "registry", into) {
@@ -75,9 +77,9 @@ fn report_unused(node: &Node, into: &mut Imported) {
     let search = node.strings("unqualified-search-registries", &mut into.diagnostics);
     if let Some(other) = search.iter().find(|one| one.text != "docker.io") {
         let message = "short names are not searched for here: nodes ask for names written out";
-        let remark =
+        let diagnostic =
             Diagnostic::new(DiagnosticCode::Ignored, &other.start, message).level(Severity::Note);
-        into.report(remark.excerpt(&other.text));
+        into.report(diagnostic.excerpt(&other.text));
     }
     if let Some((first, _)) = node.get("aliases").and_then(|node| node.entries().next()) {
         let message = "short names are the nodes' own: they ask for names written out";
@@ -91,9 +93,9 @@ fn report_unused(node: &Node, into: &mut Imported) {
         .find(|one| one.text != "containers-auth.json")
     {
         let message = "logins of helpers are not taken over";
-        let remark =
+        let diagnostic =
             Diagnostic::new(DiagnosticCode::Ignored, &helper.start, message).excerpt(&helper.text);
-        into.report(remark.fix("name it as the helper of a [[credential]]"));
+        into.report(diagnostic.fix("name it as the helper of a [[credential]]"));
     }
 }
 
@@ -116,7 +118,7 @@ fn tables<'n>(node: &'n Node, key: &str, into: &mut Imported) -> Vec<&'n Node> {
 /// Keeps an entry, unless its prefix is decided already: by the first of one file, by the last of
 /// several files.
 fn add<'p>(entry: RegistryTable<'p>, entries: &mut Vec<RegistryTable<'p>>, into: &mut Imported) {
-    let (place, spot) = (entry.effective_location(), &entry.prefix.written.start);
+    let (place, location) = (entry.effective_location(), &entry.prefix.written.start);
     for other in entries
         .iter()
         .filter(|other| other.effective_location() == place)
@@ -126,8 +128,8 @@ fn add<'p>(entry: RegistryTable<'p>, entries: &mut Vec<RegistryTable<'p>>, into:
                 "the same location is {what} in one place only; the other is {}",
                 other.prefix.written.start
             );
-            let remark = Diagnostic::new(DiagnosticCode::Duplicate, spot, message);
-            remark
+            let diagnostic = Diagnostic::new(DiagnosticCode::Duplicate, location, message);
+            diagnostic
                 .excerpt(&place.written.text)
                 .fix("say the same in both")
         };
@@ -146,19 +148,19 @@ fn add<'p>(entry: RegistryTable<'p>, entries: &mut Vec<RegistryTable<'p>>, into:
         return;
     };
     let before = &other.prefix.written.start;
-    let (unused, used) = if before.file == spot.file {
-        (spot, before)
+    let (unused, used) = if before.file == location.file {
+        (location, before)
     } else {
-        (before, spot)
+        (before, location)
     };
     let message = format!("this prefix is decided elsewhere, in {used}");
-    let remark = Diagnostic::new(DiagnosticCode::Ignored, unused, message);
+    let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, unused, message);
     into.report(
-        remark
+        diagnostic
             .excerpt(&entry.prefix.written.text)
             .fix("remove one of them"),
     );
-    if before.file != spot.file {
+    if before.file != location.file {
         *other = entry;
     }
 }
@@ -168,12 +170,20 @@ impl<'p> RegistryTable<'p> {
         let [prefix, location] = ["prefix", "location"].map(|key| text(table, key, into));
         let Some(first) = prefix.or(location) else {
             let message = "a [[registry]] has a prefix, a location, or both";
-            into.report(Diagnostic::new(DiagnosticCode::Value, &table.spot, message));
+            into.report(Diagnostic::new(
+                DiagnosticCode::Value,
+                &table.location,
+                message,
+            ));
             return None;
         };
         if let Some(usage) = table.get("pull-from-mirror") {
             let message = "pull-from-mirror is for a [[registry.mirror]]";
-            into.report(Diagnostic::new(DiagnosticCode::Value, &usage.spot, message));
+            into.report(Diagnostic::new(
+                DiagnosticCode::Value,
+                &usage.location,
+                message,
+            ));
         }
         let usual = match flag(table, "mirror-by-digest-only", into) {
             Some(true) => RefKind::Digest,
@@ -198,16 +208,17 @@ impl<'p> RegistryTable<'p> {
         };
         if location.is_none() && !entry.prefix.is_wildcard() {
             let message = "only a prefix *.DOMAIN can do without a location";
-            let remark = Diagnostic::new(DiagnosticCode::Value, &first.start, message);
-            into.report(remark.fix(format!("location = {:?}", first.text)));
+            let diagnostic = Diagnostic::new(DiagnosticCode::Value, &first.start, message);
+            into.report(diagnostic.fix(format!("location = {:?}", first.text)));
         }
         let tagged = entry.location.iter();
         let mut tagged = tagged.chain(entry.mirrors.iter().map(|mirror| &mirror.location));
         if let Some(place) = tagged.find(|place| place.tag.is_some() != entry.prefix.tag.is_some())
         {
             let message = "a tag is replaced by a tag: the prefix has one, or none has";
-            let remark = Diagnostic::new(DiagnosticCode::Reference, &place.written.start, message);
-            into.report(remark.excerpt(&place.written.text));
+            let diagnostic =
+                Diagnostic::new(DiagnosticCode::Reference, &place.written.start, message);
+            into.report(diagnostic.excerpt(&place.written.text));
         }
         Some(entry).filter(|entry| entry.prefix.can_match(into))
     }
@@ -222,16 +233,16 @@ impl<'p> RegistryTable<'p> {
     }
 
     fn route(&self, all: &[Self], context: &ImportContext<'_>, into: &mut Imported) {
-        let spot = &self.prefix.written.start;
+        let location = &self.prefix.written.start;
         let mut to: Vec<TargetText> = Vec::new();
         for mirror in &self.mirrors {
             let place = &mirror.location;
             if is_blocked(place, all) {
                 let message = "this mirror is itself blocked, and not asked";
-                let remark =
+                let diagnostic =
                     Diagnostic::new(DiagnosticCode::Ignored, &place.written.start, message);
                 into.report(
-                    remark
+                    diagnostic
                         .excerpt(&place.written.text)
                         .fix("unblock or remove it"),
                 );
@@ -261,7 +272,7 @@ impl<'p> RegistryTable<'p> {
             }
         }
         // Nodes write names out, and ask for nothing else.
-        into.route_to(spot, &self.prefix.from(), to).library = LibraryPrefix::Keep;
+        into.route_to(location, &self.prefix.from(), to).library = LibraryPrefix::Keep;
     }
 
     /// Meets the registry itself as the entry says.
@@ -273,9 +284,9 @@ impl<'p> RegistryTable<'p> {
             }
             (TlsVerification::Skipped, None) => {
                 let message = "registries that are not named cannot be trusted unseen";
-                let remark =
+                let diagnostic =
                     Diagnostic::new(DiagnosticCode::Ignored, &self.prefix.written.start, message);
-                into.report(remark.fix("name those that need insecure = true"));
+                into.report(diagnostic.fix("name those that need insecure = true"));
             }
         }
     }
@@ -285,7 +296,11 @@ impl<'p> RegistryMirror<'p> {
     fn read(table: &'p Node, usual: RefKind, into: &mut Imported) -> Option<Self> {
         let Some(location) = text(table, "location", into) else {
             let message = "a [[registry.mirror]] has a location";
-            into.report(Diagnostic::new(DiagnosticCode::Value, &table.spot, message));
+            into.report(Diagnostic::new(
+                DiagnosticCode::Value,
+                &table.location,
+                message,
+            ));
             return None;
         };
         let usage = text(table, "pull-from-mirror", into);
@@ -293,7 +308,8 @@ impl<'p> RegistryMirror<'p> {
             Some(_) if usual == RefKind::Digest => {
                 let message = "beside mirror-by-digest-only there is no pull-from-mirror";
                 into.report(
-                    Diagnostic::new(DiagnosticCode::Value, &table.spot, message).fix("remove one"),
+                    Diagnostic::new(DiagnosticCode::Value, &table.location, message)
+                        .fix("remove one"),
                 );
                 RefKind::Digest
             }
@@ -302,10 +318,11 @@ impl<'p> RegistryMirror<'p> {
             Some("tag-only") => RefKind::Tag,
             Some("all") => RefKind::Any,
             Some(other) => {
-                let spot = usage.map_or(&table.spot, |usage| &usage.start);
-                let remark = Diagnostic::new(DiagnosticCode::Value, spot, "there is no such usage")
-                    .excerpt(other);
-                into.report(remark.fix("write all, digest-only or tag-only"));
+                let location = usage.map_or(&table.location, |usage| &usage.start);
+                let diagnostic =
+                    Diagnostic::new(DiagnosticCode::Value, location, "there is no such usage")
+                        .excerpt(other);
+                into.report(diagnostic.fix("write all, digest-only or tag-only"));
                 RefKind::Any
             }
         };
@@ -350,11 +367,11 @@ fn pattern_target(
     into: &mut Imported,
 ) -> Option<String> {
     let registry = place.registry.as_ref()?;
-    let spot = &place.written.start;
+    let location = &place.written.start;
     let upstream = match proof {
         TlsVerification::Skipped => insecure_target(registry, place.written, into),
         TlsVerification::Required => into.add_endpoint(
-            spot,
+            location,
             &MirrorEndpoint::of(registry),
             &HostSettings::default(),
         ),
@@ -371,10 +388,10 @@ fn insecure_target(registry: &Registry, written: &Scalar, into: &mut Imported) -
         .any(|known| known.name.as_str() == registry.as_str());
     if endpoint.is_tls && is_new {
         let message = "insecure = true also allows http, which is not tried here";
-        let remark = Diagnostic::new(DiagnosticCode::Ignored, &written.start, message);
+        let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, &written.start, message);
         let fix =
             format!("if it has no TLS: [upstream.\"{registry}\"] url = \"http://{registry}\"");
-        into.report(remark.excerpt(registry.as_str()).fix(fix));
+        into.report(diagnostic.excerpt(registry.as_str()).fix(fix));
     }
     let manner = HostSettings {
         is_verified: !endpoint.is_tls,

@@ -38,8 +38,8 @@ impl<'p> RegistryPattern<'p> {
         let domain = domain.trim_end_matches('/').parse::<Registry>();
         let Some(domain) = domain.ok().filter(|domain| domain.port().is_none()) else {
             let message = "a prefix with an asterisk is *.DOMAIN, without port and path";
-            let remark = Diagnostic::new(DiagnosticCode::Reference, &written.start, message);
-            into.report(remark.excerpt(&written.text));
+            let diagnostic = Diagnostic::new(DiagnosticCode::Reference, &written.start, message);
+            into.report(diagnostic.excerpt(&written.text));
             return None;
         };
         Some(Self {
@@ -55,12 +55,12 @@ impl<'p> RegistryPattern<'p> {
     pub(super) fn location(written: &'p Scalar, into: &mut Imported) -> Option<Self> {
         let text = written.text.trim_end_matches('/');
         if text != written.text {
-            let remark = Diagnostic::new(
+            let diagnostic = Diagnostic::new(
                 DiagnosticCode::Slash,
                 &written.start,
                 "the slash at the end is cut off",
             );
-            into.report(remark.excerpt(&written.text));
+            into.report(diagnostic.excerpt(&written.text));
         }
         let parsed = if let Some((_, bare)) = text.split_once("://") {
             let message = "a place is written without a scheme";
@@ -78,8 +78,8 @@ impl<'p> RegistryPattern<'p> {
             Self::parse(written, text).map_err(|reason| (DiagnosticCode::Reference, reason, fix()))
         };
         let flawed = |(code, message, fix): (DiagnosticCode, String, Option<String>)| {
-            let remark = Diagnostic::new(code, &written.start, message).excerpt(text);
-            into.report(Diagnostic { fix, ..remark });
+            let diagnostic = Diagnostic::new(code, &written.start, message).excerpt(text);
+            into.report(Diagnostic { fix, ..diagnostic });
         };
         parsed.map_err(flawed).ok()
     }
@@ -160,10 +160,10 @@ impl<'p> RegistryPattern<'p> {
             return true;
         };
         let message = "Docker's own images are below library/: this is none of them";
-        let remark = Diagnostic::new(DiagnosticCode::Ignored, &self.written.start, message);
+        let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, &self.written.start, message);
         let fix = format!("if docker.io/library/{name} is meant, write that");
-        let remark = remark.excerpt(&self.written.text).fix(fix);
-        into.report(remark.level(Severity::Note));
+        let diagnostic = diagnostic.excerpt(&self.written.text).fix(fix);
+        into.report(diagnostic.level(Severity::Note));
         self.tag.is_none()
     }
 }

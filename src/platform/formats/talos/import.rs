@@ -33,13 +33,13 @@ pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
 }
 
 pub(in crate::platform) fn import(
-    pieces: &[InputDocument<'_>],
+    documents: &[InputDocument<'_>],
     context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
     let mut manners = HostSettingsMap::default();
     let mut named = Vec::new();
-    for node in trees(pieces) {
+    for node in trees(documents) {
         match kube::kind(node) {
             None => {
                 let registries = node.at(&["machine", "registries"]);
@@ -67,7 +67,7 @@ pub(in crate::platform) fn import(
             Some(kind) => {
                 let message = "this kind of document says nothing about images";
                 into.report(
-                    Diagnostic::new(DiagnosticCode::Skipped, &node.spot, message).excerpt(kind),
+                    Diagnostic::new(DiagnosticCode::Skipped, &node.location, message).excerpt(kind),
                 );
             }
         }
@@ -93,7 +93,11 @@ fn document<'n>(node: &'n Node, into: &mut Imported) -> Option<(&'n Scalar, &'n 
     let name = name.filter(|name| !name.text.is_empty());
     if name.is_none() {
         let message = "the document has no name, which says the registry that it is for";
-        into.report(Diagnostic::new(DiagnosticCode::Value, &node.spot, message));
+        into.report(Diagnostic::new(
+            DiagnosticCode::Value,
+            &node.location,
+            message,
+        ));
     }
     Some((name?, node))
 }
@@ -119,7 +123,7 @@ fn credentials(name: &Scalar, node: &Node, into: &mut Imported) {
     if kinds.filter(|key| is_there(key)).count() > 1 {
         let message = "a login is either username and password, or auth, or identityToken";
         into.report(
-            Diagnostic::new(DiagnosticCode::Value, &node.spot, message).fix("keep one of them"),
+            Diagnostic::new(DiagnosticCode::Value, &node.location, message).fix("keep one of them"),
         );
         return;
     }
@@ -142,7 +146,7 @@ fn tls<'p>(
              and client_key_file",
             name.text
         );
-        into.report(Diagnostic::new(DiagnosticCode::Ignored, &client.spot, message).fix(fix));
+        into.report(Diagnostic::new(DiagnosticCode::Ignored, &client.location, message).fix(fix));
     }
     let manner = HostSettings {
         is_verified: node.flag("insecureSkipVerify", &mut into.diagnostics) != Some(true),
@@ -164,8 +168,8 @@ fn authority(node: &Node, into: &mut Imported) -> Option<CertificateAuthority> {
     }
     if !pem.contains(CERTIFICATE) {
         let message = "there is no certificate in PEM here, nor one in base64";
-        let remark = Diagnostic::new(DiagnosticCode::Authority, &ca.start, message);
-        into.report(remark.fix(format!("a certificate starts with {CERTIFICATE}")));
+        let diagnostic = Diagnostic::new(DiagnosticCode::Authority, &ca.start, message);
+        into.report(diagnostic.fix(format!("a certificate starts with {CERTIFICATE}")));
         return None;
     }
     Some(CertificateAuthority::Pem(pem))
@@ -191,7 +195,7 @@ fn mirror(
                 let manner = manners.get(&endpoint.host);
                 to.extend(into.add_mirror(&url.start, whose.registry(), &endpoint, manner));
             }
-            Err(remark) => into.report(remark),
+            Err(diagnostic) => into.report(diagnostic),
         }
     }
     if !is_final {
@@ -234,7 +238,11 @@ fn endpoints<'n>(
                     found.push((url, base));
                 } else {
                     let message = "an endpoint has a url";
-                    into.report(Diagnostic::new(DiagnosticCode::Value, &item.spot, message));
+                    into.report(Diagnostic::new(
+                        DiagnosticCode::Value,
+                        &item.location,
+                        message,
+                    ));
                 }
             }
             _ => into.report(item.wrong_type("an endpoint is an address")),
