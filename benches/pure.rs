@@ -7,7 +7,7 @@ use std::{fmt::Debug, hint::black_box};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput};
 use http::Uri;
-use roadstead::{
+use roadstead::internals::{
     api::ApiRequest,
     oci::{Algorithm, Digest, Manifest, RangeRequest, Reference, Registry, Repository, Verifier},
     route::{

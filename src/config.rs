@@ -37,10 +37,8 @@ use crate::{
     telemetry::log,
 };
 pub use listen::ListenerSettings;
-pub use load_context::{
-    Environment, FileSensitivity, LoadContext, WorldReadable, check_secret_mode,
-};
-pub use problem::{ConfigProblem, ConfigProblems, ImportedLocation};
+pub use load_context::{Environment, FileSensitivity, LoadContext, check_secret_mode};
+pub use problem::{ConfigProblem, ConfigProblems};
 pub use self_addresses::SelfAddresses;
 
 /// A valid configuration, with its notes.

@@ -16,11 +16,11 @@ mod via;
 
 pub use digest::{Algorithm, Digest, InvalidDigest};
 pub use error_code::ErrorCode;
-pub use manifest::{Child, InvalidManifest, Manifest};
+pub use manifest::{InvalidManifest, Manifest};
 pub use media_type::MediaType;
 pub use origin::{InvalidUpstreamName, Origin, UpstreamName};
 pub use range::{ByteRange, RangeOutcome, RangeRequest};
-pub use reference::{ImageReference, InvalidReference, InvalidTag, Reference, Tag};
+pub use reference::{ImageReference, InvalidReference, Reference, Tag};
 pub use repository::{InvalidName, Registry, Repository, RepositoryName};
 pub use verify::{Mismatch, Verified, Verifier};
 pub use via::{ForwardingLoop, Instance, Via};

@@ -16,18 +16,18 @@ mod written;
 pub use formats::{import_choices, importable, renderable};
 pub use import::import;
 pub use model::{
-    docker_auth::{DockerConfigError, parse_docker_config},
-    format::{Configures, Format, FormatOption, Importer, Renderer},
+    docker_auth::parse_docker_config,
+    format::{Configures, Format, FormatOption, Renderer},
     imported::{
         CertificateAuthority, Imported, ImportedCredentials, ImportedUpstream, RegistryAlias,
     },
     options::{ImportOptions, SourceFallback},
-    rendering::{DigestPin, Mirror, RenderedFile, Rendering},
+    rendering::{DigestPin, Mirror, RenderedFile},
 };
 pub use reading::{
     diagnostic::{Diagnostic, DiagnosticCode, Severity, printable},
     input::{INPUT_BYTES_MAX, Input},
-    location::{InvalidLocation, Location},
+    location::Location,
 };
 pub use render::render;
-pub use written::{WrittenConfig, secrets_folder::SecretFile, write};
+pub use written::{WrittenConfig, write};

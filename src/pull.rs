@@ -29,10 +29,10 @@ use std::time::Duration;
 use moka::sync::Cache;
 
 pub use answer::{BlobAnswer, BlobBody, CacheStatus, ManifestAnswer};
-pub use directory::{KnownUpstream, UpstreamDirectory};
+pub use directory::UpstreamDirectory;
 pub use error::PullError;
-pub use explain::{CandidateLine, Explanation, RouteLine, RouteOutcome, StoredImage, store_keys};
-pub use listing::{ReferrersPage, TAGS_PER_PAGE_MAX, TagList, TagListPage};
+pub use explain::{Explanation, RouteOutcome, StoredImage, store_keys};
+pub use listing::{ReferrersPage, TAGS_PER_PAGE_MAX, TagListPage};
 pub use puller::Puller;
 
 use crate::oci::{Digest, Origin, Reference};

@@ -33,7 +33,6 @@ pub use error::InvalidRule;
 pub use ingress::{Ingress, IngressError, IngressText, InvalidIngress};
 pub use ref_kind::RefKind;
 pub use rule::Rule;
-pub use survey::KnownRegistries;
 pub use table::{RouteConflict, RouteTable, UnmatchedPolicy};
 pub use text::{Action, LibraryPrefix, MatchText, RewriteText, RuleText, TargetText};
 

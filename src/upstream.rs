@@ -20,17 +20,15 @@ use crate::{
 };
 use call::state::Caller;
 
-pub use crate::connect::{
-    ClientBuildError, InvalidProxy, NamedBy, ProxySettings, Transport, over_socket,
-};
+pub use crate::connect::{InvalidProxy, NamedBy, ProxySettings, Transport, over_socket};
 pub use ask::{
     blob::BlobStream,
-    list::{Referrers, TagPageRequest, Tags},
+    list::{Referrers, TagPageRequest},
     ping::PingOutcome,
 };
 pub use call::request::RequestContext;
 pub use credentials::keyring::{
-    Credential, CredentialScope, CredentialSource, InvalidCredentialScope, Keyring, KeyringEntry,
+    Credential, CredentialScope, CredentialSource, Keyring, KeyringEntry,
 };
 pub use error::{BuildError, ProtocolViolation, UpstreamError};
 pub use settings::{Access, EndpointAddress, Settings, UpstreamDefaults};

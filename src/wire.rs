@@ -9,7 +9,7 @@ mod pipe;
 mod progress;
 mod sendfile_queue;
 
-pub use body::{Body, BodyPart, IncompleteBody};
+pub use body::{Body, BodyPart};
 pub use pipe::Pipe;
 pub use progress::{
     FallbackFuture, FileProgress, GrowingFile, GrowthState, HELD_BACK_BYTES, ReaderFallback,

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use roadstead::oci::{Algorithm, Digest};
+use roadstead::internals::oci::{Algorithm, Digest};
 use tempfile::TempDir;
 
 use crate::Fallible;

@@ -39,7 +39,7 @@ pub(super) fn format(name: &str) -> Option<&'static Format> {
 }
 
 /// The mirror in a format.
-pub(super) fn rendered(name: &str, mirror: &Mirror) -> Rendering {
+pub(super) fn rendered(name: &str, mirror: &Mirror) -> model::rendering::Rendering {
     let mut known = renderable();
     render(known.find(|(known, _)| *known == name).unwrap().1, mirror)
 }

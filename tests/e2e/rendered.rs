@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use roadstead::platform::{Configures, renderable};
+use roadstead::internals::platform::{Configures, renderable};
 
 use super::{
     clients::{Containerd, Docker, Podman, Skopeo},

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use roadstead::disk::{Disk, File, FileLock, FolderEntry, RealDisk, Stat, VolumeSpace};
+use roadstead::internals::disk::{Disk, File, FileLock, FolderEntry, RealDisk, Stat, VolumeSpace};
 
 /// The real disk with a lid on it; clones are the same disk.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use fake_registry::{
     bare::{Ask, Reply},
     random_bytes,
 };
-use roadstead::server::ListenAddress;
+use roadstead::internals::server::ListenAddress;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,

@@ -10,7 +10,7 @@ use fake_registry::{
     Content, FakeRegistry, Image,
     bare::{Ask, Reply},
 };
-use roadstead::{
+use roadstead::internals::{
     app::{self, ReloadSummary, Reloader, RunningMirror, StartError},
     config::{self, Environment, LoadContext, Overrides},
     disk::{self, Disk, RealDisk},

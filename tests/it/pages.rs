@@ -132,7 +132,7 @@ fn the_documents_name_every_format() {
     };
     let (read, written) = (column(2), column(3));
     let mut rows = Rows::default();
-    for (format, _) in roadstead::platform::importable() {
+    for (format, _) in roadstead::internals::platform::importable() {
         let name = format.name;
         rows.holds(name, read.contains(&format!("`{name}`")), &read);
         rows.holds(
@@ -141,7 +141,7 @@ fn the_documents_name_every_format() {
             &"roadstead.toml",
         );
     }
-    for (name, _) in roadstead::platform::renderable() {
+    for (name, _) in roadstead::internals::platform::renderable() {
         rows.holds(name, written.contains(&format!("`{name}`")), &written);
     }
 }

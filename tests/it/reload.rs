@@ -17,7 +17,7 @@ use fake_registry::{
     bare::{Ask, Reply},
     random_bytes,
 };
-use roadstead::{
+use roadstead::internals::{
     app::{ConfigSource, LoadError, LoadOutcome, LoadRecord, ReloadSummary, StartError},
     server::{Hangups, ListenAddress},
 };
@@ -296,7 +296,7 @@ async fn a_hangup_reads_a_file_anew_and_is_harmless_without_one() {
     let file = folder.path().join("gone.toml");
     let with_file = LoadRecord {
         text: None,
-        fingerprints: [(file.clone(), roadstead::disk::fingerprint(&file))].into(),
+        fingerprints: [(file.clone(), roadstead::internals::disk::fingerprint(&file))].into(),
     };
     let mirror = Mirror::with("").start().await;
     let none = Arc::new(AtomicUsize::new(0));
@@ -483,7 +483,7 @@ async fn shows(address: SocketAddr, certificate: &str) -> bool {
     let mut roots = RootCertStore::empty();
     let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
     roots.add(certificate).unwrap();
-    let config = ClientConfig::builder_with_provider(roadstead::tls::provider())
+    let config = ClientConfig::builder_with_provider(roadstead::internals::tls::provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)

@@ -97,7 +97,7 @@ fn render(format: &str, more: &[&str]) -> (Option<i32>, String, String) {
 #[test]
 fn every_format_is_printed_or_written() {
     let mut rows = Rows::default();
-    for (format, _) in roadstead::platform::renderable() {
+    for (format, _) in roadstead::internals::platform::renderable() {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("a/b");
         let (code, printed, err) = render(format, &[]);
@@ -135,7 +135,7 @@ fn every_format_is_printed_or_written() {
 #[test]
 fn anothers_file_is_not_replaced_unasked_and_then_nothing_else_is_written_either() {
     let mut rows = Rows::default();
-    for (format, _) in roadstead::platform::renderable() {
+    for (format, _) in roadstead::internals::platform::renderable() {
         let output = tempfile::tempdir().unwrap();
         let into = ["--output", text(output.path())];
         let (_, out, _) = render(format, &into);

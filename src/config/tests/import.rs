@@ -174,7 +174,7 @@ fn what_is_written_by_hand_wins_and_two_imports_that_differ_are_refused() {
     );
     let reason = "two:2:1: E-DUP: \"quay.io:*\" leads to different places in one:2:1 and two:2:1";
     assert_eq!(problem.reason, reason);
-    let place = ImportedLocation {
+    let place = problem::ImportedLocation {
         file: "two".to_owned(),
         line: 2,
         column: 1,
