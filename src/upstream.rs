@@ -1,7 +1,7 @@
-//! One registry that we contact: requests, logins, patience.
+//! One registry that we contact: requests, authentication, retries.
 //!
 //! Promises: what it returns is verified or counted, bounded and free of credentials; a failure
-//! says whose fault it is. Called by `pull`. Never knows what is kept, nor who asked.
+//! says whose fault it is. Called by `pull`. Never knows what is kept, nor which client asked.
 
 mod ask;
 mod authentication;
@@ -33,7 +33,7 @@ pub use credentials::keyring::{
 pub use error::{BuildError, ProtocolViolation, UpstreamError};
 pub use settings::{Access, EndpointAddress, Settings, UpstreamDefaults};
 
-/// One registry; clones share connections, logins and patience.
+/// One registry; clones share connections, tokens and limits.
 #[derive(Clone)]
 pub struct Upstream(Arc<Caller>);
 
@@ -63,7 +63,7 @@ impl Upstream {
         self.0.preferred_endpoint().label.to_string()
     }
 
-    /// Our login for one of its repositories.
+    /// The credentials for one of its repositories.
     pub fn credentials_for(&self, name: &RepositoryName) -> Option<&KeyringEntry> {
         self.0.settings.credentials_for(name)
     }

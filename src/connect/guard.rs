@@ -60,7 +60,7 @@ pub struct GuardPolicy {
     pub named_by: NamedBy,
     /// Hosts that may be private although the upstream is not, `HOST` or `HOST:PORT`.
     pub allowed_hosts: Vec<String>,
-    /// The proxies' hosts. Connections to them are ours; nobody is led to them.
+    /// The proxies' hosts. Only the client itself connects to them; no redirect or realm leads there.
     pub proxy_hosts: Vec<String>,
 }
 

@@ -13,7 +13,7 @@ use crate::secret::Secret;
 /// What no proxy of the environment is meant for, as every program has it.
 const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
 
-/// The text is no proxy's address. It may hold a password, so it is not repeated.
+/// The text is not a proxy's URL. It may hold a password, so it is not repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a proxy is written http://HOST:PORT or https://HOST:PORT")]
 pub struct InvalidProxy;
@@ -167,7 +167,7 @@ impl ProxyHop {
     }
 
     fn credentials_required(&self) -> String {
-        format!("the proxy {} wants another login (407)", self.name)
+        format!("the proxy {} refuses its credentials (407)", self.name)
     }
 
     fn unreachable(&self, cause: &(dyn Error + 'static)) -> String {

@@ -27,7 +27,7 @@ pub fn next_url(
     let location = location.ok_or(RedirectError::Refused("it names no target"))?;
     let mut url = from
         .join(location)
-        .map_err(|_error| RedirectError::Refused("its target is no address"))?;
+        .map_err(|_error| RedirectError::Refused("its target is not a URL"))?;
     url.set_fragment(None);
     match (from.scheme(), url.scheme()) {
         (_, "https") | ("http", "http") => {}
@@ -35,7 +35,7 @@ pub fn next_url(
         _ => return Err(RedirectError::Refused("neither http nor https")),
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(RedirectError::Refused("its target carries a login"));
+        return Err(RedirectError::Refused("its target contains credentials"));
     }
     match url.host_str() {
         Some(host) if guard.admits_literal(host) => Ok(url),

@@ -95,7 +95,7 @@ fn tls_error<'e>(cause: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> 
     tls_error(held)
 }
 
-/// Whether an alert is about the certificate of whoever receives it.
+/// Whether an alert is about the receiver's certificate.
 fn is_about_certificate(alert: AlertDescription) -> bool {
     use AlertDescription as A;
     matches!(

@@ -1,7 +1,7 @@
-//! How we log in: what is sent as `Authorization`, what a 401 changes about it, and tokens.
+//! Authentication at an endpoint: what is sent as `Authorization`, what a 401 changes, and tokens.
 //!
-//! Promises: a login goes to the endpoint itself, and to a token service that may have it; nothing
-//! of it is ever printed. Called by `exchange`. Never listens to a redirect's target.
+//! Promises: credentials go to the endpoint itself, and to a token service that may receive them;
+//! nothing of them is printed. Called by `exchange`. Never reads a challenge of a redirect's target.
 
 pub(super) mod authorization;
 pub(super) mod challenge;

@@ -59,7 +59,7 @@ pub enum UpstreamError {
         status: u16,
     },
     /// 508: it, or a mirror behind it, has asked us for this, or will not go round once more.
-    #[error("{endpoint} says that the request goes in a circle: mirrors point at each other")]
+    #[error("{endpoint} reports a forwarding loop: mirrors point at each other")]
     Loop {
         /// Who.
         endpoint: Arc<str>,

@@ -16,8 +16,8 @@ pub struct Settings {
     pub name: UpstreamName,
     /// What metrics call it: its name, or one word for all whose names come from clients.
     pub label: Arc<str>,
-    /// Who named its host. What a client names must be on the Internet, for nobody reaches into
-    /// our site through us.
+    /// Who named its host. A host that a client names must be on the Internet, so that no client
+    /// reaches into our site through us.
     pub named_by: NamedBy,
     /// Equal addresses of one registry, in order of preference; never empty.
     pub endpoints: Vec<EndpointAddress>,
@@ -25,12 +25,12 @@ pub struct Settings {
     pub api_path: String,
     /// Whether requests carry `ns=REGISTRY`, for an upstream that is itself a mirror.
     pub send_ns: bool,
-    /// The logins for it, found by its names; see [`Settings::equip`].
+    /// The credentials for it, found by its names; see [`Settings::equip`].
     pub keyring: Keyring,
     /// How connections are made: whom we trust, who we are, through which proxy.
     pub transport: Transport,
     /// Hosts, beyond its own registrable domain and the well-known pairs, whose token services may
-    /// be sent our logins.
+    /// be sent our credentials.
     pub realm_hosts: Vec<String>,
     /// Who may see what came from here.
     pub access: Access,
@@ -57,7 +57,7 @@ pub struct UpstreamDefaults {
     pub manifest_bytes_max: usize,
     /// Most requests at once: fast, and below what public registries take for an attack.
     pub concurrent_max: usize,
-    /// Every login that we have.
+    /// All credentials.
     pub keyring: Keyring,
     /// The proxies of the process's environment.
     pub proxy: ProxySettings,
@@ -77,17 +77,17 @@ pub enum EndpointAddress {
 pub enum Access {
     /// Anyone, under any name.
     Public,
-    /// Whoever the listener admits, and only under names that this upstream confirms.
+    /// All clients that the listener admits, and only under names that this upstream confirms.
     Shared,
 }
 
 impl Settings {
-    /// Our login for one of its repositories.
+    /// The credentials for one of its repositories.
     pub fn credentials_for(&self, name: &RepositoryName) -> Option<&KeyringEntry> {
         self.find_credentials(Some(name))
     }
 
-    /// Our login for one of its repositories, or for all of it.
+    /// The credentials for one of its repositories, or for all of it.
     pub(super) fn find_credentials(&self, name: Option<&RepositoryName>) -> Option<&KeyringEntry> {
         let hosts = self.registry_names();
         let entry = match name {
@@ -100,7 +100,7 @@ impl Settings {
         is_ours.then_some(entry)
     }
 
-    /// Takes from all logins those for this upstream; its own one is for no other, even if that
+    /// Takes from all credentials those for this upstream; its own one is for no other, even if that
     /// has the same address.
     pub fn select_credentials(&mut self, keyring: &Keyring, own: Option<CredentialSource>) {
         let place = CredentialScope::of_upstream(&self.name);
@@ -111,7 +111,7 @@ impl Settings {
         self.keyring = keyring.for_registry(&self.registry_names(), own);
     }
 
-    /// Whether we have any login for it.
+    /// Whether there are any credentials for it.
     pub fn has_credentials(&self) -> bool {
         self.keyring.has_any_for(&self.registry_names())
     }
@@ -177,7 +177,7 @@ impl UpstreamDefaults {
 /// Where a host without a table is asked.
 fn default_host(name: &UpstreamName) -> &str {
     match name.as_str() {
-        // The name that references use is no registry's address.
+        // The name in references is not the registry's address.
         "docker.io" => "registry-1.docker.io",
         host => host,
     }

@@ -233,7 +233,7 @@ fn a_token_service_opens_and_refuses() {
         (1..=2).contains(&issued),
         "{issued} tokens for one repository"
     );
-    let refusal = Refusal::refused("its token service gives us no token");
+    let refusal = Refusal::refused("its token service refuses us a token");
     stage.refuses(|_| write_secret(&password, WRONG), &refusal);
     assert!(tokens.refused() > 0, "the wrong login never came");
     stage.gives_again(|_| write_secret(&password, RIGHT));
@@ -308,7 +308,7 @@ fn a_proxy_opens_to_the_login_in_the_environment() {
     let table = "url = \"http://harbor.invalid\"";
     let mut stage = Stage::set_among(&open, 740, table, way(&right));
     proxy_was_used(&proxy, "harbor.invalid");
-    let reason = format!("the proxy {} wants another login", proxy.address);
+    let reason = format!("the proxy {} refuses its credentials", proxy.address);
     let refusal = Refusal::unreachable(&reason);
     stage.refuses(|mirror| mirror.restart_with(way("")), &refusal);
     stage.gives_again(|mirror| mirror.restart_with(way(&right)));

@@ -74,7 +74,7 @@ impl Default for HostSettings {
 }
 
 impl MirrorEndpoint {
-    /// Reads `[SCHEME://]MISSING_HOST[:PORT][/INVALID_PATH]`.
+    /// Reads `[SCHEME://]HOST[:PORT][/PATH]`.
     ///
     /// # Errors
     /// What is wrong with it; a login in it is not repeated.

@@ -28,7 +28,7 @@ pub struct TagPageRequest {
 /// One page of a tag list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tags {
-    /// The names, in upstream's order; what is no tag is left out.
+    /// The names, in upstream's order; invalid tags are left out.
     pub names: Vec<String>,
     /// Whether upstream has another page.
     pub more: bool,
@@ -129,7 +129,7 @@ impl Upstream {
         if judge::content_type(answer.headers()) != Some(MediaType::oci_index()) {
             // Something answers every path with 200, but it is not this API.
             return Err(answer.violation(ProtocolViolation::Content(
-                "referrers that are no OCI index".into(),
+                "referrers that are not an OCI index".into(),
             )));
         }
         let bytes_max = self.settings().manifest_bytes_max;

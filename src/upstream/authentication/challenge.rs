@@ -69,7 +69,7 @@ impl Challenge {
 }
 
 impl BearerChallenge {
-    /// None without a realm: then there is nobody to ask.
+    /// None without a realm: then there is no token service.
     fn of(spoken: &RawChallenge<'_>) -> Option<Self> {
         let realm = Realm::parse(spoken.parameter("realm")?.as_str());
         let word = |name| spoken.parameter(name).filter(|word| !word.is_empty());

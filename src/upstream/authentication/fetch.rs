@@ -345,7 +345,7 @@ async fn read_response(
         401 | 403 => Err(UpstreamError::Refused {
             endpoint,
             with_credentials: key.credential.is_some(),
-            detail: "its token service gives us no token",
+            detail: "its token service refuses us a token",
         }),
         429 => Err(UpstreamError::Throttled {
             endpoint,
@@ -353,7 +353,7 @@ async fn read_response(
         }),
         status @ (408 | 425 | 500..=599) => Err(UpstreamError::Failed { endpoint, status }),
         _ => Err(breach(ProtocolViolation::Token(
-            "its status is no token service's",
+            "its status is not one of a token service",
         ))),
     }
 }

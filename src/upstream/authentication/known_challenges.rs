@@ -1,4 +1,4 @@
-//! What an endpoint's refusals taught us.
+//! An endpoint's challenges, remembered by repository.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use crate::oci::RepositoryName;
 
 /// Most repositories of an endpoint whose challenges are remembered.
 const REPOSITORIES_MAX: u64 = 4096;
-/// How long an endpoint whose root says nothing either is not asked there again.
+/// How long the root is not pinged again after it gave no challenge.
 pub(super) const SILENT_ROOT_MAX: Duration = Duration::from_mins(1);
 
-/// What an endpoint's refusals taught us, so that later requests need no refusal first.
+/// An endpoint's challenges, remembered so that later requests need no refusal first.
 #[derive(Debug)]
 pub(in crate::upstream) struct KnownChallenges {
-    /// For repositories that nobody asked for yet.
+    /// For repositories that were not requested yet.
     last: Mutex<Challenge>,
     by_repository: Cache<RepositoryName, Challenge>,
-    /// Until when asking at the root teaches nothing.
+    /// Until when the root is not pinged again.
     silent_until: Mutex<Option<Instant>>,
 }
 
@@ -47,17 +47,17 @@ impl KnownChallenges {
         }
     }
 
-    /// Whether the root may say what a resource does not.
+    /// Whether the root may have a challenge that a resource does not.
     pub(super) fn may_ping(&self, now: Instant) -> bool {
         self.silent_until.lock().is_none_or(|until| now >= until)
     }
 
-    /// Remembers whether the root said something.
+    /// Remembers whether the root gave a challenge.
     pub(super) fn record_ping(&self, challenge: &Challenge, now: Instant) {
         *self.silent_until.lock() = challenge.is_empty().then_some(now + SILENT_ROOT_MAX);
     }
 
-    /// Goes back to asking: what was learnt leads nowhere.
+    /// Forgets a challenge that leads nowhere.
     pub(super) fn forget(&self, name: Option<&RepositoryName>) {
         self.remember(name, &Challenge::default());
     }

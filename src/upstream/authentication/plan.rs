@@ -322,7 +322,7 @@ mod tests {
         let mut tried = AuthAttempts::default();
         let stale = sent(pull, body, old());
         let steps = [&stale; 3].map(|sent| next(&mut tried, sent, &[OWN]));
-        assert_eq!(steps, ["again", "again", "refused"], "row 96");
+        assert_eq!(steps, ["again", "again", "refused"], "B096");
         let steps = [&stale; 2].map(|sent| next(&mut AuthAttempts::default(), sent, &[]));
         assert_eq!(steps, ["bare", "bare"]);
         let mut tried = AuthAttempts::default();

@@ -1,4 +1,4 @@
-//! Which token service may be asked, and who may be sent a login. Pure.
+//! Which token services may be contacted, and which may receive credentials. Pure.
 
 use std::fmt;
 
@@ -37,16 +37,16 @@ pub(in crate::upstream) struct Realm(Url);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(super) enum UnusableRealm {
     /// No absolute address.
-    #[error("its realm is no address")]
+    #[error("its realm is not a URL")]
     NoAddress,
     /// Neither http nor https.
     #[error("its realm is neither http nor https")]
     Scheme,
     /// `user:password@`.
-    #[error("its realm carries a login")]
+    #[error("its realm contains credentials")]
     Userinfo,
     /// `#`.
-    #[error("its realm carries a fragment")]
+    #[error("its realm contains a fragment")]
     Fragment,
     /// From https to http.
     #[error("its realm is not https")]
@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn t06_neighbours_are_no_relatives() {
         let rows = [
-            // Whoever may register a name beside ours is a stranger.
+            // Hosts of a shared domain belong to different customers.
             ("https://a.azurecr.io", "https://b.azurecr.io/oauth2/token"),
             ("https://a.jfrog.io", "https://b.jfrog.io/"),
             ("https://a.github.io", "https://b.github.io/"),

@@ -134,7 +134,7 @@ async fn q01_a_silent_root_is_asked_again_after_a_while() {
     assert!(lessons.may_ping(began));
 }
 
-/// ghcr.io's root names a repository of nobody's.
+/// ghcr.io's root names a repository that does not exist.
 #[tokio::test]
 async fn q01_the_roots_scope_is_about_no_repository_of_ours() {
     let scene = stage(r#"{"token":"t1"}"#).await;

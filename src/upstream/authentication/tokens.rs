@@ -24,7 +24,7 @@ const FETCH_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long after it counts a failure still says how the next fetch may go.
 const RECENT_FAILURE_MAX: Duration = Duration::from_secs(30);
 
-/// All tokens of one upstream. Nobody else's can be found here: the upstream owns it.
+/// All tokens of one upstream, which owns them: no other upstream's can be found here.
 #[derive(Debug)]
 pub(in crate::upstream) struct Tokens {
     slots: Cache<TokenKey, Arc<TokenSlot>>,
@@ -36,7 +36,7 @@ pub(in crate::upstream) struct Tokens {
 #[derive(Debug, Default)]
 struct TokenSlot {
     state: Mutex<TokenSlotState>,
-    /// Held by whoever fetches.
+    /// Held by the caller that fetches.
     fetching: tokio::sync::Mutex<()>,
 }
 
@@ -59,7 +59,7 @@ struct RecentFailure {
 enum TokenLookup {
     /// A token.
     Fresh(Arc<BearerToken>),
-    /// A token; whoever gets round to it fetches the next one.
+    /// A token; the first caller that can fetches the next one.
     RefreshDue(Arc<BearerToken>),
     /// Nothing that will do.
     Missing,
@@ -305,7 +305,7 @@ mod tests {
         assert!(!Arc::ptr_eq(&first, &newer.unwrap()));
         assert!(
             Arc::ptr_eq(&first, &meanwhile.unwrap()),
-            "nobody waits for it"
+            "no caller waits for it"
         );
         assert_eq!(service.asked(), 1);
         get().await.unwrap();
@@ -362,7 +362,7 @@ mod tests {
                 (false, 7 * SECOND)
             )
         );
-        // Once it answers again, nobody fails who waits for it.
+        // Once it answers again, no waiting caller fails.
         advance(SECOND).await;
         let get = || tokens.get(&a, || service.give());
         let (first, second) = tokio::join!(get(), get());

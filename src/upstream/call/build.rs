@@ -113,10 +113,10 @@ fn base_url(endpoint: &EndpointAddress, number: usize) -> Result<Url, BuildError
         return Err(bad("neither https nor http"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(bad("a login does not belong into an address"));
+        return Err(bad("credentials must not be part of the URL"));
     }
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-        return Err(bad("a path belongs into api_path"));
+        return Err(bad("a path must be set in api_path"));
     }
     Ok(url)
 }

@@ -1,4 +1,4 @@
-//! One call: gate, place, endpoint, and again or elsewhere if that may help.
+//! One call: rate limit, permit, endpoint, and another try or endpoint where that may help.
 
 use std::sync::Arc;
 
@@ -17,16 +17,16 @@ use super::{
 };
 use crate::{telemetry::UpstreamHealth, upstream::error::UpstreamError};
 
-/// Why an endpoint was left.
+/// How a call to an endpoint ended.
 enum EndpointFailure {
-    /// For the next one.
+    /// The next endpoint is tried.
     TryNext(UpstreamError),
-    /// For good.
+    /// The call ends.
     Final(UpstreamError),
 }
 
 impl Caller {
-    /// Asks the endpoints in order until one answers with a body that may be used.
+    /// Tries the endpoints in order until one answers with a usable body.
     pub(in crate::upstream) async fn call(
         &self,
         ask: &RequestContext<'_>,
@@ -99,7 +99,7 @@ impl Caller {
         }
     }
 
-    /// One try, from the gate to the head of an answer.
+    /// One try, from the rate limit to the head of an answer.
     async fn attempt(
         &self,
         station: &Endpoint,
@@ -116,7 +116,7 @@ impl Caller {
         let Ok(outcome) = timeout_at(until, Box::pin(exchange)).await else {
             self.count(request, "timed_out");
             let waited = until.duration_since(began);
-            // Nobody is to blame for what was asked too late.
+            // A request that started too late says nothing against the endpoint.
             let trouble = if waited < self.settings.connect_max {
                 RetryCause::NotAttempted
             } else {
@@ -150,7 +150,7 @@ impl Caller {
         ))
     }
 
-    /// Waits for the gate and for a place among the running requests.
+    /// Waits for the rate limit and for a concurrency permit.
     async fn acquire_permit(
         &self,
         station: &Endpoint,
@@ -182,14 +182,14 @@ impl Caller {
                     cause: Some(RetryCause::NotAttempted),
                 });
             }
-            // Someone may have been told 429 while we waited for the place.
+            // Another request may have met a 429 while this one waited for its permit.
             if self.rate_limit.is_clear() {
                 return Ok(place);
             }
         }
     }
 
-    /// Counts a login that is not accepted; who asked decides how loudly it is said.
+    /// Counts refused credentials; the caller decides on the log level.
     fn note_refusal(&self, error: &UpstreamError) {
         if error.is_refused_credentials() {
             self.metrics.credentials_refused(&self.settings.label);
@@ -229,8 +229,8 @@ mod tests {
         format!("HEAD /v2/{NAME}/manifests/1")
     }
 
-    /// An address where nobody listens.
-    async fn nobody() -> EndpointAddress {
+    /// An address without a listener.
+    async fn unused() -> EndpointAddress {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         EndpointAddress::Url(format!("http://{}", listener.local_addr().unwrap()))
     }
@@ -240,7 +240,7 @@ mod tests {
         let (bad, good) = (Scene::new().await, Scene::new().await);
         bad.on(&path(), "HTTP/1.1 503 S", b"");
         good.on(&path(), "HTTP/1.1 200 K", b"");
-        let endpoints = vec![nobody().await, bad.endpoint(), good.endpoint()];
+        let endpoints = vec![unused().await, bad.endpoint(), good.endpoint()];
         let upstream = upstream(endpoints, |_| {});
         for _ in 0..2 {
             let found = with(async |ask| upstream.manifest_head(&ask, &tag()).await).await;

@@ -1,4 +1,4 @@
-//! Which of an upstream's equal addresses are asked, in which order, and which are left alone.
+//! One address of an upstream, and its circuit breaker.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::upstream::{authentication::known_challenges::KnownChallenges, error::UpstreamError};
 
-/// First and longest time that an endpoint is left alone.
+/// First and longest time that a circuit stays open.
 const OPEN_FIRST: Duration = Duration::from_secs(1);
 const OPEN_MAX: Duration = Duration::from_secs(30);
 
@@ -21,13 +21,13 @@ pub(in crate::upstream) struct Endpoint {
     pub(in crate::upstream) base: Url,
     /// The client whose connections all lead to the endpoint's socket, if it is one.
     pub(in crate::upstream) socket: Option<Client>,
-    /// How it wants us to log in.
+    /// How it asks for authentication.
     pub(in crate::upstream) known_challenges: KnownChallenges,
     /// Written by calls when they leave.
     breaker: Mutex<CircuitBreaker>,
 }
 
-/// What calls found, and what follows from it.
+/// Counts calls that failed in a row, and rests the endpoint after them.
 #[derive(Clone, Debug, Default)]
 pub(in crate::upstream) struct CircuitBreaker {
     /// Calls that gave up, in a row.
@@ -38,19 +38,18 @@ pub(in crate::upstream) struct CircuitBreaker {
     last_success: Option<Instant>,
 }
 
-/// Whether an endpoint may be asked.
+/// Whether requests to an endpoint pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::upstream) enum CircuitState {
-    /// By anyone.
+    /// Requests pass.
     Closed,
-    /// By the first who comes; the others wait for what it finds.
+    /// One request passes as a probe; the others wait for its outcome.
     HalfOpen,
-    /// By nobody.
+    /// Requests fail at once.
     Open,
 }
 
-/// The right to ask an endpoint, and the duty to say how it went; dropped without a word, the next
-/// one may probe.
+/// Permits one call, whose outcome is to be reported; dropped without one, the next call may probe.
 #[derive(Debug)]
 pub(in crate::upstream) struct CircuitPermit<'a> {
     endpoint: &'a Endpoint,
@@ -78,25 +77,25 @@ impl Endpoint {
         bare.strip_prefix("unix:").unwrap_or(bare).to_owned()
     }
 
-    /// Whether it is left alone now.
+    /// Whether its circuit is open.
     pub(in crate::upstream) fn is_circuit_open(&self) -> bool {
         self.breaker.lock().open_until.is_some()
     }
 
-    /// Whether someone who comes now would get the right to ask it.
+    /// Whether a request would pass now.
     pub(in crate::upstream) fn is_available(&self, now: Instant) -> bool {
         self.breaker.lock().state(now) != CircuitState::Open
     }
 
-    /// What is said while it is not asked.
+    /// The error while its circuit is open.
     pub(in crate::upstream) fn circuit_open_error(&self) -> UpstreamError {
         UpstreamError::Unreachable {
             endpoint: Arc::clone(&self.label),
-            detail: "left alone for a while after failures".into(),
+            detail: "circuit open after repeated failures".into(),
         }
     }
 
-    /// Takes the right to ask it.
+    /// Takes a permit, unless the circuit is open.
     pub(in crate::upstream) fn try_acquire(&self, now: Instant) -> Option<CircuitPermit<'_>> {
         let mut health = self.breaker.lock();
         let offer = health.state(now);
@@ -110,12 +109,12 @@ impl Endpoint {
 }
 
 impl CircuitPermit<'_> {
-    /// It answered, whatever it said.
+    /// It answered, with whatever status.
     pub(in crate::upstream) fn succeeded(&self) {
         self.endpoint.breaker.lock().record_success(Instant::now());
     }
 
-    /// It did not, and we try no more.
+    /// It did not answer, and no further try follows.
     pub(in crate::upstream) fn failed(&self) {
         let now = Instant::now();
         self.endpoint.breaker.lock().record_failure(self.began, now);
@@ -161,7 +160,7 @@ impl CircuitBreaker {
     }
 }
 
-/// How long an endpoint is left alone after so many failures before this one.
+/// How long a circuit stays open after this many earlier failures.
 fn open_duration(failures: u32) -> Duration {
     OPEN_FIRST
         .saturating_mul(2_u32.saturating_pow(failures))

@@ -1,4 +1,4 @@
-//! The gate that a 429 shuts for a whole upstream, so that nobody runs into the same refusal.
+//! Holds back an upstream's requests after a 429, so that no second one is refused the same way.
 
 use std::time::Duration;
 

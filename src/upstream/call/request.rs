@@ -16,7 +16,7 @@ pub struct RequestContext<'a> {
     pub name: &'a RepositoryName,
     /// The registry of the client's own name, for an upstream that is itself a mirror.
     pub registry: &'a Registry,
-    /// Where the question has been, ourselves included; empty if nobody could send it back to us.
+    /// The mirrors that the request has passed, this one included; empty where none can send it back.
     pub via: &'a Via,
     /// When the head of the answer, and all of a small one, must be here.
     pub deadline: Instant,
@@ -42,7 +42,7 @@ pub(in crate::upstream) struct UpstreamRequest {
     pub(in crate::upstream) deadline: Instant,
     /// The repository; it decides the login.
     pub(in crate::upstream) name: Option<RepositoryName>,
-    /// Empty for a ping, which nobody passes on.
+    /// Empty for a ping, which no mirror forwards.
     via: Via,
     path: String,
     query: RequestQuery,

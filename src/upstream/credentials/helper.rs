@@ -70,7 +70,7 @@ struct HelperKey {
 
 #[derive(Debug, Default)]
 struct HelperSlot {
-    /// Held by whoever runs the helper.
+    /// Held while the helper runs.
     running: tokio::sync::Mutex<()>,
     cached: Mutex<Option<CachedHelperOutput>>,
     /// Whether what was kept last was thrown away because the registry refused it.
@@ -118,7 +118,7 @@ impl CredentialHelpers {
         };
         let turn = timeout_at(deadline, slot.running.lock());
         let _turn = turn.await.map_err(|_elapsed| late())?;
-        // Whoever had the turn before has most likely asked the same.
+        // The previous holder has most likely asked the same.
         if let Some(answer) = slot.answer() {
             return answer;
         }
@@ -184,11 +184,11 @@ impl CredentialHelpers {
             what,
         };
         if !CredentialSource::is_helper_name(name) {
-            return Err(failed("is no program's name".to_owned()));
+            return Err(failed("is not a valid program name".to_owned()));
         }
         let mut child = self.start(program).map_err(|error| {
             failed(match error.kind() {
-                io::ErrorKind::NotFound => "is no program in PATH".to_owned(),
+                io::ErrorKind::NotFound => "not found in PATH".to_owned(),
                 kind => format!("could not be started: {kind}"),
             })
         })?;
@@ -409,8 +409,8 @@ printf '{"ServerURL":"%s","Username":"%s","Secret":"%s"}' "$server" "$1" "$serve
         let helpers = Stage::new("").helpers;
         let deadline = Instant::now() + Duration::from_mins(1);
         for (name, what) in [
-            ("absent", "docker-credential-absent is no program in PATH"),
-            ("../x", "docker-credential-../x is no program's name"),
+            ("absent", "docker-credential-absent not found in PATH"),
+            ("../x", "docker-credential-../x is not a valid program name"),
         ] {
             let error = helpers.get(name, "a", deadline).await.unwrap_err();
             assert_eq!(error.to_string(), what);

@@ -438,7 +438,7 @@ mod tests {
         assert_eq!(server(&["docker.io"]), "https://index.docker.io/v1/");
         assert_eq!(server(&["hub", "10.0.0.7:5000"]), "10.0.0.7:5000");
         assert!(!keyring.for_registry(&["hub"], None).has_any_for(&["hub"]));
-        // Another registry's login is no part of it.
+        // Credentials of another registry are left out.
         assert_eq!(keyring.for_registry(&["ghcr.io"], None).entries().len(), 1);
     }
 

@@ -59,7 +59,7 @@ impl HostPattern {
                     })
                     && labels.next().is_none()
             }
-            // An upstream may be called by a word that is nobody's host.
+            // An upstream may have a name that is not a host.
             Self::Any => Registry::looks_like(name),
         }
     }

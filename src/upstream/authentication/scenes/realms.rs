@@ -35,7 +35,7 @@ async fn b095_a_realm_of_strangers_gets_no_login() {
         given(password())(settings);
         settings.realm_hosts = vec!["127.9.9.9".into()];
     });
-    assert!(ask(&listed).await.is_err(), "nobody listens there");
+    assert!(ask(&listed).await.is_err(), "no listener there");
 }
 
 #[tokio::test]

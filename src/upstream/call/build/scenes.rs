@@ -36,7 +36,7 @@ fn authority(name: &str) -> Issuer {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// What a certificate says, and who signs it; nobody: itself.
+/// Names and dates of a certificate, and its issuer; none: self-signed.
 struct TestCertificate<'a> {
     names: &'a [&'a str],
     years: (i32, i32),

@@ -113,7 +113,7 @@ async fn a_proxy_that_fails_is_named_without_its_login() {
         let found = told(scheme, &format!("http://user:canary@proxy.test:{port}")).await;
         assert_eq!(found, format!("the proxy proxy.test:{port} {want}"));
     }
-    // A port that nobody listens on any more.
+    // A port without a listener.
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = gone.local_addr().unwrap().port();
     drop(gone);
@@ -173,7 +173,7 @@ async fn a_proxy_of_its_own_carries_what_is_on_this_machine() {
     };
     assert!(ask(None).await.is_ok());
     assert_eq!(proxy.asked().len(), 4);
-    // The environment's is no way to this machine.
+    // The environment's proxies are not used for this machine.
     let error = ask(Some("")).await.unwrap_err();
     assert!(
         error.is_transient() && !error.to_string().contains("proxy"),
@@ -187,7 +187,7 @@ fn an_address_of_a_proxy_that_is_none_is_not_repeated() {
     let mut settings = UpstreamDefaults::default().for_host(&"r.test".parse().unwrap());
     settings.transport.proxy = through("socks5://user:canary@p:1");
     let Err(error) = build(&settings) else {
-        panic!("a proxy that nobody can use was taken");
+        panic!("an unusable proxy was accepted");
     };
     assert!(!error.to_string().contains("canary"), "{error}");
 }
