@@ -1,8 +1,8 @@
-//! Others' formats: what platforms and tools write, in our words, and ours in theirs.
+//! Configuration files of other programs: read as our configuration, and written from it.
 //!
-//! Promises: pure functions from text to [`Imported`] and back; whatever is wrong says where, why
-//! and what to do, and never repeats a secret; no text takes more memory than its bounds. Called
-//! by `config` and the command line. Never opens a file.
+//! Promises: pure functions from text to [`Imported`] and back; each diagnostic has a location, a
+//! reason and advice, and never repeats a secret; memory is bounded for every text. Called by
+//! `config` and the command line. Never opens a file.
 
 mod formats;
 mod import;

@@ -62,7 +62,7 @@ pub(super) struct Arguments {
     config: ConfigArguments,
 }
 
-/// A format; none: whatever each file says it is.
+/// A format; `None`: each document in the format that it is detected to be in.
 #[derive(Clone, Copy, Debug)]
 struct FormatChoice(Option<&'static Format>);
 
@@ -332,7 +332,8 @@ impl InputFiles {
 }
 
 fn formats() -> impl TypedValueParser<Value = FormatChoice> {
-    let auto = PossibleValue::new("auto").help("Whatever each file says it is");
+    let auto =
+        PossibleValue::new("auto").help("The format that each document is detected to be in");
     let known = platform::importable()
         .map(|(format, importer)| PossibleValue::new(format.name).help(importer.about));
     PossibleValuesParser::new([auto].into_iter().chain(known)).map(|name: String| {

@@ -261,7 +261,7 @@ static FORMATS: &[Format] = &[
     Format {
         name: "docker-config",
         import: Some(Importer {
-            about: "Logins: Docker's config.json, auth.json and pull Secrets",
+            about: "Credentials: Docker's config.json, auth.json and pull Secrets",
             options: &[],
             syntax: syntax::yaml_or_json,
             detects: docker_config::import::detects,

@@ -1,4 +1,4 @@
-//! From files to what they say: each document goes to its format, then the whole is checked.
+//! Runs an import: each document goes to its format, then the import is checked as a whole.
 
 use super::{
     formats::{detect, importable},
@@ -59,7 +59,10 @@ pub fn import(
     let hint = if let Some(other) = other {
         format!("it looks like the format {}", other.name)
     } else {
-        format!("`roadstead import --help` says what is read of {}", names())
+        format!(
+            "see `roadstead import --help` for what is read of {}",
+            names()
+        )
     };
     finish::finish(&mut into, inputs, &hint, options);
     into
@@ -100,9 +103,9 @@ fn documents<'t>(
     documents
 }
 
-/// Certificates lie beside what names them, in folders that are given as a whole.
+/// `I-SKIPPED`: folders such as certs.d have certificates beside the files that name them.
 fn skipped_certificate(input: &Input<'_>) -> Diagnostic {
-    let message = "a certificate or a key says nothing about images: it is not read";
+    let message = "certificates and keys are not read";
     Diagnostic::new(
         DiagnosticCode::Skipped,
         &Location::start(input.name),
@@ -110,13 +113,13 @@ fn skipped_certificate(input: &Input<'_>) -> Diagnostic {
     )
 }
 
-/// Whether a text has PEM at its margin, where no format has it.
+/// Whether a text has an unindented PEM block, which no format has.
 fn is_pem(text: &SourceText<'_>) -> bool {
     let mut lines = text.lines();
     lines.any(|(_, line)| line.starts_with("-----BEGIN "))
 }
 
-/// Whether it was never meant as a text, not even in UTF-16.
+/// Whether the file is binary, and not text in UTF-16.
 fn is_binary(bytes: &[u8]) -> bool {
     let is_wide = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
     bytes.contains(&0) && !is_wide
@@ -141,7 +144,7 @@ fn assign(
             let message = "objects of this kind are not read";
             Diagnostic::new(DiagnosticCode::Skipped, &node.location, message).excerpt(kind)
         } else {
-            let message = "the file does not say which format it is in";
+            let message = "the format of this document is unknown";
             let fix = format!(
                 "name the format, `roadstead import FORMAT FILE`: {}",
                 names()

@@ -1,4 +1,4 @@
-//! The configuration that points a node or a platform at the mirror.
+//! Renders the configuration that points a node or a platform at the mirror.
 
 use super::model::{
     format::Renderer,

@@ -1,4 +1,4 @@
-//! Tables of what files make of names, by the ids of the routing reference.
+//! Helpers of the test vectors: tables of names and their targets.
 
 use crate::{
     oci::{ImageReference, Reference},
@@ -10,7 +10,7 @@ use super::*;
 
 pub(super) use crate::oci::Registry;
 
-/// Options as most tests have them: nothing is given, and nobody is the mirror.
+/// The options of most tests: nothing is given, and no registry is the mirror.
 pub(super) const OPTIONS: ImportOptions<'static> = ImportOptions {
     baseline: None,
     internal_registry: None,
@@ -53,8 +53,8 @@ pub(super) fn table(imported: &Imported) -> RouteTable {
     RouteTable::new(rules, unmatched).unwrap().0
 }
 
-/// Where a name leads: `UPSTREAM/REPOSITORY` or with `:TAG` if the tag changes, in order; `deny`;
-/// `unmatched`. `@D` at the end of a name is some digest.
+/// The targets of a name in order: `UPSTREAM/REPOSITORY`, with `:TAG` if the tag changes; `deny`;
+/// `unmatched`. `@D` at the end of a name means a digest.
 pub(super) fn outcome(table: &RouteTable, image: &str) -> Vec<String> {
     let (named, reference) = parse(image);
     match table.decide(&named, &reference) {
@@ -64,7 +64,7 @@ pub(super) fn outcome(table: &RouteTable, image: &str) -> Vec<String> {
     }
 }
 
-/// A row: its id, the name that a node asks for, and where it leads.
+/// A row: its id, the requested name, and its targets.
 pub(super) type ExpectedRoute = (&'static str, &'static str, &'static [&'static str]);
 
 /// Checks rows one by one.
@@ -76,7 +76,7 @@ pub(super) fn check(imported: &Imported, rows: &[ExpectedRoute]) {
     }
 }
 
-/// The remarks as they are printed.
+/// The diagnostics as printed.
 pub(super) fn lines(imported: &Imported) -> Vec<String> {
     imported
         .diagnostics
@@ -85,7 +85,7 @@ pub(super) fn lines(imported: &Imported) -> Vec<String> {
         .collect()
 }
 
-/// The remarks as `LINE:COLUMN CODE`.
+/// The diagnostics as `LINE:COLUMN CODE`.
 pub(super) fn codes(imported: &Imported) -> Vec<String> {
     let line = |diagnostic: &Diagnostic| {
         let Location { line, column, .. } = diagnostic.location;
@@ -94,7 +94,7 @@ pub(super) fn codes(imported: &Imported) -> Vec<String> {
     imported.diagnostics.iter().map(line).collect()
 }
 
-/// A mirror for Docker Hub and Quay, met by plain HTTP, with no way around it.
+/// A mirror for Docker Hub and Quay over plain HTTP, without fallback.
 pub(super) fn mirror() -> Mirror {
     Mirror {
         is_tls: false,
@@ -109,7 +109,7 @@ pub(super) fn mirror() -> Mirror {
     }
 }
 
-/// A mirror that nodes may go around.
+/// A mirror with fallback.
 pub(super) fn fallback_mirror(url: &str, registries: &[&str]) -> Mirror {
     let (scheme, authority) = url.split_once("://").unwrap();
     Mirror {
@@ -123,7 +123,7 @@ pub(super) fn fallback_mirror(url: &str, registries: &[&str]) -> Mirror {
     }
 }
 
-/// Who logs in at a repository, by what was imported.
+/// The user name for a repository in what was imported.
 pub(super) fn user(imported: &Imported, image: &str) -> Option<String> {
     let logins = imported.credentials.iter();
     let entries: Vec<KeyringEntry> = logins.map(|login| login.entry.clone()).collect();
@@ -137,7 +137,7 @@ pub(super) fn user(imported: &Imported, image: &str) -> Option<String> {
     }
 }
 
-/// A pull Secret with one login of a user.
+/// A pull Secret with the credentials of one user.
 pub(super) fn secret(name: &str, namespace: &str, key: &str, user: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
@@ -164,10 +164,46 @@ pub(super) fn shown(candidate: &Candidate) -> String {
     }
 }
 
+/// containerd's configuration as written by Palette.
+pub(super) const CONFIG_TOML: &str = r#"## template: jinja
+
+# Use config version 2 to enable new configuration fields.
+# Config file is parsed as version 1 by default.
+version = 2
+
+imports = ["/etc/containerd/conf.d/*.toml"]
+
+[plugins]
+  [plugins."io.containerd.grpc.v1.cri"]
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+    SystemdCgroup = true
+
+
+  # contains spectro changes
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    [plugins."io.containerd.grpc.v1.cri".registry.mirrors]
+      [plugins."io.containerd.grpc.v1.cri".registry.mirrors."docker.io"]
+        endpoint = ["harbor.example.org/airgap-images/docker.io"]
+      [plugins."io.containerd.grpc.v1.cri".registry.mirrors."gcr.io"]
+        endpoint = ["harbor.example.org/airgap-images/gcr.io"]
+      [plugins."io.containerd.grpc.v1.cri".registry.mirrors."ghcr.io"]
+        endpoint = ["harbor.example.org/airgap-images/ghcr.io"]
+      [plugins."io.containerd.grpc.v1.cri".registry.mirrors."k8s.gcr.io"]
+        endpoint = ["harbor.example.org/airgap-images/gcr.io"]
+      [plugins."io.containerd.grpc.v1.cri".registry.mirrors."registry.k8s.io"]
+        endpoint = ["harbor.example.org/airgap-images/k8s.io"]
+      [plugins."io.containerd.grpc.v1.cri".registry.mirrors."quay.io"]
+        endpoint = ["harbor.example.org/airgap-images/quay.io"]
+      [plugins."io.containerd.grpc.v1.cri".registry.mirrors."us-docker.pkg.dev"]
+        endpoint = ["harbor.example.org/airgap-images"]
+"#;
+
 pub(super) const DIGEST: &str =
     "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
-/// What is not read says so, and what is.
+/// Other programs' files are refused with the names of the known formats.
 #[test]
 fn files_of_programs_that_are_not_read_are_refused_by_name() {
     let regsync = "version: 1\ncreds: []\nsync:\n- {source: a.b/c, target: d.e/c, type: image}\n";
@@ -191,7 +227,7 @@ fn files_of_programs_that_are_not_read_are_refused_by_name() {
     }
 }
 
-/// Whoever gives a folder did not choose each file in it.
+/// A folder is given as a whole, so that its files are not chosen one by one.
 #[test]
 fn certificates_in_a_folder_do_not_matter_and_are_errors_by_name() {
     let hosts = "[host.\"https://m.example\"]\nca = \"ca.crt\"\n";

@@ -1,4 +1,4 @@
-//! What was imported, as a configuration of ours.
+//! An import, written as our configuration.
 
 mod credentials;
 pub(super) mod secrets_folder;
@@ -19,16 +19,16 @@ use crate::route::{
 pub struct WrittenConfig {
     /// TOML that `serve` accepts as it is.
     pub toml: String,
-    /// What belongs into the folder that was given, if one was.
+    /// The files for the given folder, if there is one.
     pub files: Vec<SecretFile>,
-    /// How many logins stand in comments only, because no folder was given.
+    /// How many credentials are in comments only, because no folder was given.
     pub credentials_left_out: usize,
-    /// How many certificates of authorities do.
+    /// How many CA certificates are.
     pub cas_left_out: usize,
 }
 
-/// Writes the configuration. Logins and certificates go to files in `secrets_folder`, which the
-/// configuration names as it is given here; without one they stand in comments, without secrets.
+/// Writes the configuration. Credentials and certificates go to files in `secrets_folder`, which
+/// the configuration names by this path; without a folder they become comments, without secrets.
 pub fn write(imported: &Imported, secrets_folder: Option<&str>) -> WrittenConfig {
     let mut toml = TomlWriter::default();
     let mut folder = SecretsFolder::new(secrets_folder);
@@ -58,7 +58,7 @@ pub fn write(imported: &Imported, secrets_folder: Option<&str>) -> WrittenConfig
     }
 }
 
-/// Whether an upstream's authorities, if it has some, have a file.
+/// Whether an upstream's CA certificates, if any, have a file.
 #[derive(PartialEq, Eq)]
 enum CaFileState {
     Fine,
@@ -88,7 +88,7 @@ fn upstream(
         urls,
         api_path,
         send_ns,
-        ca: authority,
+        ca,
         client,
         is_verified,
         location,
@@ -104,7 +104,7 @@ fn upstream(
     if *send_ns {
         toml.entry("send_ns", "true");
     }
-    let ca_file = match authority {
+    let ca_file = match ca {
         None => Ok(None),
         Some(CertificateAuthority::File(path)) => Ok(Some(path.clone())),
         Some(CertificateAuthority::Pem(pem)) => {
@@ -115,7 +115,7 @@ fn upstream(
     match &ca_file {
         Ok(None) => {}
         Ok(Some(path)) => toml.entry("ca_file", &string(path)),
-        Err(_) => toml.comment("ca_file = \"…\": its certificates stand in the file above"),
+        Err(_) => toml.comment("ca_file = \"…\": the certificates are in the file above"),
     }
     if let Some((certificate, key)) = client {
         toml.entry("client_cert_file", &string(certificate));
@@ -139,9 +139,9 @@ fn route(toml: &mut TomlWriter, route: &RuleText) {
         band,
         tag_fresh,
         tag_stale_max,
-        location: place,
+        location,
     } = route;
-    toml.table("[[route]]", place);
+    toml.table("[[route]]", location);
     match matches {
         MatchText::From(from) => {
             toml.entry(
@@ -225,7 +225,7 @@ fn ref_word(kind: RefKind) -> Option<&'static str> {
     }
 }
 
-/// What is alone stands without brackets.
+/// A single value is written without brackets.
 fn one_or_list(values: Vec<String>) -> String {
     match <[String; 1]>::try_from(values) {
         Ok([one]) => one,
@@ -328,7 +328,7 @@ action = "deny"
         let written = write(&imported(), None);
         assert_eq!((written.credentials_left_out, written.cas_left_out), (2, 1));
         assert!(written.files.is_empty() && !written.toml.contains("canary"));
-        let login = "\n# a.yaml:3:3\n# [[credential]]\n# for = \"r.example:5000/a\"\n";
-        assert!(written.toml.contains(login), "{}", written.toml);
+        let commented = "\n# a.yaml:3:3\n# [[credential]]\n# for = \"r.example:5000/a\"\n";
+        assert!(written.toml.contains(commented), "{}", written.toml);
     }
 }

@@ -193,11 +193,11 @@ fn b126_secrets_come_from_files_that_nobody_else_reads() {
     }
     for (file, reason) in [
         ("missing", "cannot use the file: entity not found"),
-        ("empty", "line 2, column 1: the file ends in the middle"),
-        ("password", "line 1, column 1: this is no JSON"),
+        ("empty", "line 2, column 1: the file ends unexpectedly"),
+        ("password", "line 1, column 1: invalid JSON"),
         (
             "broken.json",
-            "line 1, column 28: auths.\"a.b\".auth: this is no base64 of USER:PASSWORD",
+            "line 1, column 28: auths.\"a.b\".auth: this is not the base64 of USER:PASSWORD",
         ),
     ] {
         let text = format!("[credentials]\ndocker_config_files = [\"docker.json\", \"{file}\"]");

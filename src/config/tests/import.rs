@@ -215,7 +215,7 @@ fn a_problem_names_the_key_the_file_and_the_place_in_it() {
     let read = read(&text, "roadstead.toml", &Overrides::default(), &context);
     let shown = read.unwrap_err().to_string();
     assert!(
-        shown.contains("maps/*:2:1: E-FILE: this is no UTF-8"),
+        shown.contains("maps/*:2:1: E-FILE: the file is not UTF-8"),
         "{shown}"
     );
 }

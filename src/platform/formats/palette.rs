@@ -6,4 +6,4 @@ mod parts;
 mod registry;
 pub(in crate::platform) mod render;
 #[cfg(test)]
-pub(super) mod vectors;
+mod vectors;

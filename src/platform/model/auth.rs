@@ -1,6 +1,6 @@
-//! Logins as nodes' files have them: a user name and a password, a token, or both in base64.
+//! Credentials in nodes' files: user name and password, a token, or base64.
 
-use super::docker_auth;
+use super::docker_auth::basic;
 use crate::{
     platform::reading::{
         diagnostic::{Diagnostic, DiagnosticCode},
@@ -11,8 +11,8 @@ use crate::{
     upstream::Credential,
 };
 
-/// The login of `username` and `password`, of the identity token under `token_key`, or of `auth`:
-/// the first that is there, as containerd has it. None, for nobody, where all are empty.
+/// The credentials from `username` and `password`, the identity token at `token_key`, or `auth`:
+/// the first that is set, as in containerd. `None` if all are empty.
 pub(in crate::platform) fn credential(
     node: &Node,
     token_key: &str,
@@ -26,7 +26,7 @@ pub(in crate::platform) fn credential(
     let [token, auth] = [token_key, "auth"].map(&mut field);
     let read = if let Some(username) = username {
         let password = password.map_or("", |password| &password.text);
-        let found = docker_auth::password_credentials(&username.text, password);
+        let found = basic::password_credentials(&username.text, password);
         found.map_err(|(_, reason)| Diagnostic::new(DiagnosticCode::Value, &username.start, reason))
     } else if let Some(token) = token {
         Ok(Credential::Refresh(Secret::new(&*token.text)))
@@ -38,13 +38,13 @@ pub(in crate::platform) fn credential(
     read.map_err(|diagnostic| diagnostics.push(diagnostic)).ok()
 }
 
-/// The login in a base64 of `USER:PASSWORD`.
+/// Credentials from the base64 of `USER:PASSWORD`.
 pub(in crate::platform) fn basic_credentials(
-    coded: &str,
+    encoded: &str,
     location: &Location,
 ) -> Result<Credential, Diagnostic> {
     let fix = "write the base64 of USER:PASSWORD";
     let diagnostic =
         |reason| Diagnostic::new(DiagnosticCode::AuthBase64, location, reason).fix(fix);
-    docker_auth::decode_basic(coded).map_err(diagnostic)
+    basic::decode_basic(encoded).map_err(diagnostic)
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::platform::reading::document::InputDocument;
 
-/// What importers may ask beyond their own documents.
+/// What importers use besides their own documents.
 pub(in crate::platform) struct ImportContext<'c> {
     pub(in crate::platform) options: &'c ImportOptions<'c>,
     /// The pull Secrets among all files.
@@ -18,12 +18,12 @@ pub(in crate::platform) struct ImportContext<'c> {
 }
 
 impl ImportContext<'_> {
-    /// Whether names may be had from their own registry although the file says nothing of it.
+    /// Whether names are also pulled from their own registry although the file does not say so.
     pub(in crate::platform) fn adds_source(&self) -> bool {
         self.options.fallback == SourceFallback::Source
     }
 
-    /// Whether names may be had from their own registry where the file says so.
+    /// Whether names are also pulled from their own registry where the file says so.
     pub(in crate::platform) fn keeps_source(&self) -> bool {
         self.options.fallback != SourceFallback::Deny
     }

@@ -1,12 +1,9 @@
-//! Logins as Docker keeps them: `config.json`, containers' `auth.json`, Kubernetes'
+//! Credentials in Docker's format: `config.json`, containers' `auth.json`, Kubernetes'
 //! `.dockerconfigjson`, and the older `.dockercfg`.
 
+pub(in crate::platform) mod basic;
 mod key;
 
-use base64::{
-    Engine, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
 use thiserror::Error;
 
 use super::imported::ImportedCredentials;
@@ -16,14 +13,15 @@ use crate::{
         json,
         location::{Location, SourceText},
         node::{Node, Scalar},
-        placeholder::{TOKEN_USERNAME, placeholders},
+        placeholder::placeholders,
     },
     secret::Secret,
     upstream::{Credential, CredentialScope, CredentialSource, KeyringEntry},
 };
+use basic::{FieldError, decode_basic, password_credentials};
 use key::{bare, display_path, host, sorted};
 
-/// One thing that is wrong with such a file: where, and why. Repeats no value.
+/// An error in such a file, with its location. Repeats no value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("line {line}, column {column}: {reason}")]
 pub struct DockerConfigError {
@@ -31,19 +29,13 @@ pub struct DockerConfigError {
     pub line: usize,
     /// Counted from 1.
     pub column: usize,
-    /// The key, and why.
+    /// The key and the reason.
     pub reason: String,
 }
 
-/// As Kubernetes reads it: with or without padding.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+const NO_CONFIG: &str = "the file must be an object with auths, credHelpers or credsStore";
 
-const NO_CONFIG: &str = "this is no object with auths, credHelpers or credsStore";
-
-/// The logins of a text within a file, one for each place.
+/// The credentials of an embedded text, one entry for each scope.
 pub(in crate::platform) fn entries(
     text: &SourceText<'_>,
     diagnostics: &mut Vec<Diagnostic>,
@@ -57,11 +49,11 @@ pub(in crate::platform) fn entries(
     credentials.into_iter().map(|one| one.entry).collect()
 }
 
-/// Reads every login: helpers of hosts first, then what is written down, then the helper of all
-/// other hosts. Of equal places the first is meant.
+/// Reads all credentials: helpers of hosts first, then written credentials, then the helper of all
+/// other hosts. The first of equal scopes takes effect.
 ///
 /// # Errors
-/// Everything that is wrong, as far as the text can be read.
+/// All errors, as far as the text can be parsed.
 pub fn parse_docker_config(text: &str) -> Result<Vec<KeyringEntry>, Vec<DockerConfigError>> {
     let mut diagnostics = Vec::new();
     let document = document(&SourceText::file("", text), &mut diagnostics);
@@ -105,7 +97,7 @@ fn document(text: &SourceText<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<
     None
 }
 
-/// A file may name one registry twice; what counts is what its own programs take first.
+/// A file may have one registry twice; the first takes effect, as in Docker.
 pub(in crate::platform) fn first_per_scope(
     credentials: Vec<ImportedCredentials>,
     diagnostics: &mut Vec<Diagnostic>,
@@ -119,12 +111,12 @@ pub(in crate::platform) fn first_per_scope(
                 sources.insert(entry.scope.clone(), entry.source.clone());
                 firsts.push(one);
             }
-            // A helper has the login; what stands in the file is left over.
+            // The helper takes precedence; written credentials are stale.
             Some(CredentialSource::Helper { .. }) => {}
             Some(source) if *source == entry.source => {}
             Some(_) => {
                 let message = format!(
-                    "{} has another login in this file, which is used",
+                    "{} has other credentials in this file, which are used",
                     entry.scope
                 );
                 let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, location, message);
@@ -135,7 +127,7 @@ pub(in crate::platform) fn first_per_scope(
     firsts
 }
 
-/// Reads every login of a document, in the order of [`parse_docker_config`].
+/// Reads all credentials of a document, in the order of [`parse_docker_config`].
 pub(in crate::platform) fn read(
     document: &Node,
     diagnostics: &mut Vec<Diagnostic>,
@@ -173,7 +165,7 @@ pub(in crate::platform) fn read(
     reader.credentials
 }
 
-/// The older form is what stands in `auths` now.
+/// The older form is the content of `auths`.
 fn is_dockercfg(document: &Node) -> bool {
     let new = ["auths", "credHelpers", "credsStore"];
     let has_credentials = |value: &Node| ["auth", "username"].iter().any(|key| value.has(key));
@@ -200,7 +192,7 @@ impl DockerConfigReader<'_> {
         self.report(
             DiagnosticCode::Value,
             &object.location,
-            format!("{key}: this is no object"),
+            format!("{key}: this must be an object"),
         );
         None
     }
@@ -215,7 +207,7 @@ impl DockerConfigReader<'_> {
                 continue;
             };
             match helper_name(value) {
-                // An empty name says that this host's login stands in `auths`.
+                // An empty name means that this host's credentials are in `auths`.
                 Ok("") => {}
                 Ok(name) => {
                     let source = match scope.host() {
@@ -243,12 +235,12 @@ impl DockerConfigReader<'_> {
                 self.report(
                     DiagnosticCode::Value,
                     &value.location,
-                    format!("{path}: this is no object"),
+                    format!("{path}: this must be an object"),
                 );
                 continue;
             }
             match credential(value) {
-                // A helper has it; the key only says that there was a login.
+                // The credentials are in a helper; the key only marks the registry.
                 Ok(None) => {}
                 Ok(Some(credential)) => {
                     if let Some(scope) = self.scope(&path, key) {
@@ -304,11 +296,11 @@ impl DockerConfigReader<'_> {
         }
         let whole = bare.trim_end_matches(['-', '_', '.']);
         let diagnostic = if whole.contains('/') && whole.parse::<CredentialScope>().is_ok() {
-            let message = format!("{path}: the key ends within an element, and is not used");
+            let message = format!("{path}: the key ends within a path element and is not used");
             Diagnostic::new(DiagnosticCode::StringPrefix, &key.start, message)
-                .fix("write a key for each repository; only whole elements are compared here")
+                .fix("write a key for each repository; only whole path elements are compared")
         } else {
-            let message = format!("{path}: the key is no registry, written HOST[:PORT][/PATH]");
+            let message = format!("{path}: the key must be a registry, HOST[:PORT][/PATH]");
             Diagnostic::new(DiagnosticCode::Reference, &key.start, message)
         };
         self.diagnostics.push(diagnostic);
@@ -321,14 +313,11 @@ fn helper_name(value: &Node) -> Result<&str, &'static str> {
         Some(name) if name.is_empty() || CredentialSource::is_helper_name(name) => Ok(name),
         Some(_) => Err("a helper's name has letters, digits and . _ - only"),
         None if value.is_null() => Ok(""),
-        None => Err("this is no string"),
+        None => Err("this must be a string"),
     }
 }
 
-/// The field that is wrong, and why.
-pub(in crate::platform) type FieldError = (&'static str, &'static str);
-
-/// One login. Tokens come before passwords: beside one, the password is a left-over.
+/// One entry's credential. Tokens take precedence: a password beside one is stale.
 fn credential(fields: &Node) -> Result<Option<Credential>, FieldError> {
     if let Some(token) = field(fields, "registrytoken")? {
         return Ok(Some(Credential::Token(Secret::new(token))));
@@ -349,17 +338,17 @@ fn credential(fields: &Node) -> Result<Option<Credential>, FieldError> {
     }
 }
 
-/// A field's text; an empty one counts as none.
+/// A field's text; empty counts as absent.
 fn field<'n>(fields: &'n Node, key: &'static str) -> Result<Option<&'n str>, FieldError> {
     match fields.get(key).map(string) {
         None | Some(Some("")) => Ok(None),
-        Some(Some(text)) if text.contains('\0') => Err((key, "there is a NUL in it")),
+        Some(Some(text)) if text.contains('\0') => Err((key, "it contains a NUL")),
         Some(Some(text)) => Ok(Some(text)),
-        Some(None) => Err((key, "this is no string")),
+        Some(None) => Err((key, "this must be a string")),
     }
 }
 
-/// A text that is no number, and neither true nor false.
+/// A string, and not a number or a boolean.
 fn string(node: &Node) -> Option<&str> {
     let scalar = node.scalar()?;
     let is_other = scalar.is_plain
@@ -367,54 +356,13 @@ fn string(node: &Node) -> Option<&str> {
     (!is_other).then_some(&scalar.text)
 }
 
-/// `auth`: the base64 of `USER:PASSWORD`.
-pub(in crate::platform) fn decode_basic(encoded: &str) -> Result<Credential, &'static str> {
-    // Tools break lines and fill up with NUL.
-    let encoded: String = encoded.split_ascii_whitespace().collect();
-    let bytes = BASE64
-        .decode(encoded)
-        .map_err(|_error| "this is no base64 of USER:PASSWORD")?;
-    let text = String::from_utf8(bytes).map_err(|_error| "this is no text in base64")?;
-    let text = text.trim_end_matches('\0');
-    if text.contains('\0') {
-        return Err("there is a NUL in it");
-    }
-    let (username, password) = text
-        .split_once(':')
-        .ok_or("there is no colon in the decoded USER:PASSWORD")?;
-    password_credentials(username, password).map_err(|(_, reason)| reason)
-}
-
-pub(in crate::platform) fn password_credentials(
-    username: &str,
-    password: &str,
-) -> Result<Credential, FieldError> {
-    if username.is_empty() {
-        return Err(("username", "the user name is empty"));
-    }
-    if password.is_empty() {
-        return Err(("password", "the password is empty"));
-    }
-    if username.contains(|letter: char| letter == ':' || letter.is_control()) {
-        let reason = "a user name holds no colon and no control characters";
-        return Err(("username", reason));
-    }
-    let secret = Secret::new(password);
-    Ok(if username == TOKEN_USERNAME {
-        Credential::Refresh(secret)
-    } else {
-        Credential::Password {
-            username: username.to_owned(),
-            password: secret,
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use base64::Engine as _;
 
-    /// Each login as `PLACE SOURCE`.
+    use super::{basic::BASE64, *};
+
+    /// Each entry as `SCOPE SOURCE`.
     fn read(text: &str) -> Vec<String> {
         let entries =
             parse_docker_config(text).unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
@@ -528,19 +476,20 @@ mod tests {
         for (text, error) in [
             (
                 String::new(),
-                "line 1, column 1: the file ends in the middle",
+                "line 1, column 1: the file ends unexpectedly",
             ),
             (
                 "{\n \"canary\": canary".into(),
-                "line 2, column 12: this is no JSON",
+                "line 2, column 12: invalid JSON",
             ),
             (
                 "[]".into(),
-                "line 1, column 1: this is no object with auths, credHelpers or credsStore",
+                "line 1, column 1: the file must be an object with auths, credHelpers or \
+                 credsStore",
             ),
             (
                 encoded("canary"),
-                "line 1, column 28: auths.\"a.b\".auth: there is no colon in the decoded USER:PASSWORD",
+                "line 1, column 28: auths.\"a.b\".auth: the decoded USER:PASSWORD has no colon",
             ),
             (
                 encoded(":canary"),
@@ -552,19 +501,19 @@ mod tests {
             ),
             (
                 encoded("can\0ary:x"),
-                "line 1, column 28: auths.\"a.b\".auth: there is a NUL in it",
+                "line 1, column 28: auths.\"a.b\".auth: it contains a NUL",
             ),
             (
                 fields(r#""auth": "canary!""#),
-                "line 1, column 28: auths.\"a.b\".auth: this is no base64 of USER:PASSWORD",
+                "line 1, column 28: auths.\"a.b\".auth: this is not the base64 of USER:PASSWORD",
             ),
             (
                 fields(r#""auth": "/w""#),
-                "line 1, column 28: auths.\"a.b\".auth: this is no text in base64",
+                "line 1, column 28: auths.\"a.b\".auth: this is not text in base64",
             ),
             (
                 fields(r#""auth": 5"#),
-                "line 1, column 28: auths.\"a.b\".auth: this is no string",
+                "line 1, column 28: auths.\"a.b\".auth: this must be a string",
             ),
             (
                 fields(r#""username": "canary""#),
@@ -576,23 +525,24 @@ mod tests {
             ),
             (
                 fields(r#""identitytoken": "can\u0000ary""#),
-                "line 1, column 37: auths.\"a.b\".identitytoken: there is a NUL in it",
+                "line 1, column 37: auths.\"a.b\".identitytoken: it contains a NUL",
             ),
             (
                 key("a b"),
-                "line 1, column 13: auths.\"a b\": the key is no registry, written HOST[:PORT][/PATH]",
+                "line 1, column 13: auths.\"a b\": the key must be a registry, HOST[:PORT][/PATH]",
             ),
             (
                 key("https://me:canary@a.b"),
-                "line 1, column 13: auths.\"…@a.b\": the key is no registry, written HOST[:PORT][/PATH]",
+                "line 1, column 13: auths.\"…@a.b\": the key must be a registry, \
+                 HOST[:PORT][/PATH]",
             ),
             (
                 r#"{"auths": {"a.b": "canary"}}"#.into(),
-                "line 1, column 19: auths.\"a.b\": this is no object",
+                "line 1, column 19: auths.\"a.b\": this must be an object",
             ),
             (
                 r#"{"auths": "canary"}"#.into(),
-                "line 1, column 11: auths: this is no object",
+                "line 1, column 11: auths: this must be an object",
             ),
             (
                 r#"{"credsStore": "../canary"}"#.into(),
@@ -600,7 +550,7 @@ mod tests {
             ),
             (
                 r#"{"credHelpers": {"a.b": ["canary"]}}"#.into(),
-                "line 1, column 25: credHelpers.\"a.b\": this is no string",
+                "line 1, column 25: credHelpers.\"a.b\": this must be a string",
             ),
         ] {
             let errors = parse_docker_config(&text).unwrap_err();

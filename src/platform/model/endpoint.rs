@@ -1,4 +1,4 @@
-//! A mirror's address as nodes' files write it, and what a route and an upstream need of it.
+//! A mirror's address in a node's file, and its route target and upstream.
 
 use std::net::IpAddr;
 
@@ -30,35 +30,35 @@ pub(in crate::platform) enum SchemeDefault {
 /// What an address's path means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::platform) enum ApiPathRule {
-    /// `/v2` is appended, unless it stands at the end.
+    /// `/v2` is appended, unless the path ends in it.
     Append,
-    /// It is all that stands before the repository's name.
+    /// The path is everything before the repository's name.
     AsIs,
-    /// The same, but no path at all is `/v2`.
+    /// As `AsIs`, but an empty path means `/v2`.
     AsIsOrV2,
-    /// The same, but no path at all, or a lone slash, is `/v2`.
+    /// As `AsIs`, but an empty path or a lone slash means `/v2`.
     AsIsBelowRoot,
 }
 
 /// A mirror's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::platform) struct MirrorEndpoint {
-    /// Without its scheme's usual port.
+    /// Without its scheme's default port.
     pub(in crate::platform) host: Registry,
     pub(in crate::platform) is_tls: bool,
-    /// `/v2`, or what stands in its place; `/` for nothing.
+    /// `/v2`, or the path in its place; `/` for none.
     api_path: String,
-    /// The folder below it that repositories are in; may be empty.
+    /// The folder of repositories below the API path; may be empty.
     prefix: String,
 }
 
-/// How a mirror is met beyond its address. The defaults are those of the configuration.
+/// A mirror's settings besides its address. The defaults are those of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::platform) struct HostSettings {
     pub(in crate::platform) send_ns: bool,
     pub(in crate::platform) is_verified: bool,
     pub(in crate::platform) ca: Option<CertificateAuthority>,
-    /// Files of a certificate and its key.
+    /// Files of the client certificate and its key.
     pub(in crate::platform) client: Option<(String, String)>,
 }
 
@@ -74,28 +74,28 @@ impl Default for HostSettings {
 }
 
 impl MirrorEndpoint {
-    /// Reads `[SCHEME://]HOST[:PORT][/PATH]`.
+    /// Parses `[SCHEME://]HOST[:PORT][/PATH]`.
     ///
     /// # Errors
-    /// What is wrong with it; a login in it is not repeated.
+    /// The reason; credentials in the address are not repeated.
     pub(in crate::platform) fn read(
         scalar: &Scalar,
         scheme: SchemeDefault,
         base: ApiPathRule,
     ) -> Result<Self, Diagnostic> {
-        let flawed = |flaw: MirrorEndpointError| {
-            let diagnostic = Diagnostic::new(flaw.code, &scalar.start, flaw.message);
+        let report = |error: MirrorEndpointError| {
+            let diagnostic = Diagnostic::new(error.code, &scalar.start, error.message);
             let diagnostic = if scalar.text.contains(['@', '?', '#']) {
                 diagnostic
             } else {
                 diagnostic.excerpt(&scalar.text)
             };
-            diagnostic.fix(flaw.fix)
+            diagnostic.fix(error.fix)
         };
-        Self::parse(scalar.text.trim(), scheme, base).map_err(flawed)
+        Self::parse(scalar.text.trim(), scheme, base).map_err(report)
     }
 
-    /// The registry's own address, as containerd finds it.
+    /// The registry's own address, as in containerd.
     pub(in crate::platform) fn of(registry: &Registry) -> Self {
         Self {
             host: registry.clone(),
@@ -105,7 +105,7 @@ impl MirrorEndpoint {
         }
     }
 
-    /// What a login for it is for.
+    /// The scope of credentials for it.
     pub(in crate::platform) fn credential_scope(&self) -> String {
         match self.prefix.as_str() {
             "" => self.host.to_string(),
@@ -113,7 +113,7 @@ impl MirrorEndpoint {
         }
     }
 
-    /// Whether it is the registry itself, and not a part of it.
+    /// Whether it is a whole registry, and not a folder of one.
     pub(in crate::platform) fn is_whole(&self, registry: &Registry) -> bool {
         self.host == *registry && self.api_path == V2 && self.prefix.is_empty()
     }
@@ -145,10 +145,10 @@ impl MirrorEndpoint {
             (Some(_), _) => return Err(UNKNOWN_SCHEME),
             (None, SchemeDefault::Required) => return Err(MISSING_SCHEME),
         };
-        let usual = if is_tls { ":443" } else { ":80" };
+        let default_port = if is_tls { ":443" } else { ":80" };
         let host = host
             .as_str()
-            .strip_suffix(usual)
+            .strip_suffix(default_port)
             .and_then(|bare| bare.parse().ok())
             .unwrap_or(host);
         let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
@@ -168,7 +168,7 @@ impl MirrorEndpoint {
             ApiPathRule::AsIs | ApiPathRule::AsIsOrV2 | ApiPathRule::AsIsBelowRoot => {}
         }
         let path = format!("/{}", elements.join("/"));
-        // Where the API stands in its usual place, the rest is a folder of the registry's own.
+        // With the API at `/v2`, the rest of the path is a folder of the registry.
         let folder = path.strip_prefix("/v2/").map(str::parse::<RepositoryName>);
         let (api_path, prefix) = match folder {
             Some(Ok(prefix)) => (V2.to_owned(), prefix.to_string()),
@@ -192,7 +192,7 @@ impl MirrorEndpoint {
         format!("{scheme}://{host}")
     }
 
-    /// The host, or host and path in letters that a name may have.
+    /// The host, or host and path as a valid name.
     fn name(&self, number: usize) -> Option<UpstreamName> {
         let mut name = self.host.to_string();
         if self.api_path != V2 {
@@ -201,7 +201,7 @@ impl MirrorEndpoint {
         if number > 1 {
             name = format!("{name}_{number}");
         }
-        // As the configuration will read it.
+        // In the form that the configuration parses.
         let name = match name.parse::<Registry>() {
             Ok(registry) => registry.to_string(),
             Err(_) => name.to_ascii_lowercase(),
@@ -211,13 +211,13 @@ impl MirrorEndpoint {
 }
 
 impl Imported {
-    /// The target of a route that leads to a mirror. Mirrors at one host that differ in anything
-    /// else get different names.
+    /// The route target of a mirror. Mirrors at one host that differ in anything else get different
+    /// names.
     pub(in crate::platform) fn add_endpoint(
         &mut self,
         location: &Location,
         endpoint: &MirrorEndpoint,
-        manner: &HostSettings,
+        settings: &HostSettings,
     ) -> Option<String> {
         let target = |name: &UpstreamName| match endpoint.prefix.as_str() {
             "" => name.to_string(),
@@ -242,10 +242,10 @@ impl Imported {
                 name,
                 urls,
                 api_path: Some(endpoint.api_path.clone()).filter(|path| path != V2),
-                send_ns: manner.send_ns,
-                ca: manner.ca.clone(),
-                client: manner.client.clone(),
-                is_verified: manner.is_verified,
+                send_ns: settings.send_ns,
+                ca: settings.ca.clone(),
+                client: settings.client.clone(),
+                is_verified: settings.is_verified,
                 location: location.clone(),
             };
             match self
@@ -259,8 +259,7 @@ impl Imported {
                 Some(_) => {}
                 None => {
                     if !upstream.is_verified && upstream.ca.is_some() {
-                        let message =
-                            "certificates are not checked, so their authority says nothing";
+                        let message = "certificates are not verified, so the CA has no effect";
                         let diagnostic =
                             Diagnostic::new(DiagnosticCode::Authority, location, message);
                         let diagnostic = diagnostic.level(Severity::Warning);
@@ -277,17 +276,24 @@ impl Imported {
 }
 
 impl Imported {
-    /// The target for a mirror of a registry, or of any, as containerd asks it: with `ns` unless
-    /// it is that registry; `source` where it is the whole of it.
+    /// The target for a mirror of a registry, or of any, with requests as containerd sends them:
+    /// with `ns` unless the mirror is that registry; `source` if it is the whole registry.
     pub(in crate::platform) fn add_mirror(
         &mut self,
         location: &Location,
         registry: Option<&Registry>,
         endpoint: &MirrorEndpoint,
-        manner: HostSettings,
+        settings: HostSettings,
     ) -> Option<String> {
         let send_ns = registry != Some(&endpoint.host);
-        let target = self.add_endpoint(location, endpoint, &HostSettings { send_ns, ..manner })?;
+        let target = self.add_endpoint(
+            location,
+            endpoint,
+            &HostSettings {
+                send_ns,
+                ..settings
+            },
+        )?;
         let is_source = registry
             .is_some_and(|registry| endpoint.is_whole(registry) && target == registry.as_str());
         Some(if is_source {
@@ -299,7 +305,7 @@ impl Imported {
 }
 
 impl Imported {
-    /// Adds the route for a registry's mirrors, or for those of any registry, as a node asks them.
+    /// Adds the route for the mirrors of a registry, or of any registry, in the order of the node.
     pub(in crate::platform) fn route_mirrors(
         &mut self,
         location: &Location,
@@ -318,17 +324,17 @@ impl Imported {
             }
         }
         if registry.is_none() && once.iter().any(|target| target.target == "source") {
-            let message = "whatever is asked for is fetched, from any registry";
+            let message = "every requested name is fetched, from any registry";
             let fix = "import with fallback = \"deny\", or name the registries";
             self.report(Diagnostic::new(DiagnosticCode::Open, location, message).fix(fix));
         }
         let from = registry.map_or("*", Registry::as_str);
-        // Nodes write names out, and ask for nothing else.
+        // Nodes request full names only.
         self.route_to(location, from, once).library = LibraryPrefix::Keep;
     }
 }
 
-/// Whether a host is the machine that the file is for.
+/// Whether a host is the local machine of the file's node.
 pub(in crate::platform) fn is_local(host: &Registry) -> bool {
     let host = host.host().trim_matches(['[', ']']);
     host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
@@ -336,7 +342,7 @@ pub(in crate::platform) fn is_local(host: &Registry) -> bool {
 
 const V2: &str = "/v2";
 
-/// What is wrong with an address.
+/// An invalid address.
 #[derive(Clone, Copy, Debug)]
 struct MirrorEndpointError {
     code: DiagnosticCode,
@@ -346,32 +352,32 @@ struct MirrorEndpointError {
 
 const CREDENTIALS_IN_URL: MirrorEndpointError = MirrorEndpointError {
     code: DiagnosticCode::Value,
-    message: "an address carries no login",
-    fix: "remove what stands before the @; logins have keys of their own",
+    message: "an address must not contain credentials",
+    fix: "remove the part before the @; credentials have keys of their own",
 };
 const QUERY_IN_URL: MirrorEndpointError = MirrorEndpointError {
     code: DiagnosticCode::Value,
-    message: "a mirror's address has neither a query nor a fragment",
+    message: "a mirror's address must not have a query or a fragment",
     fix: "write https://HOST[:PORT][/PATH]",
 };
 const MISSING_HOST: MirrorEndpointError = MirrorEndpointError {
     code: DiagnosticCode::Reference,
-    message: "there is no host in this address",
+    message: "the address has no host",
     fix: "write https://HOST[:PORT][/PATH]",
 };
 const UNKNOWN_SCHEME: MirrorEndpointError = MirrorEndpointError {
     code: DiagnosticCode::Scheme,
-    message: "mirrors speak http or https",
+    message: "the scheme must be http or https",
     fix: "write https://HOST[:PORT][/PATH]",
 };
 const MISSING_SCHEME: MirrorEndpointError = MirrorEndpointError {
     code: DiagnosticCode::Scheme,
     message: "the address has no scheme",
-    fix: "write https:// or http:// before it",
+    fix: "start it with https:// or http://",
 };
 const INVALID_PATH: MirrorEndpointError = MirrorEndpointError {
     code: DiagnosticCode::Value,
-    message: "an address's path has letters, digits and . _ ~ - between slashes, and no ..",
+    message: "a path may contain letters, digits and . _ ~ - between slashes, and no ..",
     fix: "write https://HOST[:PORT][/PATH]",
 };
 
@@ -390,7 +396,7 @@ mod tests {
         }
     }
 
-    /// `TARGET` and `URL API_PATH`, or the remark.
+    /// `TARGET` and `URL API_PATH`, or the diagnostic.
     fn read(
         text: &str,
         scheme: SchemeDefault,
@@ -462,42 +468,45 @@ mod tests {
             assert!(!found.contains("canary"), "{found}");
         };
         check("m.corp", "E-SCHEME: the address has no scheme: \"m.corp\"");
-        check("ftp://m.corp", "E-SCHEME: mirrors speak http or https");
+        check("ftp://m.corp", "E-SCHEME: the scheme must be http or https");
         check(
             "https://u:canary@m.corp",
-            "E-VALUE: an address carries no login;",
+            "E-VALUE: an address must not contain credentials;",
         );
-        check("u:canary@m.corp", "E-VALUE: an address carries no login;");
+        check(
+            "u:canary@m.corp",
+            "E-VALUE: an address must not contain credentials;",
+        );
         check("https://m.corp/?key=canary", "E-VALUE: a mirror's");
         check("https://m.corp?key=canary", "E-VALUE: a mirror's");
-        check("https://m.corp/a/../b", "E-VALUE: an address's path");
-        check("https://m.corp/a b", "E-VALUE: an address's path");
-        check("https://m.corp:0", "E-REF: there is no host");
-        check("https://", "E-REF: there is no host");
-        check("https:///v2", "E-REF: there is no host");
-        check("", "E-REF: there is no host");
+        check("https://m.corp/a/../b", "E-VALUE: a path may");
+        check("https://m.corp/a b", "E-VALUE: a path may");
+        check("https://m.corp:0", "E-REF: the address has no host");
+        check("https://", "E-REF: the address has no host");
+        check("https:///v2", "E-REF: the address has no host");
+        check("", "E-REF: the address has no host");
     }
 
     #[test]
     fn mirrors_at_one_host_that_differ_get_different_names() {
         let mut into = Imported::default();
-        let mut target = |text: &str, manner: &HostSettings| {
+        let mut target = |text: &str, settings: &HostSettings| {
             let endpoint =
                 MirrorEndpoint::read(&scalar(text), SchemeDefault::Https, ApiPathRule::Append)
                     .unwrap();
-            into.add_endpoint(&Location::start("f"), &endpoint, manner)
+            into.add_endpoint(&Location::start("f"), &endpoint, settings)
                 .unwrap()
         };
         let plain = HostSettings::default();
-        let careless = HostSettings {
+        let unverified = HostSettings {
             is_verified: false,
             ..HostSettings::default()
         };
         assert_eq!(target("m.corp", &plain), "m.corp");
         assert_eq!(target("m.corp/v2/a", &plain), "m.corp/a/v2");
-        assert_eq!(target("m.corp", &careless), "m.corp_2");
+        assert_eq!(target("m.corp", &unverified), "m.corp_2");
         assert_eq!(target("http://m.corp", &plain), "m.corp_3");
-        assert_eq!(target("https://m.corp/", &careless), "m.corp_2");
+        assert_eq!(target("https://m.corp/", &unverified), "m.corp_2");
         assert_eq!(target("m.corp/p/q", &plain), "m.corp_p_q_v2");
         assert_eq!(target("m.corp/p_q", &plain), "m.corp_p_q_v2_2");
         let urls: Vec<_> = into.upstreams.iter().map(|one| one.urls.concat()).collect();

@@ -1,4 +1,5 @@
-//! What only shows when all files were read: routes that cannot hold, contradict, or lead back.
+//! Checks of the import as a whole: routes that are invalid, contradict, or lead back to the
+//! mirror.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -16,9 +17,9 @@ use crate::{
     route::{ConfigLocation, InvalidRule, RouteTable, Rule, RuleText, TargetText, UnmatchedPolicy},
 };
 
-/// Checks the whole, and puts the remarks into the order of the files.
+/// Checks the import as a whole, and sorts the diagnostics by file.
 ///
-/// `hint` is the advice for files that say nothing.
+/// `hint` is the advice for an import without content.
 pub(in crate::platform) fn finish(
     into: &mut Imported,
     inputs: &[Input<'_>],
@@ -92,7 +93,7 @@ pub(in crate::platform) fn finish(
     dedup_placeholders(&mut into.diagnostics);
 }
 
-/// Says each placeholder once, and not that it is no name.
+/// Reports each placeholder once, and not also as an invalid name.
 fn dedup_placeholders(diagnostics: &mut Vec<Diagnostic>) {
     let is_one = |diagnostic: &&Diagnostic| diagnostic.code == DiagnosticCode::Placeholder;
     let locations = diagnostics.iter().filter(is_one);
@@ -107,7 +108,7 @@ fn dedup_placeholders(diagnostics: &mut Vec<Diagnostic>) {
     });
 }
 
-/// Calls a registry as routes and tables do: `index.docker.io` is `docker.io`.
+/// Canonicalizes a target's registry as the route table does: `index.docker.io` is `docker.io`.
 fn canonicalize_registry(to: &mut TargetText) {
     let first = to.target.split('/').next().unwrap_or_default();
     let Ok(registry) = first.parse::<Registry>() else {
@@ -126,9 +127,9 @@ fn is_empty(into: &Imported) -> bool {
         && into.aliases.is_empty()
 }
 
-/// Routes know their place as text only; these are those texts' places.
+/// Routes have their location as text only; this parses those texts.
 fn locations(into: &Imported) -> BTreeMap<ConfigLocation, Location> {
-    let location = |place: &ConfigLocation| Some((place.clone(), place.0.parse().ok()?));
+    let location = |text: &ConfigLocation| Some((text.clone(), text.0.parse().ok()?));
     into.routes
         .iter()
         .filter_map(|route| location(&route.location))
@@ -155,14 +156,14 @@ fn compile(
         .ok()
 }
 
-/// `E-REF` for a name that may be a word as well.
+/// `E-REF` for a name that might be a plain word.
 fn no_host(name: &str, location: &Location) -> Diagnostic {
     let message = "a registry is written HOST or HOST:PORT, with a dot or a port";
     let diagnostic = Diagnostic::new(DiagnosticCode::Reference, location, message).excerpt(name);
     diagnostic.fix("write the registry's full name")
 }
 
-/// A route and where it leads.
+/// A route and its targets.
 struct TargetCheck<'r> {
     rule: &'r Rule,
     location: &'r Location,
@@ -170,7 +171,8 @@ struct TargetCheck<'r> {
 }
 
 impl TargetCheck<'_> {
-    /// `E-LOOP` for every target that is the mirror itself, `E-REF` for those that lead nowhere.
+    /// Reports `E-LOOP` for every target that is the mirror itself, and `E-REF` for those without a
+    /// host.
     fn check(
         &self,
         upstreams: &[ImportedUpstream],
@@ -195,16 +197,16 @@ impl TargetCheck<'_> {
                 let (level, message) = if may_be_another {
                     (
                         Severity::Warning,
-                        "this is where the mirror itself listens unless told otherwise",
+                        "this is the default address of the mirror itself",
                     )
                 } else {
                     (
                         Severity::Error,
-                        "this leads back to the mirror itself, which would ask itself for ever",
+                        "this is the mirror itself, which would send requests to itself",
                     )
                 };
-                let fix = "import the file that was in use before it pointed at the mirror, \
-                           or let the mirror listen elsewhere";
+                let fix = "import the file as it was before it pointed at the mirror, or change \
+                           the mirror's address";
                 let diagnostic =
                     Diagnostic::new(DiagnosticCode::Loop, self.location, message).excerpt(target);
                 diagnostics.push(diagnostic.level(level).fix(fix));
@@ -212,7 +214,7 @@ impl TargetCheck<'_> {
         }
     }
 
-    /// Whether only folders are named there that are no registry: of what we render, none is so.
+    /// Whether all folders of the target are plain words: rendered paths begin with a registry.
     fn is_foreign_folder(&self, target: &str) -> bool {
         let paths = self
             .targets

@@ -1,4 +1,4 @@
-//! What files of other programs say, in our words.
+//! The content of imported files in the terms of our configuration.
 
 use std::collections::HashMap;
 
@@ -13,80 +13,80 @@ use crate::platform::reading::{
     location::Location,
 };
 
-/// Most errors, and most other remarks, of one import that are told one by one.
+/// Most errors, and most other diagnostics, of one import that are printed.
 const DIAGNOSTICS_MAX: usize = 100;
 
-/// Routes, registries and logins out of other programs' files, and what is to be said about them.
+/// Routes, upstreams and credentials from other programs' files, and the diagnostics about them.
 #[derive(Clone, Debug, Default)]
 pub struct Imported {
-    /// The routes; where each stands is its place.
+    /// The routes, each with its location.
     pub routes: Vec<RuleText>,
-    /// Path prefixes that stand for registries.
+    /// Path prefixes for registries.
     pub aliases: Vec<RegistryAlias>,
-    /// Registries that need more than their name.
+    /// Registries with settings besides their name.
     pub upstreams: Vec<ImportedUpstream>,
-    /// Logins for registries.
+    /// Credentials for registries.
     pub credentials: Vec<ImportedCredentials>,
-    /// What happens to names without a route, if the files say it.
+    /// What happens to names without a route, if the files set it.
     pub unmatched: Option<UnmatchedPolicy>,
-    /// Everything to be said, in the order of the files.
+    /// All diagnostics, in the order of the files.
     pub diagnostics: Vec<Diagnostic>,
-    /// Which login is for a place.
+    /// Index of `credentials` by scope.
     pub(crate) by_scope: HashMap<CredentialScope, usize>,
 }
 
-/// A path prefix that stands for a registry, or for several equal ones.
+/// A path prefix for a registry, or for several equal ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistryAlias {
-    /// Whole elements, without slashes at its ends.
+    /// Whole path elements, without leading or trailing slash.
     pub prefix: String,
     /// At least one.
     pub registries: Vec<Registry>,
-    /// Where the first stands.
+    /// The location of the first.
     pub location: Location,
 }
 
-/// A registry with what it needs beyond its name. The defaults are those of the configuration.
+/// A registry with its settings. The defaults are those of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportedUpstream {
-    /// Its name in routes: the host, or a word that [`ImportedUpstream::urls`] explains.
+    /// Its name in routes: the host, or a word with its address in [`ImportedUpstream::urls`].
     pub name: UpstreamName,
-    /// Equal addresses; none: `https://NAME`.
+    /// Equal addresses; empty: `https://NAME`.
     pub urls: Vec<String>,
-    /// What stands before a repository's name; none: `/v2`.
+    /// The path before a repository's name; `None`: `/v2`.
     pub api_path: Option<String>,
     /// Whether requests carry `ns=REGISTRY`.
     pub send_ns: bool,
-    /// Whom to trust beyond the public authorities.
+    /// A CA to trust besides the public ones.
     pub ca: Option<CertificateAuthority>,
-    /// Files of the certificate that we show, and of its key.
+    /// Files of the client certificate and its key.
     pub client: Option<(String, String)>,
-    /// Whether certificates are checked.
+    /// Whether server certificates are verified.
     pub is_verified: bool,
-    /// Where it stands.
+    /// Its location.
     pub location: Location,
 }
 
-/// Certificates of authorities.
+/// CA certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CertificateAuthority {
-    /// As text.
+    /// In PEM.
     Pem(String),
-    /// In a file.
+    /// The path of a file.
     File(String),
 }
 
-/// A login and where it stands.
+/// Credentials and their location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportedCredentials {
-    /// What it is for, and where it comes from.
+    /// Scope and source.
     pub entry: KeyringEntry,
-    /// Where it stands.
+    /// Its location.
     pub location: Location,
 }
 
 impl ImportedUpstream {
-    /// Whether both are met in the same way, wherever they stand.
+    /// Whether both have the same settings, regardless of their location.
     pub(in crate::platform) fn has_same_settings(&self, other: &Self) -> bool {
         let location = other.location.clone();
         Self {
@@ -95,22 +95,22 @@ impl ImportedUpstream {
         } == *other
     }
 
-    /// Whether it is what a name without a table is.
+    /// Whether all settings are the defaults, so that it needs no table.
     pub(in crate::platform) fn is_plain(&self) -> bool {
         let Self {
             urls,
             api_path,
             send_ns,
-            ca: authority,
+            ca,
             client,
             is_verified,
             ..
         } = self;
         let is_bare = urls.is_empty() && api_path.is_none() && !send_ns;
-        is_bare && authority.is_none() && client.is_none() && *is_verified
+        is_bare && ca.is_none() && client.is_none() && *is_verified
     }
 
-    /// The hosts that it is asked at.
+    /// The hosts that requests go to.
     pub(in crate::platform) fn hosts(&self) -> impl Iterator<Item = Registry> {
         let hosts = self.urls.iter().filter_map(|url| url.split_once("://"));
         let own = self.urls.is_empty().then(|| self.name.as_str());
@@ -120,17 +120,17 @@ impl ImportedUpstream {
 }
 
 impl Imported {
-    /// Whether nothing may be used, because something is wrong.
+    /// Whether there is an error, so that nothing is imported.
     pub fn is_refused(&self) -> bool {
         let is_error = |diagnostic: &Diagnostic| diagnostic.level == Severity::Error;
         self.diagnostics.iter().any(is_error)
     }
 
-    /// The remarks that are told one by one, in their order, and how many more errors and how many
-    /// more others there are.
+    /// The diagnostics to print, in their order, and the numbers of further errors and of further
+    /// other diagnostics.
     pub fn reported(&self) -> (Vec<&Diagnostic>, [usize; 2]) {
         let mut counts = [0_usize; 2];
-        let is_told = |diagnostic: &&Diagnostic| {
+        let is_reported = |diagnostic: &&Diagnostic| {
             let [errors, others] = &mut counts;
             let count = if diagnostic.level == Severity::Error {
                 errors
@@ -140,9 +140,9 @@ impl Imported {
             *count += 1;
             *count <= DIAGNOSTICS_MAX
         };
-        let told = self.diagnostics.iter().filter(is_told).collect();
+        let reported = self.diagnostics.iter().filter(is_reported).collect();
         (
-            told,
+            reported,
             counts.map(|count| count.saturating_sub(DIAGNOSTICS_MAX)),
         )
     }
@@ -151,7 +151,7 @@ impl Imported {
         self.diagnostics.push(diagnostic);
     }
 
-    /// Adds a route for one registry or a part of it, as `from` has it. Without a target it refuses.
+    /// Adds a route with one `from`. Without a target it denies.
     pub(in crate::platform) fn route(
         &mut self,
         location: &Location,
@@ -161,7 +161,7 @@ impl Imported {
         self.route_matching(location, MatchText::From(vec![from.to_owned()]), to)
     }
 
-    /// Adds a route with any kind of match. Without a target it refuses.
+    /// Adds a route with any kind of match. Without a target it denies.
     pub(in crate::platform) fn route_matching(
         &mut self,
         location: &Location,
@@ -172,7 +172,7 @@ impl Imported {
         self.add(location, matches, to)
     }
 
-    /// As [`Self::route`], with targets that say more than where.
+    /// As [`Self::route`], for targets with options.
     pub(in crate::platform) fn route_to(
         &mut self,
         location: &Location,
@@ -196,7 +196,7 @@ impl Imported {
         self.routes.push_mut(route)
     }
 
-    /// Adds a path prefix; one that is there already stands for one registry more.
+    /// Adds a registry to the path prefix, which is new or known.
     pub(in crate::platform) fn add_alias(
         &mut self,
         location: &Location,
@@ -215,15 +215,14 @@ impl Imported {
         }
     }
 
-    /// The registry of this name, with the defaults if it is new. None, and a remark, if the text
-    /// is no name.
+    /// The upstream of this name, with the defaults if it is new. Reports an invalid name.
     pub(in crate::platform) fn upstream(
         &mut self,
         location: &Location,
         name: &str,
     ) -> Option<&mut ImportedUpstream> {
         let Ok(name) = name.parse::<UpstreamName>() else {
-            let message = "this is no registry, written HOST or HOST:PORT";
+            let message = "a registry is written HOST or HOST:PORT";
             self.report(
                 Diagnostic::new(DiagnosticCode::Reference, location, message).excerpt(name),
             );
@@ -245,34 +244,28 @@ impl Imported {
         }
     }
 
-    /// Adds a login for `HOST[:PORT][/PATH]`. One that is there already is not added twice;
-    /// another for the same place is `E-CREDAMBIG`.
+    /// Adds credentials for `HOST[:PORT][/PATH]`. Equal ones are added once; others for the same
+    /// scope are `E-CREDAMBIG`.
     pub(in crate::platform) fn add_credential(
         &mut self,
         location: &Location,
-        place: &str,
+        scope: &str,
         credential: Credential,
     ) {
-        match place.parse::<CredentialScope>() {
-            Ok(place) => {
+        match scope.parse::<CredentialScope>() {
+            Ok(scope) => {
                 let source = CredentialSource::Static(credential);
-                self.add_credential_entry(
-                    location,
-                    KeyringEntry {
-                        scope: place,
-                        source,
-                    },
-                );
+                self.add_credential_entry(location, KeyringEntry { scope, source });
             }
             Err(invalid) => {
                 let diagnostic =
                     Diagnostic::new(DiagnosticCode::Reference, location, invalid.to_string());
-                self.report(diagnostic.excerpt(place));
+                self.report(diagnostic.excerpt(scope));
             }
         }
     }
 
-    /// As [`Self::login`].
+    /// As [`Self::add_credential`].
     pub(in crate::platform) fn add_credential_entry(
         &mut self,
         location: &Location,
@@ -280,19 +273,19 @@ impl Imported {
     ) {
         let at = self.by_scope.get(&entry.scope);
         match at.and_then(|at| self.credentials.get(*at)) {
-            Some(login) if login.entry == entry => {}
-            Some(login) => {
+            Some(known) if known.entry == entry => {}
+            Some(known) => {
                 let message = format!(
-                    "two different logins for {}: the other stands in {}",
-                    entry.scope, login.location
+                    "{} has other credentials in {}",
+                    entry.scope, known.location
                 );
                 let diagnostic =
                     Diagnostic::new(DiagnosticCode::CredentialAmbiguous, location, message);
                 self.report(diagnostic.fix("keep one, or give each its own repository path"));
             }
             None => {
-                let place = entry.scope.clone();
-                self.by_scope.insert(place, self.credentials.len());
+                let scope = entry.scope.clone();
+                self.by_scope.insert(scope, self.credentials.len());
                 self.credentials.push(ImportedCredentials {
                     entry,
                     location: location.clone(),
@@ -302,7 +295,7 @@ impl Imported {
     }
 }
 
-/// A spot as routes have it.
+/// A location as routes store it.
 pub(in crate::platform) fn route_location(location: &Location) -> route::ConfigLocation {
     route::ConfigLocation(location.to_string().into())
 }

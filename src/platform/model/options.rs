@@ -4,27 +4,27 @@ use std::fmt;
 
 use crate::{oci::Registry, platform::reading::input::Input};
 
-/// What the files do not say.
+/// What the files do not contain.
 #[derive(Clone, Copy)]
 pub struct ImportOptions<'o> {
-    /// The images that a platform uses without its override, for formats that only name
-    /// components; none: those that are built in.
+    /// The images that a platform uses without its override, for formats that only name components;
+    /// `None`: the built-in list.
     pub baseline: Option<Input<'o>>,
     /// The registry that image streams are in, `HOST[:PORT]`.
     pub internal_registry: Option<&'o str>,
-    /// Whether images may be had from their own registries as well.
+    /// Whether images are also pulled from their own registries.
     pub fallback: SourceFallback,
     /// Whether a registry is the mirror itself.
     pub own: &'o dyn Fn(&Registry) -> bool,
-    /// Whether `own` knows the usual addresses only, since nobody said where the mirror listens:
-    /// then a folder there may be another registry's, which is a warning.
+    /// Whether `own` knows the default addresses only, because the mirror's configuration was not
+    /// given: a folder there may then be another registry's, and is a warning.
     pub is_own_guessed: bool,
 }
 
-/// Whether images that a file leads elsewhere may be had from their own registries as well.
+/// Whether images that a file reroutes are also pulled from their own registries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SourceFallback {
-    /// As the format has it; not where it describes a site without the Internet.
+    /// As in the file; not for formats of sites without the Internet.
     #[default]
     Auto,
     /// Never.

@@ -18,10 +18,10 @@ use crate::{
 pub(in crate::platform) struct PullSecret {
     pub(in crate::platform) name: String,
     pub(in crate::platform) namespace: Option<String>,
-    /// Where its logins stand.
+    /// The location of its credentials.
     pub(in crate::platform) location: Location,
     pub(in crate::platform) entries: Vec<KeyringEntry>,
-    /// Whether some platform's file names it, and so decided what it is for.
+    /// Whether a platform's file names it, and so sets its scope.
     is_used: Cell<bool>,
 }
 
@@ -36,7 +36,7 @@ const PULL_SECRETS: [(&str, &str); 2] = [
 ];
 
 impl PullSecrets {
-    /// Takes in an object if it is a pull Secret.
+    /// Takes an object if it is a pull Secret; returns whether it is.
     pub(in crate::platform) fn take(
         &mut self,
         node: &Node,
@@ -67,8 +67,8 @@ impl PullSecrets {
                 is_used: Cell::new(false),
             });
         } else if diagnostics.len() == already {
-            let message = format!("a Secret of this type without {key}");
-            let fix = "make it by `kubectl create secret docker-registry`";
+            let message = format!("a Secret of this type must have {key}");
+            let fix = "create it with `kubectl create secret docker-registry`";
             diagnostics
                 .push(Diagnostic::new(DiagnosticCode::Value, &node.location, message).fix(fix));
         }
@@ -80,8 +80,8 @@ impl PullSecrets {
         &self.0
     }
 
-    /// The Secrets of this name, one for each namespace: a platform's file names them, and says
-    /// what they are for. None of that name is `E-SECRETREF`.
+    /// The Secrets of this name, one for each namespace, for a platform's file that names them and
+    /// sets their scope. A missing one is `E-SECRETREF`.
     pub(in crate::platform) fn by_name(
         &self,
         name: &str,
@@ -93,15 +93,15 @@ impl PullSecrets {
             secret.is_used.set(true);
         }
         if found.is_empty() {
-            let message = "the pull Secret that is named here is not among the files";
+            let message = "the pull Secret named here is not among the files";
             let diagnostic =
                 Diagnostic::new(DiagnosticCode::SecretReference, named_at, message).excerpt(name);
-            into.report(diagnostic.fix("give its manifest as well, or remove the name"));
+            into.report(diagnostic.fix("import its manifest too, or remove the name"));
         }
         found
     }
 
-    /// Makes logins of those that no file named: each is for what its own keys say.
+    /// Adds the credentials of the Secrets that no file named: their own keys are the scope.
     pub(in crate::platform) fn add_unused(&self, into: &mut Imported) {
         for secret in self.0.iter().filter(|secret| !secret.is_used.get()) {
             for entry in &secret.entries {
@@ -113,34 +113,35 @@ impl PullSecrets {
 }
 
 impl PullSecret {
-    /// Kubelet compares texts, we compare elements: says so where that makes a difference for a
-    /// repository that the files name.
-    fn report_string_prefix(&self, place: &CredentialScope, into: &mut Imported) {
-        if place.path().is_none() {
+    /// Kubelet compares strings, we compare path elements: reports repositories of the files for
+    /// which this makes a difference.
+    fn report_string_prefix(&self, scope: &CredentialScope, into: &mut Imported) {
+        if scope.path().is_none() {
             return;
         }
-        let key = place.to_string();
+        let key = scope.to_string();
         let mut targets = into.routes.iter().flat_map(|route| &route.to);
-        let quirk = targets
+        let extended = targets
             .find(|to| extends_within_element(&to.target, &key))
             .map(|to| to.target.clone());
-        if let Some(target) = quirk {
+        if let Some(target) = extended {
             into.report(string_prefix_diagnostic(&self.location, &key).excerpt(&target));
         }
     }
 }
 
-/// Whether a text goes on behind another one, within the same element.
+/// Whether a text continues another one within the same path element.
 pub(in crate::platform) fn extends_within_element(text: &str, start: &str) -> bool {
     let rest = text.strip_prefix(start).unwrap_or_default();
     !rest.is_empty() && !rest.starts_with(['/', ':', '@'])
 }
 
-/// That kubelet takes a key for what it is not for.
+/// `W-STRINGPREFIX`: kubelet would use a key beyond its scope.
 pub(in crate::platform) fn string_prefix_diagnostic(location: &Location, key: &str) -> Diagnostic {
     let message =
-        format!("kubelet compares texts and would use the login for {key} for this as well");
-    let fix = "only whole elements count: add a key for this repository if it needs the login";
+        format!("kubelet compares strings and would use the credentials for {key} for this too");
+    let fix = "only whole path elements count: add a key for this repository if it needs the \
+               credentials";
     Diagnostic::new(DiagnosticCode::StringPrefix, location, message).fix(fix)
 }
 
@@ -151,10 +152,10 @@ mod tests {
 
     #[test]
     fn pull_secrets_are_known_by_type_or_key() {
-        let login = r#"'{"auths": {"a.b": {"auth": "bWU6cHc="}}}'"#;
+        let config = r#"'{"auths": {"a.b": {"auth": "bWU6cHc="}}}'"#;
         for (text, is_one, count) in [
             (
-                format!("{{kind: Secret, stringData: {{.dockerconfigjson: {login}}}}}"),
+                format!("{{kind: Secret, stringData: {{.dockerconfigjson: {config}}}}}"),
                 true,
                 1,
             ),
@@ -165,7 +166,7 @@ mod tests {
                 1,
             ),
             (
-                format!("{{kind: ConfigMap, data: {{.dockerconfigjson: {login}}}}}"),
+                format!("{{kind: ConfigMap, data: {{.dockerconfigjson: {config}}}}}"),
                 false,
                 0,
             ),
@@ -194,7 +195,7 @@ mod tests {
             );
             let entries = secrets.all().iter().map(|secret| secret.entries.len());
             assert_eq!(entries.sum::<usize>(), count, "{text}");
-            // Either it has logins, or it says why not.
+            // It has credentials, or a diagnostic.
             assert_eq!(diagnostics.is_empty(), !is_one || count == 1, "{text}");
         }
     }

@@ -2,26 +2,26 @@
 
 use crate::oci::{Digest, Registry, RepositoryName};
 
-/// The mirror, as those see it who are pointed at it.
+/// The mirror as seen by its clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirror {
-    /// Whether it is met by `https://`.
+    /// Whether its address is `https://`.
     pub is_tls: bool,
     /// `HOST[:PORT]`; never empty.
     pub authority: Registry,
-    /// The registries that it may be asked for, sorted, none twice.
+    /// The registries that it serves, sorted, without duplicates.
     pub registries: Vec<Registry>,
-    /// Whether nodes may go to a registry itself where the mirror fails.
+    /// Whether nodes may fall back to a registry itself if the mirror fails.
     pub falls_back: bool,
-    /// The file on the node that has the certificate of the mirror's authority.
+    /// The file on the node with the mirror's CA certificate.
     pub ca_file: Option<String>,
-    /// The mirror's path prefixes, and the equal registries that each stands for.
+    /// The mirror's path prefixes, each with its equal registries.
     pub aliases: Vec<(String, Vec<Registry>)>,
     /// Digests that the mirror keeps, for formats that pin: `REGISTRY/REPOSITORY`, tag, digest.
     pub pins: Vec<DigestPin>,
 }
 
-/// A tag and what the mirror keeps for it.
+/// A tag and the digest that the mirror keeps for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DigestPin {
     /// The canonical name without the tag.
@@ -32,27 +32,27 @@ pub struct DigestPin {
     pub digest: Digest,
 }
 
-/// One file of what was rendered.
+/// One rendered file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenderedFile {
-    /// Below the folder that all of it goes to; plain elements with slashes.
+    /// Relative to the output folder; plain elements with slashes.
     pub path: String,
-    /// What stands in it. Never holds a login of an upstream.
+    /// Its content. Never contains credentials of an upstream.
     pub text: String,
 }
 
-/// What was rendered, and what the reader has to know.
+/// The rendered files, and notes for the reader.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rendering {
     /// At least one file.
     pub files: Vec<RenderedFile>,
-    /// Sentences: what must be so at the mirror, or cannot be said in this format.
+    /// Sentences: what the mirror or the nodes also need, and the format's limits.
     pub notes: Vec<String>,
 }
 
 impl Mirror {
-    /// Every registry with the path that stands for it here: its name, or an alias if that has a
-    /// port, which no path holds. A note for each that has none.
+    /// Every registry with its path at the mirror: its name, or an alias if it has a port, which a
+    /// path cannot contain. A note for each without a path.
     pub(in crate::platform) fn paths(&self) -> (Vec<(&Registry, &str)>, Vec<String>) {
         let (mut paths, mut notes) = (Vec::new(), Vec::new());
         for registry in &self.registries {
@@ -65,8 +65,8 @@ impl Mirror {
             match own.or_else(alias) {
                 Some(path) => paths.push((registry, path)),
                 None => notes.push(format!(
-                    "{registry} is left out, as its port cannot stand in a path: give it a path \
-                     of its own under [aliases], and render again."
+                    "{registry} is left out, because a path cannot contain its port: give it a \
+                     path under [aliases], and render again."
                 )),
             }
         }
@@ -90,8 +90,8 @@ impl Rendering {
     }
 }
 
-/// A text as TOML writes it.
+/// A text as a TOML string.
 pub(in crate::platform) fn toml_quoted(text: &str) -> String {
-    // A text of JSON is one of TOML.
+    // A JSON string is a TOML string.
     serde_json::Value::from(text).to_string()
 }

@@ -1,27 +1,27 @@
-//! What is to be said about a file: the codes, and one line each.
+//! Diagnostics about a file: their codes, and one line for each.
 
 use std::fmt;
 
 use super::location::Location;
 use crate::route::InvalidRule;
 
-/// Longest part of a file that a remark repeats, in characters.
+/// Longest excerpt of a file in a diagnostic, in characters.
 const EXCERPT_CHARS_MAX: usize = 60;
 
-/// What kind of thing is to be said.
+/// How serious a diagnostic is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {
     /// Nothing is imported.
     Error,
-    /// It is imported, but perhaps not what was meant.
+    /// The import goes ahead, but may not be what was meant.
     Warning,
-    /// Worth knowing.
+    /// For information.
     Note,
 }
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)+) => {
-        /// What a remark is about; the letter before the dash is its usual level.
+        /// What a diagnostic is about; the letter before the dash is its default severity.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum DiagnosticCode {
             $($(#[$doc])* $name,)+
@@ -39,29 +39,29 @@ macro_rules! codes {
 }
 
 codes! {
-    /// No YAML.
+    /// Invalid YAML.
     Yaml = "E-YAML",
-    /// No TOML.
+    /// Invalid TOML.
     Toml = "E-TOML",
-    /// No JSON.
+    /// Invalid JSON.
     Json = "E-JSON",
-    /// No text, too long, or nothing in it.
+    /// Not text, too long, or empty.
     File = "E-FILE",
-    /// Nothing that this format knows.
+    /// Not a document of the format.
     Kind = "E-KIND",
-    /// A value of the wrong kind, or a missing one.
+    /// A value of the wrong type, or a missing one.
     Value = "E-VALUE",
     /// A line of a map without `::`.
     Separator = "E-SEP",
     /// A scheme where the format has none, or none where it needs one.
     Scheme = "E-SCHEME",
-    /// No image reference, or a part of one.
+    /// Invalid image reference, or part of one.
     Reference = "E-REF",
     /// A regular expression that does not compile.
     Regex = "E-REGEX",
     /// A glob that does not compile.
     Glob = "E-GLOB",
-    /// A key for `library/` without the registry's own.
+    /// A key for `library/` without one for its registry.
     LibraryKey = "E-LIBKEY",
     /// A key that its own program never looks up.
     DeadKey = "E-DEADKEY",
@@ -69,27 +69,27 @@ codes! {
     Duplicate = "E-DUP",
     /// A target is the mirror itself.
     Loop = "E-LOOP",
-    /// Two logins for one place.
+    /// Different credentials for one scope.
     CredentialAmbiguous = "E-CREDAMBIG",
-    /// A certificate that cannot be read.
+    /// An invalid certificate.
     Authority = "E-CA",
-    /// A Secret is named and not given.
+    /// A Secret is named, but is not among the files.
     SecretReference = "E-SECRETREF",
-    /// An `auth` that is no base64 of USER:PASSWORD.
+    /// An `auth` that is not the base64 of USER:PASSWORD.
     AuthBase64 = "E-AUTHB64",
-    /// No digest.
+    /// Invalid digest.
     Digest = "E-DIGEST",
-    /// A placeholder of a document.
+    /// A placeholder of a template.
     Placeholder = "E-PLACEHOLDER",
     /// An imageswap map without `default`.
     NoDefault = "W-NODEFAULT",
     /// A Palette target in the runtime's dialect.
     Dialect = "W-DIALECT",
-    /// A Palette target at a host that the login is not for.
+    /// A Palette target at a host that the credentials are not for.
     CredentialScope = "W-CREDSCOPE",
     /// A Palette target outside the base path.
     BasePath = "W-BASEPATH",
-    /// A key that stands where its program does not look, or no longer.
+    /// A key in a place that its program does not read, or no longer reads.
     Misplaced = "W-MISPLACED",
     /// Two sources become one repository.
     Collide = "W-COLLIDE",
@@ -99,30 +99,30 @@ codes! {
     HubRoot = "W-HUBROOT",
     /// A slash too many in a target.
     Slash = "W-SLASH",
-    /// A key that matches by a quirk only.
+    /// A key that matches only in a comparison of strings.
     StringPrefix = "W-STRINGPREFIX",
     /// A default with a dash at its end.
     DashDefault = "W-DASHDEFAULT",
     /// Two comment marks in one line.
     MultiHash = "W-MULTIHASH",
-    /// Whatever is asked for is fetched from anywhere.
+    /// Every requested name is fetched, from any registry.
     Open = "W-OPEN",
     /// Something that cannot be expressed, or is not read.
     Ignored = "W-IGNORED",
     /// The route is wider than the original.
     LibraryWider = "I-LIBWIDER",
-    /// Something the file leaves open was taken to be as usual.
+    /// A default was assumed for a value that the file omits.
     Assumed = "I-ASSUMED",
-    /// Something was skipped that says nothing about images.
+    /// Something that is not about images was skipped.
     Skipped = "I-SKIPPED",
 }
 
-/// One thing to be said, in one line: `FILE:LINE:COLUMN: CODE: message`.
+/// One diagnostic, printed as one line: `FILE:LINE:COLUMN: CODE: message`.
 ///
-/// Never holds a secret: whoever makes one shows keys and addresses only.
+/// Never contains a secret: messages and excerpts have keys and addresses only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// How serious it is.
     pub level: Severity,
     /// What it is about.
     pub code: DiagnosticCode,
@@ -130,14 +130,14 @@ pub struct Diagnostic {
     pub location: Location,
     /// What.
     pub message: String,
-    /// What stands there, shortened.
+    /// The text at the location, shortened.
     pub excerpt: Option<String>,
-    /// What to do.
+    /// Advice.
     pub fix: Option<String>,
 }
 
 impl Diagnostic {
-    /// At the usual level of the code.
+    /// With the default severity of the code.
     pub(in crate::platform) fn new(
         code: DiagnosticCode,
         location: &Location,
@@ -153,14 +153,14 @@ impl Diagnostic {
         }
     }
 
-    /// What the grammar of routes says is wrong.
+    /// From an error of the route grammar.
     pub(in crate::platform) fn of_rule(
         code: DiagnosticCode,
         location: &Location,
-        flaw: &InvalidRule,
+        invalid: &InvalidRule,
     ) -> Self {
-        let diagnostic = Self::new(code, location, &flaw.reason);
-        match &flaw.hint {
+        let diagnostic = Self::new(code, location, &invalid.reason);
+        match &invalid.hint {
             Some(hint) => diagnostic.fix(hint),
             None => diagnostic,
         }
@@ -170,7 +170,7 @@ impl Diagnostic {
         Self { level, ..self }
     }
 
-    /// Repeats what stands there; never for a secret. A login in an address is left out.
+    /// Adds the text at the location; never for a secret. Credentials in an address are masked.
     pub(in crate::platform) fn excerpt(self, text: &str) -> Self {
         let text = mask_credentials(&mask_pem(text));
         let mut shown: String = text.chars().take(EXCERPT_CHARS_MAX).collect();
@@ -190,7 +190,7 @@ impl Diagnostic {
     }
 }
 
-/// A text without keys as PEM has them, wherever their owner has put them.
+/// Cuts a text at its first PEM block: a private key may be in any value.
 fn mask_pem(text: &str) -> String {
     match text.split_once("-----BEGIN ") {
         Some((before, _)) => format!("{before}…"),
@@ -198,7 +198,7 @@ fn mask_pem(text: &str) -> String {
     }
 }
 
-/// A sentence without keys, and without the logins of the addresses in it.
+/// Masks PEM blocks and credentials in addresses within a sentence.
 fn mask_secrets(text: &str) -> String {
     let text = mask_pem(text);
     let ends = [' ', '"', '\'', '/', ','];
@@ -209,7 +209,7 @@ fn mask_secrets(text: &str) -> String {
         let has_host = parts.peek().is_some_and(|next| !next.starts_with("sha"));
         let start = part.rfind(ends).map_or(0, |at| at + 1);
         match part.split_at_checked(start) {
-            Some((before, login)) if has_host && login.contains(':') => {
+            Some((before, credentials)) if has_host && credentials.contains(':') => {
                 harmless.extend([before, "…"]);
             }
             _ => harmless.push_str(part),
@@ -221,8 +221,8 @@ fn mask_secrets(text: &str) -> String {
     harmless
 }
 
-/// The text without the login of an address, `[SCHEME://]USER[:PASSWORD]@HOST`; a digest behind an
-/// image's name is none.
+/// Masks the credentials of an address, `[SCHEME://]USER[:PASSWORD]@HOST`, but not the digest of an
+/// image reference.
 pub(in crate::platform) fn mask_credentials(text: &str) -> String {
     let (whole, digest) = match text.rsplit_once('@') {
         Some((whole, after)) if after.starts_with("sha") && after.contains(':') => {
@@ -230,18 +230,18 @@ pub(in crate::platform) fn mask_credentials(text: &str) -> String {
         }
         _ => (text, String::new()),
     };
-    let Some((login, host)) = whole.rsplit_once('@') else {
+    let Some((credentials, host)) = whole.rsplit_once('@') else {
         return text.to_owned();
     };
     let is_scheme = |text: &&str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let scheme = login.split_once("://").map(|(scheme, _)| scheme);
+    let scheme = credentials.split_once("://").map(|(scheme, _)| scheme);
     let scheme = scheme
         .filter(is_scheme)
         .map(|scheme| format!("{scheme}://"));
     format!("{}…@{host}{digest}", scheme.unwrap_or_default())
 }
 
-/// The text in one line that only shows and never acts, whatever names of files hold.
+/// Escapes control characters: file names may contain terminal sequences.
 pub fn printable(text: &str) -> String {
     let mut line = String::new();
     for letter in text.chars() {
@@ -256,7 +256,7 @@ pub fn printable(text: &str) -> String {
 
 impl DiagnosticCode {
     fn level(self) -> Severity {
-        // A target's spelling is put right, and that is all.
+        // Only the spelling of a target is corrected.
         if matches!(self, Self::Dialect | Self::Slash) {
             return Severity::Note;
         }

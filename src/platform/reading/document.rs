@@ -1,11 +1,11 @@
-//! The documents of a text, in whatever syntax it is written.
+//! The documents of a text in any syntax.
 
 use super::{
     diagnostic::Diagnostic, json, kube, location::SourceText, node::Node, syntax::Syntax, toml,
     yaml,
 };
 
-/// What importers are given: one of these for each document.
+/// A document, as importers receive it.
 #[derive(Clone, Debug)]
 pub(in crate::platform) enum InputDocument<'t> {
     /// A YAML, JSON or TOML document, or one object of a Kubernetes list.
@@ -32,7 +32,7 @@ impl InputDocument<'_> {
     }
 }
 
-/// The documents among pieces, for a format that has no maps.
+/// The trees among documents, for formats without maps.
 pub(in crate::platform) fn trees<'p>(
     documents: &'p [InputDocument<'_>],
 ) -> impl Iterator<Item = &'p Node> + Clone {
@@ -42,7 +42,7 @@ pub(in crate::platform) fn trees<'p>(
     })
 }
 
-/// The documents of a text in some syntax.
+/// Parses a text into its documents.
 pub(in crate::platform) fn parse<'t>(
     text: SourceText<'t>,
     syntax: Syntax,

@@ -11,15 +11,15 @@ pub const INPUT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// A file.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'t> {
-    /// Its path, as it was named to us. Some formats say in it what the file is about.
+    /// Its path as given by the caller. In some formats the path has a meaning.
     pub name: &'t str,
-    /// What stands in it.
+    /// Its content.
     pub bytes: &'t [u8],
-    /// Whether it was asked for by its own path, and does not merely lie in a folder.
+    /// Whether the caller named it by its own path, and not only its folder.
     pub is_named: bool,
 }
 
-/// The text of a file that can be read at all.
+/// Decodes a file as text.
 pub(in crate::platform) fn decode_text<'t>(
     input: &Input<'t>,
 ) -> Result<SourceText<'t>, Diagnostic> {
@@ -30,12 +30,12 @@ pub(in crate::platform) fn decode_text<'t>(
         return Err(Diagnostic::new(DiagnosticCode::File, &start, message).fix("split it"));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        let (sound, _) = bytes
+        let (valid, _) = bytes
             .split_at_checked(error.valid_up_to())
             .unwrap_or_default();
-        let sound = String::from_utf8_lossy(sound);
-        let location = SourceText::file(name, &sound).location_of_byte(sound.len());
-        Diagnostic::new(DiagnosticCode::File, &location, "this is no UTF-8")
+        let valid = String::from_utf8_lossy(valid);
+        let location = SourceText::file(name, &valid).location_of_byte(valid.len());
+        Diagnostic::new(DiagnosticCode::File, &location, "the file is not UTF-8")
             .fix("save the file as UTF-8")
     })?;
     let text = SourceText::file(name, text);
@@ -45,7 +45,7 @@ pub(in crate::platform) fn decode_text<'t>(
             Err(Diagnostic::new(
                 DiagnosticCode::File,
                 &location,
-                "there is a NUL: this is no text",
+                "the file contains a NUL and is not text",
             ))
         }
         None if text.text.trim().is_empty() => Err(Diagnostic::new(

@@ -1,4 +1,4 @@
-//! JSON as the same tree, with places.
+//! JSON as a tree with locations.
 
 use std::collections::HashSet;
 
@@ -14,37 +14,37 @@ use super::{
 /// Reads one value.
 ///
 /// # Errors
-/// `E-JSON` where it is none.
+/// `E-JSON` at the first error.
 pub(in crate::platform) fn document(text: &SourceText<'_>) -> Result<Vec<Node>, Diagnostic> {
     if let Err(error) = serde_json::from_str::<IgnoredAny>(&text.text) {
         let message = match error.classify() {
-            Category::Eof => "the file ends in the middle",
-            // The parser's own words might repeat a part of the text.
-            _ => "this is no JSON",
+            Category::Eof => "the file ends unexpectedly",
+            // The parser's message might repeat a part of the text.
+            _ => "invalid JSON",
         };
         let location = text.location(error.line(), error.column());
         return Err(Diagnostic::new(DiagnosticCode::Json, &location, message));
     }
-    let mut reading = JsonReader {
+    let mut reader = JsonReader {
         text: &text.text,
-        places: LocationIndex::new(text),
+        index: LocationIndex::new(text),
         at: 0,
         values: 0,
     };
-    Ok(vec![reading.value(0)?])
+    Ok(vec![reader.value(0)?])
 }
 
-/// Walks through a text that is known to be JSON.
+/// Walks through a text that is known to be valid JSON.
 struct JsonReader<'t> {
     text: &'t str,
-    places: LocationIndex<'t>,
+    index: LocationIndex<'t>,
     at: usize,
     values: usize,
 }
 
 impl<'t> JsonReader<'t> {
-    /// The rest from the next token on. What separates two tokens says nothing once it is known to
-    /// be right.
+    /// The rest from the next token on. Separators are skipped, since the text is known to be
+    /// valid.
     fn rest(&mut self) -> &'t str {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let token = rest.trim_start_matches([' ', '\t', '\n', '\r', ',', ':']);
@@ -54,7 +54,7 @@ impl<'t> JsonReader<'t> {
 
     fn value(&mut self, depth: usize) -> Result<Node, Diagnostic> {
         let rest = self.rest();
-        let location = self.places.of_byte(self.at);
+        let location = self.index.of_byte(self.at);
         self.values += 1;
         if self.values > VALUES_MAX {
             let message = format!("more than {VALUES_MAX} values");
@@ -63,7 +63,7 @@ impl<'t> JsonReader<'t> {
             );
         }
         if depth >= DEPTH_MAX {
-            let message = format!("more than {DEPTH_MAX} values within values");
+            let message = format!("values are nested more than {DEPTH_MAX} deep");
             return Err(Diagnostic::new(DiagnosticCode::Json, &location, message));
         }
         let kind = match rest.bytes().next() {
@@ -93,13 +93,13 @@ impl<'t> JsonReader<'t> {
         let mut entries = Vec::new();
         let mut known = HashSet::new();
         while !self.ends(b'}') {
-            let location = self.places.of_byte(self.at);
+            let location = self.index.of_byte(self.at);
             let key = self.string(&location)?;
             if !known.insert(key.text.clone()) {
                 let diagnostic = Diagnostic::new(
                     DiagnosticCode::Json,
                     &location,
-                    "the key stands twice in one object",
+                    "the object has this key twice",
                 );
                 return Err(diagnostic.excerpt(&key.text).fix("remove one"));
             }
@@ -117,7 +117,7 @@ impl<'t> JsonReader<'t> {
         Ok(NodeKind::Sequence(items))
     }
 
-    /// Whether the next token closes; it is taken then.
+    /// Consumes the next token if it closes; returns whether it does.
     fn ends(&mut self, close: u8) -> bool {
         let next = self.rest().bytes().next();
         let ends = next.is_none_or(|next| next == close);
@@ -134,13 +134,13 @@ impl<'t> JsonReader<'t> {
             ends
         });
         let written = rest.get(..end.unwrap_or(0) + 2).unwrap_or_default();
-        let start = self.places.of_byte(self.at + 1);
+        let start = self.index.of_byte(self.at + 1);
         self.at += written.len();
         let Ok(text) = serde_json::from_str::<String>(written) else {
             return Err(Diagnostic::new(
                 DiagnosticCode::Json,
                 location,
-                "there is half a character",
+                "this is half of a surrogate pair",
             ));
         };
         Ok(Scalar {
@@ -164,7 +164,7 @@ mod tests {
         read.map_err(|diagnostic| diagnostic.to_string())
     }
 
-    /// What a tree says, numbers as they are written.
+    /// The content of a tree, with numbers as written.
     fn value(node: &Node) -> Value {
         match &node.kind {
             NodeKind::Null => Value::Null,
@@ -229,13 +229,13 @@ mod tests {
     #[test]
     fn what_is_wrong_says_where() {
         let error = |text: &str| read(text).unwrap_err();
-        assert_eq!(error("{\"a\": 1,\n}"), "f:2:1: E-JSON: this is no JSON");
-        assert_eq!(error("[1,"), "f:1:3: E-JSON: the file ends in the middle");
-        let twice = "f:1:9: E-JSON: the key stands twice in one object: \"b\"; remove one";
+        assert_eq!(error("{\"a\": 1,\n}"), "f:2:1: E-JSON: invalid JSON");
+        assert_eq!(error("[1,"), "f:1:3: E-JSON: the file ends unexpectedly");
+        let twice = "f:1:9: E-JSON: the object has this key twice: \"b\"; remove one";
         assert_eq!(error(r#"{"b": 1,"b": 2}"#), twice);
         assert!(error(r#"["\ud83d"]"#).starts_with("f:1:2: E-JSON"));
         let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
-        assert!(error(&deep).starts_with("f:1:65: E-JSON: more than 64"));
+        assert!(error(&deep).starts_with("f:1:65: E-JSON: values are nested more than 64"));
         let many = format!("[{}1]", "1,".repeat(VALUES_MAX));
         assert!(error(&many).contains("more than 200000 values"));
     }

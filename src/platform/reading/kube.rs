@@ -1,4 +1,4 @@
-//! Kubernetes objects: lists, texts of `ConfigMaps` and Secrets.
+//! Kubernetes objects: lists, and the data of `ConfigMaps` and Secrets.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -18,12 +18,12 @@ pub(in crate::platform) fn name(node: &Node) -> Option<&str> {
     node.at(&["metadata", "name"])?.text()
 }
 
-/// The namespace that an object says it is in.
+/// An object's namespace, if it is set.
 pub(in crate::platform) fn namespace(node: &Node) -> Option<&str> {
     node.at(&["metadata", "namespace"])?.text()
 }
 
-/// Every object, those in lists one by one.
+/// All objects, including those in lists.
 pub(in crate::platform) fn objects(
     documents: Vec<Node>,
     diagnostics: &mut Vec<Diagnostic>,
@@ -46,13 +46,13 @@ fn split(node: Node, objects: &mut Vec<Node>, diagnostics: &mut Vec<Diagnostic>)
         return;
     };
     if !matches!(items.kind, NodeKind::Sequence(_)) {
-        diagnostics.push(items.wrong_type("items is no list of objects"));
+        diagnostics.push(items.wrong_type("items must be a list of objects"));
     }
     for item in items.items() {
         let mut item = item.clone();
         let location = item.location.clone();
         match &mut item.kind {
-            // A `SecretList` need not say of each that it is a Secret.
+            // The items of a `SecretList` need no `kind`.
             NodeKind::Mapping(entries) => {
                 if !of.is_empty() && entries.iter().all(|(key, _)| key.text != "kind") {
                     let scalar = |text: &str| Scalar {
@@ -67,35 +67,38 @@ fn split(node: Node, objects: &mut Vec<Node>, diagnostics: &mut Vec<Diagnostic>)
                 }
                 split(item, objects, diagnostics);
             }
-            _ => diagnostics.push(item.wrong_type("a list of objects holds only such")),
+            _ => diagnostics.push(item.wrong_type("a list of objects must hold objects only")),
         }
     }
 }
 
-/// The text at a key of a `ConfigMap` or a Secret, out of its base64 where that is how it stands.
+/// The text at a key of a `ConfigMap` or a Secret, decoded if it is in base64.
 pub(in crate::platform) fn data<'n>(
     node: &'n Node,
     key: &str,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<SourceText<'n>> {
-    let (plain, coded) = if is_secret(node) {
+    let (plain, encoded) = if is_secret(node) {
         ("stringData", "data")
     } else {
         ("data", "binaryData")
     };
-    for part in [plain, coded] {
+    for part in [plain, encoded] {
         let Some(found) = node.get(part) else {
             continue;
         };
         if !found.is_mapping() {
-            diagnostics.push(found.wrong_type(&format!("{part} holds keys and texts")));
+            diagnostics.push(found.wrong_type(&format!(
+                "{part} must be a mapping of keys to \
+                                                        strings"
+            )));
             continue;
         }
         let Some(value) = found.get(key) else {
             continue;
         };
         let Some(text) = value.embedded_text() else {
-            diagnostics.push(value.wrong_type(&format!("{key} is no text")));
+            diagnostics.push(value.wrong_type(&format!("{key} must be a string")));
             return None;
         };
         return if part == plain {
@@ -109,19 +112,19 @@ pub(in crate::platform) fn data<'n>(
 
 fn decode_base64(
     key: &str,
-    coded: &SourceText<'_>,
+    encoded: &SourceText<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<SourceText<'static>> {
-    let bytes: String = coded.text.split_ascii_whitespace().collect();
+    let bytes: String = encoded.text.split_ascii_whitespace().collect();
     let bytes = STANDARD.decode(bytes).ok();
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
     if text.is_none() {
-        let message = format!("{key} is no text in base64");
-        let fix = "plain text stands under stringData in a Secret, under data in a ConfigMap";
+        let message = format!("{key} is not text in base64");
+        let fix = "plain text belongs under stringData in a Secret and under data in a ConfigMap";
         diagnostics
-            .push(Diagnostic::new(DiagnosticCode::AuthBase64, &coded.start(), message).fix(fix));
+            .push(Diagnostic::new(DiagnosticCode::AuthBase64, &encoded.start(), message).fix(fix));
     }
-    Some(SourceText::decoded(text?, coded.start()))
+    Some(SourceText::decoded(text?, encoded.start()))
 }
 
 /// Whether an object is a Secret.

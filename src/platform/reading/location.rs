@@ -1,13 +1,13 @@
-//! Where something stands in a file, also inside a text that stands in another.
+//! Locations in files, and in texts that are embedded in files.
 
 use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
 use thiserror::Error;
 
-/// A place in a file, as `FILE:LINE:COLUMN`.
+/// A location in a file, as `FILE:LINE:COLUMN`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Location {
-    /// The file, as it was named to us.
+    /// The file's path as given by the caller.
     pub file: Arc<str>,
     /// Counted from 1.
     pub line: usize,
@@ -15,12 +15,12 @@ pub struct Location {
     pub column: usize,
 }
 
-/// A text and where it starts: a whole file, or a value in one that is a file of its own.
+/// A text and its location: a whole file, or one that is embedded as a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::platform) struct SourceText<'t> {
     pub(in crate::platform) text: Cow<'t, str>,
     start: Location,
-    /// Decoded: its lines are not lines of the file.
+    /// Decoded: its lines are not the file's.
     is_decoded: bool,
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for Location {
     }
 }
 
-/// Not written as a place in a file.
+/// Not a location in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a place is written FILE:LINE:COLUMN")]
 pub struct InvalidLocation;
@@ -72,8 +72,8 @@ impl<'t> SourceText<'t> {
         Self::within(text, Location::start(name))
     }
 
-    /// A text within a file. Of several lines each starts in the column of the first, as in a
-    /// block of YAML.
+    /// A text embedded in a file. All its lines start in the column of the first, as in a YAML
+    /// block.
     pub(in crate::platform) fn within(text: impl Into<Cow<'t, str>>, start: Location) -> Self {
         let text = text.into();
         Self {
@@ -83,7 +83,7 @@ impl<'t> SourceText<'t> {
         }
     }
 
-    /// A text that stands in a file under some code such as base64.
+    /// A text embedded in a file in an encoding such as base64.
     pub(in crate::platform) fn decoded(text: impl Into<Cow<'t, str>>, start: Location) -> Self {
         Self {
             is_decoded: true,
@@ -91,12 +91,12 @@ impl<'t> SourceText<'t> {
         }
     }
 
-    /// Where the text starts.
+    /// The start of the text.
     pub(in crate::platform) fn start(&self) -> Location {
         self.start.clone()
     }
 
-    /// A place in it, both counted from 1.
+    /// A location in it, both counted from 1.
     pub(in crate::platform) fn location(&self, line: usize, column: usize) -> Location {
         if self.is_decoded {
             return self.start();
@@ -108,7 +108,7 @@ impl<'t> SourceText<'t> {
         }
     }
 
-    /// The place of a byte.
+    /// The location of a byte.
     pub(in crate::platform) fn location_of_byte(&self, byte: usize) -> Location {
         let before = self.text.get(..byte).unwrap_or(&self.text);
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
@@ -116,7 +116,7 @@ impl<'t> SourceText<'t> {
         self.location(line, column.chars().count() + 1)
     }
 
-    /// Its lines with their numbers, without their ends.
+    /// Its lines with their numbers, without line ends.
     pub(in crate::platform) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
         self.text
             .lines()
@@ -125,10 +125,10 @@ impl<'t> SourceText<'t> {
     }
 }
 
-/// Bytes between two places whose characters are counted beforehand.
+/// Distance in bytes of the offsets whose characters are counted in advance.
 const BLOCK_BYTES: usize = 64;
 
-/// Finds the places of many bytes without counting from the start each time.
+/// Finds the locations of many bytes without counting from the start each time.
 pub(in crate::platform) struct LocationIndex<'t> {
     text: &'t SourceText<'t>,
     line_starts: Vec<usize>,
@@ -152,7 +152,7 @@ impl<'t> LocationIndex<'t> {
         }
     }
 
-    /// The place of a byte.
+    /// The location of a byte.
     pub(in crate::platform) fn of_byte(&self, byte: usize) -> Location {
         let line = self.line_starts.partition_point(|start| *start <= byte);
         let start = line.checked_sub(1).and_then(|at| self.line_starts.get(at));

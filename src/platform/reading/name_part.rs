@@ -1,4 +1,4 @@
-//! Parts of image names, as platforms' files have them: a registry, a folder.
+//! Parts of image names in platforms' files: a registry, a folder.
 
 use super::{
     diagnostic::{Diagnostic, DiagnosticCode, mask_credentials},
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::oci::Registry;
 
-/// Elements between slashes; a slash too many is left out, a scheme is an error.
+/// Path elements; extra slashes are removed, a scheme is an error.
 pub(in crate::platform) fn name_part(
     text: &str,
     location: &Location,
@@ -21,7 +21,7 @@ pub(in crate::platform) fn name_part(
     }
 }
 
-/// Refuses a scheme.
+/// Rejects a scheme.
 pub(in crate::platform) fn reject_scheme(
     text: &str,
     location: &Location,
@@ -29,13 +29,13 @@ pub(in crate::platform) fn reject_scheme(
     let Some((_, bare)) = text.split_once("://") else {
         return Ok(());
     };
-    let message = "names of images and registries have no scheme here";
+    let message = "image and registry names have no scheme here";
     let diagnostic = Diagnostic::new(DiagnosticCode::Scheme, location, message).excerpt(text);
     let bare = mask_credentials(bare);
     Err(diagnostic.fix(format!("write {}", bare.trim_start_matches("…@"))))
 }
 
-/// Leaves slashes out that are too many.
+/// Removes extra slashes, with a warning.
 pub(in crate::platform) fn trim_slashes(
     text: &str,
     location: &Location,
@@ -44,14 +44,14 @@ pub(in crate::platform) fn trim_slashes(
     let elements = text.split('/').filter(|element| !element.is_empty());
     let clean = elements.collect::<Vec<_>>().join("/");
     if clean != text {
-        let message = "there is a slash too many; it is left out";
+        let message = "the extra slash is ignored";
         let diagnostic = Diagnostic::new(DiagnosticCode::Slash, location, message).excerpt(text);
         diagnostics.push(diagnostic.fix(format!("write {}", mask_credentials(&clean))));
     }
     clean
 }
 
-/// A registry, and perhaps folders of it; or nothing.
+/// A registry, with or without folders; may be empty.
 pub(in crate::platform) fn registry(
     text: &str,
     location: &Location,
@@ -62,7 +62,7 @@ pub(in crate::platform) fn registry(
     if text.is_empty() || Registry::looks_like(first) {
         return Some(text);
     }
-    let message = "without a dot or a port this is a folder of Docker Hub to every runtime";
+    let message = "without a dot or a port, every runtime takes this for a folder of Docker Hub";
     let diagnostic = Diagnostic::new(DiagnosticCode::Reference, location, message).excerpt(&text);
     diagnostics.push(diagnostic.fix("write HOST.DOMAIN or HOST:PORT"));
     None

@@ -1,16 +1,16 @@
-//! A document as a tree with places, the same for YAML, JSON and TOML.
+//! A document as a tree with locations, the same for YAML, JSON and TOML.
 
 use super::{
     diagnostic::{Diagnostic, DiagnosticCode},
     location::{Location, SourceText},
 };
 
-/// Most values in one file, those that aliases repeat included.
+/// Most values in one file, including those that aliases repeat.
 pub(in crate::platform) const VALUES_MAX: usize = 200_000;
-/// Most values within values.
+/// Deepest nesting of values.
 pub(in crate::platform) const DEPTH_MAX: usize = 64;
 
-/// One value and where it stands.
+/// One value and its location.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::platform) struct Node {
     pub(in crate::platform) location: Location,
@@ -22,45 +22,45 @@ pub(in crate::platform) enum NodeKind {
     Null,
     Scalar(Scalar),
     Sequence(Vec<Node>),
-    /// Keys in the order of the file, none twice.
+    /// Keys in the order of the file, without duplicates.
     Mapping(Vec<(Scalar, Node)>),
 }
 
-/// A text as it is written, without its quotes: `4.10` is not `4.1`.
+/// A scalar's text as written, without its quotes: `4.10` is not `4.1`.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::platform) struct Scalar {
     pub(in crate::platform) text: String,
-    /// Where its first character stands, behind quotes or below a block's mark.
+    /// The location of its first character, after the quote or below a block's header.
     pub(in crate::platform) start: Location,
-    /// Without quotes: it may mean a number, or yes and no.
+    /// Without quotes: it may be a number or a boolean.
     pub(in crate::platform) is_plain: bool,
-    /// Its characters are those of the file, and so are its lines.
+    /// Characters and lines are those of the file, without escapes or folding.
     pub(in crate::platform) is_verbatim: bool,
 }
 
 impl Node {
-    /// The value of a mapping's key; null counts as none.
+    /// The value at a mapping's key; null counts as absent.
     pub(in crate::platform) fn get(&self, key: &str) -> Option<&Self> {
         let found = self.entries().find(|(name, _)| name.text == key);
         found.map(|(_, node)| node).filter(|node| !node.is_null())
     }
 
-    /// The value below several keys.
+    /// The value at a path of keys.
     pub(in crate::platform) fn at(&self, path: &[&str]) -> Option<&Self> {
         path.iter().try_fold(self, |node, key| node.get(key))
     }
 
-    /// Whether there is a value below any of these paths of keys.
+    /// Whether there is a value at any of these paths of keys.
     pub(in crate::platform) fn has_any(&self, paths: &[&[&str]]) -> bool {
         paths.iter().any(|path| self.at(path).is_some())
     }
 
-    /// Whether a mapping has the key, even if nothing stands behind it.
+    /// Whether a mapping has the key, even with a null value.
     pub(in crate::platform) fn has(&self, key: &str) -> bool {
         self.entries().any(|(name, _)| name.text == key)
     }
 
-    /// A mapping's keys and values; nothing of other kinds.
+    /// A mapping's keys and values; empty for other types.
     pub(in crate::platform) fn entries(&self) -> impl Iterator<Item = (&Scalar, &Self)> {
         let entries = match &self.kind {
             NodeKind::Mapping(entries) => entries.as_slice(),
@@ -69,7 +69,7 @@ impl Node {
         entries.iter().map(|(key, node)| (key, node))
     }
 
-    /// A sequence's items; nothing of other kinds.
+    /// A sequence's items; empty for other types.
     pub(in crate::platform) fn items(&self) -> &[Self] {
         match &self.kind {
             NodeKind::Sequence(items) => items,
@@ -97,7 +97,7 @@ impl Node {
         }
     }
 
-    /// A scalar's text as a file of its own, such as a `ConfigMap`'s value.
+    /// A scalar's text as an embedded file, such as a `ConfigMap`'s value.
     pub(in crate::platform) fn embedded_text(&self) -> Option<SourceText<'_>> {
         let Scalar {
             text,
@@ -112,7 +112,7 @@ impl Node {
         })
     }
 
-    /// The text at a key. Another kind of value there is remarked on.
+    /// The scalar at a key. Reports other types.
     pub(in crate::platform) fn string(
         &self,
         key: &str,
@@ -121,12 +121,12 @@ impl Node {
         let node = self.get(key)?;
         let scalar = node.scalar();
         if scalar.is_none() {
-            diagnostics.push(node.wrong_type(&format!("{key} is no text")));
+            diagnostics.push(node.wrong_type(&format!("{key} must be a string")));
         }
         scalar
     }
 
-    /// The mapping at a key. Another kind of value there is remarked on.
+    /// The mapping at a key. Reports other types.
     pub(in crate::platform) fn mapping(
         &self,
         key: &str,
@@ -134,13 +134,13 @@ impl Node {
     ) -> Option<&Self> {
         let node = self.get(key)?;
         if !node.is_mapping() {
-            diagnostics.push(node.wrong_type(&format!("{key} is no mapping")));
+            diagnostics.push(node.wrong_type(&format!("{key} must be a mapping")));
             return None;
         }
         Some(node)
     }
 
-    /// Yes or no at a key, quoted or not. Another value there is remarked on.
+    /// The boolean at a key, quoted or not. Reports other values.
     pub(in crate::platform) fn flag(
         &self,
         key: &str,
@@ -150,17 +150,17 @@ impl Node {
         match node.text() {
             Some("true" | "True" | "TRUE") => Some(true),
             Some("false" | "False" | "FALSE") => Some(false),
-            // An empty text is what templates leave.
+            // Templates leave empty strings.
             Some("") => None,
             _ => {
-                let misfit = node.wrong_type(&format!("{key} is neither true nor false"));
-                diagnostics.push(misfit.fix("write true or false"));
+                let diagnostic = node.wrong_type(&format!("{key} must be true or false"));
+                diagnostics.push(diagnostic.fix("write true or false"));
                 None
             }
         }
     }
 
-    /// The texts of a list at a key, or the one text there. Other values are remarked on.
+    /// The scalars of a list at a key, or the one scalar there. Reports other types.
     pub(in crate::platform) fn strings(
         &self,
         key: &str,
@@ -177,21 +177,23 @@ impl Node {
         for item in items {
             match item.scalar() {
                 Some(scalar) => texts.push(scalar),
-                None => diagnostics.push(item.wrong_type(&format!("{key} is a list of texts"))),
+                None => {
+                    diagnostics.push(item.wrong_type(&format!("{key} must be a list of strings")));
+                }
             }
         }
         texts
     }
 
-    /// That the value is of the wrong kind; a scalar's text is not repeated.
+    /// `E-VALUE` for a value of the wrong type; a scalar's text is not repeated.
     pub(in crate::platform) fn wrong_type(&self, message: &str) -> Diagnostic {
         let found = match &self.kind {
             NodeKind::Null => "nothing",
-            NodeKind::Scalar(_) => "another text",
+            NodeKind::Scalar(_) => "a string",
             NodeKind::Sequence(_) => "a list",
             NodeKind::Mapping(_) => "a mapping",
         };
-        let message = format!("{message}: here stands {found}");
+        let message = format!("{message}: found {found}");
         Diagnostic::new(DiagnosticCode::Value, &self.location, message)
     }
 }

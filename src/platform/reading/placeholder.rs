@@ -1,4 +1,4 @@
-//! Values that the author of a document meant to be replaced.
+//! Placeholders: values that a template's author meant to be replaced.
 
 use super::{
     diagnostic::{Diagnostic, DiagnosticCode},
@@ -6,17 +6,17 @@ use super::{
     node::{Node, NodeKind},
 };
 
-/// The user of a password that is a refresh token.
+/// Docker's user name for a password that is a refresh token.
 pub(in crate::platform) const TOKEN_USERNAME: &str = "<token>";
 
-/// `E-PLACEHOLDER` for every value that a document's author meant to be replaced.
+/// Reports `E-PLACEHOLDER` for every placeholder in a tree.
 pub(in crate::platform) fn placeholders(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
     placeholders_at("", node, diagnostics);
 }
 
 fn placeholders_at(key: &str, node: &Node, diagnostics: &mut Vec<Diagnostic>) {
     match &node.kind {
-        // This is what Docker calls whoever has a token.
+        // Docker's user name for tokens looks like a placeholder.
         NodeKind::Scalar(scalar) if key == "username" && scalar.text == TOKEN_USERNAME => {}
         NodeKind::Scalar(scalar) => {
             diagnostics.extend(placeholder_value(key, &scalar.text, &scalar.start));
@@ -35,8 +35,8 @@ fn placeholders_at(key: &str, node: &Node, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-/// `E-PLACEHOLDER`, if a key's text is one. It might be none, but an odd password: such a key's is
-/// not shown.
+/// `E-PLACEHOLDER`, if the text at a key is one. Values of secret keys are not shown, because they
+/// might be odd passwords.
 pub(in crate::platform) fn placeholder_value(
     key: &str,
     text: &str,
@@ -64,7 +64,7 @@ pub(in crate::platform) fn placeholder(text: &str, location: &Location) -> Optio
     is_placeholder(text).then(|| diagnostic().excerpt(text).fix("write the real value"))
 }
 
-/// Whether a text is one that a document's author meant to be replaced.
+/// Whether a text is a placeholder.
 pub(in crate::platform) fn is_placeholder(text: &str) -> bool {
     let marks = ["REPLACE_WITH_", "<your-", "OCI_URL", "<Contact"];
     let is_marked = marks.iter().any(|mark| text.contains(mark));
@@ -74,7 +74,7 @@ pub(in crate::platform) fn is_placeholder(text: &str) -> bool {
     let is_word = |letter: char| letter.is_ascii_alphanumeric() || " -_".contains(letter);
     let is_bracketed =
         inside.is_some_and(|inside| !inside.is_empty() && inside.chars().all(is_word));
-    // A text of several lines, or JSON, is a file of its own, and read as one.
+    // Several lines, or JSON, are an embedded file, which is read on its own.
     let is_file = text.contains('\n') || text.trim_start().starts_with('{');
     (is_marked && !is_file) || is_bracketed
 }

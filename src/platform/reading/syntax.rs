@@ -1,19 +1,19 @@
-//! What a text is written in.
+//! The syntax of a text.
 
 use super::location::SourceText;
 
-/// What a text is written in.
+/// The syntax of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::platform) enum Syntax {
     Yaml,
     Json,
     Toml,
-    /// Lines, or a list with commas, of `SOURCE::TARGET`.
+    /// `SOURCE::TARGET` entries, in lines or separated by commas.
     Map,
 }
 
 impl Syntax {
-    /// What a text looks like.
+    /// Guesses the syntax of a text.
     pub(in crate::platform) fn of(text: &SourceText<'_>, file: &str) -> Self {
         let text = &*text.text;
         let extension = file.rsplit_once('.').map_or("", |(_, extension)| extension);
@@ -44,22 +44,22 @@ impl Syntax {
     }
 }
 
-/// Of a format that is always TOML.
+/// For formats that are always TOML.
 pub(in crate::platform) fn toml(_text: &SourceText<'_>, _guess: Syntax) -> Syntax {
     Syntax::Toml
 }
 
-/// Of a format that is always JSON.
+/// For formats that are always JSON.
 pub(in crate::platform) fn json(_text: &SourceText<'_>, _guess: Syntax) -> Syntax {
     Syntax::Json
 }
 
-/// Of a format that is written in several syntaxes: what the text looks like.
+/// For formats in several syntaxes: the guess.
 pub(in crate::platform) fn guessed(_text: &SourceText<'_>, guess: Syntax) -> Syntax {
     guess
 }
 
-/// Of a format of Kubernetes' objects or values.
+/// For formats that are YAML, of which JSON is a part.
 pub(in crate::platform) fn yaml_or_json(_text: &SourceText<'_>, guess: Syntax) -> Syntax {
     if guess == Syntax::Json {
         Syntax::Json
@@ -68,14 +68,14 @@ pub(in crate::platform) fn yaml_or_json(_text: &SourceText<'_>, guess: Syntax) -
     }
 }
 
-/// `SOURCE::TARGET`; a value of YAML may have colons too.
+/// Whether a line is `SOURCE::TARGET`; values in YAML may have colons too.
 fn is_pair(line: &str) -> bool {
     let line = line.trim_start();
     let key = line.split_once("::").map(|(key, _)| key);
     key.is_some_and(|key| !key.starts_with("- ") && !key.contains(": ") && !key.contains('"'))
 }
 
-/// A table's header, which is no mark of an imageswap map.
+/// Whether a line is a TOML table header, and not an `[EXACT]` or similar of an imageswap map.
 fn is_toml(line: &str) -> bool {
     let line = line.trim_start();
     let inside = line

@@ -1,4 +1,4 @@
-//! TOML as the same tree, with places.
+//! TOML as a tree with locations.
 
 use toml::{
     Spanned,
@@ -11,15 +11,15 @@ use super::{
     node::{DEPTH_MAX, Node, NodeKind, Scalar},
 };
 
-/// Longest document, in bytes. The parser takes eighty times that.
+/// Longest document, in bytes. The parser needs eighty times as much memory.
 const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
-/// Most errors that are told of one document; the rest mostly follows from them.
+/// Most errors that are reported of one document; the rest mostly follows from them.
 const ERRORS_MAX: usize = 20;
 
 /// Reads the document.
 ///
 /// # Errors
-/// `E-TOML` for every place that is none.
+/// `E-TOML` for every error.
 pub(in crate::platform) fn document(text: &SourceText<'_>) -> Result<Node, Vec<Diagnostic>> {
     let location = text.start();
     if text.text.len() > DOCUMENT_BYTES_MAX {
@@ -31,15 +31,15 @@ pub(in crate::platform) fn document(text: &SourceText<'_>) -> Result<Node, Vec<D
         )]);
     }
     let (table, errors) = DeTable::parse_recoverable(&text.text);
-    let reading = TomlReader {
+    let reader = TomlReader {
         text: &text.text,
-        places: LocationIndex::new(text),
+        index: LocationIndex::new(text),
     };
     let diagnostic = |error: toml::de::Error| {
-        let location = reading
-            .places
+        let location = reader
+            .index
             .of_byte(error.span().map_or(0, |span| span.start));
-        let message = format!("this is no TOML: {}", error.message());
+        let message = format!("invalid TOML: {}", error.message());
         Diagnostic::new(DiagnosticCode::Toml, &location, message)
     };
     let diagnostics: Vec<_> = errors
@@ -50,7 +50,7 @@ pub(in crate::platform) fn document(text: &SourceText<'_>) -> Result<Node, Vec<D
     if !diagnostics.is_empty() {
         return Err(diagnostics);
     }
-    let kind = reading.mapping(table.get_ref(), 0);
+    let kind = reader.mapping(table.get_ref(), 0);
     Ok(Node {
         location,
         kind: kind.map_err(|diagnostic| vec![diagnostic])?,
@@ -59,18 +59,18 @@ pub(in crate::platform) fn document(text: &SourceText<'_>) -> Result<Node, Vec<D
 
 struct TomlReader<'t> {
     text: &'t str,
-    places: LocationIndex<'t>,
+    index: LocationIndex<'t>,
 }
 
 impl TomlReader<'_> {
     fn mapping(&self, table: &DeTable<'_>, depth: usize) -> Result<NodeKind, Diagnostic> {
         let mut entries: Vec<_> = table.iter().collect();
-        // As written, which is the order that hosts are asked in.
+        // In the order of the file, which is the order of hosts.
         entries.sort_by_key(|(key, _)| key.span().start);
         let entry = |(key, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
             let key = Scalar {
                 text: key.get_ref().to_string(),
-                start: self.places.of_byte(key.span().start),
+                start: self.index.of_byte(key.span().start),
                 is_plain: true,
                 is_verbatim: false,
             };
@@ -81,9 +81,9 @@ impl TomlReader<'_> {
     }
 
     fn node(&self, value: &Spanned<DeValue<'_>>, depth: usize) -> Result<Node, Diagnostic> {
-        let location = self.places.of_byte(value.span().start);
+        let location = self.index.of_byte(value.span().start);
         if depth > DEPTH_MAX {
-            let message = format!("more than {DEPTH_MAX} values within values");
+            let message = format!("values are nested more than {DEPTH_MAX} deep");
             return Err(Diagnostic::new(DiagnosticCode::Toml, &location, message));
         }
         let plain = |written: String| {
@@ -114,7 +114,7 @@ impl TomlReader<'_> {
         let is_block = ["\"\"\"", "'''"]
             .iter()
             .any(|mark| written.starts_with(mark));
-        // The first line's end behind such a mark is no part of the text.
+        // A line end right after such a delimiter is not part of the text.
         let behind = written.get(3..).filter(|_| is_block).unwrap_or_default();
         let quotes = match behind {
             _ if !is_block => 1,
@@ -124,7 +124,7 @@ impl TomlReader<'_> {
         };
         Scalar {
             text: text.to_owned(),
-            start: self.places.of_byte(span.start + quotes),
+            start: self.index.of_byte(span.start + quotes),
             is_plain: false,
             is_verbatim: written.len() == text.len() + 2,
         }
@@ -177,7 +177,7 @@ mod tests {
         assert!(errors(&long)[0].starts_with("f:1:1: E-TOML: a TOML document has"));
         let key = ["a"; 40].join(".");
         let deep = format!("[{key}]\n{key} = {{ {key} = 1 }}");
-        assert!(errors(&deep)[0].contains("more than 64 values within values"));
+        assert!(errors(&deep)[0].contains("nested more than 64 deep"));
     }
 
     proptest! {

@@ -1,5 +1,7 @@
-//! YAML, every document of it, within bounds: what is larger than any real file is refused before
-//! it takes memory.
+//! YAML, all documents of it, within bounds: anything larger than a real file is rejected before it
+//! uses memory.
+
+mod merge;
 
 use std::{
     borrow::Cow,
@@ -14,17 +16,17 @@ use super::{
     node::{DEPTH_MAX, Node, NodeKind, Scalar, VALUES_MAX},
 };
 
-/// Most bytes of text that aliases may repeat in one file.
+/// Most bytes that aliases may repeat in one file.
 const REPEATED_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Most characters in one file that may separate values.
+/// Most separators of values in one file.
 const SEPARATORS_MAX: usize = 2 * VALUES_MAX;
 
-/// Reads every document; empty ones are left out.
+/// Reads all documents; empty ones are omitted.
 ///
 /// # Errors
-/// `E-YAML` at the first place that is none.
+/// `E-YAML` at the first error.
 pub(in crate::platform) fn documents(text: &SourceText<'_>) -> Result<Vec<Node>, Diagnostic> {
-    // The parser keeps a whole list or mapping in brackets before it tells of its first value.
+    // The parser buffers a whole list or mapping in brackets before its first event.
     let separators = text.text.bytes().filter(|byte| b",[{?:&!*".contains(byte));
     if separators.count() > SEPARATORS_MAX {
         let message = format!("more than {SEPARATORS_MAX} commas, colons and brackets");
@@ -43,8 +45,8 @@ pub(in crate::platform) fn documents(text: &SourceText<'_>) -> Result<Vec<Node>,
     Ok(loading.documents)
 }
 
-/// The text with its `---` at the start of the line. Samples are copied out of paragraphs with
-/// their indentation, and this mark is the one line that it breaks.
+/// The text with its first `---` at the start of the line. Samples are copied with the indentation
+/// of their paragraph, which breaks this line only.
 fn with_marks(text: &str) -> Cow<'_, str> {
     let first = text.lines().find(|line| !line.trim().is_empty());
     let mark = first.map_or("", str::trim_end);
@@ -69,7 +71,7 @@ enum OpenCollection {
 struct OpenMapping {
     done: Vec<(Scalar, Node)>,
     known: HashSet<String>,
-    /// Waits for its value.
+    /// A key that waits for its value.
     key: Option<Scalar>,
 }
 
@@ -77,12 +79,12 @@ struct YamlFrame {
     location: Location,
     anchor: usize,
     open: OpenCollection,
-    /// Values in it so far, for the bound on what aliases repeat.
+    /// Values in it so far, for the limit on aliases.
     values: usize,
     bytes: usize,
 }
 
-/// A value that an alias may repeat, with what that costs.
+/// A value that an alias may repeat, with the cost of repeating it.
 struct AnchoredValue {
     node: Node,
     values: usize,
@@ -142,7 +144,7 @@ impl<'t> YamlLoader<'t> {
         }
     }
 
-    /// Where a scalar's text starts: behind its quote, or in the first line below a block's mark.
+    /// The start of a scalar's text: after its quote, or in the first line below a block's header.
     fn start(&self, text: &str, span: Span, style: ScalarStyle) -> Location {
         let (line, column) = (span.start.line(), span.start.col() + 1);
         match style {
@@ -150,7 +152,7 @@ impl<'t> YamlLoader<'t> {
                 self.text.location(line, column + 1)
             }
             ScalarStyle::Literal => {
-                // The parser tells of the first line that is not empty.
+                // The parser reports the first line that is not empty.
                 let empty = text.len() - text.trim_start_matches('\n').len();
                 self.text
                     .location(line.saturating_sub(empty).max(1), column)
@@ -198,7 +200,7 @@ impl<'t> YamlLoader<'t> {
             let diagnostic = Diagnostic::new(
                 DiagnosticCode::Yaml,
                 location,
-                "the key stands twice in one mapping",
+                "the mapping has this key twice",
             );
             return Err(diagnostic.excerpt(&scalar.text).fix("remove one"));
         }
@@ -214,12 +216,12 @@ impl<'t> YamlLoader<'t> {
     ) -> Result<(), Diagnostic> {
         self.count(&location, 1)?;
         if self.levels.len() >= DEPTH_MAX {
-            let message = format!("more than {DEPTH_MAX} values within values");
+            let message = format!("values are nested more than {DEPTH_MAX} deep");
             return Err(Diagnostic::new(DiagnosticCode::Yaml, &location, message));
         }
         if self.waits_for_key() {
-            let message = "a key is no text but a list or a mapping";
-            let fix = "text that starts with { or [ stands in quotes";
+            let message = "a key must be a string, not a list or a mapping";
+            let fix = "quote text that starts with { or [";
             return Err(Diagnostic::new(DiagnosticCode::Yaml, &location, message).fix(fix));
         }
         self.levels.push(YamlFrame {
@@ -245,7 +247,9 @@ impl<'t> YamlLoader<'t> {
         };
         let kind = match open {
             OpenCollection::Sequence(items) => NodeKind::Sequence(items),
-            OpenCollection::Mapping(entries) => NodeKind::Mapping(merged(entries)?),
+            OpenCollection::Mapping(entries) => {
+                NodeKind::Mapping(merge::merged(entries.done, entries.known)?)
+            }
         };
         self.put(Node { location, kind }, anchor, values, bytes)
     }
@@ -257,7 +261,7 @@ impl<'t> YamlLoader<'t> {
             bytes,
         }) = self.anchored.get(&anchor)
         else {
-            let message = "the alias repeats what is not complete yet";
+            let message = "the alias refers to a value that contains it";
             return Err(Diagnostic::new(DiagnosticCode::Yaml, location, message));
         };
         let (node, values, bytes) = (node.clone(), *values, *bytes);
@@ -278,7 +282,7 @@ impl<'t> YamlLoader<'t> {
     ) -> Result<(), Diagnostic> {
         if anchor != 0 {
             let node = node.clone();
-            // A copy is kept, which costs what a repetition does.
+            // A copy is kept, which costs as much as a repetition.
             self.repeated(&node.location, values, bytes)?;
             self.anchored.insert(
                 anchor,
@@ -301,7 +305,7 @@ impl<'t> YamlLoader<'t> {
             OpenCollection::Sequence(items) => items.push(node),
             OpenCollection::Mapping(entries) => {
                 let Some(key) = entries.key.take() else {
-                    let message = "a key is no text but a list or a mapping";
+                    let message = "a key must be a string, not a list or a mapping";
                     return Err(Diagnostic::new(
                         DiagnosticCode::Yaml,
                         &node.location,
@@ -336,7 +340,7 @@ impl<'t> YamlLoader<'t> {
         Ok(())
     }
 
-    /// A tab is named, since nobody sees it; the parser may stumble a line before or after it.
+    /// Names a tab, because it is invisible; the parser's error may be a line before or after it.
     fn broken(&self, line: usize, location: &Location, info: &str) -> Diagnostic {
         let near = self.text.lines().skip(line.saturating_sub(2)).take(3);
         let mut tabs = near.filter_map(|(at, line)| {
@@ -345,7 +349,7 @@ impl<'t> YamlLoader<'t> {
             Some((at, tab + 1))
         });
         if let Some((line, column)) = tabs.next() {
-            let message = "this is no YAML: a tab in the indentation";
+            let message = "invalid YAML: a tab in the indentation";
             let diagnostic = Diagnostic::new(
                 DiagnosticCode::Yaml,
                 &self.text.location(line, column),
@@ -356,17 +360,17 @@ impl<'t> YamlLoader<'t> {
         Diagnostic::new(
             DiagnosticCode::Yaml,
             location,
-            format!("this is no YAML: {info}"),
+            format!("invalid YAML: {info}"),
         )
     }
 }
 
-/// Whether a scalar stands in the file as it is, but for its quotes and a block's indentation.
+/// Whether a scalar's text is verbatim in the file, except for quotes and a block's indentation.
 fn is_verbatim(text: &str, span: Span, style: ScalarStyle) -> bool {
     let is_one_line = span.start.line() == span.end.line() && !text.contains('\n');
     match style {
         ScalarStyle::Plain => is_one_line,
-        // What is written otherwise than it is meant.
+        // Escapes and folded lines differ from the text.
         ScalarStyle::SingleQuoted => is_one_line && !text.contains('\''),
         ScalarStyle::DoubleQuoted => is_one_line && !text.contains(['"', '\\', '\t']),
         ScalarStyle::Literal => true,
@@ -375,42 +379,8 @@ fn is_verbatim(text: &str, span: Span, style: ScalarStyle) -> bool {
 }
 
 fn too_many(location: &Location) -> Diagnostic {
-    let message = format!("more than {VALUES_MAX} values, with those that aliases repeat");
+    let message = format!("more than {VALUES_MAX} values, including those that aliases repeat");
     Diagnostic::new(DiagnosticCode::Yaml, location, message).fix("split the file")
-}
-
-/// Takes in what `<<` brings: what the mapping says itself comes first.
-fn merged(entries: OpenMapping) -> Result<Vec<(Scalar, Node)>, Diagnostic> {
-    let OpenMapping {
-        mut done,
-        mut known,
-        ..
-    } = entries;
-    let is_merge = |(key, _): &(Scalar, Node)| key.is_plain && key.text == "<<";
-    let Some(at) = done.iter().position(is_merge) else {
-        return Ok(done);
-    };
-    let (_, brought) = done.remove(at);
-    let sources = match brought.kind {
-        NodeKind::Sequence(items) => items,
-        _ => vec![brought],
-    };
-    for source in sources {
-        let NodeKind::Mapping(more) = source.kind else {
-            let message = "<< brings in mappings, and this is none";
-            return Err(Diagnostic::new(
-                DiagnosticCode::Yaml,
-                &source.location,
-                message,
-            ));
-        };
-        for (key, node) in more {
-            if known.insert(key.text.clone()) {
-                done.push((key, node));
-            }
-        }
-    }
-    Ok(done)
 }
 
 #[cfg(test)]
@@ -427,7 +397,7 @@ mod tests {
         read(text).unwrap_err()
     }
 
-    /// Where the text of `key` starts, whether it stands in the file as it is, and what it is.
+    /// The start of the text of `key`, whether it is verbatim, and the text.
     fn scalar(text: &str, key: &str) -> (String, bool, String) {
         let documents = read(text).unwrap();
         let scalar = documents[0].get(key).unwrap().scalar().unwrap();
@@ -503,9 +473,9 @@ mod tests {
         );
         assert_eq!(z.at(&["s", "p"]).unwrap().location.to_string(), "f:1:11");
         assert!(read("\"<<\": 1").unwrap()[0].has("<<"));
-        assert!(error("<<: 1\na: b").starts_with("f:1:5: E-YAML: << brings in mappings"));
+        assert!(error("<<: 1\na: b").starts_with("f:1:5: E-YAML: the value of << must be"));
         assert!(error("a: *x").starts_with("f:1:4: E-YAML"));
-        assert!(error("a: &x [*x]").starts_with("f:1:8: E-YAML: the alias repeats"));
+        assert!(error("a: &x [*x]").starts_with("f:1:8: E-YAML: the alias refers"));
         assert!(error("a: &x 1\n---\nb: *x").starts_with("f:3:4: E-YAML"));
     }
 
@@ -517,24 +487,21 @@ mod tests {
         };
         check(
             "a:\n\tb: c\n",
-            "2:1: E-YAML: this is no YAML: a tab in the indentation",
+            "2:1: E-YAML: invalid YAML: a tab in the indentation",
         );
-        check(
-            "a:\n  b: c\n\td: e\n",
-            "3:1: E-YAML: this is no YAML: a tab",
-        );
-        check(
-            "a:\n  \t- b\n \tc: d",
-            "2:3: E-YAML: this is no YAML: a tab",
-        );
-        // What a tab may stand in is not blamed.
+        check("a:\n  b: c\n\td: e\n", "3:1: E-YAML: invalid YAML: a tab");
+        check("a:\n  \t- b\n \tc: d", "2:3: E-YAML: invalid YAML: a tab");
+        // Tabs in valid places are not blamed.
         check(
             "a: |\n  x\n  \ty\nb: 1\nc: 1\nd: ]\n",
-            "6:4: E-YAML: this is no YAML: misplaced",
+            "6:4: E-YAML: invalid YAML: misplaced",
         );
-        check("a: 1\nb: 2\na: 3", "3:1: E-YAML: the key stands twice");
-        check("a: {{ .Values.x }}", "1:5: E-YAML: a key is no text");
-        check("[a]: b", "1:1: E-YAML: a key is no text");
+        check(
+            "a: 1\nb: 2\na: 3",
+            "3:1: E-YAML: the mapping has this key twice",
+        );
+        check("a: {{ .Values.x }}", "1:5: E-YAML: a key must be a string");
+        check("[a]: b", "1:1: E-YAML: a key must be a string");
         check("é: b: c", "1:5: E-YAML");
         check("a: 'b", "1:4: E-YAML");
         check("a: @b", "1:4: E-YAML");
@@ -550,7 +517,7 @@ mod tests {
             text + &format!("a{at}: &{at} [{before}]\n")
         });
         for (text, want) in [
-            ("- ".repeat(65), "more than 64 values within values"),
+            ("- ".repeat(65), "nested more than 64 deep"),
             ("[".repeat(1 << 20), "more than 400000 commas"),
             ("[".repeat(1000), "recursion limit"),
             ("a,".repeat(1 << 20), "more than 400000 commas"),

@@ -1,4 +1,4 @@
-//! Logins, each in the form that the configuration has for it.
+//! Credentials, each in the form that the configuration has for it.
 
 use serde_json::{Map, Value, json};
 
@@ -12,35 +12,35 @@ use crate::{
     upstream::{Credential, CredentialSource, KeyringEntry},
 };
 
-/// What stands in the place of a file's name where there is no file.
+/// Written instead of a file's name if there is no file.
 const NO_FILE: &str = "FILE";
 
-/// Writes all of them, and says how many stand in comments only.
+/// Writes all credentials; returns how many are in comments only.
 pub(super) fn write(
     toml: &mut TomlWriter,
-    logins: &[ImportedCredentials],
+    credentials: &[ImportedCredentials],
     folder: &mut SecretsFolder<'_>,
 ) -> usize {
     let mut docker = DockerConfigFile::default();
     let mut left_out = 0;
-    for ImportedCredentials { entry, location } in logins {
+    for ImportedCredentials { entry, location } in credentials {
         left_out +=
             usize::from(!docker.add(entry, location) && !one(toml, entry, location, folder));
     }
     left_out + docker.write(toml, folder)
 }
 
-/// Writes a `[[credential]]`, or only a comment, which is false.
+/// Writes a `[[credential]]`; `false` if it is only a comment.
 fn one(
     toml: &mut TomlWriter,
     entry: &KeyringEntry,
     location: &Location,
     folder: &mut SecretsFolder<'_>,
 ) -> bool {
-    let place = entry.scope.to_string();
+    let scope = entry.scope.to_string();
     let mut table = TomlWriter::default();
     table.table("[[credential]]", location);
-    table.entry("for", &string(&place));
+    table.entry("for", &string(&scope));
     let (key, secret) = match &entry.source {
         CredentialSource::Helper { name, .. } => {
             table.entry("helper", &string(name));
@@ -56,7 +56,7 @@ fn one(
         }
     };
     let line = format!("{}\n", secret.reveal());
-    let file = folder.add(&place, &format!(".{key}"), &line);
+    let file = folder.add(&scope, &format!(".{key}"), &line);
     let name = file.as_deref().unwrap_or(NO_FILE);
     table.entry(&format!("{key}_file"), &string(name));
     if file.is_some() {
@@ -67,7 +67,7 @@ fn one(
     file.is_some()
 }
 
-/// What only a file in Docker's own form can say.
+/// Credentials that only a file in Docker's format can express.
 #[derive(Default)]
 struct DockerConfigFile<'l> {
     auths: Map<String, Value>,
@@ -77,8 +77,8 @@ struct DockerConfigFile<'l> {
 
 impl<'l> DockerConfigFile<'l> {
     fn add(&mut self, entry: &'l KeyringEntry, location: &'l Location) -> bool {
-        let place = entry.scope.to_string();
-        let login = match &entry.source {
+        let scope = entry.scope.to_string();
+        let fields = match &entry.source {
             CredentialSource::Helper { name, .. } if entry.scope.is_any_host() => {
                 self.helper = Some(name);
                 self.locations.push(location);
@@ -97,12 +97,12 @@ impl<'l> DockerConfigFile<'l> {
             }
             _ => return false,
         };
-        self.auths.insert(place, login);
+        self.auths.insert(scope, fields);
         self.locations.push(location);
         true
     }
 
-    /// Writes the file, if there is something for it; how many logins have none.
+    /// Writes the file, if it has content; returns how many credentials are in comments only.
     fn write(self, toml: &mut TomlWriter, folder: &mut SecretsFolder<'_>) -> usize {
         let Self {
             auths,
@@ -134,7 +134,7 @@ impl<'l> DockerConfigFile<'l> {
     }
 }
 
-/// Whether a file of one line can hold it.
+/// Whether a file of one line can contain it.
 fn is_line(secret: &Secret) -> bool {
     let text = secret.reveal();
     !text.trim().is_empty() && !text.contains(char::is_control)

@@ -4,23 +4,23 @@ use std::{collections::HashSet, path::Path};
 
 use crate::secret::Secret;
 
-/// A file that nobody else may read.
+/// A file that only its owner may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretFile {
     /// Its name in the folder.
     pub name: String,
-    /// What stands in it.
+    /// Its content.
     pub text: Secret,
 }
 
-/// Where secrets go.
+/// The folder for secrets, if there is one.
 pub(super) struct SecretsFolder<'f> {
     path: Option<&'f str>,
     pub(super) files: Vec<SecretFile>,
     names: HashSet<String>,
 }
 
-/// Longest name of a file before its ending, in characters; file systems end at 255 bytes.
+/// Longest file name before its ending, in characters; file systems allow 255 bytes.
 const STEM_CHARS_MAX: usize = 200;
 
 impl<'f> SecretsFolder<'f> {
@@ -32,7 +32,7 @@ impl<'f> SecretsFolder<'f> {
         }
     }
 
-    /// Adds a file that is called after what it is for; its path, if there is a folder.
+    /// Adds a file that is named after its subject; returns its path, if there is a folder.
     pub(super) fn add(&mut self, subject: &str, ending: &str, text: &str) -> Option<String> {
         let path = self.path?;
         let safe = |letter: char| match letter {

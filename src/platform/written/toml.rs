@@ -1,4 +1,4 @@
-//! TOML as it is written: tables under comments that say where they come from.
+//! Writes TOML: tables below comments with their origin.
 
 use std::{
     fmt::{Display, Write as _},
@@ -7,49 +7,49 @@ use std::{
 
 use crate::platform::printable;
 
-/// A document as it grows.
+/// A document under construction.
 #[derive(Debug, Default)]
 pub(super) struct TomlWriter(String);
 
-/// A list that would be longer, in characters, stands on several lines.
+/// Longest list on one line, in characters.
 const LINE_CHARS_MAX: usize = 90;
 
 impl TomlWriter {
-    /// An empty line, if something stands before it.
+    /// An empty line, unless the document is empty.
     pub(super) fn gap(&mut self) {
         if !self.0.is_empty() {
             self.0.push('\n');
         }
     }
 
-    /// The header of a table, below a comment.
+    /// A table header below a comment.
     pub(super) fn table(&mut self, header: &str, comment: impl Display) {
         self.gap();
         self.comment(comment);
         self.line(header);
     }
 
-    /// A comment of one line, whatever stands in the text.
+    /// A comment of one line, with control characters escaped.
     pub(super) fn comment(&mut self, text: impl Display) {
         self.line(&format!("# {}", printable(&text.to_string())));
     }
 
-    /// A key and what is already written as a value.
+    /// A key and a formatted value.
     pub(super) fn entry(&mut self, key: &str, value: &str) {
         self.line(&format!("{key} = {value}"));
     }
 
-    /// All of another document.
+    /// Another document.
     pub(super) fn append(&mut self, other: &Self) {
         self.gap();
         self.0.push_str(&other.0);
     }
 
-    /// All of another document, as comments.
+    /// Another document, as comments.
     pub(super) fn append_as_comments(&mut self, other: &Self) {
         self.gap();
         for line in other.0.lines() {
-            // Its own comments stay as they are.
+            // Comments stay as they are.
             let mark = if line.starts_with('#') { "" } else { "# " };
             self.line(&format!("{mark}{line}"));
         }
@@ -66,7 +66,7 @@ impl TomlWriter {
     }
 }
 
-/// A string; one with backslashes or quotes, such as a regex, stands as it is if it can.
+/// A string; one with backslashes or quotes, such as a regex, is a literal string if possible.
 pub(super) fn string(text: &str) -> String {
     let is_plain = |letter: char| !letter.is_control() && letter != '\'';
     if text.contains(['\\', '"']) && text.chars().all(is_plain) {
@@ -88,7 +88,7 @@ pub(super) fn string(text: &str) -> String {
     quoted
 }
 
-/// A list of written values.
+/// A list of formatted values.
 pub(super) fn list(values: &[String]) -> String {
     let line = format!("[{}]", values.join(", "));
     if values.len() < 2 || line.chars().count() <= LINE_CHARS_MAX {

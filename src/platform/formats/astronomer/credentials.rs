@@ -1,5 +1,6 @@
-//! Which Secret's login is for which repository. All Secrets usually name the same registry, so
-//! what counts is the block that names the Secret; its own keys are only checked.
+//! Which Secret's credentials are for which repository. All Secrets usually have the same registry
+//! as key, so the scope is that of the block that names the Secret; the Secret's own keys are only
+//! checked.
 
 use super::registry_block::{RegistryBlock, RepositoryPrefix};
 use crate::{
@@ -17,16 +18,16 @@ use crate::{
     upstream::{CredentialSource, Keyring, KeyringEntry},
 };
 
-/// The logins of Secrets that some block names.
+/// The credentials of Secrets that a block names.
 #[derive(Default)]
 pub(super) struct SecretCredentials {
-    /// Those that a block decided about.
+    /// Those for which a block sets the scope.
     scoped: Vec<KeyringEntry>,
     all: Vec<(Location, KeyringEntry)>,
 }
 
 impl SecretCredentials {
-    /// Takes the Secret of a block for the block's repository.
+    /// Uses the Secret of a block for the block's repository.
     pub(super) fn scope(
         &mut self,
         block: &RegistryBlock,
@@ -40,7 +41,7 @@ impl SecretCredentials {
             self.all
                 .extend(entries.map(|entry| (secret.location.clone(), entry.clone())));
         }
-        // Without a host each Deployment has its own registry, which only the Secrets name.
+        // Without a host each Deployment has its own registry, which only the Secrets have.
         let Some(host) = &block.host else { return };
         let mut fits = found.is_empty();
         for secret in found {
@@ -56,16 +57,16 @@ impl SecretCredentials {
         }
         if !fits {
             let message = format!(
-                "the Secret has no login for {}: none is used",
+                "the Secret has no credentials for {}: none are used",
                 host.registry
             );
             let diagnostic = Diagnostic::new(DiagnosticCode::CredentialScope, &name.start, message);
-            let fix = format!("make it with --docker-server={}", host.registry);
+            let fix = format!("create it with --docker-server={}", host.registry);
             into.report(diagnostic.excerpt(&name.text).fix(fix));
         }
     }
 
-    /// What no block decided about is for what its own key says: other Deployments' registries.
+    /// Adds the other credentials under their own keys: they are for Deployments' registries.
     pub(super) fn add_unscoped(self, into: &mut Imported) {
         for (location, entry) in self.all {
             if !self.scoped.contains(&entry) {
@@ -75,7 +76,7 @@ impl SecretCredentials {
     }
 }
 
-/// The login that is meant for a repository, or at least for its registry.
+/// The credentials for a repository, or at least for its registry.
 fn best<'s>(secret: &'s PullSecret, host: &RepositoryPrefix) -> Option<&'s KeyringEntry> {
     let hosts = [host.registry.as_str()];
     let concerns = |entry: &KeyringEntry| Keyring::new(vec![entry.clone()]).has_any_for(&hosts);
@@ -91,7 +92,8 @@ fn best<'s>(secret: &'s PullSecret, host: &RepositoryPrefix) -> Option<&'s Keyri
     secret.entries.iter().find(is_meant)
 }
 
-/// A key for another part of the registry is not what kubelet would use, or only by accident.
+/// Reports a key for another part of the registry, which kubelet would not use, or only by
+/// accident.
 fn check(entry: &KeyringEntry, host: &RepositoryPrefix, named_at: &Location, into: &mut Imported) {
     let Some(path) = entry.scope.path() else {
         return;
@@ -104,7 +106,7 @@ fn check(entry: &KeyringEntry, host: &RepositoryPrefix, named_at: &Location, int
     into.report(if extends_within_element(&host.to_string(), &key) {
         string_prefix_diagnostic(named_at, &key).excerpt(&host.to_string())
     } else {
-        let message = format!("the Secret's login is for {key}; it is used for {host}");
+        let message = format!("the Secret's credentials are for {key}; they are used for {host}");
         let fix = "name the Secret that is for this repository";
         Diagnostic::new(DiagnosticCode::CredentialScope, named_at, message).fix(fix)
     });

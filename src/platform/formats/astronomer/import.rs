@@ -23,30 +23,30 @@ use crate::{
     route::UnmatchedPolicy,
 };
 
-/// Where the platform's images are without any setting.
+/// The default location of the platform's images.
 const PLATFORM: &str = "quay.io/astronomer";
 
-/// Where a Deployment's first image is without any setting.
+/// The default name of a Deployment's first image.
 const AIRFLOW: &str = "ap-airflow";
 
 /// The base of Deployments' own images. Sites that mirror the platform need not mirror this.
 const RUNTIME: &str = "astro-runtime";
 
-/// Where `global` stands, the right place first.
+/// The paths of `global`, the current one first.
 const GLOBAL: [&[&str]; 2] = [&["global"], &["astronomer", "global"]];
 
-/// Where `protectedCustomRegistry` may stand, the present place first. A subchart's own values
-/// lack the first key.
+/// The paths of `protectedCustomRegistry`, the current one first. A subchart's own values lack the
+/// first key.
 const PROTECTED: [&[&str]; 3] = [
     &["astronomer", "houston", "config", "registry"],
     &["astronomer", "houston", "config", "deployments", "registry"],
     &["astronomer", "registry"],
 ];
 
-/// The block that says where Deployments' first images are.
+/// The block with the location of Deployments' first images.
 const BASE: &str = "baseRegistry";
 
-/// Where the settings of Airflow's own chart stand.
+/// The path of the settings of Airflow's own chart.
 const AIRFLOW_CHART: &[&str] = &[
     "astronomer",
     "houston",
@@ -69,14 +69,14 @@ pub(in crate::platform) fn import(
     let mut found = HelmValues::default();
     for node in trees(documents) {
         if let Some(kind) = kube::kind(node) {
-            let message = "this kind of object is no part of Helm's values";
+            let message = "this kind of object is not part of Helm values";
             into.report(
                 Diagnostic::new(DiagnosticCode::Skipped, &node.location, message).excerpt(kind),
             );
         } else if node.is_mapping() {
             found.read(node, &mut into.diagnostics);
         } else {
-            into.report(node.wrong_type("Helm's values are a mapping"));
+            into.report(node.wrong_type("Helm values must be a mapping"));
         }
     }
     let HelmValues {
@@ -87,11 +87,11 @@ pub(in crate::platform) fn import(
     } = found;
     let private = first_consistent(private, &mut into.diagnostics);
     let protected = first_consistent(protected, &mut into.diagnostics);
-    let mut logins = SecretCredentials::default();
+    let mut credentials = SecretCredentials::default();
     for block in private.iter().chain(&protected) {
-        logins.scope(block, context, into);
+        credentials.scope(block, context, into);
     }
-    logins.add_unscoped(into);
+    credentials.add_unscoped(into);
     let hosts = |blocks: &[RegistryBlock]| -> Vec<RepositoryPrefix> {
         let hosts = blocks.iter().filter_map(|block| block.host.clone());
         hosts.collect()
@@ -108,14 +108,14 @@ pub(in crate::platform) fn import(
     route_named_registries(&named, built_in, context, into);
 }
 
-/// What the values say, each thing as often as it stands there.
+/// The content of the values, with repetitions.
 #[derive(Default)]
 struct HelmValues {
     private: Vec<Vec<RegistryBlock>>,
     protected: Vec<Vec<RegistryBlock>>,
-    /// Where a Deployment's first image is by the settings of Airflow's own chart.
+    /// Locations of a Deployment's first image in the settings of Airflow's own chart.
     airflow: Vec<RepositoryPrefix>,
-    /// The registries that Astronomer itself brings.
+    /// The registries that are part of Astronomer.
     built_in: Vec<(Registry, Location)>,
 }
 
@@ -131,9 +131,9 @@ impl HelmValues {
                 self.built_in(domain, diagnostics);
             }
         }
-        for (rank, place) in PROTECTED.into_iter().enumerate() {
+        for (rank, path) in PROTECTED.into_iter().enumerate() {
             let moved = (rank > 0).then_some("move it to astronomer.houston.config.registry");
-            for at in with_subchart_path(place) {
+            for at in with_subchart_path(path) {
                 let registry = section(values, at, diagnostics);
                 let blocks = registry.map(|registry| protected(registry, moved, diagnostics));
                 self.protected
@@ -176,7 +176,7 @@ impl HelmValues {
         match format!("registry.{}", domain.text).parse() {
             Ok(registry) => self.built_in.push((registry, domain.start.clone())),
             Err(invalid) => {
-                let message = format!("registry.BASEDOMAIN is no registry: {invalid}");
+                let message = format!("registry.BASEDOMAIN is not a registry: {invalid}");
                 diagnostics.push(Diagnostic::new(
                     DiagnosticCode::Reference,
                     &domain.start,
@@ -187,7 +187,7 @@ impl HelmValues {
     }
 }
 
-/// The platform's own names. With a private registry the site has no other.
+/// Routes the platform's own names. With a private registry the site has no other.
 fn route_platform(
     private: Option<&RepositoryPrefix>,
     bases: &[RepositoryPrefix],
@@ -200,19 +200,19 @@ fn route_platform(
     let below = |name: &str| private.map(|private| format!("{private}/{name}"));
     let source = |may: bool| may.then(|| "source".to_owned());
     let keeps = context.keeps_source();
-    let usually = context.adds_source() || (private.is_none() && keeps);
+    let adds_source = context.adds_source() || (private.is_none() && keeps);
     let bases = bases.iter().filter(|base| base.path.is_some());
     let bases = bases.map(RepositoryPrefix::to_string);
     let bases = bases.filter(|base| !base.starts_with(PLATFORM));
     let mut airflow = Vec::new();
-    for candidate in bases.chain(below(AIRFLOW)).chain(source(usually)) {
+    for candidate in bases.chain(below(AIRFLOW)).chain(source(adds_source)) {
         if !airflow.contains(&candidate) {
             airflow.push(candidate);
         }
     }
     let either = |name, may| below(name).into_iter().chain(source(may)).collect();
     let routes: [(String, Vec<String>); 3] = [
-        (PLATFORM.to_owned(), either("{name}", usually)),
+        (PLATFORM.to_owned(), either("{name}", adds_source)),
         (format!("{PLATFORM}/{RUNTIME}:*"), either(RUNTIME, keeps)),
         (format!("{PLATFORM}/{AIRFLOW}:*"), airflow),
     ];
@@ -222,7 +222,7 @@ fn route_platform(
     }
 }
 
-/// Every registry that is named is asked by its own names too.
+/// Routes every named registry under its own name too.
 fn route_named_registries(
     named: &[RepositoryPrefix],
     built_in: Vec<(Registry, Location)>,
@@ -277,7 +277,7 @@ fn protected(
     Vec::new()
 }
 
-/// Of several places of the same thing the first, if all say the same.
+/// The first of several locations of one setting; reports differences.
 fn first_consistent(
     variants: Vec<Vec<RegistryBlock>>,
     diagnostics: &mut Vec<Diagnostic>,
@@ -290,7 +290,7 @@ fn first_consistent(
         if let (Some(one), Some(two)) = (first.first(), other.first())
             && !RegistryBlock::are_same(&first, &other)
         {
-            let message = format!("this stands at {} as well, and differs there", one.location);
+            let message = format!("this has another value in {}", one.location);
             let code = if one.location.file == two.location.file {
                 DiagnosticCode::Misplaced
             } else {
@@ -304,11 +304,11 @@ fn first_consistent(
 }
 
 fn misplaced(location: &Location, fix: &str) -> Diagnostic {
-    let message = "this stood here in older versions";
+    let message = "this is the location of older versions";
     Diagnostic::new(DiagnosticCode::Misplaced, location, message).fix(fix)
 }
 
-/// A path, and the same in the values of the subchart alone.
+/// A path, and the same path in the values of the subchart alone.
 fn with_subchart_path<'p>(path: &'p [&'p str]) -> impl Iterator<Item = &'p [&'p str]> {
     let below = path.split_first().map(|(_, below)| below);
     std::iter::once(path).chain(below)

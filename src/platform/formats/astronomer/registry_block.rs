@@ -1,4 +1,4 @@
-//! One registry among the values: whether it is used, where it is, and the Secret for it.
+//! One registry in the values: whether it is enabled, its location, and its Secret.
 
 use std::fmt;
 
@@ -17,14 +17,14 @@ use crate::{
 pub(super) struct RegistryBlock {
     pub(super) key: &'static str,
     pub(super) location: Location,
-    /// Unset where each Deployment has its own.
+    /// Unset if each Deployment has its own.
     pub(super) host: Option<RepositoryPrefix>,
     pub(super) secret: Option<Scalar>,
-    /// Whether something stands for the host, good or bad.
+    /// Whether there is a value for the host, valid or not.
     pub(super) names_host: bool,
 }
 
-/// A repository, or the folder of several; without a path a whole registry.
+/// A repository, a folder of repositories, or without a path a whole registry.
 #[derive(Clone)]
 pub(super) struct RepositoryPrefix {
     pub(super) registry: Registry,
@@ -33,7 +33,7 @@ pub(super) struct RepositoryPrefix {
 }
 
 impl RegistryBlock {
-    /// Reads it if it is in use.
+    /// Reads it if it is enabled.
     pub(super) fn read(
         parent: &Node,
         key: &'static str,
@@ -75,21 +75,21 @@ impl RegistryBlock {
         })
     }
 
-    /// Whether blocks of two places say the same.
+    /// Whether blocks of two locations have the same content.
     pub(super) fn are_same(some: &[Self], others: &[Self]) -> bool {
-        fn said(block: &RegistryBlock) -> (&str, Option<String>, Option<&str>) {
+        fn content(block: &RegistryBlock) -> (&str, Option<String>, Option<&str>) {
             let RegistryBlock {
                 key, host, secret, ..
             } = block;
             let secret = secret.as_ref().map(|secret| secret.text.as_str());
             (key, host.as_ref().map(RepositoryPrefix::to_string), secret)
         }
-        some.iter().map(said).eq(others.iter().map(said))
+        some.iter().map(content).eq(others.iter().map(content))
     }
 }
 
 impl RepositoryPrefix {
-    /// Reads what values have as a repository: Docker Hub's need not say so.
+    /// Reads a repository of the values; without a registry it is Docker Hub's.
     pub(super) fn read(scalar: &Scalar, diagnostics: &mut Vec<Diagnostic>) -> Option<Self> {
         let Scalar { text, start, .. } = scalar;
         if text.is_empty() || is_placeholder(text) {
@@ -101,7 +101,7 @@ impl RepositoryPrefix {
         }
         let bare = text.trim_end_matches('/');
         if bare != text {
-            let message = "the slash at the end is not needed";
+            let message = "the trailing slash is not needed";
             diagnostics.push(Diagnostic::new(DiagnosticCode::Slash, start, message).excerpt(text));
         }
         match parse(bare) {
@@ -113,7 +113,7 @@ impl RepositoryPrefix {
             Err(reason) => {
                 let diagnostic =
                     Diagnostic::new(DiagnosticCode::Reference, start, reason.to_string());
-                // A login may stand before it.
+                // It may contain credentials.
                 let diagnostic = if text.contains('@') {
                     diagnostic
                 } else {
@@ -135,7 +135,7 @@ fn parse(text: &str) -> Result<(Registry, Option<RepositoryName>), oci::InvalidN
     if Registry::looks_like(first) {
         return Ok((first.parse()?, path?));
     }
-    // A lone word is neither a host nor, for all we know, one of Docker Hub's own images.
+    // A lone word is neither a host nor likely one of Docker Hub's own images.
     path?.ok_or(oci::InvalidName::Host)?;
     Ok((Registry::docker_hub(), Some(text.parse()?)))
 }
@@ -150,7 +150,7 @@ impl fmt::Display for RepositoryPrefix {
     }
 }
 
-/// The mapping below several keys; something else there is remarked on.
+/// The mapping at a path of keys; reports other types.
 pub(super) fn section<'n>(
     node: &'n Node,
     path: &[&str],
@@ -159,7 +159,7 @@ pub(super) fn section<'n>(
     path.iter().try_fold(node, |node, key| {
         let below = node.get(key)?;
         if !below.is_mapping() {
-            diagnostics.push(below.wrong_type(&format!("{key} is no mapping")));
+            diagnostics.push(below.wrong_type(&format!("{key} must be a mapping")));
             return None;
         }
         Some(below)

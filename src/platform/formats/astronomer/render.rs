@@ -1,11 +1,11 @@
-//! Helm values that lead Astronomer's platform and Deployments to the mirror, and a pull Secret.
+//! Helm values that point Astronomer's platform and Deployments at the mirror, and a pull Secret.
 
 use crate::{
     oci::Registry,
     platform::model::rendering::{Mirror, RenderedFile, Rendering},
 };
 
-/// The pull Secret's name in what is rendered.
+/// The name of the rendered pull Secret.
 const SECRET: &str = "roadstead-pull";
 
 pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
@@ -61,15 +61,15 @@ fn notes(mirror: &Mirror) -> Vec<String> {
     let Mirror { authority, .. } = mirror;
     let mut notes = vec![
         format!(
-            "updateRegistry.host is where your Deployments' images are: write \
-             {authority}/REGISTRY/REPOSITORY, the registry and repository that CI pushes to; CI \
-             itself goes on pushing there, since the mirror takes nothing"
+            "updateRegistry.host is the location of your Deployments' images: write \
+             {authority}/REGISTRY/REPOSITORY with the registry and repository that CI pushes to; \
+             CI still pushes there, since the mirror is read-only"
         ),
         format!(
-            "the mirror asks nobody for a login, so {SECRET} holds none; the registries' own logins \
-             belong into the mirror's configuration"
+            "the mirror requires no credentials, so {SECRET} has none; the registries' \
+             credentials belong in the mirror's configuration"
         ),
-        "secret.yaml goes into the platform's namespace, written here as astronomer".to_owned(),
+        "secret.yaml belongs in the platform's namespace, here astronomer".to_owned(),
     ];
     if !mirror
         .registries
@@ -80,13 +80,13 @@ fn notes(mirror: &Mirror) -> Vec<String> {
     }
     if !Registry::looks_like(authority.as_str()) {
         notes.push(format!(
-            "container runtimes take {authority} for a folder of Docker Hub: call the mirror by a \
-             name with a dot, or with its port"
+            "container runtimes take {authority} for a folder of Docker Hub: use a name with a \
+             dot or a port for the mirror"
         ));
     }
     if !mirror.is_tls {
         notes.push(format!(
-            "nodes must be told that {authority} is met by plain HTTP"
+            "configure the nodes to use plain HTTP for {authority}"
         ));
     }
     notes

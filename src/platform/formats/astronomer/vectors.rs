@@ -262,7 +262,7 @@ fn files_that_differ_are_told() {
     assert_eq!(codes(&import_all(&files, &OPTIONS)), [""; 0]);
 }
 
-/// The document's "standard" sample as it stands there.
+/// The document's "standard" sample, verbatim.
 const STANDARD: &str = "astronomer:
 \thouston:
      config:

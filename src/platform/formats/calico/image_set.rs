@@ -38,7 +38,7 @@ impl ImageSet {
         let list = images.map(Node::items).unwrap_or_default();
         if list.is_empty() {
             let location = images.map_or(&node.location, |images| &images.location);
-            let message = "spec.images is no list of images and their digests";
+            let message = "spec.images must be a list of images with digests";
             let diagnostic = Diagnostic::new(DiagnosticCode::Value, location, message);
             diagnostics.push(diagnostic.fix("write `- image: calico/node` and `digest: sha256:…`"));
         }
@@ -50,7 +50,7 @@ impl ImageSet {
         Some(Self { release, images })
     }
 
-    /// Pins the release's tag of every image, wherever the operator looks for it.
+    /// Pins the release's tag of every image in all its sources.
     pub(super) fn pin(
         &self,
         installation: &Installation,
@@ -77,7 +77,7 @@ impl ImageSet {
     }
 }
 
-/// The release is a part of the set's name, and the tag of its images.
+/// The release, which is part of the set's name and the tag of its images.
 fn release(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Tag> {
     let name = node.at(&["metadata", "name"]);
     let text = name.and_then(Node::text).unwrap_or_default();
@@ -87,7 +87,7 @@ fn release(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Tag> {
     let release = release.and_then(|release| release.parse().ok());
     if release.is_none() {
         let location = name.map_or(&node.location, |name| &name.location);
-        let message = "the operator only looks for a set by its release";
+        let message = "the operator finds an ImageSet by the release in its name";
         let diagnostic = Diagnostic::new(DiagnosticCode::Value, location, message).excerpt(text);
         diagnostics.push(diagnostic.fix("name it calico-RELEASE or enterprise-RELEASE"));
     }
@@ -98,7 +98,7 @@ fn image(item: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<PinnedImage> 
     if !(item.has("image") && item.has("digest")) {
         let fix = "write `image: calico/node` and `digest: sha256:…`";
         diagnostics.push(
-            item.wrong_type("an image of a set has a name and a digest")
+            item.wrong_type("an image of a set needs a name and a digest")
                 .fix(fix),
         );
         return None;
@@ -109,7 +109,7 @@ fn image(item: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<PinnedImage> 
     );
     let (image, text) = (image?, digest?);
     let Ok(digest @ Digest::Sha256(_)) = text.text.parse() else {
-        let message = "this is no digest as the operator takes it";
+        let message = "the operator accepts sha256 digests only";
         let diagnostic =
             Diagnostic::new(DiagnosticCode::Digest, &text.start, message).excerpt(&text.text);
         diagnostics.push(diagnostic.fix("write sha256: and 64 hex digits"));
@@ -118,7 +118,7 @@ fn image(item: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<PinnedImage> 
     let name: Result<RepositoryName, _> = image.text.parse();
     let parts = image.text.split_once('/').filter(|_| name.is_ok());
     let Some((folder, name)) = parts.filter(|(folder, _)| !folder.contains('.')) else {
-        let message = "an image stands here as its folder and name, without registry and tag";
+        let message = "an image is written FOLDER/NAME here, without registry and tag";
         let diagnostic =
             Diagnostic::new(DiagnosticCode::Reference, &image.start, message).excerpt(&image.text);
         diagnostics.push(diagnostic.fix("write calico/NAME or tigera/NAME"));
@@ -139,7 +139,7 @@ fn image(item: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<PinnedImage> 
     let message = format!("{message}, and is not pinned");
     let diagnostic =
         Diagnostic::new(DiagnosticCode::Ignored, &image.start, message).excerpt(&image.text);
-    let fix = "pin it by hand if need be: a [[route]] with from = \"REGISTRY/NAME:TAG\" and digest";
+    let fix = "to pin it, write a [[route]] with from = \"REGISTRY/NAME:TAG\" and digest";
     diagnostics.push(diagnostic.level(Severity::Note).fix(fix));
     None
 }

@@ -1,5 +1,5 @@
-//! The Tigera operator's `Installation`, which says where Calico's images lie, and its `ImageSet`,
-//! which says what they are.
+//! The Tigera operator's `Installation`, which has the location of Calico's images, and its
+//! `ImageSet`, which has their digests.
 
 use super::{image_set::ImageSet, installation::Installation};
 use crate::platform::{
@@ -73,8 +73,8 @@ fn is_known(node: &Node) -> bool {
 fn unknown(node: &Node, into: &mut Imported) {
     let version = node.get("apiVersion");
     let location = version.map_or(&node.location, |version| &version.location);
-    let message = "this is no object that is known here";
-    let fix = "it has `apiVersion: operator.tigera.io/v1`, and `kind: Installation` or `ImageSet`";
+    let message = "this kind or apiVersion is unknown";
+    let fix = "expected `apiVersion: operator.tigera.io/v1` and `kind: Installation` or `ImageSet`";
     let diagnostic = Diagnostic::new(DiagnosticCode::Kind, location, message).fix(fix);
     into.report(match version.and_then(Node::text) {
         Some(version) => diagnostic.excerpt(version),

@@ -17,13 +17,13 @@ use crate::{
     route::{MatchText, RewriteText, RuleText},
 };
 
-/// Where the images lie; what is none is as each image has it itself.
+/// Registry, path and prefix overrides; `None` keeps the image's own.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Installation {
     registry: Option<InstallationField>,
     path: Option<InstallationField>,
     prefix: Option<InstallationField>,
-    /// Where it stands, if it does.
+    /// Its location, if there is one.
     location: Option<Location>,
 }
 
@@ -55,11 +55,11 @@ impl Installation {
             "registry",
             diagnostics,
             |text, location, diagnostics| {
-                // With or without one slash at its end it means the same.
+                // A trailing slash makes no difference.
                 let text = text.strip_suffix('/').unwrap_or(text);
                 let text = name_part::registry(text, location, diagnostics)?;
                 let example: Result<ImageReference, _> = format!("{text}/a").parse();
-                sound(example, text, location, diagnostics)
+                validated(example, text, location, diagnostics)
             },
         );
         installation.path = part(
@@ -69,7 +69,7 @@ impl Installation {
             |text, location, diagnostics| {
                 let text = name_part::name_part(text, location, diagnostics)?;
                 let example: Result<RepositoryName, _> = text.parse();
-                sound(example, text, location, diagnostics)
+                validated(example, text, location, diagnostics)
             },
         );
         installation.prefix = part(
@@ -77,17 +77,17 @@ impl Installation {
             "imagePrefix",
             diagnostics,
             |text, location, diagnostics| {
-                // A slash would make a folder of it; the name behind it is any word.
+                // A slash would make it a folder; any name may follow.
                 let example: Result<RepositoryName, _> =
                     format!("{text}a").replace('/', "//").parse();
-                sound(example, text.to_owned(), location, diagnostics)
+                validated(example, text.to_owned(), location, diagnostics)
             },
         );
         secrets(spec, context, into);
         installation
     }
 
-    /// Takes over what the other sets.
+    /// Overrides fields with those that the other sets.
     pub(super) fn overlay(&mut self, other: &Self) {
         let over = |own: &mut Option<InstallationField>, other: &Option<InstallationField>| {
             if other.is_some() {
@@ -102,7 +102,7 @@ impl Installation {
         }
     }
 
-    /// Where an image of a source's folder lies.
+    /// The location of an image of a source's folder.
     pub(super) fn image(&self, source: &str, folder: &str, name: &str) -> String {
         let registry = self.registry.as_ref().map_or(source, |part| &part.text);
         let folder = self.path.as_ref().map_or(folder, |part| &part.text);
@@ -118,7 +118,7 @@ impl Installation {
         parts.into_iter().flatten().next()
     }
 
-    /// Leads all images to where they lie.
+    /// Routes all images to their location.
     pub(super) fn add_routes(&self, context: &ImportContext<'_>, into: &mut Imported) {
         let start = Location::start("-");
         let location = self
@@ -132,11 +132,11 @@ impl Installation {
             into.report(Diagnostic::new(DiagnosticCode::Skipped, location, message));
         }
         if let Some(path) = &self.path {
-            let message = "images of one name in calico/ and tigera/ become one repository here, \
-                           such as key-cert-provisioner";
+            let message = "images of the same name in calico/ and tigera/, such as \
+                           key-cert-provisioner, become one repository here";
             let diagnostic = Diagnostic::new(DiagnosticCode::Collide, &path.location, message)
                 .excerpt(&path.text);
-            into.report(diagnostic.fix("leave imagePath out, and keep the two folders"));
+            into.report(diagnostic.fix("omit imagePath to keep the two folders"));
         }
         let mut known = BTreeSet::new();
         for source in SOURCES {
@@ -158,7 +158,8 @@ impl Installation {
         }
     }
 
-    /// The operator's own image: the document pushes it without folder and prefix.
+    /// Routes the operator's own image, which Calico's documentation pushes without folder and
+    /// prefix.
     fn route_operator(
         &self,
         location: &Location,
@@ -186,7 +187,7 @@ impl Installation {
         route(into, location, &from, &to);
     }
 
-    /// The names that an operator with this installation asks for itself.
+    /// Routes the names that an operator with this installation requests.
     fn route_own_names(
         &self,
         location: &Location,
@@ -208,7 +209,7 @@ impl Installation {
                     let route = route(into, location, &from, &pulled(folder, context));
                     route.rewrite = self.unprefixed();
                 } else if is_meant && !self.prefix().is_empty() {
-                    // A name that has its prefix already gets no second one.
+                    // Names that already have the prefix get no second one.
                     let glob = MatchText::Glob(format!("{from}/{}*", self.prefix()));
                     into.route_matching(location, glob, &["source"]);
                 }
@@ -216,7 +217,7 @@ impl Installation {
         }
     }
 
-    /// Takes the prefix off.
+    /// Removes the prefix.
     fn unprefixed(&self) -> Vec<RewriteText> {
         let prefix = regex::escape(self.prefix());
         let rewrite = RewriteText {
@@ -228,7 +229,7 @@ impl Installation {
     }
 }
 
-/// Where an image that is asked for under its own new name comes from.
+/// The targets of an image that is requested by its new name.
 fn pulled(folder: &str, context: &ImportContext<'_>) -> Vec<String> {
     let mut to = vec!["source".to_owned()];
     if context.adds_source() {
@@ -255,7 +256,7 @@ pub(super) fn route<'i>(
     into.route(location, from, &to)
 }
 
-/// The part at a key, if it is not what the operator takes by itself.
+/// The field at a key, if it is not the operator's default.
 fn part(
     spec: &Node,
     key: &str,
@@ -271,8 +272,8 @@ fn part(
     Some(InstallationField { text, location })
 }
 
-/// The text, if the example of its use can be read.
-fn sound<T, E: std::fmt::Display>(
+/// The text, if an example of its use is a valid reference.
+fn validated<T, E: std::fmt::Display>(
     example: Result<T, E>,
     text: String,
     location: &Location,
@@ -281,10 +282,11 @@ fn sound<T, E: std::fmt::Display>(
     let Err(invalid) = example else {
         return Some(text);
     };
-    let message = format!("this makes no image reference: {invalid}");
+    let message = format!("this does not form an image reference: {invalid}");
     let diagnostic = Diagnostic::new(DiagnosticCode::Reference, location, message).excerpt(&text);
-    diagnostics
-        .push(diagnostic.fix("registries and folders are of small letters, digits, . _ and -"));
+    diagnostics.push(
+        diagnostic.fix("use lower-case letters, digits, . _ and - in registries and folders"),
+    );
     None
 }
 
@@ -294,26 +296,27 @@ fn variant(spec: &Node, diagnostics: &mut Vec<Diagnostic>) {
         return;
     };
     if !known.contains(&variant.text.as_str()) {
-        let message = "there is no such variant";
+        let message = "unknown variant";
         let diagnostic =
             Diagnostic::new(DiagnosticCode::Value, &variant.start, message).excerpt(&variant.text);
         diagnostics.push(diagnostic.fix("write Calico or CalicoEnterprise"));
     }
 }
 
-/// The named pull Secrets become logins: those of the operator's namespace, if there are any.
+/// Adds the credentials of the named pull Secrets: those in the operator's namespace, if there are
+/// any.
 fn secrets(spec: &Node, context: &ImportContext<'_>, into: &mut Imported) {
     let Some(list) = spec.get("imagePullSecrets") else {
         return;
     };
     if list.scalar().is_some() || list.is_mapping() {
-        let diagnostic = list.wrong_type("imagePullSecrets is a list");
+        let diagnostic = list.wrong_type("imagePullSecrets must be a list");
         into.report(diagnostic.fix("write `- name: SECRET` below it"));
     }
     for item in list.items() {
         let Some(named) = item.string("name", &mut into.diagnostics) else {
             if !item.has("name") {
-                into.report(item.wrong_type("a pull Secret is named by `name: SECRET`"));
+                into.report(item.wrong_type("a pull Secret must be named by `name: SECRET`"));
             }
             continue;
         };

@@ -1,5 +1,5 @@
-//! The Tigera operator's `Installation` below the mirror's name for Calico's registries, and an
-//! `ImageSet` of what the mirror keeps.
+//! The Tigera operator's `Installation` with the mirror's path for Calico's registries, and an
+//! `ImageSet` of the digests that the mirror keeps.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +19,8 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
     ));
     if !mirror.is_tls {
         notes.push(format!(
-            "The images' names begin with {}: every node's runtime must know that this registry \
-             speaks plain HTTP.",
+            "The images' names begin with {}: configure every node's runtime to use plain HTTP \
+             for this registry.",
             mirror.authority
         ));
     }
@@ -33,17 +33,19 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
         rendering.files.push(RenderedFile { path, text });
     }
     notes.push(if sets.is_empty() {
-        "There is no ImageSet, because the mirror keeps no calico/node of any release.".to_owned()
+        "No ImageSet is written, because the mirror stores no calico/node of any release."
+            .to_owned()
     } else {
-        "With any ImageSet the operator wants one for its own release that has every image it uses \
-         (`operator --print-images=list`): add what is missing, or apply none."
+        "If there is any ImageSet, the operator requires one for its own release with every image \
+         that it uses (`operator --print-images=list`): add the missing images, or apply none of \
+         the sets."
             .to_owned()
     });
     rendering.notes = notes;
     rendering
 }
 
-/// The path prefix that stands for both of Calico's registries.
+/// The path prefix for both of Calico's registries.
 fn alias<'m>(mirror: &'m Mirror, notes: &mut Vec<String>) -> &'m str {
     let is_both = |registries: &[Registry]| {
         registries.len() == SOURCES.len()
@@ -66,8 +68,8 @@ fn alias<'m>(mirror: &'m Mirror, notes: &mut Vec<String>) -> &'m str {
     ALIAS
 }
 
-/// What is kept of each release, by the images' original names. A release is what calico/node has
-/// as its tag.
+/// The kept digests of each release, by the images' original names. The tags of calico/node are the
+/// releases.
 fn sets(pins: &[DigestPin]) -> BTreeMap<&Tag, BTreeMap<&str, &Digest>> {
     let ours = |pin: &&DigestPin| {
         let folder = pin.repository.name.elements().next().unwrap_or_default();

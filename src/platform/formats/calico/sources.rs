@@ -1,18 +1,18 @@
-//! Where the operator takes Calico's images from.
+//! The sources of Calico's images in the operator's releases.
 
 use crate::{
     oci::{Registry, Repository},
     platform::model::context::ImportContext,
 };
 
-/// The registries that the operator's releases take Calico's images from: equals.
+/// The registries of Calico's images, which are equal.
 pub(super) const SOURCES: [&str; 2] = ["quay.io", "docker.io"];
-/// The folders that they lie in there.
+/// The folders of the images in these registries.
 pub(super) const FOLDERS: [&str; 2] = ["calico", "tigera"];
-/// The one that is at home in the second folder, where a site has put both into one.
+/// The image of the second folder, for sites that have merged both.
 const OPERATOR: &str = "operator";
 
-/// Where a name of `source` leads, first of all to `to`.
+/// The targets of a name of `source`, with `to` first.
 pub(super) fn candidates(to: String, source: &str, context: &ImportContext<'_>) -> Vec<String> {
     let mut candidates = vec![to];
     if context.adds_source() {
@@ -24,7 +24,7 @@ pub(super) fn candidates(to: String, source: &str, context: &ImportContext<'_>) 
     candidates
 }
 
-/// The names that an operator's image may have in its sources, the usual one first.
+/// The names that an image may have in its sources, the default first.
 pub(in crate::platform) fn likely_names(image: &str) -> Vec<Repository> {
     let mut folders = FOLDERS;
     if image == OPERATOR {

@@ -22,7 +22,7 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
         "containerd refuses mirrors beside config_path, and knows them under other names from 2.0 \
          on: hosts-toml is the better way wherever it works"
             .to_owned(),
-        "a registry with mirrors of its own does not use those of *".to_owned(),
+        "a registry with its own mirrors does not use those of *".to_owned(),
     ];
     if !mirror.falls_back {
         let note = "containerd goes to the registry itself where the mirror fails; this format \

@@ -163,7 +163,7 @@ key_file = "/key"
 /// The file that Palette's document shows, which is called YAML there.
 #[test]
 fn palettes_node_file_is_read_as_containerd_reads_it() {
-    let imported = import(formats::palette::vectors::CONFIG_TOML);
+    let imported = import(CONFIG_TOML);
     assert_eq!(codes(&imported), ["7:13 W-IGNORED"]);
     let path = "harbor.example.org_airgap-images";
     assert_eq!(upstreams(&imported).len(), 6);

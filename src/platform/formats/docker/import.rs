@@ -26,7 +26,7 @@ struct InsecureRegistry<'n> {
 
 enum InsecureHosts {
     Host(Registry),
-    /// An address, and how many bits at its end are any.
+    /// An address, and the number of its low bits that may have any value.
     Network(u128, u32),
 }
 
@@ -65,18 +65,18 @@ fn read(node: &Node, context: &ImportContext<'_>, into: &mut Imported) {
                 }
             };
         let is_insecure = insecure.iter().any(|one| one.has(&endpoint.host));
-        let manner = HostSettings {
-            // The daemon trusts its own machine.
+        let host_settings = HostSettings {
+            // The daemon trusts the local machine.
             is_verified: !is_insecure && !is_local(&endpoint.host),
             ..HostSettings::default()
         };
-        let target = into.add_endpoint(&scalar.start, &endpoint, &manner);
+        let target = into.add_endpoint(&scalar.start, &endpoint, &host_settings);
         to.extend(target.as_deref().map(Into::into));
         hosts.push(endpoint.host);
     }
     for one in &insecure {
         if !hosts.iter().any(|host| one.has(host)) {
-            let message = "no mirror here is among these hosts, so this changes nothing";
+            let message = "none of the mirrors here is among these hosts, so this has no effect";
             let fix =
                 "if images come from there, write [upstream.\"HOST\"] with tls_verify = false";
             let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, &one.scalar.start, message);

@@ -18,8 +18,8 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
     let mut rendering = Rendering::one("daemon.json", format!("{daemon:#}\n"));
     rendering.notes = vec![
         "add the keys to /etc/docker/daemon.json and restart Docker".to_owned(),
-        "Docker asks mirrors for images of Docker Hub only, and names no registry: the listener \
-         that it asks has default_registry = \"docker.io\""
+        "Docker uses mirrors for images of Docker Hub only and sends no registry name: its \
+         listener needs default_registry = \"docker.io\""
             .to_owned(),
         "newer daemons with the containerd image store also read hosts-toml's folders, below \
          /etc/docker/certs.d, for every registry"
@@ -31,8 +31,8 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
         rendering.notes.push(note);
     }
     if !mirror.falls_back {
-        let note = "Docker goes to Docker Hub itself where the mirror fails; this format cannot \
-                    forbid that";
+        let note = "Docker falls back to Docker Hub if the mirror fails; this format cannot \
+                    disable that";
         rendering.notes.push(note.to_owned());
     }
     rendering

@@ -1,4 +1,4 @@
-//! The credentials of Docker's `config.json`.
+//! Credentials of Docker's `config.json`.
 
 use crate::platform::{
     model::{
@@ -27,7 +27,7 @@ pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
     }
 }
 
-/// The logins of files that hold nothing else.
+/// Imports files of credentials only.
 pub(in crate::platform) fn import(
     documents: &[InputDocument<'_>],
     _context: &ImportContext<'_>,
@@ -35,15 +35,15 @@ pub(in crate::platform) fn import(
 ) {
     for node in trees(documents) {
         if let Some(kind) = kube::kind(node) {
-            let message = "this kind of object holds no logins";
+            let message = "this kind of object has no credentials";
             into.report(
                 Diagnostic::new(DiagnosticCode::Skipped, &node.location, message).excerpt(kind),
             );
             continue;
         }
-        let logins = docker_auth::read(node, &mut into.diagnostics);
+        let credentials = docker_auth::read(node, &mut into.diagnostics);
         for ImportedCredentials { entry, location } in
-            docker_auth::first_per_scope(logins, &mut into.diagnostics)
+            docker_auth::first_per_scope(credentials, &mut into.diagnostics)
         {
             into.add_credential_entry(&location, entry);
         }

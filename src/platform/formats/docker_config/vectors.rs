@@ -185,7 +185,7 @@ fn a_place_has_one_login() {
     assert_eq!(codes(&same), [""; 0]);
     assert_eq!(same.credentials.len(), 1);
     let two = read("docker-config", &[("f", &one), ("g", &other)], &OPTIONS);
-    let want = "g:1:13: E-CREDAMBIG: two different logins for a.b: the other stands in f:1:13";
+    let want = "g:1:13: E-CREDAMBIG: a.b has other credentials in f:1:13";
     assert!(lines(&two)[0].starts_with(want), "{:?}", lines(&two));
     // Within one file its own programs know which they take.
     let text = format!(

@@ -1,6 +1,6 @@
-//! The images that `EnMasse` uses on its own.
+//! The images that `EnMasse` uses by default.
 
-/// A component and the repository of its image; the tag is that of the release.
+/// A component and the repository of its image; the tag is the release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::platform) struct EnmasseComponent {
     pub(in crate::platform) name: &'static str,
@@ -8,7 +8,7 @@ pub(in crate::platform) struct EnmasseComponent {
 }
 
 impl EnmasseComponent {
-    /// Whether it is replaced in an `IoTConfig`.
+    /// Whether an `IoTConfig` can override it.
     pub(in crate::platform) fn is_iot(self) -> bool {
         self.name.starts_with("iot-")
     }
@@ -18,14 +18,14 @@ impl EnmasseComponent {
         OWN.contains(&(self.name, self.repository))
     }
 
-    /// The variable of the operator that replaces it.
+    /// The operator's variable that overrides it.
     pub(in crate::platform) fn variable(self) -> String {
         let name = self.name.replace('-', "_").to_ascii_uppercase();
         format!("RELATED_IMAGE_{name}")
     }
 }
 
-/// The component that a variable of the operator is about. Up to 0.31 its name ended otherwise.
+/// The component of an operator's variable. Up to 0.31 the variables ended in `_IMAGE`.
 pub(super) fn of_variable(name: &str) -> Option<String> {
     let name = name
         .strip_prefix("RELATED_IMAGE_")
@@ -33,13 +33,13 @@ pub(super) fn of_variable(name: &str) -> Option<String> {
     Some(name.to_ascii_lowercase().replace('_', "-"))
 }
 
-/// Every component of 0.29 to 0.32.
+/// All components of 0.29 to 0.32.
 pub(in crate::platform) fn components() -> impl Iterator<Item = EnmasseComponent> {
     let component = |&(name, repository)| EnmasseComponent { name, repository };
     OWN.iter().chain(&FOREIGN).map(component)
 }
 
-/// Where the operator runs unless it was moved.
+/// The operator's default namespace.
 pub(in crate::platform) const DEFAULT_NAMESPACE: &str = "enmasse-infra";
 
 macro_rules! own {

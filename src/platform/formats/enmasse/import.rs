@@ -1,4 +1,4 @@
-//! `EnMasse`: images of single components, replaced by its operator's own means.
+//! `EnMasse`: images of single components, overridden in its operator's configuration.
 
 use crate::platform::reading::input::decode_text;
 use std::collections::BTreeMap;
@@ -54,13 +54,13 @@ pub(in crate::platform) fn import(
             super::overrides::read(node, &mut found, into);
         }
     }
-    let usual = default_images(context, into);
+    let defaults = default_images(context, into);
     for replaced in super::overrides::effective(found) {
-        route_override(&replaced, &usual, context, into);
+        route_override(&replaced, &defaults, context, into);
     }
 }
 
-/// The images that are asked for as long as nothing replaces them, by component.
+/// The images without an override, by component.
 fn default_images(
     context: &ImportContext<'_>,
     into: &mut Imported,
@@ -95,7 +95,7 @@ fn default_images(
     })
 }
 
-/// What is asked for as long as nothing replaces it.
+/// The image without an override.
 #[derive(Debug)]
 struct DefaultImage {
     repository: crate::oci::Repository,
@@ -105,7 +105,7 @@ struct DefaultImage {
 
 fn route_override(
     replaced: &ImageOverride,
-    usual: &BTreeMap<String, DefaultImage>,
+    defaults: &BTreeMap<String, DefaultImage>,
     context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
@@ -123,8 +123,8 @@ fn route_override(
     let Some(image) = resolve_image(replaced, context, into) else {
         return;
     };
-    let Some(DefaultImage { repository, tag }) = usual.get(component) else {
-        let message = "it is not known which image this component has without its override";
+    let Some(DefaultImage { repository, tag }) = defaults.get(component) else {
+        let message = "the default image of this component is unknown";
         let diagnostic =
             Diagnostic::new(DiagnosticCode::Ignored, location, message).excerpt(component);
         return into.report(diagnostic.fix(BASELINE_HINT));
@@ -132,13 +132,13 @@ fn route_override(
     let is_same = image.repository == *repository;
     let from = match (&image.reference, tag) {
         (Reference::Tag(_), _) if !is_same => format!("{repository}:*"),
-        // An operator's environment names every component, most of them as they are anyway.
+        // An operator's environment has every component, most of them with the default.
         (Reference::Tag(new), Some(tag)) if new == tag => return,
         (_, Some(tag)) => format!("{repository}:{tag}"),
         (_, None) if is_same => return,
         (_, None) => {
-            let message = "every tag would have to become this digest, and only one that is \
-                           known can";
+            let message = "this digest can only replace a known tag, and the default tag is \
+                           unknown";
             let diagnostic =
                 Diagnostic::new(DiagnosticCode::Ignored, location, message).excerpt(&replaced.text);
             let fix = format!("name the image by its tag, or {BASELINE_HINT}");
@@ -148,8 +148,7 @@ fn route_override(
     openshift::route::route_to_image(location, &from, &image, context, into);
 }
 
-/// The image that a component is replaced by; of a name without a registry, what the image stream
-/// of that name has.
+/// The image of an override; for a name without a registry, the image of the stream of that name.
 fn resolve_image(
     replaced: &ImageOverride,
     context: &ImportContext<'_>,
@@ -165,33 +164,33 @@ fn resolve_image(
     }
     let location = &replaced.location;
     let Some(registry) = context.options.internal_registry else {
-        let message = "a name without a registry means Docker Hub, as no image stream of this \
-                       name is among the files";
+        let message = "a name without a registry means Docker Hub, because no image stream of \
+                       this name is among the files";
         let diagnostic =
             Diagnostic::new(DiagnosticCode::HubRoot, location, message).excerpt(&replaced.text);
-        into.report(diagnostic.fix("give the ImageStream as well, or the internal registry"));
+        into.report(diagnostic.fix("import the ImageStream too, or give the internal registry"));
         return Some(image);
     };
     let namespace = replaced.namespace.as_deref().unwrap_or_else(|| {
-        let message = format!("no namespace is written: {DEFAULT_NAMESPACE} is taken");
+        let message = format!("no namespace is set: {DEFAULT_NAMESPACE} is assumed");
         into.report(
             Diagnostic::new(DiagnosticCode::Assumed, location, message)
                 .fix("write metadata.namespace"),
         );
         DEFAULT_NAMESPACE
     });
-    let home = openshift::image_stream::StreamRepository::new(registry, namespace, stream);
-    home.route_short_name(location, stream, context, into);
+    let target = openshift::image_stream::StreamRepository::new(registry, namespace, stream);
+    target.route_short_name(location, stream, context, into);
     image_in_stream(stream, &image.reference, into)
 }
 
-/// Image streams were read before: where their routes lead.
+/// Looks up the route of an image stream; streams are imported before.
 fn image_in_stream(stream: &str, reference: &Reference, into: &Imported) -> Option<ImageReference> {
     let route = |tag: &str| {
         let matches = MatchText::From(vec![openshift::image_stream::short_name(stream, tag)]);
         into.routes.iter().find(|route| route.matches == matches)
     };
-    let led = |route: &RuleText| route.to.first().map(|to| to.target.clone());
+    let target_of = |route: &RuleText| route.to.first().map(|to| to.target.clone());
     if let Reference::Tag(tag) = reference
         && let Some(route) = route(tag.as_str())
     {
@@ -199,16 +198,19 @@ fn image_in_stream(stream: &str, reference: &Reference, into: &Imported) -> Opti
         let digest = digest
             .map(|digest| format!("@{digest}"))
             .unwrap_or_default();
-        return format!("{}{digest}", led(route)?).parse().ok();
+        return format!("{}{digest}", target_of(route)?).parse().ok();
     }
-    let home: ImageReference = led(route("*")?)?.parse().ok()?;
+    let target: ImageReference = target_of(route("*")?)?.parse().ok()?;
     let reference = reference.clone();
-    Some(ImageReference { reference, ..home })
+    Some(ImageReference {
+        reference,
+        ..target
+    })
 }
 
 const BASELINE_HINT: &str = "give the operator's own image map as the baseline";
 
-/// Whether some container's environment says which images to use.
+/// Whether a container's environment has image variables.
 fn has_image_variables(node: &Node) -> bool {
     let containers = node.at(&["spec", "template", "spec", "containers"]);
     let containers = containers.map(Node::items).unwrap_or_default();

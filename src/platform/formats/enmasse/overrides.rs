@@ -1,4 +1,4 @@
-//! The places where an image of a component may be named.
+//! The settings that override a component's image.
 
 use crate::platform::reading::document::parse;
 use std::collections::BTreeMap;
@@ -20,18 +20,18 @@ use crate::{
     },
 };
 
-/// An image named for a component.
+/// An image set for a component.
 #[derive(Clone, Debug)]
 pub(super) struct ImageOverride {
     pub(super) component: String,
-    /// The image as it is written; empty: none.
+    /// The image as written; empty: none.
     pub(super) text: String,
     pub(super) location: Location,
     pub(super) namespace: Option<String>,
     by: OverrideSource,
 }
 
-/// How it is named; the first that names a component decides.
+/// How it is set, by precedence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum OverrideSource {
     Config,
@@ -54,7 +54,7 @@ impl ImageOverride {
     }
 }
 
-/// Those that decide. Several for one component stay several: they agree, or contradict.
+/// The overrides that take effect. Several of one source stay: they agree, or contradict.
 pub(super) fn effective(found: Vec<ImageOverride>) -> Vec<ImageOverride> {
     let mut by_component: BTreeMap<String, Vec<ImageOverride>> = BTreeMap::new();
     for named in found {
@@ -68,7 +68,7 @@ pub(super) fn effective(found: Vec<ImageOverride>) -> Vec<ImageOverride> {
     by_component.into_values().flatten().collect()
 }
 
-/// Reads the documents of a text that are `EnMasse`'s.
+/// Reads the documents of a text that are not in another format.
 pub(super) fn read_text(
     text: SourceText<'_>,
     name: &str,
@@ -92,7 +92,7 @@ pub(super) fn read(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Impor
         Some("Deployment" | "DeploymentConfig" | "StatefulSet") => workload(node, found, into),
         Some("ConfigMap") => config_map(node, found, into),
         Some(kind) => {
-            let message = "this kind of object names no images of EnMasse";
+            let message = "this kind of object has no images of EnMasse";
             into.report(
                 Diagnostic::new(DiagnosticCode::Skipped, &node.location, message).excerpt(kind),
             );
@@ -109,12 +109,12 @@ fn config(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) {
         return;
     };
     if !overrides.is_mapping() {
-        into.report(overrides.wrong_type("imageOverrides has an entry for each component"));
+        into.report(overrides.wrong_type("imageOverrides must be a mapping of components"));
     }
     for (component, value) in overrides.entries().filter(|(_, value)| !value.is_null()) {
         if !value.is_mapping() {
-            let misfit = value.wrong_type("an override holds the name of an image");
-            into.report(misfit.fix("write the image below it as name"));
+            let diagnostic = value.wrong_type("an override needs the name of an image");
+            into.report(diagnostic.fix("write `name: IMAGE` below it"));
         }
         let name = value.string("name", &mut into.diagnostics);
         if let Some(name) = name.filter(|name| !name.text.is_empty()) {
@@ -132,7 +132,7 @@ fn config(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) {
 fn workload(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) {
     let containers = node.at(&["spec", "template", "spec", "containers"]);
     for container in containers.map(Node::items).unwrap_or_default() {
-        // Of a variable that is set twice the last holds.
+        // The last value of a variable takes effect.
         let mut variables: BTreeMap<String, ImageOverride> = BTreeMap::new();
         for variable in container.get("env").map(Node::items).unwrap_or_default() {
             let name = variable.get("name").and_then(Node::text);
@@ -142,7 +142,7 @@ fn workload(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) {
                 continue;
             };
             if let Some(elsewhere) = variable.get("valueFrom") {
-                let message = "the image of this component is not written here";
+                let message = "the image of this component is set elsewhere";
                 let diagnostic =
                     Diagnostic::new(DiagnosticCode::Ignored, &elsewhere.location, message)
                         .excerpt(name);
@@ -190,7 +190,7 @@ fn config_map(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) 
 
 fn map(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) {
     if !node.is_mapping() && !node.is_null() {
-        let message = "an image map has a line COMPONENT: IMAGE for each component";
+        let message = "an image map must be a mapping of components to images";
         into.report(Diagnostic::new(
             DiagnosticCode::Kind,
             &node.location,
@@ -202,7 +202,7 @@ fn map(node: &Node, found: &mut Vec<ImageOverride>, into: &mut Imported) {
             NodeKind::Null => (String::new(), &value.location),
             NodeKind::Scalar(scalar) => (scalar.text.clone(), &scalar.start),
             NodeKind::Sequence(_) | NodeKind::Mapping(_) => {
-                into.report(value.wrong_type("an image map holds image references"));
+                into.report(value.wrong_type("an image must be a string"));
                 continue;
             }
         };

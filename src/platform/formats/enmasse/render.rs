@@ -1,4 +1,4 @@
-//! `EnMasse`'s image overrides: the operator's variables, and those of an `IoTConfig`.
+//! `EnMasse`'s image overrides: the operator's variables, and an `IoTConfig`.
 
 use super::components::{self, DEFAULT_NAMESPACE, EnmasseComponent};
 use crate::platform::model::rendering::{Mirror, RenderedFile, Rendering};
@@ -33,8 +33,9 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
     };
     let mut notes = vec![
         format!(
-            "Write EnMasse's release for {RELEASE}, and for the other REPLACE_WITH_ the tags that \
-             the operator's variables have now: kubectl set env deployment/enmasse-operator --list."
+            "Replace {RELEASE} by EnMasse's release, and the other REPLACE_WITH_ by the tags \
+             that the operator's variables have now: kubectl set env deployment/enmasse-operator \
+             --list."
         ),
         format!(
             "{OPERATOR} names every image; {IOT} does the same for the IoT components alone. The \
@@ -55,7 +56,7 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
     }
 }
 
-/// The component's usual image at the mirror. Its tag is known only if the mirror keeps it.
+/// The component's default image at the mirror. Its tag is known only if the mirror keeps one.
 fn image(mirror: &Mirror, component: EnmasseComponent) -> String {
     let EnmasseComponent { name, repository } = component;
     let kept = mirror
@@ -114,7 +115,7 @@ mod tests {
         vectors::read("enmasse", &[("rendered.yaml", text)], &options)
     }
 
-    /// What the reader is told to do.
+    /// With the placeholders replaced.
     fn filled(text: &str) -> String {
         text.replace("REPLACE_WITH_RELEASE", "0.32.0")
             .replace("REPLACE_WITH_", "")

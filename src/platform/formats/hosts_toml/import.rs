@@ -28,11 +28,11 @@ struct HostsFile<'p> {
 }
 
 struct HostsFolder<'p> {
-    /// The folder's path, for files beside it.
+    /// The folder's path, for files in it.
     path: &'p str,
-    /// None: those without a folder of their own.
+    /// `None`: all without their own folder.
     registry: Option<Registry>,
-    /// `host_port_`, which containerd looks for before `host:port`.
+    /// `host_port_`, which containerd reads before `host:port`.
     is_first: bool,
 }
 
@@ -56,7 +56,7 @@ pub(in crate::platform) fn import(
     for file in &files {
         let hiding = files.iter().find(|other| other.folder.hides(&file.folder));
         if let Some(other) = hiding {
-            let message = format!("containerd looks at {} alone", other.node.location.file);
+            let message = format!("containerd reads {} only", other.node.location.file);
             let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, &file.node.location, message);
             into.report(diagnostic.fix("move it there, or remove it"));
             continue;
@@ -66,7 +66,7 @@ pub(in crate::platform) fn import(
 }
 
 impl<'p> HostsFolder<'p> {
-    /// The folder of a file, by the file's path.
+    /// The folder of a file, from the file's path.
     fn of(node: &'p Node) -> Result<Self, Diagnostic> {
         let (path, _) = node.location.file.rsplit_once('/').unwrap_or_default();
         let name = path.rsplit('/').next().unwrap_or_default();
@@ -79,7 +79,7 @@ impl<'p> HostsFolder<'p> {
             _ if name == "_default" => None,
             Ok(found) if Registry::looks_like(registry) && registry != "certs.d" => Some(found),
             _ => {
-                let message = "the file's folder says which registry it is for, and names none";
+                let message = "the file's folder must be named after a registry";
                 let fix = "name it as it is on the node: certs.d/REGISTRY/hosts.toml, such as \
                            certs.d/docker.io/hosts.toml or certs.d/_default/hosts.toml";
                 return Err(
@@ -131,17 +131,17 @@ impl HostsFile<'_> {
             return Vec::new();
         };
         if !hosts.is_mapping() {
-            into.report(hosts.wrong_type("hosts are written [host.\"URL\"]"));
+            into.report(hosts.wrong_type("host must be a table of tables, [host.\"URL\"]"));
         }
         let (tables, others): (Vec<_>, Vec<_>) =
             hosts.entries().partition(|(_, host)| host.is_mapping());
         for (_, other) in others {
-            into.report(other.wrong_type("a host is a table"));
+            into.report(other.wrong_type("a host must be a table"));
         }
         tables
     }
 
-    /// What comes after the hosts: `server`, or the registry itself.
+    /// The target after the hosts: `server`, or the registry itself.
     fn server_target(&self, into: &mut Imported) -> Option<TargetText> {
         let server = self.node.string("server", &mut into.diagnostics);
         match server.filter(|server| !server.text.is_empty()) {
@@ -156,7 +156,7 @@ impl HostsFile<'_> {
         }
     }
 
-    /// The target for a host or a server, with the settings that stand in `node`.
+    /// The target for a host or a server, with the settings in `node`.
     fn target(&self, url: &Scalar, node: &Node, into: &mut Imported) -> Option<TargetText> {
         let is_whole = node.flag("override_path", &mut into.diagnostics);
         let base = match is_whole {
@@ -181,15 +181,15 @@ impl HostsFile<'_> {
     ) -> Option<TargetText> {
         let ref_kind = ref_kind(location, node, into)?;
         let _checked = node.string("dial_timeout", &mut into.diagnostics);
-        let is_careless = node.flag("skip_verify", &mut into.diagnostics);
-        let manner = HostSettings {
-            is_verified: is_careless != Some(true),
-            ca: self.authority(node, into),
+        let skips_verification = node.flag("skip_verify", &mut into.diagnostics);
+        let host_settings = HostSettings {
+            is_verified: skips_verification != Some(true),
+            ca: self.ca(node, into),
             client: self.client(node, into),
             ..HostSettings::default()
         };
         let registry = self.folder.registry.as_ref();
-        let target = into.add_mirror(location, registry, endpoint, manner)?;
+        let target = into.add_mirror(location, registry, endpoint, host_settings)?;
         header_credentials(endpoint, node, into);
         Some(TargetText {
             ref_kind,
@@ -197,18 +197,18 @@ impl HostsFile<'_> {
         })
     }
 
-    fn authority(&self, node: &Node, into: &mut Imported) -> Option<CertificateAuthority> {
+    fn ca(&self, node: &Node, into: &mut Imported) -> Option<CertificateAuthority> {
         let mut files = node.strings("ca", &mut into.diagnostics).into_iter();
         let first = files.next()?;
         if let Some(next) = files.next() {
-            let message = "only the first file of authorities is taken";
+            let message = "only the first CA file is used";
             let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, &next.start, message);
             into.report(diagnostic.fix("put all certificates into one file"));
         }
         Some(CertificateAuthority::File(self.path(&first.text)))
     }
 
-    /// `FILE`, `[FILE, …]` or `[[CERTIFICATE, KEY], …]`; a lone file has both.
+    /// `FILE`, `[FILE, …]` or `[[CERTIFICATE, KEY], …]`; a single file has both.
     fn client(&self, node: &Node, into: &mut Imported) -> Option<(String, String)> {
         let client = node.get("client")?;
         let mut pairs: Vec<(&Location, String, String)> = Vec::new();
@@ -228,19 +228,19 @@ impl HostsFile<'_> {
                 Some([certificate, key]) => {
                     pairs.push((&item.location, self.path(certificate), self.path(key)));
                 }
-                _ => into.report(item.wrong_type("client is FILE or [CERTIFICATE, KEY]")),
+                _ => into.report(item.wrong_type("client must be FILE or [CERTIFICATE, KEY]")),
             }
         }
         let mut pairs = pairs.into_iter();
         let (_, certificate, key) = pairs.next()?;
         if let Some((location, ..)) = pairs.next() {
-            let message = "only the first certificate is shown";
+            let message = "only the first client certificate is used";
             into.report(Diagnostic::new(DiagnosticCode::Ignored, location, message));
         }
         Some((certificate, key))
     }
 
-    /// Files stand beside `hosts.toml`.
+    /// Relative paths start at the folder of `hosts.toml`.
     fn path(&self, file: &str) -> String {
         if file.starts_with('/') || self.folder.path.is_empty() {
             file.to_owned()
@@ -250,18 +250,18 @@ impl HostsFile<'_> {
     }
 }
 
-/// What a host is asked for; none: nothing.
+/// The references that a host is used for; `None`: it is not used.
 fn ref_kind(location: &Location, node: &Node, into: &mut Imported) -> Option<RefKind> {
     let capabilities = node.strings("capabilities", &mut into.diagnostics);
     for capability in &capabilities {
         let known = ["pull", "resolve", "push", "referrers"];
         if !known.contains(&&*capability.text.to_ascii_lowercase()) {
-            let message = "there is no such capability";
+            let message = "unknown capability";
             let diagnostic = Diagnostic::new(DiagnosticCode::Value, &capability.start, message);
             into.report(
                 diagnostic
                     .excerpt(&capability.text)
-                    .fix(format!("there are {}", known.join(", "))),
+                    .fix(format!("write any of {}", known.join(", "))),
             );
         }
     }
@@ -281,32 +281,31 @@ fn ref_kind(location: &Location, node: &Node, into: &mut Imported) -> Option<Ref
     })
 }
 
-/// The login in `[host."URL".header]`.
+/// The credentials in `[host."URL".header]`.
 fn header_credentials(endpoint: &MirrorEndpoint, node: &Node, into: &mut Imported) {
     let Some(headers) = node.get("header") else {
         return;
     };
     if !headers.is_mapping() {
-        into.report(headers.wrong_type("header is a table"));
+        into.report(headers.wrong_type("header must be a table"));
     }
     for (key, _) in headers.entries() {
         if !key.text.eq_ignore_ascii_case("authorization") {
-            let message = "no headers but authorization are sent";
+            let message = "only the authorization header is sent";
             let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, &key.start, message);
             into.report(diagnostic.excerpt(&key.text));
             continue;
         }
         for value in headers.strings(&key.text, &mut into.diagnostics) {
             let credential = match value.text.split_once(' ') {
-                Some((scheme, coded)) if scheme.eq_ignore_ascii_case("basic") => {
-                    auth::basic_credentials(coded, &value.start)
+                Some((scheme, encoded)) if scheme.eq_ignore_ascii_case("basic") => {
+                    auth::basic_credentials(encoded, &value.start)
                 }
                 Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
                     Ok(Credential::Token(Secret::new(token.trim())))
                 }
                 _ => {
-                    let message =
-                        "this is no login that can be sent: it is neither Basic nor Bearer";
+                    let message = "the authorization must be Basic or Bearer";
                     Err(Diagnostic::new(
                         DiagnosticCode::Value,
                         &value.start,

@@ -5,8 +5,7 @@ use crate::{
     platform::model::rendering::{Mirror, RenderedFile, Rendering, toml_quoted},
 };
 
-/// How long containerd waits for a connection before it goes on to the next host: one lost packet
-/// is forgiven.
+/// containerd's connection timeout before it tries the next host; allows for one lost packet.
 const DIAL_TIMEOUT: &str = "3s";
 
 pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
@@ -18,15 +17,14 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
         text: text(mirror),
     };
     let mut notes = vec![
-        "the folders belong into containerd's config_path, usually /etc/containerd/certs.d; \
+        "the folders belong in containerd's config_path, usually /etc/containerd/certs.d; \
          containerd reads them at each pull"
             .to_owned(),
-        "of a registry with a folder of its own containerd looks at that folder alone, not at \
-         _default"
+        "for a registry with its own folder containerd reads that folder only, not _default"
             .to_owned(),
     ];
     if mirror.ca_file.is_none() && mirror.is_tls {
-        notes.push("the nodes have to trust the certificate of the mirror".to_owned());
+        notes.push("the nodes must trust the mirror's certificate".to_owned());
     }
     Rendering {
         files: folders.map(file).collect(),
@@ -34,7 +32,7 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
     }
 }
 
-/// Where containerd looks first.
+/// The folder that containerd reads first.
 fn folder(registry: &Registry) -> String {
     match registry.port() {
         Some(port) => format!("{}_{port}_", registry.host()),
@@ -51,7 +49,7 @@ fn text(mirror: &Mirror) -> String {
         toml_quoted(DIAL_TIMEOUT),
         authority.unwrap_or_default()
     );
-    // Before 2.0 a file without a host is an error, so the mirror is named there as well.
+    // Before 2.0 a file without a host is an error, so the mirror is also a host.
     let host = format!("\n[host.{url}]\n{settings}");
     if mirror.falls_back {
         return format!("# From the mirror; where it fails, from the registry itself.\n{host}");

@@ -15,7 +15,7 @@ fn upstream<'i>(imported: &'i Imported, name: &str) -> &'i ImportedUpstream {
     all.find(|one| one.name.as_str() == name).unwrap()
 }
 
-/// What stands between an upstream's address and a repository.
+/// The API path between an upstream's address and a repository.
 fn base<'i>(imported: &'i Imported, name: &str) -> &'i str {
     upstream(imported, name)
         .api_path
@@ -175,8 +175,8 @@ fn only_the_first_folder_of_a_registry_counts() {
         ),
     ];
     let imported = import(&files);
-    let want = "certs.d/r.corp:5000/hosts.toml:1:1: W-IGNORED: containerd looks at \
-                certs.d/r.corp_5000_/hosts.toml alone; move it there, or remove it";
+    let want = "certs.d/r.corp:5000/hosts.toml:1:1: W-IGNORED: containerd reads \
+                certs.d/r.corp_5000_/hosts.toml only; move it there, or remove it";
     assert_eq!(lines(&imported), [want]);
     check(&imported, &[("first", "r.corp:5000/x", &["a.corp/x"])]);
 }
@@ -228,7 +228,7 @@ fn certificates_come_in_every_form() {
     );
 }
 
-/// Checks the places and codes of what is said about a file.
+/// Checks locations and codes of the diagnostics about a file.
 #[track_caller]
 fn says(name: &str, text: &str, want: &[&str]) {
     let imported = import(&[(name, text)]);

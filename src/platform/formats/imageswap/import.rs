@@ -1,7 +1,7 @@
-//! The map of the imageswap webhook: which registry is swapped for which.
+//! The map of the imageswap webhook, from registries to their replacements.
 //!
-//! The webhook reads what a pod says, we read what a node asks for, which is the canonical name.
-//! What it does by accident (a registry inserted twice, folders lost) is not repeated.
+//! The webhook reads names in pods, we read names that nodes request, which are canonical.
+//! Accidents of the webhook (a registry inserted twice, folders lost) are not reproduced.
 
 use super::{map::SwapMap, router::SwapRouter};
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 /// The keys of the `ConfigMap` that the webhook mounts.
 const MAP_KEYS: [&str; 2] = ["maps", "map_file.conf"];
 
-/// `SOURCE: TARGET`, as older maps have it, looks like YAML.
+/// The syntax of a map: `SOURCE: TARGET`, in older maps, looks like YAML.
 pub(in crate::platform) fn syntax(text: &SourceText<'_>, guess: Syntax) -> Syntax {
     if guess == Syntax::Yaml && !text.text.contains("kind:") {
         Syntax::Map
@@ -72,7 +72,7 @@ pub(in crate::platform) fn import(
     }
 }
 
-/// The maps in a piece: itself, or texts of a `ConfigMap`.
+/// The maps in a document: itself, or texts of a `ConfigMap`.
 fn texts<'p>(document: &'p InputDocument<'_>, into: &mut Imported) -> Vec<SourceText<'p>> {
     let node = match document {
         InputDocument::Map(text) => return vec![text.clone()],
@@ -100,7 +100,7 @@ fn texts<'p>(document: &'p InputDocument<'_>, into: &mut Imported) -> Vec<Source
             &node.location,
             "the ConfigMap has no map",
         );
-        into.report(diagnostic.fix("the map stands in data.maps"));
+        into.report(diagnostic.fix("the map belongs in data.maps"));
     }
     let keys = keys.into_iter();
     keys.filter_map(|key| kube::data(node, key, &mut into.diagnostics))

@@ -1,56 +1,60 @@
-//! The map's grammar: lines, or a list with commas, of `SOURCE::TARGET`, with a place for every
-//! word.
+//! The map's grammar: `SOURCE::TARGET`, in lines or separated by commas, with a location for every
+//! part.
 
 use std::collections::HashMap;
 
-use crate::platform::reading::{
-    diagnostic::{Diagnostic, DiagnosticCode},
-    location::{Location, SourceText},
-    placeholder::placeholder,
+use crate::{
+    oci::{ImageReference, InvalidReference},
+    platform::reading::{
+        diagnostic::{Diagnostic, DiagnosticCode},
+        location::{Location, SourceText},
+        name_part,
+        placeholder::placeholder,
+    },
 };
 
-/// A map, sorted by what its keys mean.
+/// A map, grouped by the kind of its keys.
 #[derive(Debug, Default)]
 pub(in crate::platform) struct SwapMap {
     /// `[EXACT]IMAGE`.
     pub(in crate::platform) exact: MapEntries,
-    /// `[REPLACE]GLOB`; the first that matches holds.
+    /// `[REPLACE]GLOB`; the first match takes effect.
     pub(in crate::platform) replace: MapEntries,
     /// `REGISTRY` and `REGISTRY/library`.
     pub(in crate::platform) registries: MapEntries,
-    /// What `default` says.
+    /// The value of `default`.
     pub(in crate::platform) default: Option<LocatedText>,
-    /// What `noswap_wildcards` says.
+    /// The values of `noswap_wildcards`.
     pub(in crate::platform) opt_outs: Vec<LocatedText>,
 }
 
-/// A line of the map, without the mark of its kind.
+/// A line of the map, without the marker of its kind.
 #[derive(Debug)]
 pub(in crate::platform) struct MapEntry {
     pub(in crate::platform) key: LocatedText,
     pub(in crate::platform) value: LocatedText,
 }
 
-/// A part of a line, without its spaces.
+/// A part of a line, without spaces.
 #[derive(Clone, Debug)]
 pub(in crate::platform) struct LocatedText {
     pub(in crate::platform) text: String,
     pub(in crate::platform) location: Location,
 }
 
-/// Pairs in the order of the file. Of equal keys the last one's value holds, at the first one's
-/// place in the order.
+/// Entries in the order of the file. A repeated key has the last value, at the position of the
+/// first.
 #[derive(Debug, Default)]
 pub(in crate::platform) struct MapEntries {
     pub(in crate::platform) all: Vec<MapEntry>,
     known: HashMap<String, usize>,
 }
 
-/// Most lines and commas of a map; each may be remarked on.
+/// Most lines and commas of a map, since each may yield a diagnostic.
 const ITEMS_MAX: usize = 200_000;
 
 impl SwapMap {
-    /// Reads a text; lines that are none are remarked on.
+    /// Reads a text; reports invalid lines.
     pub(in crate::platform) fn read(
         text: &SourceText<'_>,
         diagnostics: &mut Vec<Diagnostic>,
@@ -66,7 +70,7 @@ impl SwapMap {
         }
         for (number, line) in text.lines() {
             let line = without_comment(line, number, text, diagnostics);
-            // Only opt-outs have commas of their own.
+            // Only opt-outs may contain commas.
             let is_list =
                 !(line.trim_start().starts_with(NOSWAP_KEY) && split_entry(line).is_some());
             let mut column = 1;
@@ -74,7 +78,7 @@ impl SwapMap {
                 let item = MapItem {
                     text,
                     written,
-                    place: (number, column),
+                    position: (number, column),
                 };
                 if let Err(diagnostic) = map.take(&item) {
                     diagnostics.push(diagnostic);
@@ -90,23 +94,23 @@ impl SwapMap {
         if line.is_empty() {
             return Ok(());
         }
-        let whole = item.word(0, &line);
+        let whole = item.part(0, &line);
         let (key, value) = split_entry(&line).ok_or_else(|| {
             whole.placeholder().unwrap_or_else(|| {
                 let diagnostic = Diagnostic::new(
                     DiagnosticCode::Separator,
                     &whole.location,
-                    "this is no SOURCE::TARGET",
+                    "this is not SOURCE::TARGET",
                 );
                 let fix = "write SOURCE::TARGET, always with two colons where there is a port";
                 diagnostic.excerpt(&line).fix(fix)
             })
         })?;
-        let value = item.word(line.len() - value.len(), value);
+        let value = item.part(line.len() - value.len(), value);
         if let Some(diagnostic) = whole.placeholder() {
             return Err(value.placeholder().unwrap_or(diagnostic));
         }
-        let marked = |mark: &str| key.strip_prefix(mark).map(|key| item.word(mark.len(), key));
+        let marked = |mark: &str| key.strip_prefix(mark).map(|key| item.part(mark.len(), key));
         if let Some(key) = marked("[EXACT]") {
             self.exact.put(MapEntry { key, value });
         } else if let Some(key) = marked("[REPLACE]") {
@@ -116,13 +120,13 @@ impl SwapMap {
         } else if key == NOSWAP_KEY {
             let mut at = line.len() - value.text.len();
             let parts = value.text.split(',').map(|part| {
-                let word = item.word(at, part);
+                let located = item.part(at, part);
                 at += part.len() + 1;
-                word
+                located
             });
             self.opt_outs = parts.filter(|part| !part.text.is_empty()).collect();
         } else {
-            let key = item.word(0, key);
+            let key = item.part(0, key);
             self.registries.put(MapEntry { key, value });
         }
         Ok(())
@@ -132,7 +136,28 @@ impl SwapMap {
 const NOSWAP_KEY: &str = "noswap_wildcards";
 
 impl LocatedText {
-    /// That something is wrong with it.
+    /// The text as an image reference.
+    pub(super) fn image(&self) -> Result<ImageReference, Diagnostic> {
+        self.reject_scheme()?;
+        let wrong = |invalid: InvalidReference| {
+            self.diagnostic(DiagnosticCode::Reference, invalid.to_string())
+        };
+        self.text.parse().map_err(wrong)
+    }
+
+    /// `E-DEADKEY`.
+    pub(super) fn dead_key(&self) -> Diagnostic {
+        let message = "imageswap never uses this key: a key is REGISTRY, REGISTRY:PORT, \
+                       docker.io/library, default or noswap_wildcards";
+        let fix = "to reroute one image, write [EXACT]IMAGE::IMAGE";
+        self.diagnostic(DiagnosticCode::DeadKey, message).fix(fix)
+    }
+
+    pub(super) fn reject_scheme(&self) -> Result<(), Diagnostic> {
+        name_part::reject_scheme(&self.text, &self.location)
+    }
+
+    /// A diagnostic about it.
     pub(in crate::platform) fn diagnostic(
         &self,
         code: DiagnosticCode,
@@ -147,12 +172,12 @@ impl LocatedText {
 }
 
 impl MapEntries {
-    /// Whether there is such a key.
+    /// Whether the key is known.
     pub(in crate::platform) fn has(&self, key: &str) -> bool {
         self.known.contains_key(key)
     }
 
-    /// Adds a pair.
+    /// Adds an entry, or replaces its value.
     pub(in crate::platform) fn put(&mut self, pair: MapEntry) {
         let next = self.all.len();
         let at = *self.known.entry(pair.key.text.clone()).or_insert(next);
@@ -163,17 +188,17 @@ impl MapEntries {
     }
 }
 
-/// A line, or what stands between two commas of one.
+/// A line, or the text between two commas of one.
 struct MapItem<'i, 't> {
     text: &'i SourceText<'t>,
     written: &'i str,
-    /// Line and column.
-    place: (usize, usize),
+    /// The location of its start.
+    position: (usize, usize),
 }
 
 impl MapItem<'_, '_> {
-    /// A part of the line without its spaces, which begins at byte `at` of it.
-    fn word(&self, at: usize, part: &str) -> LocatedText {
+    /// A part of the line without spaces, which begins at byte `at`.
+    fn part(&self, at: usize, part: &str) -> LocatedText {
         let mut left = at;
         let before = self.written.chars().take_while(|letter| {
             let is_before = *letter == ' ' || left > 0;
@@ -182,7 +207,7 @@ impl MapItem<'_, '_> {
             }
             is_before
         });
-        let (line, column) = self.place;
+        let (line, column) = self.position;
         LocatedText {
             text: part.to_owned(),
             location: self.text.location(line, column + before.count()),
@@ -190,8 +215,8 @@ impl MapItem<'_, '_> {
     }
 }
 
-/// What stands before the first `#`. imageswap cuts at the last run of them only, and so reads a
-/// comment with two as a part of the value.
+/// The text before the first `#`. imageswap cuts only at the last run of them, and so reads a
+/// comment with two as part of the value.
 fn without_comment<'l>(
     line: &'l str,
     number: usize,
@@ -203,14 +228,15 @@ fn without_comment<'l>(
     };
     if !before.trim().is_empty() && comment.trim_start_matches('#').contains('#') {
         let location = text.location(number, before.chars().count() + 1);
-        let message = "two comment marks in one line: imageswap makes the first part of the value";
+        let message = "two comment marks in one line: imageswap reads the first one as part of \
+                       the value";
         let diagnostic = Diagnostic::new(DiagnosticCode::MultiHash, &location, message);
         diagnostics.push(diagnostic.excerpt(line.trim()).fix("leave one #"));
     }
     before
 }
 
-/// Key and value: at the only `::`, else, as older maps have it, at the only colon.
+/// Key and value, split at the only `::`, or at the only colon as in older maps.
 fn split_entry(line: &str) -> Option<(&str, &str)> {
     let at = |separator| {
         let (key, value) = line.split_once(separator)?;

@@ -21,7 +21,7 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
     );
     if !mirror.is_tls {
         notes.push(format!(
-            "Nodes must know that {authority} speaks plain HTTP."
+            "Configure the nodes to use plain HTTP for {authority}."
         ));
     }
     let file = |path: &str, text: String| RenderedFile {
@@ -48,7 +48,7 @@ data:
   maps: |
 ";
 
-/// Every registry with its path at the mirror, as far as a map can say it, and notes.
+/// Every registry with its path at the mirror, as far as a map can express it, and notes.
 pub(in crate::platform) fn paths(mirror: &Mirror) -> (Vec<(&Registry, &str)>, Vec<String>) {
     let (mut pairs, mut notes) = mirror.paths();
     if mirror.authority.as_str().contains("::") {

@@ -1,10 +1,10 @@
-//! From a map's words to routes.
+//! Routes from a map's entries.
 
 use std::{collections::HashMap, iter::Rev, ops::RangeInclusive};
 
 use super::map::{LocatedText, SwapMap};
 use crate::{
-    oci::{ImageReference, InvalidName, InvalidReference, Reference, Registry, RepositoryName},
+    oci::{ImageReference, InvalidName, Reference, Registry, RepositoryName},
     platform::{
         model::{context::ImportContext, imported::Imported},
         reading::{
@@ -16,27 +16,27 @@ use crate::{
     route::{MatchText, RuleText},
 };
 
-/// The bands below an exact reference's and from a usual glob's upwards: they keep the order of
-/// `[REPLACE]` lines.
+/// The bands between a glob's default and an exact reference's: they keep the order of `[REPLACE]`
+/// lines.
 const REPLACE_BANDS: RangeInclusive<u16> = 300..=399;
 
-/// Makes routes of maps.
+/// Turns maps into routes.
 pub(in crate::platform) struct SwapRouter<'i> {
     pub(in crate::platform) into: &'i mut Imported,
-    /// Whether what is led elsewhere may also be had from its own registry.
+    /// Whether rerouted names are also pulled from their own registry.
     falls_back: bool,
     replace_bands: Rev<RangeInclusive<u16>>,
 }
 
-/// A registry that a map leads elsewhere.
+/// A registry that a map reroutes.
 #[derive(Debug)]
 pub(in crate::platform) struct RegistrySwap {
-    /// Where the target stands.
+    /// The location of the target.
     pub(in crate::platform) location: Location,
     pub(in crate::platform) registry: Registry,
     /// `HOST[:PORT][/PATH]`.
     pub(in crate::platform) target: String,
-    /// Which of the routes it is.
+    /// The index of its route.
     route: usize,
 }
 
@@ -49,7 +49,7 @@ impl<'i> SwapRouter<'i> {
         }
     }
 
-    /// Adds everything that a map says; returns the registries that it leads elsewhere.
+    /// Adds all entries of a map; returns the registries that it reroutes.
     pub(in crate::platform) fn map(&mut self, map: &SwapMap) -> Vec<RegistrySwap> {
         for pair in &map.exact.all {
             let made = self.exact(&pair.key, &pair.value);
@@ -78,7 +78,7 @@ impl<'i> SwapRouter<'i> {
         swaps
     }
 
-    /// Asks a further place for a registry's images, after those it has.
+    /// Adds a target for a registry, after those that it has.
     pub(in crate::platform) fn add_target(&mut self, swap: &RegistrySwap, target: &str) {
         let falls_back = usize::from(self.falls_back);
         if let Some(route) = self.into.routes.get_mut(swap.route)
@@ -89,16 +89,16 @@ impl<'i> SwapRouter<'i> {
         }
     }
 
-    /// A prefix of names, as routes have it.
+    /// A prefix of names in the form of routes.
     pub(in crate::platform) fn prefix(
         &mut self,
         source: &LocatedText,
     ) -> Result<String, Diagnostic> {
-        no_scheme(source)?;
+        source.reject_scheme()?;
         Ok(self.without_slashes(source).text)
     }
 
-    /// Leads what begins with a prefix to a target.
+    /// Routes names with a prefix to a target.
     pub(in crate::platform) fn route_prefix(
         &mut self,
         location: &Location,
@@ -118,7 +118,7 @@ impl<'i> SwapRouter<'i> {
         }
     }
 
-    /// A route that leads to a target; to none: to the registry itself.
+    /// Adds a route to a target, or without one to the registry itself.
     fn route(
         &mut self,
         location: &Location,
@@ -133,20 +133,20 @@ impl<'i> SwapRouter<'i> {
         self.into.route_matching(location, matches, &to)
     }
 
-    /// `[EXACT]IMAGE::IMAGE`: repository and tag are what the value says.
+    /// `[EXACT]IMAGE::IMAGE`: repository and tag are those of the value.
     fn exact(&mut self, key: &LocatedText, value: &LocatedText) -> Result<(), Diagnostic> {
-        let from = image(key)?;
+        let from = key.image()?;
         let Reference::Tag(tag) = &from.reference else {
-            let message = "one digest cannot be led elsewhere: it names the same bytes everywhere";
+            let message = "a digest cannot be rerouted: it names the same bytes everywhere";
             let diagnostic = key.diagnostic(DiagnosticCode::Ignored, message);
-            return Err(diagnostic.fix("write the tag, or lead the registry elsewhere"));
+            return Err(diagnostic.fix("write the tag, or reroute the registry"));
         };
         let matches = MatchText::From(vec![format!("{}:{tag}", from.repository)]);
         if value.text.is_empty() {
             self.route(&key.location, matches, None);
             return Ok(());
         }
-        no_scheme(value)?;
+        value.reject_scheme()?;
         let value = self.without_slashes(value);
         let hub_root = value.text.strip_prefix("docker.io/");
         if hub_root.is_some_and(|name| !name.contains('/')) {
@@ -155,7 +155,7 @@ impl<'i> SwapRouter<'i> {
         let ImageReference {
             repository,
             reference,
-        } = image(&value)?;
+        } = value.image()?;
         let (target, digest) = match reference {
             Reference::Tag(tag) => (format!("{repository}:{tag}"), None),
             Reference::Digest(digest) => (repository.to_string(), Some(digest.to_string())),
@@ -164,19 +164,19 @@ impl<'i> SwapRouter<'i> {
         Ok(())
     }
 
-    /// `W-HUBROOT`: an image that is one element on Docker Hub.
+    /// `W-HUBROOT`: an image with a single path element on Docker Hub.
     fn hub_root(&mut self, value: &LocatedText, image: &str) {
-        let message = format!("runtimes ask for library/ before the name of {image}");
+        let message = format!("runtimes add library/ to the name of {image}");
         let diagnostic = value.diagnostic(DiagnosticCode::HubRoot, message);
         self.into.report(
             diagnostic.fix("write docker.io/FOLDER, or docker.io/library if that is meant"),
         );
     }
 
-    /// `[REPLACE]GLOB::TARGET`: of the name only its last element is left.
+    /// `[REPLACE]GLOB::TARGET`: only the last path element of the name is kept.
     fn replace(&mut self, key: &LocatedText, value: &LocatedText) -> Result<(), Diagnostic> {
         if key.text.contains('@') {
-            let message = "a pattern cannot speak of digests";
+            let message = "a pattern cannot match digests";
             return Err(key
                 .diagnostic(DiagnosticCode::Ignored, message)
                 .fix("write it without the @"));
@@ -195,7 +195,7 @@ impl<'i> SwapRouter<'i> {
             self.hub_root(value, "docker.io/NAME");
         }
         let last = key.text.rsplit('/').next().unwrap_or_default();
-        // A pattern for texts without a tag means the tag that they are short for.
+        // A pattern without a tag means `latest`.
         let latest = if last.contains(':') || last.ends_with('*') {
             ""
         } else {
@@ -214,15 +214,15 @@ impl<'i> SwapRouter<'i> {
         key: &LocatedText,
         value: &LocatedText,
     ) -> Result<Option<RegistrySwap>, Diagnostic> {
-        no_scheme(key)?;
+        key.reject_scheme()?;
         let (host, is_library) = match key.text.split_once('/') {
             None => (key.text.as_str(), false),
             Some((host, "library")) => (host, true),
-            Some(_) => return Err(dead(key)),
+            Some(_) => return Err(key.dead_key()),
         };
-        // A word alone is a folder on Docker Hub, or a mistake.
+        // A lone word is a folder on Docker Hub, or a mistake.
         if host != "localhost" && !host.contains(['.', ':']) {
-            return Err(dead(key));
+            return Err(key.dead_key());
         }
         let registry: Registry = host.parse().map_err(|invalid: InvalidName| {
             key.diagnostic(DiagnosticCode::Reference, invalid.to_string())
@@ -277,14 +277,15 @@ impl<'i> SwapRouter<'i> {
                 .diagnostic(DiagnosticCode::Ignored, message)
                 .fix("remove the line"));
         }
-        let message = "imageswap uses this key only for images written without a slash; \
-                       here it also holds for docker.io/library/NAME, which nodes cannot tell apart";
+        let message = "imageswap uses this key only for images written without a slash; here it \
+                       also matches docker.io/library/NAME, which nodes cannot tell apart";
         self.into
             .report(key.diagnostic(DiagnosticCode::LibraryWider, message));
         Ok(())
     }
 
-    /// A part of `noswap_wildcards`: whatever holds it is left alone, but for keys of its own.
+    /// A part of `noswap_wildcards`: names that contain it are not swapped, unless they have their
+    /// own key.
     fn opt_out(&mut self, part: &LocatedText) -> Result<(), Diagnostic> {
         let is_of_tags = match part.text.rsplit_once(':') {
             Some((_, after)) => {
@@ -302,11 +303,11 @@ impl<'i> SwapRouter<'i> {
         Ok(())
     }
 
-    /// `default`: everything else.
+    /// `default`: all other names.
     fn default(&mut self, value: &LocatedText) -> Result<(), Diagnostic> {
         if value.text.is_empty() || self.falls_back {
-            let message = "whatever else is asked for is fetched from its own registry, \
-                           for everyone who reaches the mirror";
+            let message = "every other name is fetched from its own registry, for every client of \
+                           the mirror";
             let fix = "name the registries instead, each with a line REGISTRY::";
             self.into
                 .report(Diagnostic::new(DiagnosticCode::Open, &value.location, message).fix(fix));
@@ -321,16 +322,16 @@ impl<'i> SwapRouter<'i> {
         Ok(())
     }
 
-    /// imageswap writes the registry before the whole reference, which has it already.
+    /// imageswap puts the registry before the whole reference, which already has it.
     fn dashed_default(&mut self, value: &LocatedText) -> Result<String, Diagnostic> {
         if !value.text.contains('/') {
-            let message = "here each registry would become a part of the host's name";
+            let message = "each registry would become part of the host name here";
             let diagnostic = value.diagnostic(DiagnosticCode::Reference, message);
             return Err(diagnostic.fix("write HOST/PREFIX-"));
         }
-        // Any letter shows whether the rest is sound.
+        // Any letter as the registry shows whether the rest is valid.
         let target = self.target(value, "x")?;
-        let message = "imageswap writes the registry twice here; it is imported as once";
+        let message = "imageswap writes the registry twice here; it is imported once";
         self.into
             .report(value.diagnostic(DiagnosticCode::DashDefault, message));
         let stem = target.trim_end_matches('x');
@@ -338,13 +339,13 @@ impl<'i> SwapRouter<'i> {
     }
 
     /// A value as `HOST[:PORT][/PATH]`; one without a host is a folder on Docker Hub, as in every
-    /// reference. With a dash at its end a registry follows directly.
+    /// reference. After a dash at its end the registry follows directly.
     pub(in crate::platform) fn target(
         &mut self,
         value: &LocatedText,
         registry: &str,
     ) -> Result<String, Diagnostic> {
-        no_scheme(value)?;
+        value.reject_scheme()?;
         let value = self.without_slashes(value);
         let text = format!("{}{registry}", value.text);
         let (host, path) = match text.split_once('/') {
@@ -367,14 +368,14 @@ impl<'i> SwapRouter<'i> {
         }
     }
 
-    /// `W-SLASH` where there are too many.
+    /// Removes extra slashes, with `W-SLASH`.
     fn without_slashes(&mut self, LocatedText { text, location }: &LocatedText) -> LocatedText {
         let text = name_part::trim_slashes(text, location, &mut self.into.diagnostics);
         let location = location.clone();
         LocatedText { text, location }
     }
 
-    /// `W-COLLIDE` where two registries become one.
+    /// Reports `W-COLLIDE` if two registries become one.
     fn collisions(&mut self, swaps: &[RegistrySwap]) {
         let mut known = HashMap::new();
         for swap in swaps {
@@ -386,7 +387,7 @@ impl<'i> SwapRouter<'i> {
             } = swap;
             let first = *known.entry(target).or_insert(registry);
             if first != registry {
-                let message = format!("images of {first} and {registry} become one here");
+                let message = format!("images of {first} and {registry} are not kept apart here");
                 let diagnostic =
                     Diagnostic::new(DiagnosticCode::Collide, location, message).excerpt(target);
                 let fix = "give each its own folder, unless both hold the same images";
@@ -394,22 +395,4 @@ impl<'i> SwapRouter<'i> {
             }
         }
     }
-}
-
-fn image(word: &LocatedText) -> Result<ImageReference, Diagnostic> {
-    no_scheme(word)?;
-    let wrong =
-        |invalid: InvalidReference| word.diagnostic(DiagnosticCode::Reference, invalid.to_string());
-    word.text.parse().map_err(wrong)
-}
-
-fn no_scheme(word: &LocatedText) -> Result<(), Diagnostic> {
-    name_part::reject_scheme(&word.text, &word.location)
-}
-
-fn dead(key: &LocatedText) -> Diagnostic {
-    let message = "imageswap never uses this key: a key is REGISTRY, REGISTRY:PORT, \
-                   docker.io/library, default or noswap_wildcards";
-    let fix = "one image is led elsewhere by [EXACT]IMAGE::IMAGE";
-    key.diagnostic(DiagnosticCode::DeadKey, message).fix(fix)
 }

@@ -24,7 +24,7 @@ fn the_projects_own_map() {
     check(&map(&config_map), IS);
 }
 
-/// Without its three lines that are none.
+/// Without its three invalid lines.
 const PROJECT: &str = "\
 default:default.example.com
 docker.io:my.example.com/mirror-

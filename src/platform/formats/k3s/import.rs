@@ -29,36 +29,36 @@ pub(in crate::platform) fn import(
     into: &mut Imported,
 ) {
     let nodes = trees(documents);
-    let mut manners = HostSettingsMap::default();
+    let mut settings = HostSettingsMap::default();
     for configs in nodes.clone().filter_map(|node| node.get("configs")) {
         for (name, config) in mirrors::mappings(configs, &mut into.diagnostics) {
-            self::config(name, config, &mut manners, into);
+            self::config(name, config, &mut settings, into);
         }
     }
     for mirrors in nodes.filter_map(|node| node.get("mirrors")) {
         if context.options.fallback == SourceFallback::Auto {
-            let message = "registries themselves are asked last, as by nodes that run without \
+            let message = "the registries themselves are used last, as on nodes without \
                            --disable-default-registry-endpoint";
             let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, &mirrors.location, message)
                 .level(Severity::Note);
-            into.report(diagnostic.fix("import with fallback = \"deny\" if they run with it"));
+            into.report(diagnostic.fix("import with fallback = \"deny\" if the nodes set it"));
         }
         for (name, mirror) in mirrors::mappings(mirrors, &mut into.diagnostics) {
-            self::mirror(name, mirror, &manners, context, into);
+            self::mirror(name, mirror, &settings, context, into);
         }
     }
-    manners.add_unused(into);
+    settings.add_unused(into);
 }
 
-/// `configs.HOST`: a login, and what TLS needs.
+/// `configs.HOST`: credentials, and TLS settings.
 fn config<'p>(
     name: &'p Scalar,
     config: &'p Node,
-    manners: &mut HostSettingsMap<'p>,
+    settings: &mut HostSettingsMap<'p>,
     into: &mut Imported,
 ) {
     if name.text == "*" {
-        let message = "settings for every host are not taken over";
+        let message = "settings for all hosts are not imported";
         let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, &name.start, message);
         into.report(diagnostic.fix("repeat them for each host that needs them"));
         return;
@@ -66,14 +66,14 @@ fn config<'p>(
     if let Some(auth) = config.get("auth") {
         mirrors::credentials(name, auth, "identity_token", into);
     }
-    mirrors::tls_settings(name, config, manners, into);
+    mirrors::tls_settings(name, config, settings, into);
 }
 
 /// `mirrors.REGISTRY`: its endpoints, then the registry itself.
 fn mirror(
     name: &Scalar,
     mirror: &Node,
-    manners: &HostSettingsMap<'_>,
+    settings: &HostSettingsMap<'_>,
     context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
@@ -84,12 +84,12 @@ fn mirror(
     let endpoints = mirror.strings("endpoint", &mut into.diagnostics);
     if endpoints.is_empty() {
         if !rewrite.is_empty() {
-            let message = "names are rewritten for endpoints only, and there are none";
+            let message = "rewrite applies to endpoints only, and there are none";
             into.report(
                 Diagnostic::new(DiagnosticCode::Ignored, &name.start, message).excerpt(&name.text),
             );
         }
-        // It says that nodes share these images, which they do without us.
+        // It lets nodes share images among themselves, which needs no mirror.
         if whose == MirroredRegistry::Any {
             return;
         }
@@ -110,16 +110,16 @@ fn mirror(
         };
         let own = whose.registry();
         ends_with_own = own.is_some_and(|own| endpoint.is_tls && endpoint.is_whole(own));
-        let manner = manners.get(&endpoint.host);
-        let target = into.add_mirror(&scalar.start, own, &endpoint, manner);
+        let host_settings = settings.get(&endpoint.host);
+        let target = into.add_mirror(&scalar.start, own, &endpoint, host_settings);
         to.extend(match target.as_deref() {
-            // As an endpoint it is asked for the rewritten name.
+            // As an endpoint it receives the rewritten name.
             Some("source") if !rewrite.is_empty() => Some(endpoint.host.to_string()),
             _ => target,
         });
     }
     if !ends_with_own {
-        to.extend(whose.source(name, manners, into));
+        to.extend(whose.source(name, settings, into));
     }
     let to = to.iter().map(|target| target.as_str().into()).collect();
     into.route_mirrors(&name.start, whose.registry(), to, context);
@@ -128,35 +128,36 @@ fn mirror(
     }
 }
 
-/// `rewrite`, in the order of the file: its program has none.
+/// `rewrite`, in the order of the file: k3s defines none.
 fn rewrites(mirror: &Node, into: &mut Imported) -> Vec<RewriteText> {
     let Some(node) = mirror.get("rewrite") else {
         return Vec::new();
     };
     if !node.is_mapping() {
-        into.report(node.wrong_type("rewrite is a mapping of regular expressions"));
+        into.report(node.wrong_type("rewrite must be a mapping of regular expressions"));
     }
     let mut rewrites = Vec::new();
     for (regex, with) in node.entries() {
         let Some(text) = with.text() else {
-            into.report(with.wrong_type("a replacement is a text"));
+            into.report(with.wrong_type("a replacement must be a string"));
             continue;
         };
         let rewrite = RewriteText {
             regex: regex.text.clone(),
             with: text.to_owned(),
         };
-        // Alone, so that what is wrong is told where it stands.
+        // Compiled alone, so that an error has its own location.
         let from = MatchText::From(vec!["*".to_owned()]);
         let mut alone = RuleText::new(from, vec!["source".into()], route_location(&regex.start));
         alone.rewrite.push(rewrite.clone());
         match alone.compile() {
             Ok(_) => rewrites.push(rewrite),
-            Err(flaws) => {
-                let told = |flaw| Diagnostic::of_rule(DiagnosticCode::Regex, &regex.start, flaw);
-                let told = flaws.iter().map(told);
+            Err(all_invalid) => {
+                let report =
+                    |invalid| Diagnostic::of_rule(DiagnosticCode::Regex, &regex.start, invalid);
+                let report = all_invalid.iter().map(report);
                 into.diagnostics
-                    .extend(told.map(|diagnostic| diagnostic.excerpt(&regex.text)));
+                    .extend(report.map(|diagnostic| diagnostic.excerpt(&regex.text)));
             }
         }
     }

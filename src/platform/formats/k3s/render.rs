@@ -9,7 +9,7 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
     let url = mirror.url();
     let mut text = format!("mirrors:\n  \"*\":\n    endpoint:\n      - \"{url}\"\n");
     if let Some(file) = &mirror.ca_file {
-        // Text in JSON is text in YAML.
+        // A JSON string is a YAML string.
         let file = Value::from(file.as_str());
         text = format!("{text}configs:\n  \"{authority}\":\n    tls:\n      ca_file: {file}\n");
     }
@@ -17,12 +17,12 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
     let notes = &mut rendering.notes;
     notes.push(
         "The file goes to /etc/rancher/k3s/registries.yaml or /etc/rancher/rke2/registries.yaml; \
-         restart k3s or rke2 then."
+         then restart k3s or rke2."
             .to_owned(),
     );
     if !mirror.falls_back {
         notes.push(
-            "Nodes still ask a registry itself where the mirror fails, unless they run with \
+            "Nodes fall back to the registry itself if the mirror fails, unless they have \
              --disable-default-registry-endpoint."
                 .to_owned(),
         );

@@ -1,29 +1,29 @@
-//! The images that cass-operator and k8ssandra-operator use by themselves.
+//! The default images of cass-operator and k8ssandra-operator.
 
 use super::image_config::ComponentImage;
 
-/// A component, its image now, and the names that its image had in earlier releases.
+/// A component, its image, and the image's names in earlier releases.
 #[derive(Debug)]
 pub(in crate::platform) struct BuiltInImage {
     pub(in crate::platform) component: &'static str,
     pub(in crate::platform) registry: &'static str,
     pub(in crate::platform) repository: &'static str,
     pub(in crate::platform) name: &'static str,
-    /// Whether the tag is made of the server's version.
+    /// Whether the tag contains the server's version.
     pub(in crate::platform) is_server: bool,
-    /// The tag, or what stands behind the server's version in it.
+    /// The tag, or its suffix after the server's version.
     pub(in crate::platform) end: &'static str,
     earlier: &'static [&'static str],
 }
 
 impl BuiltInImage {
-    /// Its image under another name.
+    /// Its image by another name.
     pub(super) fn image(&self, text: String) -> ComponentImage {
         let around = self.is_server.then(Default::default);
         ComponentImage { text, around }
     }
 
-    /// Every name that it has or had.
+    /// All its names, current and earlier.
     pub(super) fn images(&self) -> impl Iterator<Item = ComponentImage> {
         let now = [self.registry, self.repository, self.name].join("/");
         let earlier = self.earlier.iter().map(ToString::to_string);
@@ -32,10 +32,10 @@ impl BuiltInImage {
     }
 }
 
-/// What releases put behind the server's version in a tag.
+/// Suffixes after the server's version in tags of releases.
 pub(super) const SUFFIXES: [&str; 3] = ["", "-ubi", "-ubi8"];
 
-/// Every component whose image is known.
+/// All components with a known image.
 pub(in crate::platform) const BUILT_IN_IMAGES: [BuiltInImage; 8] = [
     BuiltInImage {
         component: "cassandra",

@@ -1,5 +1,4 @@
-//! An `ImageConfig` of either version: which image each component has, with and without what
-//! overrides it.
+//! An `ImageConfig` of either version: the image of each component, with and without overrides.
 
 use std::collections::BTreeMap;
 
@@ -10,39 +9,39 @@ use crate::platform::reading::{
     node::{Node, Scalar},
 };
 
-/// What one `ImageConfig` says.
+/// The content of one `ImageConfig`.
 #[derive(Debug, Default)]
 pub(super) struct ImageConfig {
     pub(super) components: Vec<K8ssandraComponent>,
-    /// The pull Secrets that are in use, and where each is named first.
+    /// The pull Secrets in use, with the first location of each.
     pub(super) secrets: BTreeMap<String, Location>,
 }
 
-/// A component, and where its image comes from.
+/// A component and its image.
 #[derive(Debug)]
 pub(super) struct K8ssandraComponent {
     pub(super) name: String,
-    /// The one version of the server that this is about.
+    /// The version of the server, if it is about a single one.
     pub(super) server: Option<String>,
     pub(super) image: ComponentImage,
-    /// The same without what overrides it; none if only the overrides speak of the component.
+    /// The image without overrides; `None` if only the overrides name the component.
     pub(super) plain: Option<ComponentImage>,
     pub(super) location: Location,
-    /// Where it is decided in which registry and folder the image lies.
+    /// The location of the setting of its registry and folder.
     pub(super) placed_at: Location,
 }
 
-/// An image as it is put together.
+/// A composed image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ComponentImage {
-    /// The whole reference; of a server's image all before the tag.
+    /// The whole reference; for a server's image, without the tag.
     pub(super) text: String,
-    /// What stands around the server's version in the tag; none if the image has its own tag.
+    /// Prefix and suffix of the server's version in the tag; `None` if the image has a fixed tag.
     pub(super) around: Option<(String, String)>,
 }
 
 impl ComponentImage {
-    /// The reference, for this version of the server.
+    /// The reference for a version of the server.
     pub(super) fn reference(&self, server: &str) -> String {
         let Self { text, around } = self;
         match around {
@@ -81,7 +80,7 @@ pub(super) fn registry(
     name_part::registry(text, start, diagnostics)
 }
 
-/// `W-MISPLACED` for keys of this mapping that their program does not look for here.
+/// Reports `W-MISPLACED` for keys that the operator does not read in this mapping.
 pub(super) fn misplaced(
     node: &Node,
     keys: &[&str],

@@ -1,7 +1,6 @@
 //! cass-operator's `ImageConfig`: alone, in a `ConfigMap`, or in a kustomize patch of one.
 //!
-//! It says where images come from, so what it changes is the difference to what the operator does
-//! without it; [`baseline`] knows that.
+//! The routes are its difference to the images that the operator uses without it, the baseline.
 
 use super::image_config::ImageConfig;
 use crate::platform::{
@@ -49,7 +48,7 @@ pub(in crate::platform) fn import(
     }
 }
 
-/// The configurations that the caller says are in use without the user's own.
+/// The baseline that the caller gives.
 fn given_baseline(
     context: &ImportContext<'_>,
     diagnostics: &mut Vec<Diagnostic>,
@@ -74,7 +73,7 @@ fn configs(documents: &[InputDocument<'_>], diagnostics: &mut Vec<Diagnostic>) -
     objects.collect()
 }
 
-/// What one document says, whatever it is wrapped in.
+/// The configurations in one document, in any of the wrappings.
 fn object(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Vec<ImageConfig> {
     if PATCH_KEYS.iter().any(|key| node.has(key)) {
         return kustomization(node, diagnostics);
@@ -100,13 +99,13 @@ fn kustomization(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Vec<ImageCon
     let mut configs = Vec::new();
     for item in lists.flat_map(Node::items) {
         if item.scalar().is_none() && item.get("patch").is_none() && item.has("path") {
-            let message = "this patch stands in another file";
+            let message = "this patch is in another file";
             let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, &item.location, message);
             diagnostics.push(diagnostic.fix("import that file as well, if it is about the images"));
             continue;
         }
         let text = match item.scalar() {
-            // The older list holds texts, or names of files.
+            // The older list has texts, or names of files.
             Some(scalar) if !scalar.text.contains('\n') => None,
             Some(_) => item.embedded_text(),
             None => item.get("patch").and_then(Node::embedded_text),
@@ -134,7 +133,7 @@ fn json_patch(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Vec<ImageConfig
         match value.map(|value| value.embedded_text().ok_or(value)) {
             Some(Ok(text)) => configs.extend(config_text(text, diagnostics)),
             Some(Err(value)) => {
-                diagnostics.push(value.wrong_type("an ImageConfig stands here as text"));
+                diagnostics.push(value.wrong_type("an ImageConfig must be a string here"));
             }
             None => {}
         }
@@ -146,7 +145,7 @@ fn config_map(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Vec<ImageConfig
     if let Some(text) = kube::data(node, KEY, diagnostics) {
         return config_text(text, diagnostics);
     }
-    let message = format!("there is no {KEY} in it");
+    let message = format!("this has no key {KEY}");
     diagnostics.push(Diagnostic::new(
         DiagnosticCode::Skipped,
         &node.location,
@@ -161,7 +160,7 @@ fn config_text(text: SourceText<'_>, diagnostics: &mut Vec<Diagnostic>) -> Vec<I
     documents.iter().filter_map(read).collect()
 }
 
-/// The documents of a text within a file.
+/// The documents of an embedded text.
 fn inner(text: SourceText<'_>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Node> {
     let (start, known) = (text.start(), diagnostics.len());
     let mut nodes = Vec::new();
@@ -172,7 +171,7 @@ fn inner(text: SourceText<'_>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Node> {
         }
     }
     if nodes.is_empty() && diagnostics.len() == known {
-        let message = "there is nothing in this text";
+        let message = "this text is empty";
         diagnostics.push(
             Diagnostic::new(DiagnosticCode::Value, &start, message).fix("write an ImageConfig"),
         );
@@ -180,8 +179,8 @@ fn inner(text: SourceText<'_>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Node> {
     nodes
 }
 
-/// The key of a `ConfigMap` that the operator looks for.
+/// The key of the `ConfigMap` that the operator reads.
 const KEY: &str = "image_config.yaml";
 
-/// Where a kustomization has its patches.
+/// The keys of a kustomization's patches.
 const PATCH_KEYS: [&str; 3] = ["patches", "patchesJson6902", "patchesStrategicMerge"];

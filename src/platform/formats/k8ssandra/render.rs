@@ -1,4 +1,4 @@
-//! cass-operator's `ImageConfig`: each image below the mirror's name for its registry.
+//! cass-operator's `ImageConfig`, with each image below the mirror's path for its registry.
 
 use super::built_in::BUILT_IN_IMAGES;
 use crate::platform::model::rendering::{Mirror, RenderedFile, Rendering};
@@ -15,14 +15,14 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
         text,
     };
     let mut notes = vec![
-        "Nothing of this is needed where the nodes themselves are pointed at the mirror: leave \
-         cass-operator's images as they are there."
+        "This is not needed if the nodes themselves use the mirror: then leave cass-operator's \
+         images as they are."
             .to_owned(),
         "The tags are those of cass-operator v1.32: compare them with the ImageConfig of your \
          release, and take medusa's and reaper's from k8ssandra-operator's."
             .to_owned(),
         "The operator reads the ConfigMap when it starts, and running datacenters keep their \
-         images until they are created anew."
+         images until they are recreated."
             .to_owned(),
         "Without kustomize: kubectl create configmap k8ssandra-image-config \
          --from-file=image_config.yaml, then label it k8ssandra.io/config=image."
@@ -30,8 +30,8 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
     ];
     if !mirror.is_tls {
         notes.push(format!(
-            "The images' names begin with {}: every node's runtime must know that this registry \
-             speaks plain HTTP.",
+            "The images' names begin with {}: configure every node's runtime to use plain HTTP \
+             for this registry.",
             mirror.authority
         ));
     }

@@ -1,4 +1,4 @@
-//! From what the operator would use to what the user's file says: the routes.
+//! Routes from the operator's default images to those of the user's file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,33 +17,33 @@ use crate::{
     },
 };
 
-/// Leads every image that the file moves, also under names of earlier releases, to where it says.
+/// Routes every image that the file moves, also by names of earlier releases.
 pub(super) fn add_routes(
     config: &ImageConfig,
     baseline: &[ImageConfig],
     context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
-    let mut leading = K8ssandraRoutes {
+    let mut routes = K8ssandraRoutes {
         baseline,
         falls_back: context.adds_source(),
         known: BTreeMap::new(),
         reported: BTreeSet::new(),
         into,
     };
-    let parse = |component| Some((component, leading.parse(component)?));
+    let parse = |component| Some((component, routes.parse(component)?));
     let components: Vec<_> = config.components.iter().filter_map(parse).collect();
     for (component, target) in &components {
-        leading.repositories(component, target);
+        routes.repositories(component, target);
     }
     for (component, target) in &components {
-        leading.tags(component, target, config);
+        routes.tags(component, target, config);
     }
-    // An operator that has the file already asks for these itself.
+    // An operator with the file requests these names itself.
     for (component, target) in &components {
         let own = format!("{}:*", target.repository);
-        if !leading.known.contains_key(&own) {
-            leading.route(&component.location, own, "source".to_owned(), None);
+        if !routes.known.contains_key(&own) {
+            routes.route(&component.location, own, "source".to_owned(), None);
         }
     }
 }
@@ -51,15 +51,15 @@ pub(super) fn add_routes(
 struct K8ssandraRoutes<'c, 'i> {
     baseline: &'c [ImageConfig],
     falls_back: bool,
-    /// Where each name leads that is led already.
+    /// The target of each name that has a route.
     known: BTreeMap<String, (String, Option<Digest>)>,
-    /// What is said once of each place, whatever number of images it is about.
+    /// Diagnostics that are reported once for each location, for any number of images.
     reported: BTreeSet<(DiagnosticCode, Location)>,
     into: &'i mut Imported,
 }
 
 impl K8ssandraRoutes<'_, '_> {
-    /// Where a component's image comes from. A server's tag is one of no version.
+    /// The target of a component. A server's tag has an empty version.
     fn parse(&mut self, component: &K8ssandraComponent) -> Option<ImageReference> {
         let K8ssandraComponent {
             image, location, ..
@@ -70,8 +70,8 @@ impl K8ssandraRoutes<'_, '_> {
             && !image.text.contains("library/");
         let once = (DiagnosticCode::HubRoot, component.placed_at.clone());
         if is_root && self.reported.insert(once) {
-            let message = "at the root of Docker Hub are Docker's own images only: every runtime \
-                           reads library/ in front of this name";
+            let message = "the root of Docker Hub has Docker's own images only: every runtime \
+                           adds library/ to this name";
             let diagnostic =
                 Diagnostic::new(DiagnosticCode::HubRoot, &component.placed_at, message);
             let fix = "name the folder: docker.io/FOLDER/NAME";
@@ -92,15 +92,15 @@ impl K8ssandraRoutes<'_, '_> {
             InvalidReference::Name(_) | InvalidReference::Tag(_) => DiagnosticCode::Reference,
         };
         if self.reported.insert((code, location.clone())) {
-            let message = format!("this makes no image reference: {invalid}");
+            let message = format!("this does not form an image reference: {invalid}");
             let diagnostic = Diagnostic::new(code, location, message).excerpt(&text);
-            let fix = "an image is [REGISTRY/]FOLDER/NAME with a tag or a digest, in small letters";
+            let fix = "an image is [REGISTRY/]FOLDER/NAME with a tag or a digest, in lower case";
             self.into.report(diagnostic.fix(fix));
         }
         None
     }
 
-    /// Routes for every tag, and for the one tag that is another in the file.
+    /// Adds routes for all tags, and for the single tag that differs in the file.
     fn repositories(&mut self, component: &K8ssandraComponent, target: &ImageReference) {
         let built_in = BUILT_IN_IMAGES
             .iter()
@@ -133,10 +133,10 @@ impl K8ssandraRoutes<'_, '_> {
         for given in given {
             if given.image.around != component.image.around {
                 let message = "the tags around the server's version differ from the baseline's; \
-                               routes leave tags as they are";
+                               routes keep tags";
                 let diagnostic =
                     Diagnostic::new(DiagnosticCode::Ignored, &component.location, message);
-                let fix = "keep the images under the baseline's tags too";
+                let fix = "store the images under the baseline's tags too";
                 self.into
                     .report(diagnostic.excerpt(&component.name).fix(fix));
             }
@@ -155,7 +155,7 @@ impl K8ssandraRoutes<'_, '_> {
         }
     }
 
-    /// Routes for the tags of one version of a server that has an image of its own.
+    /// Adds routes for the tags of a server version with its own image.
     fn tags(
         &mut self,
         component: &K8ssandraComponent,
@@ -223,7 +223,7 @@ impl K8ssandraRoutes<'_, '_> {
                 self.route(location, from, target.repository.to_string(), Some(*digest));
             }
             Reference::Tag(own) if own.as_str() == tag => {
-                // The route for every tag may say so already.
+                // The route for all tags may have the same target.
                 let general = self.known.get(&format!("{name}:*"));
                 let to = target_of(name, &target.repository);
                 if general.is_none_or(|(known, _)| *known != to) {
@@ -239,11 +239,13 @@ impl K8ssandraRoutes<'_, '_> {
         match self.known.get(&from) {
             Some(known) if *known == meant => return,
             Some((known, _)) => {
-                let message =
-                    format!("{from} is another component's image too, and leads to {known}");
+                let message = format!(
+                    "{from} is also the image of another component, and is routed to \
+                             {known}"
+                );
                 let diagnostic =
                     Diagnostic::new(DiagnosticCode::Ignored, location, message).excerpt(&meant.0);
-                let fix = "give both components one image, or write a route by hand";
+                let fix = "give both components the same image, or write a route";
                 self.into.report(diagnostic.fix(fix));
                 return;
             }
@@ -259,7 +261,7 @@ impl K8ssandraRoutes<'_, '_> {
     }
 }
 
-/// A repository as the target of a route for `name`.
+/// A repository as the target of a route from `name`.
 fn target_of(name: &Repository, target: &Repository) -> String {
     if name == target {
         "source".to_owned()

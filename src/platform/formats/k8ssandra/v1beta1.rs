@@ -1,5 +1,4 @@
-//! `config.k8ssandra.io/v1beta1`: whole references, and a registry and a namespace that replace
-//! theirs.
+//! `config.k8ssandra.io/v1beta1`: whole references, and overrides of their registry and namespace.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +12,7 @@ use crate::platform::reading::{
     node::{Node, Scalar},
 };
 
-/// What replaces parts of a reference, for all components or for one.
+/// Overrides of parts of a reference, for all components or for one.
 #[derive(Clone, Debug, Default)]
 struct ReferenceOverride {
     registry: Option<String>,
@@ -28,12 +27,12 @@ impl ReferenceOverride {
         if let Some(named) = secret.and_then(|secret| secret.string("name", diagnostics)) {
             config.secret(named);
         }
-        let places = ["imageRegistry", "imageNamespace"];
-        let mut places = places.iter().filter_map(|key| node.get(key));
+        let keys = ["imageRegistry", "imageNamespace"];
+        let mut keys = keys.iter().filter_map(|key| node.get(key));
         Self {
             registry: registry(node, "imageRegistry", diagnostics).filter(|text| !text.is_empty()),
             namespace: part(node, "imageNamespace", diagnostics),
-            location: places.next().map(|value| value.location.clone()),
+            location: keys.next().map(|value| value.location.clone()),
         }
     }
 
@@ -46,8 +45,8 @@ impl ReferenceOverride {
         }
     }
 
-    /// The reference with its registry and the first of its folders replaced. Only a first element
-    /// with a dot or a colon is a registry, and a name without a folder gets none.
+    /// The reference with its registry and first folder replaced. Only a first element with a dot
+    /// or a colon is a registry, and a name without a folder gets none.
     fn apply(&self, image: &str) -> String {
         let (own, rest) = match image.split_once('/') {
             Some((first, rest)) if first.contains(['.', ':']) => (Some(first), rest),
@@ -66,7 +65,7 @@ impl ReferenceOverride {
 }
 
 pub(super) fn read(document: &Node, diagnostics: &mut Vec<Diagnostic>) -> ImageConfig {
-    let message = "v1beta1 does not look for this here";
+    let message = "v1beta1 does not read this here";
     let fix = "only v1beta2 has it";
     misplaced(document, &["types", "overrides"], message, fix, diagnostics);
     let mut config = ImageConfig::default();
@@ -78,25 +77,25 @@ pub(super) fn read(document: &Node, diagnostics: &mut Vec<Diagnostic>) -> ImageC
             let policy = ReferenceOverride::read(node, &mut config, diagnostics).or(&general);
             policies.insert(key.text.clone(), policy);
         } else if !node.is_null() {
-            diagnostics.push(node.wrong_type("a component's defaults are a mapping"));
+            diagnostics.push(node.wrong_type("a component's defaults must be a mapping"));
         }
     }
-    let mut reading = V1Beta1Reader {
+    let mut reader = V1Beta1Reader {
         general,
         policies,
         defaults,
         config,
         diagnostics,
     };
-    reading.images(document);
-    reading.servers();
-    reading.unnamed();
-    reading.config
+    reader.images(document);
+    reader.servers();
+    reader.unnamed();
+    reader.config
 }
 
 struct V1Beta1Reader<'n, 'r> {
     general: ReferenceOverride,
-    /// Those of single components, the general one included.
+    /// Overrides of single components, with the general one merged in.
     policies: BTreeMap<String, ReferenceOverride>,
     defaults: Option<&'n Node>,
     config: ImageConfig,
@@ -108,8 +107,8 @@ impl V1Beta1Reader<'_, '_> {
         let Some(images) = document.mapping("images", self.diagnostics) else {
             return;
         };
-        let message = "this stands among the images, and so is taken for one";
-        let fix = "write it as far left as `images`";
+        let message = "this is indented like the images and is taken for one";
+        let fix = "indent it like `images`";
         misplaced(images, &MISPLACED, message, fix, self.diagnostics);
         for (key, node) in images.entries() {
             let name = key.text.as_str();
@@ -129,7 +128,7 @@ impl V1Beta1Reader<'_, '_> {
     fn image(&mut self, name: &str, server: Option<&str>, key: &Scalar, node: &Node) {
         let Some(text) = node.text().filter(|text| !text.is_empty()) else {
             let fix = "write [REGISTRY/]REPOSITORY:TAG";
-            let diagnostic = node.wrong_type("an image of v1beta1 is one reference");
+            let diagnostic = node.wrong_type("an image of v1beta1 must be one reference");
             self.diagnostics.push(diagnostic.fix(fix));
             return;
         };
@@ -140,13 +139,13 @@ impl V1Beta1Reader<'_, '_> {
         });
     }
 
-    /// The servers' images are put together out of a repository and the version.
+    /// Servers' images are composed of a repository and the version.
     fn servers(&mut self) {
-        for (name, usual) in SERVERS {
+        for (name, default) in SERVERS {
             let own = self.defaults.and_then(|defaults| defaults.get(name));
             let mut text = |key: &str| own.and_then(|own| own.string(key, self.diagnostics));
             let repository = text("repository").filter(|text| !text.text.is_empty());
-            // A suffix belongs to a repository of the user's own.
+            // A suffix applies only to the user's own repository.
             let suffix = repository
                 .and_then(|_| text("suffix"))
                 .map_or("", |suffix| &suffix.text);
@@ -162,13 +161,12 @@ impl V1Beta1Reader<'_, '_> {
                         image(policy.apply(text))
                     });
                 }
-                None => self.overridden(name, usual, image),
+                None => self.overridden(name, default, image),
             }
         }
     }
 
-    /// What replaces registries is for all images, so also for those that are known and that the
-    /// file does not name.
+    /// Overrides apply to all images, and so to known ones that the file does not name.
     fn unnamed(&mut self) {
         for known in &built_in::BUILT_IN_IMAGES {
             if !known.is_server && !self.config.names(known.component) {
@@ -178,11 +176,11 @@ impl V1Beta1Reader<'_, '_> {
         }
     }
 
-    /// A component that the file does not name, if something is replaced in its name.
-    fn overridden(&mut self, name: &str, usual: &str, image: impl Fn(String) -> ComponentImage) {
+    /// A component that the file does not name, if an override changes its name.
+    fn overridden(&mut self, name: &str, default: &str, image: impl Fn(String) -> ComponentImage) {
         let policy = self.policy(name);
-        let text = policy.apply(usual);
-        if let Some(location) = policy.location.filter(|_| text != usual) {
+        let text = policy.apply(default);
+        if let Some(location) = policy.location.filter(|_| text != default) {
             self.component((name, None), None, location, |_| image(text));
         }
     }
@@ -210,14 +208,14 @@ impl V1Beta1Reader<'_, '_> {
     }
 }
 
-/// The servers, and their repositories where the file has none.
+/// The servers and their default repositories.
 const SERVERS: [(&str, &str); 3] = [
     ("cassandra", "k8ssandra/cass-management-api"),
     ("dse", "datastax/dse-mgmtapi-6_8"),
     ("hcd", "datastax/hcd"),
 ];
 
-/// Keys of the document that have no effect below `images`.
+/// Keys that have no effect below `images`.
 const MISPLACED: [&str; 5] = [
     "imageRegistry",
     "imageNamespace",

@@ -1,5 +1,5 @@
-//! `config.k8ssandra.io/v1beta2`: registry, repository and name apart, defaults for what is empty,
-//! overrides for everything.
+//! `config.k8ssandra.io/v1beta2`: separate registry, repository and name, with defaults for empty
+//! fields and overrides for all.
 
 use super::{
     built_in,
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// `defaults` or `overrides`: what is absent says nothing, what is empty says "empty".
+/// `defaults` or `overrides`: an absent field has no effect, an empty one means empty.
 #[derive(Debug, Default)]
 struct ImageDefaults<'n> {
     registry: Option<String>,
@@ -23,7 +23,7 @@ struct ImageDefaults<'n> {
     location: Option<Location>,
 }
 
-/// The parts of an image's place; empty ones are left out.
+/// The parts of an image's name; empty ones are omitted.
 #[derive(Clone, Debug)]
 struct ImageParts {
     registry: String,
@@ -50,7 +50,7 @@ impl<'n> ImageDefaults<'n> {
         }
     }
 
-    /// Fills what is empty.
+    /// Fills empty parts.
     fn fill(&self, parts: &mut ImageParts) {
         let fill = |part: &mut String, with: &Option<String>| {
             if part.is_empty() {
@@ -61,7 +61,7 @@ impl<'n> ImageDefaults<'n> {
         fill(&mut parts.repository, &self.repository);
     }
 
-    /// Replaces everything that it speaks of.
+    /// Replaces all parts that are set.
     fn replace(&self, parts: &mut ImageParts) {
         let replace = |part: &mut String, with: &Option<String>| {
             if let Some(with) = with {
@@ -86,7 +86,7 @@ pub(super) fn read(document: &Node, diagnostics: &mut Vec<Diagnostic>) -> ImageC
     misplaced(
         document,
         &MISPLACED,
-        "v1beta2 does not look for this here",
+        "v1beta2 does not read this here",
         fix,
         diagnostics,
     );
@@ -101,7 +101,7 @@ pub(super) fn read(document: &Node, diagnostics: &mut Vec<Diagnostic>) -> ImageC
         misplaced(
             section,
             &MISPLACED,
-            "this is no component",
+            "this is not a component",
             fix,
             diagnostics,
         );
@@ -143,7 +143,7 @@ pub(super) fn read(document: &Node, diagnostics: &mut Vec<Diagnostic>) -> ImageC
     config
 }
 
-/// What an image's name ends in: its tag or digest, or what stands around a server's version.
+/// The end of an image's name: its tag or digest, or prefix and suffix of a server's version.
 type ImageSuffix = (String, Option<(String, String)>);
 
 fn image(
@@ -153,7 +153,10 @@ fn image(
 ) -> Option<(ImageParts, ImageSuffix)> {
     if !node.is_mapping() {
         let fix = "write registry, repository, name and tag; a whole reference is v1beta1";
-        diagnostics.push(node.wrong_type("an image of v1beta2 is a mapping").fix(fix));
+        diagnostics.push(
+            node.wrong_type("an image of v1beta2 must be a mapping")
+                .fix(fix),
+        );
         return None;
     }
     let parts = ImageParts {
@@ -182,7 +185,7 @@ fn image(
             (String::new(), Some((text("prefix"), text("suffix")))),
         ));
     }
-    // A tag with a colon is a digest to the operator.
+    // The operator takes a tag with a colon for a digest.
     let digest = digest.or_else(|| tag.filter(|tag| tag.text.contains(':')));
     let end = match (digest, tag) {
         (Some(digest), _) => {
@@ -204,8 +207,7 @@ fn image(
     Some((parts, (end, None)))
 }
 
-/// Overrides are for all images, so also for those that the operator knows and the file does not
-/// name.
+/// Overrides apply to all images, and so to known ones that the file does not name.
 fn unnamed(overrides: &ImageDefaults<'_>, config: &mut ImageConfig) {
     let Some(location) = &overrides.location else {
         return;
@@ -230,7 +232,7 @@ fn unnamed(overrides: &ImageDefaults<'_>, config: &mut ImageConfig) {
     }
 }
 
-/// Keys of v1beta1, and of policies, where v1beta2 has none.
+/// Keys of v1beta1, and of defaults, that v1beta2 does not read here.
 const MISPLACED: [&str; 7] = [
     "imageRegistry",
     "imageNamespace",

@@ -16,10 +16,10 @@ pub(super) fn read(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Ima
         Some("v1beta1") if is_config => Some(v1beta1::read(node, diagnostics)),
         Some("v1beta2") if is_config => Some(v1beta2::read(node, diagnostics)),
         _ => {
-            let message = "this is no ImageConfig that is known";
+            let message = "this is not a known version of ImageConfig";
             let location = version.map_or(&node.location, |version| &version.start);
-            let fix = "it starts with `apiVersion: config.k8ssandra.io/v1beta2` (or v1beta1) \
-                       and `kind: ImageConfig`";
+            let fix = "expected `apiVersion: config.k8ssandra.io/v1beta2` (or v1beta1) and `kind: \
+                       ImageConfig`";
             let shown = format!("{text} {}", kube::kind(node).unwrap_or_default());
             let diagnostic =
                 Diagnostic::new(DiagnosticCode::Kind, location, message).excerpt(shown.trim());

@@ -1,4 +1,4 @@
-//! `ImageStream`: short names that mean an image in the cluster's own registry.
+//! `ImageStream`: short names for images in the cluster's internal registry.
 
 use super::route::{has_known_version, route_to, route_to_image};
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     route::MatchText,
 };
 
-/// Where the images of a stream are.
+/// The repository of a stream's images.
 #[derive(Debug)]
 pub(in crate::platform) struct StreamRepository {
     registry: String,
@@ -30,7 +30,7 @@ impl StreamRepository {
         }
     }
 
-    /// Leads a stream's short name to its images, and makes its full name known.
+    /// Routes a stream's short name to its images, and adds its registry.
     pub(in crate::platform) fn route_short_name(
         &self,
         location: &Location,
@@ -43,19 +43,20 @@ impl StreamRepository {
             repository,
         } = self;
         if stream.contains('/') || repository.parse::<RepositoryName>().is_err() {
-            let message = "this names no repository";
+            let message = "this is not a repository name";
             return into.report(
                 Diagnostic::new(DiagnosticCode::Reference, location, message).excerpt(repository),
             );
         }
-        let home = format!("{registry}/{repository}");
-        route_to(location, &short_name(stream, "*"), &home, context, into);
+        let target = format!("{registry}/{repository}");
+        route_to(location, &short_name(stream, "*"), &target, context, into);
         let matches = MatchText::From(vec![registry.clone()]);
         if !into.routes.iter().any(|route| route.matches == matches) {
             into.route(location, registry, &["source"]);
         }
         let message = format!(
-            "every pull of {stream} leads to {home}: a pull does not say which namespace it is from"
+            "every pull of {stream} is routed to {target}: a pull does not say which namespace it \
+             comes from"
         );
         into.report(Diagnostic::new(
             DiagnosticCode::LibraryWider,
@@ -65,7 +66,7 @@ impl StreamRepository {
     }
 }
 
-/// What a node makes of a stream's short name; the tag may be `*`.
+/// The canonical form of a stream's short name; the tag may be `*`.
 pub(in crate::platform) fn short_name(stream: &str, tag: &str) -> String {
     format!("docker.io/library/{stream}:{tag}")
 }
@@ -76,7 +77,7 @@ pub(super) fn import(node: &Node, context: &ImportContext<'_>, into: &mut Import
     }
     let name = node.get("metadata").unwrap_or(node);
     let Some(name) = name.string("name", &mut into.diagnostics) else {
-        let message = "an image stream has a name";
+        let message = "an image stream needs a name";
         let diagnostic = Diagnostic::new(DiagnosticCode::Value, &node.location, message);
         into.report(diagnostic.fix("write metadata.name"));
         return;
@@ -84,24 +85,24 @@ pub(super) fn import(node: &Node, context: &ImportContext<'_>, into: &mut Import
     let policy = node.at(&["spec", "lookupPolicy"]);
     let is_local = policy.and_then(|policy| policy.flag("local", &mut into.diagnostics));
     if is_local != Some(true) {
-        let message = "short names do not mean this image stream: its spec.lookupPolicy.local is \
-                       not true";
+        let message = "short names do not resolve to this image stream: its \
+                       spec.lookupPolicy.local is not true";
         let diagnostic =
             Diagnostic::new(DiagnosticCode::Skipped, &name.start, message).excerpt(&name.text);
         into.report(diagnostic.fix(format!("oc set image-lookup {}", name.text)));
         return;
     }
-    let Some(home) = repository(node, &name.text, context, into) else {
+    let Some(target) = repository(node, &name.text, context, into) else {
         return;
     };
-    home.route_short_name(&name.start, &name.text, context, into);
+    target.route_short_name(&name.start, &name.text, context, into);
     let tags = node.at(&["spec", "tags"]).map(Node::items);
     for tag in tags.unwrap_or_default() {
         route_tag(tag, &name.text, context, into);
     }
 }
 
-/// Where a stream's images are, if short names mean anything in its namespace.
+/// The repository of a stream, if short names resolve in its namespace.
 fn repository(
     node: &Node,
     name: &str,
@@ -123,8 +124,7 @@ fn repository(
     let listed =
         known.and_then(|(_, repository, location)| Some((repository.split_once('/')?.0, location)));
     let Some((namespace, location)) = named.or(listed) else {
-        let message = "the namespace of this image stream is not written, and is a part of the \
-                       images' names";
+        let message = "this image stream has no namespace, which is part of the images' names";
         let diagnostic =
             Diagnostic::new(DiagnosticCode::Value, &metadata.location, message).excerpt(name);
         into.report(diagnostic.fix("write metadata.namespace"));
@@ -135,7 +135,7 @@ fn repository(
             .iter()
             .any(|start| namespace.starts_with(start))
     {
-        let message = "short names do not mean image streams in this namespace";
+        let message = "short names do not resolve to image streams in this namespace";
         let diagnostic =
             Diagnostic::new(DiagnosticCode::Ignored, location, message).excerpt(namespace);
         into.report(diagnostic.fix("move the image stream to a project of yours"));
@@ -148,8 +148,9 @@ fn repository(
             repository: repository.to_owned(),
         }),
         (None, None) => {
-            let message =
-                format!("the file does not say where its images are: {DEFAULT_REGISTRY} is taken");
+            let message = format!(
+                "the file does not say where its images are: {DEFAULT_REGISTRY} is assumed"
+            );
             let diagnostic = Diagnostic::new(DiagnosticCode::Assumed, &metadata.location, message);
             into.report(diagnostic.fix("give the internal registry, if it has another name"));
             Some(StreamRepository::new(DEFAULT_REGISTRY, namespace, name))
@@ -157,7 +158,7 @@ fn repository(
     }
 }
 
-/// A tag that only points elsewhere means what it points at, unless its policy is `Local`.
+/// Routes a tag that refers to another image to that image, unless its policy is `Local`.
 fn route_tag(tag: &Node, stream: &str, context: &ImportContext<'_>, into: &mut Imported) {
     let diagnostics = &mut into.diagnostics;
     let policy = tag.get("referencePolicy");
@@ -166,14 +167,14 @@ fn route_tag(tag: &Node, stream: &str, context: &ImportContext<'_>, into: &mut I
         None | Some(("Source" | "", _)) => false,
         Some(("Local", _)) => true,
         Some((other, location)) => {
-            let message = "this policy is not known";
+            let message = "unknown policy";
             let diagnostic =
                 Diagnostic::new(DiagnosticCode::Value, location, message).excerpt(other);
             diagnostics.push(diagnostic.fix("Local or Source"));
             return;
         }
     };
-    // Such a tag is never copied to the cluster's own registry, whatever its policy.
+    // Such a tag is never imported into the internal registry, whatever its policy.
     let is_elsewhere = tag.flag("reference", diagnostics) == Some(true);
     let Some(from) = tag.get("from") else { return };
     let kind = from.string("kind", diagnostics);
@@ -184,7 +185,10 @@ fn route_tag(tag: &Node, stream: &str, context: &ImportContext<'_>, into: &mut I
         tag.string("name", diagnostics),
         from.string("name", diagnostics),
     ) else {
-        diagnostics.push(tag.wrong_type("a tag has a name, and so has what it is from"));
+        diagnostics.push(tag.wrong_type(
+            "a tag must be a mapping with a name, and so must its \
+                                         `from`",
+        ));
         return;
     };
     match image.text.parse::<ImageReference>() {
@@ -203,8 +207,8 @@ fn route_tag(tag: &Node, stream: &str, context: &ImportContext<'_>, into: &mut I
     }
 }
 
-/// Where the cluster's own registry is, unless it was renamed.
+/// The default host of the internal registry.
 const DEFAULT_REGISTRY: &str = "image-registry.openshift-image-registry.svc:5000";
 
-/// The namespaces in which short names never mean image streams, besides `default`.
+/// Prefixes of namespaces in which short names never resolve to image streams, besides `default`.
 const RESERVED_NAMESPACES: [&str; 2] = ["kube-", "openshift-"];

@@ -33,7 +33,7 @@ pub(in crate::platform) fn import(
                 None => into.report(other(kind, node)),
             },
             None => {
-                let message = "this is no object of Kubernetes: it has no kind";
+                let message = "this is not a Kubernetes object: it has no kind";
                 into.report(Diagnostic::new(
                     DiagnosticCode::Kind,
                     &node.location,
@@ -45,7 +45,7 @@ pub(in crate::platform) fn import(
     sets.routes(context, into);
 }
 
-/// Whether [`import`] reads objects of this kind.
+/// Whether objects of this kind are imported.
 pub(in crate::platform) fn is_known_kind(kind: &str) -> bool {
     kind == "ImageStream" || super::mirror_set::MirrorSetKind::of(kind).is_some()
 }
@@ -56,12 +56,12 @@ fn other(kind: &str, node: &Node) -> Diagnostic {
         &["spec", "template", "metadata", "annotations", RESOLVE_NAMES],
     ];
     if let Some(mark) = annotated.iter().find_map(|path| node.at(path)) {
-        let message = "names in this one object are resolved through image streams, but a pull \
-                       does not say which object it is for";
+        let message = "names in this object are resolved through image streams, but a pull does \
+                       not say which object it is for";
         let fix = "oc set image-lookup STREAM makes every pull of the name do so";
         return Diagnostic::new(DiagnosticCode::Ignored, &mark.location, message).fix(fix);
     }
-    let message = "image streams and mirror sets are read here, and this is neither";
+    let message = "this is neither an image stream nor a mirror set";
     Diagnostic::new(DiagnosticCode::Skipped, &node.location, message).excerpt(kind)
 }
 

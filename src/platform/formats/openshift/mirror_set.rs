@@ -55,7 +55,7 @@ impl MirrorSetKind {
     }
 }
 
-/// Every mirror set, by source: what sets say about one source is one table on the nodes.
+/// All mirror sets, by source: nodes merge the sets of one source.
 #[derive(Debug, Default)]
 pub(super) struct MirrorSets(BTreeMap<String, SourceMirrors>);
 
@@ -75,7 +75,7 @@ impl MirrorSets {
             return;
         }
         let Some(spec) = node.get("spec") else {
-            into.report(node.wrong_type("a mirror set has a spec with its mirrors"));
+            into.report(node.wrong_type("a mirror set needs a spec with its mirrors"));
             return;
         };
         for foreign in [
@@ -84,7 +84,7 @@ impl MirrorSets {
             MirrorSetKind::Tag,
         ] {
             if let Some(list) = spec.get(foreign.list()).filter(|_| foreign != kind) {
-                let message = "this kind of mirror set has its mirrors under another key";
+                let message = "this kind of mirror set lists its mirrors under another key";
                 let diagnostic =
                     Diagnostic::new(DiagnosticCode::Misplaced, &list.location, message);
                 let fix = format!("write {}", kind.list());
@@ -106,7 +106,7 @@ impl MirrorSets {
         let diagnostics = &mut into.diagnostics;
         let Some(written) = entry.string("source", diagnostics) else {
             if !entry.has("source") {
-                diagnostics.push(entry.wrong_type("an entry names its source and its mirrors"));
+                diagnostics.push(entry.wrong_type("an entry needs a source and mirrors"));
             }
             return;
         };
@@ -122,7 +122,7 @@ impl MirrorSets {
             "NeverContactSource" => true,
             "AllowContactingSource" | "" => false,
             other => {
-                let message = "this policy is not known";
+                let message = "unknown policy";
                 let diagnostic =
                     Diagnostic::new(DiagnosticCode::Value, &policy.start, message).excerpt(other);
                 diagnostics.push(diagnostic.fix("AllowContactingSource or NeverContactSource"));
@@ -140,8 +140,8 @@ impl MirrorSets {
             return;
         }
         if mirrors.iter().all(|mirror| *mirror == source) {
-            let message = "an entry without a mirror besides its own source has no effect, and \
-                           neither has its mirrorSourcePolicy";
+            let message = "an entry whose only mirror is its source has no effect, and neither \
+                           has its mirrorSourcePolicy";
             let diagnostic =
                 Diagnostic::new(DiagnosticCode::Ignored, &written.start, message).excerpt(&source);
             diagnostics.push(diagnostic.fix("name a mirror, or remove the entry"));
@@ -152,7 +152,7 @@ impl MirrorSets {
             if let Ok(registry) = host.parse()
                 && !Registry::looks_like(host)
             {
-                // A lone word is a host here, and has to be said to be one.
+                // A lone word is a host here, and needs an upstream to say so.
                 let endpoint = MirrorEndpoint::of(&registry);
                 into.add_endpoint(&written.start, &endpoint, &HostSettings::default());
             }
@@ -170,7 +170,7 @@ impl MirrorSets {
         }
     }
 
-    /// One route for each source. The longest that matches decides alone, on the nodes as here.
+    /// Adds one route for each source. Only the longest match takes effect, on the nodes as here.
     pub(super) fn routes(&self, context: &ImportContext<'_>, into: &mut Imported) {
         for (source, table) in &self.0 {
             let digests = order::merge_orders(source, &table.digests);
@@ -187,8 +187,8 @@ impl MirrorSets {
             } else {
                 to.retain(|(mirror, _)| mirror != source);
             }
-            let place = |mirror| if mirror == source { "source" } else { mirror };
-            let texts: Vec<&str> = to.iter().map(|(mirror, _)| place(*mirror)).collect();
+            let target = |mirror| if mirror == source { "source" } else { mirror };
+            let texts: Vec<&str> = to.iter().map(|(mirror, _)| target(*mirror)).collect();
             let route = into.route(&table.location, source, &texts);
             for (target, (_, kind)) in route.to.iter_mut().zip(to) {
                 target.ref_kind = kind;
@@ -201,7 +201,7 @@ impl MirrorSets {
         }
     }
 
-    /// The table that would decide if this source's own did not.
+    /// The table that would take effect without this source's own.
     fn parent(&self, source: &str) -> Option<(&str, &SourceMirrors)> {
         let (host, _) = source.split_once('/').unwrap_or((source, ""));
         let paths =
@@ -221,7 +221,7 @@ impl MirrorSets {
     }
 }
 
-/// `W-SHADOW`: what a shorter source would have done and this one does not.
+/// `W-SHADOW`: settings of a shorter source that this one does not have.
 fn shadow(
     source: &str,
     table: &SourceMirrors,
@@ -240,12 +240,10 @@ fn shadow(
     let lost = lost.join(" and ");
     let message = format!("{source} hides what {parent} has, and has no {lost} of its own");
     let diagnostic = Diagnostic::new(DiagnosticCode::Shadow, &table.location, message);
-    Some(diagnostic.fix(format!(
-        "say it for {source} as well, or leave {source} out"
-    )))
+    Some(diagnostic.fix(format!("set it for {source} too, or remove {source}")))
 }
 
-/// A source: also `*.DOMAIN`, whose whole host the mirrors stand for.
+/// A source: also `*.DOMAIN`, for which a mirror replaces the whole host.
 fn source(written: &Scalar, diagnostics: &mut Vec<Diagnostic>) -> Option<String> {
     let Some(domain) = written.text.strip_prefix("*.") else {
         return scope(written, diagnostics);
@@ -260,7 +258,7 @@ fn source(written: &Scalar, diagnostics: &mut Vec<Diagnostic>) -> Option<String>
     Some(format!("*.{domain}"))
 }
 
-/// `HOST[:PORT][/PATH]`, in one spelling.
+/// `HOST[:PORT][/PATH]`, normalized.
 fn scope(written: &Scalar, diagnostics: &mut Vec<Diagnostic>) -> Option<String> {
     let text = written.text.as_str();
     if let Err(diagnostic) = reject_scheme(text, &written.start) {

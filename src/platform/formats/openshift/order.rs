@@ -1,10 +1,10 @@
-//! One order out of several, as nodes of `OpenShift` make it.
+//! Merges several orders into one, as nodes of `OpenShift` do.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// The mirrors of all lists, and their source if some list places it before a mirror: else it comes
-/// after every list, and is left out. Each list's order is kept where they do not contradict; where
-/// they do, the ring is broken at its first name. The order of the lists does not matter.
+/// The mirrors of all lists, and their source if a list has it before a mirror; otherwise it comes
+/// last and is omitted. The order of each list is kept unless lists contradict; then the cycle is
+/// broken at its first name. The order of the lists does not matter.
 pub(super) fn merge_orders<'l>(source: &'l str, lists: &'l [Vec<String>]) -> Vec<&'l str> {
     let mut graph: BTreeMap<&str, OrderLinks<'_>> = BTreeMap::new();
     for list in lists {
@@ -39,7 +39,7 @@ pub(super) fn merge_orders<'l>(source: &'l str, lists: &'l [Vec<String>]) -> Vec
     order
 }
 
-/// What is to stand directly before and after a name.
+/// The direct neighbours of a name.
 #[derive(Debug, Default)]
 struct OrderLinks<'l> {
     before: BTreeSet<&'l str>,

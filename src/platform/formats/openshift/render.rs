@@ -28,8 +28,8 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
         ));
     } else if let Some(file) = &mirror.ca_file {
         notes.push(format!(
-            "Nodes have to trust {file}: put it into the ConfigMap that spec.additionalTrustedCA \
-             of image.config.openshift.io/cluster names, under the key {}.",
+            "Nodes must trust {file}: put it into the ConfigMap that spec.additionalTrustedCA of \
+             image.config.openshift.io/cluster names, under the key {}.",
             mirror.authority.as_str().replace(':', "..")
         ));
     }

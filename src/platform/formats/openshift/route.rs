@@ -1,4 +1,4 @@
-//! Routes to an image, and the versions of objects: what `EnMasse` shares.
+//! Routes to an image, and versions of objects; also used by `EnMasse`.
 
 use crate::{
     oci::{ImageReference, Reference},
@@ -13,8 +13,7 @@ use crate::{
     route::{RuleText, TargetText},
 };
 
-/// Whether an object is of one of these versions of its kind; another is remarked on. One that
-/// names none is taken for the first.
+/// Whether an object has one of these versions, or none, which means the first; reports others.
 pub(in crate::platform) fn has_known_version(
     node: &Node,
     known: &[&str],
@@ -26,7 +25,7 @@ pub(in crate::platform) fn has_known_version(
     let text = version.text().unwrap_or_default();
     let is_known = known.contains(&text);
     if !is_known {
-        let message = "this kind of object is not known in this apiVersion";
+        let message = "unknown apiVersion for this kind of object";
         let diagnostic =
             Diagnostic::new(DiagnosticCode::Kind, &version.location, message).excerpt(text);
         let fix = known.first().map(|first| format!("write {first}"));
@@ -35,7 +34,7 @@ pub(in crate::platform) fn has_known_version(
     is_known
 }
 
-/// Leads a name to a repository instead of its own.
+/// Routes a name to another repository.
 pub(in crate::platform) fn route_to<'i>(
     location: &Location,
     from: &str,
@@ -50,7 +49,7 @@ pub(in crate::platform) fn route_to<'i>(
     route
 }
 
-/// Leads a name to one image, whatever is asked for. To a digest only a single tag can be led.
+/// Routes a name to one image. Only a single tag can be routed to a digest.
 pub(in crate::platform) fn route_to_image(
     location: &Location,
     from: &str,

@@ -1,4 +1,4 @@
-//! Edge hosts' user data.
+//! User data of edge hosts.
 
 use super::{parts::located, registry::PaletteRegistry};
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// `stylus`: registries, and which prefixes become which.
+/// `stylus`: registries, and replacements of prefixes.
 pub(super) fn edge(stylus: &Node, router: &mut SwapRouter<'_>) {
     let external = stylus.get("externalRegistries");
     let listed = external.and_then(|external| external.get("registries"));
@@ -21,18 +21,20 @@ pub(super) fn edge(stylus: &Node, router: &mut SwapRouter<'_>) {
         PaletteRegistry::edge(node, &mut router.into.diagnostics).add_to(router.into);
     }
     if let Some(node) = listed.filter(|node| !matches!(node.kind, NodeKind::Sequence(_))) {
-        router.into.report(node.wrong_type("registries is a list"));
+        router
+            .into
+            .report(node.wrong_type("registries must be a list"));
     }
     let rules = external.and_then(|external| external.get("registryMappingRules"));
     if let Some(node) = rules.filter(|node| !node.is_mapping()) {
         router
             .into
-            .report(node.wrong_type("registryMappingRules is a mapping"));
+            .report(node.wrong_type("registryMappingRules must be a mapping"));
     }
     for (source, target) in rules.into_iter().flat_map(Node::entries) {
         let made = match target.scalar() {
             Some(target) => rule(&located(source), &located(target), router),
-            None => Err(target.wrong_type("a prefix becomes another prefix")),
+            None => Err(target.wrong_type("the replacement of a prefix must be a string")),
         };
         if let Err(diagnostic) = made {
             router.into.report(diagnostic);
@@ -40,7 +42,7 @@ pub(super) fn edge(stylus: &Node, router: &mut SwapRouter<'_>) {
     }
 }
 
-/// The prefix is replaced, by whole elements, and the rest is kept.
+/// Replaces a prefix of whole path elements and keeps the rest.
 fn rule(
     source: &LocatedText,
     target: &LocatedText,

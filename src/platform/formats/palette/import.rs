@@ -1,8 +1,8 @@
 //! Palette's registry override: the `registry-info` Secret, Helm values, edge hosts' user data,
 //! and what Palette makes of them on a node.
 //!
-//! All carry one map in imageswap's words. Where it leads is asked first; then the folder that
-//! keeps the registry's name, since the documented layouts contradict each other.
+//! All contain one map in imageswap's syntax. Its target is used first, then the folder named after
+//! the registry, since the documented layouts contradict each other.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ use crate::{
 /// Whether a document is in this format.
 pub(in crate::platform) fn detects(document: &InputDocument<'_>) -> bool {
     match document {
-        // What Palette has in one line, imageswap has in many.
+        // Palette's map is one line, imageswap's has many.
         InputDocument::Map(text) => {
             let lines = text.lines().filter(|(_, line)| line.contains("::"));
             lines.count() == 1 && text.text.contains(',')
@@ -56,7 +56,7 @@ pub(in crate::platform) fn import(
 ) {
     let mut palette = PaletteImport {
         routing: SwapRouter::new(context, into),
-        everything: None,
+        others: None,
         folders: BTreeMap::new(),
     };
     for document in documents {
@@ -66,33 +66,31 @@ pub(in crate::platform) fn import(
         }
     }
     let PaletteImport {
-        everything,
-        folders,
-        ..
+        others, folders, ..
     } = palette;
-    // Where the webhook is at work as well, nodes ask for what it has made of the names.
+    // With the webhook in use, nodes request the names that it has produced.
     for (folder, location) in &folders {
         into.route(location, folder, &["source"]);
     }
     if context.adds_source() {
         into.unmatched = Some(UnmatchedPolicy::Source);
-    } else if let Some(OtherRegistries::Refused(location)) = everything {
+    } else if let Some(OtherRegistries::Refused(location)) = others {
         into.route(&location, "*", &[]);
     }
 }
 
 struct PaletteImport<'i> {
     routing: SwapRouter<'i>,
-    /// What happens to other registries than those of maps, if there was a map.
-    everything: Option<OtherRegistries>,
-    /// Where maps lead, and where each is named first.
+    /// What happens to registries without an entry, if there was a map.
+    others: Option<OtherRegistries>,
+    /// The folders of the maps' targets, with the first location of each.
     folders: BTreeMap<String, Location>,
 }
 
 enum OtherRegistries {
-    /// A map says it by `default`.
+    /// A map has `default`.
     Routed,
-    /// A site without the Internet has what it has.
+    /// A site without the Internet has no other registries.
     Refused(Location),
 }
 
@@ -129,37 +127,37 @@ impl PaletteImport<'_> {
             is_known = true;
         }
         if !is_known {
-            let message = "this is no registry override of Palette";
-            let fix = "it is a Secret with MIRROR_REGISTRIES, Helm values with ociImageRegistry, \
-                       user data with stylus, or the map itself";
+            let message = "this is not a registry override of Palette";
+            let fix = "expected a Secret with MIRROR_REGISTRIES, Helm values with \
+                       ociImageRegistry, user data with stylus, or the map itself";
             self.report(Diagnostic::new(DiagnosticCode::Kind, &node.location, message).fix(fix));
         }
     }
 
     fn secret(&mut self, node: &Node) {
         let into = &mut *self.routing.into;
-        let home = PaletteRegistry::secret(node, &mut into.diagnostics).add_to(into);
+        let root = PaletteRegistry::secret(node, &mut into.diagnostics).add_to(into);
         match kube::data(node, "MIRROR_REGISTRIES", &mut into.diagnostics) {
-            Some(map) if !map.text.trim().is_empty() => self.text(&map, home.as_ref()),
+            Some(map) if !map.text.trim().is_empty() => self.text(&map, root.as_ref()),
             _ => self.report_empty_map(&node.location, "MIRROR_REGISTRIES"),
         }
     }
 
-    /// Whether there was something to read.
+    /// Reads Helm values; returns whether there were any.
     fn helm(&mut self, values: &Node) -> bool {
         let mut is_known = false;
         if let Some(node) = values.get("ociImageRegistry") {
             is_known = true;
             let into = &mut *self.routing.into;
-            let home = PaletteRegistry::helm(node, &mut into.diagnostics).add_to(into);
+            let root = PaletteRegistry::helm(node, &mut into.diagnostics).add_to(into);
             let key = "mirrorRegistries";
             match node.string(key, &mut into.diagnostics) {
                 Some(map) if !map.text.trim().is_empty() => {
                     let text = SourceText::within(&*map.text, map.start.clone());
-                    self.text(&text, home.as_ref());
+                    self.text(&text, root.as_ref());
                 }
                 // The chart's own values are all empty.
-                _ if home.is_none() => {}
+                _ if root.is_none() => {}
                 _ => self.report_empty_map(&node.location, key),
             }
         }
@@ -170,7 +168,8 @@ impl PaletteImport<'_> {
         }
         let key = values.at(&["ociPackEcrRegistry", "accessKey"]);
         if let Some(key) = key.filter(|key| key.text() != Some("")) {
-            let message = "packs in ECR need a login by AWS keys, which the mirror does not make";
+            let message = "packs in ECR need authentication with AWS keys, which the mirror does \
+                           not support";
             self.report(Diagnostic::new(
                 DiagnosticCode::Ignored,
                 &key.location,
@@ -181,66 +180,66 @@ impl PaletteImport<'_> {
     }
 
     fn report_empty_map(&mut self, location: &Location, key: &str) {
-        let diagnostic = Diagnostic::new(
-            DiagnosticCode::Value,
-            location,
-            format!("{key} says nothing"),
-        );
-        self.report(diagnostic.fix("write SOURCE::TARGET, with commas between several"));
+        let diagnostic =
+            Diagnostic::new(DiagnosticCode::Value, location, format!("{key} is empty"));
+        self.report(diagnostic.fix("write SOURCE::TARGET, separated by commas"));
     }
 
-    fn text(&mut self, text: &SourceText<'_>, home: Option<&PaletteImageRoot>) {
+    fn text(&mut self, text: &SourceText<'_>, root: Option<&PaletteImageRoot>) {
         let map = SwapMap::read(text, &mut self.routing.into.diagnostics);
-        self.map(map, home, &text.start());
+        self.map(map, root, &text.start());
     }
 
-    fn map(&mut self, mut map: SwapMap, home: Option<&PaletteImageRoot>, location: &Location) {
+    fn map(&mut self, mut map: SwapMap, root: Option<&PaletteImageRoot>, location: &Location) {
         let values = map.registries.all.iter_mut().map(|pair| &mut pair.value);
         for value in values.chain(&mut map.default) {
             drop_v2(value, &mut self.routing.into.diagnostics);
         }
         if map.default.is_some() {
-            self.everything = Some(OtherRegistries::Routed);
-        } else if self.everything.is_none() {
-            self.everything = Some(OtherRegistries::Refused(location.clone()));
+            self.others = Some(OtherRegistries::Routed);
+        } else if self.others.is_none() {
+            self.others = Some(OtherRegistries::Refused(location.clone()));
         }
         for swap in self.routing.map(&map) {
-            let further = self.add_named_folder(&swap, home);
+            let further = self.add_named_folder(&swap, root);
             for target in [Some(&swap.target), further.as_ref()].into_iter().flatten() {
                 self.alias(&swap, target);
             }
         }
     }
 
-    /// Asks the folder that keeps the registry's name as well; returns it.
+    /// Adds the folder named after the registry as a target; returns it.
     fn add_named_folder(
         &mut self,
         swap: &RegistrySwap,
-        home: Option<&PaletteImageRoot>,
+        root: Option<&PaletteImageRoot>,
     ) -> Option<String> {
         let (host, path) = split_host(&swap.target);
-        let home = match home {
-            Some(home) if home.host.as_str() == host => Some(home),
-            Some(home) => {
-                let message = format!("this is not {}: its login is not used here", home.host);
+        let root = match root {
+            Some(root) if root.host.as_str() == host => Some(root),
+            Some(root) => {
+                let message = format!(
+                    "this is not {}: its credentials are not used here",
+                    root.host
+                );
                 let diagnostic =
                     Diagnostic::new(DiagnosticCode::CredentialScope, &swap.location, message);
-                let fix = "give a login for this host, or none if it needs none";
+                let fix = "add credentials for this host if it needs them";
                 self.report(diagnostic.excerpt(&swap.target).fix(fix));
                 None
             }
             None => None,
         };
-        let folder = match home {
+        let folder = match root {
             Some(PaletteImageRoot {
                 folder: Some(folder),
                 ..
             }) => {
                 if !is_below(&swap.target, folder) {
-                    let message = format!("this is outside of {folder}");
+                    let message = format!("this is outside {folder}");
                     let diagnostic =
                         Diagnostic::new(DiagnosticCode::BasePath, &swap.location, message);
-                    let fix = "images below it are asked for as well; is the base path right?";
+                    let fix = "images below the base path are requested too; check the base path";
                     self.report(diagnostic.excerpt(&swap.target).fix(fix));
                 }
                 folder.clone()
@@ -259,7 +258,7 @@ impl PaletteImport<'_> {
         Some(target)
     }
 
-    /// Lets nodes whose map names this mirror instead of the target's host ask for the same path.
+    /// Adds an alias for nodes whose map has this mirror instead of the target's host.
     fn alias(&mut self, swap: &RegistrySwap, target: &str) {
         let (_, path) = split_host(target);
         if !path.is_empty() && path.split('/').next() != Some("v2") {
@@ -270,7 +269,7 @@ impl PaletteImport<'_> {
         }
     }
 
-    /// containerd's configuration, as Palette writes it on nodes.
+    /// containerd's configuration as written by Palette on nodes.
     fn rendered(&mut self, registry: &Node) {
         let mut map = SwapMap::default();
         for (key, mirror) in registry.get("mirrors").into_iter().flat_map(Node::entries) {
@@ -280,7 +279,7 @@ impl PaletteImport<'_> {
                 continue;
             };
             for more in more {
-                let message = "Palette writes one endpoint; further ones are not read";
+                let message = "Palette writes one endpoint; the others are not read";
                 let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, &more.start, message);
                 self.report(diagnostic.fix("import the file as containerd"));
             }
@@ -314,7 +313,7 @@ impl PaletteImport<'_> {
     }
 }
 
-/// The management plane's dialect has `/v2/` before the path, imageswap's has not.
+/// Removes the `/v2/` before the path that the management plane's dialect has.
 fn drop_v2(value: &mut LocatedText, diagnostics: &mut Vec<Diagnostic>) {
     let (host, path) = split_host(&value.text);
     let bare = match path.strip_prefix("v2") {
@@ -327,7 +326,7 @@ fn drop_v2(value: &mut LocatedText, diagnostics: &mut Vec<Diagnostic>) {
     value.text = bare;
 }
 
-/// Whether a path is a folder or in it.
+/// Whether a path is in a folder.
 fn is_below(path: &str, folder: &str) -> bool {
     let rest = path.strip_prefix(folder);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

@@ -1,4 +1,4 @@
-//! Parts of what Palette's files say: texts with their places, hosts and paths.
+//! Helpers for values in Palette's files.
 
 use crate::platform::{formats::imageswap::map::LocatedText, reading::node::Scalar};
 

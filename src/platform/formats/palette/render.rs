@@ -16,8 +16,8 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
             .to_owned(),
     );
     notes.push(
-        "Names and passwords stay empty: the mirror logs in at the registries itself. So does the \
-         base path: the mirror's paths begin with a registry."
+        "User names and passwords stay empty, because the mirror authenticates to the registries \
+         itself. So does the base path, because the mirror's paths begin with a registry."
             .to_owned(),
     );
     if let Some(file) = &mirror.ca_file {
@@ -43,7 +43,7 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
 /// A registry and the mirror's path for it.
 type RegistryPath<'m> = (&'m Registry, &'m str);
 
-/// The pairs in imageswap's words, with something before each path.
+/// The pairs in imageswap's syntax, with a prefix for each path.
 fn list(mirror: &Mirror, before: &str, pairs: &[RegistryPath<'_>]) -> String {
     let authority = &mirror.authority;
     let pair =

@@ -16,8 +16,6 @@ mod samples;
 
 use samples::*;
 
-pub(in crate::platform) use samples::CONFIG_TOML;
-
 fn palette(name: &str, text: &str) -> Imported {
     read("palette", &[(name, text)], &OPTIONS)
 }
@@ -26,7 +24,7 @@ fn diagnostics(text: &str) -> Vec<String> {
     codes(&palette("file.yaml", text))
 }
 
-/// What stands directly behind some text, as `LINE:COLUMN CODE`.
+/// The diagnostics right after a text, as `LINE:COLUMN CODE`.
 fn after(text: &str, mark: &str, code: &str) -> String {
     let (before, _) = text.split_once(mark).unwrap();
     let before = format!("{before}{mark}");

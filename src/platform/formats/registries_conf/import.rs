@@ -21,7 +21,7 @@ use crate::{
 /// One `[[registry]]`.
 struct RegistryTable<'p> {
     prefix: RegistryPattern<'p>,
-    /// Where the names really are; none: where they say.
+    /// The location of the names; `None`: as in the names.
     location: Option<RegistryPattern<'p>>,
     mirrors: Vec<RegistryMirror<'p>>,
     proof: TlsVerification,
@@ -34,7 +34,7 @@ struct RegistryMirror<'p> {
     ref_kind: RefKind,
 }
 
-/// Whether a registry has to show a certificate that holds: `insecure` says no.
+/// Whether the certificate is verified: not with `insecure`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum TlsVerification {
     Required,
@@ -54,7 +54,7 @@ pub(in crate::platform) fn import(
     let mut entries: Vec<RegistryTable<'_>> = Vec::new();
     for node in trees(documents) {
         if let Some(old) = node.get("registries") {
-            let message = "this is version 1 of registries.conf, which knows no mirrors";
+            let message = "this is version 1 of registries.conf, which has no mirrors";
             let diagnostic = Diagnostic::new(DiagnosticCode::Kind, &old.location, message);
             into.report(
                 diagnostic.fix("write [[registry]] tables with prefix, location and blocked"),
@@ -72,17 +72,17 @@ pub(in crate::platform) fn import(
     }
 }
 
-/// What says nothing about names that are written out, as nodes ask for them.
+/// Reports settings of short names and helpers, which have no effect on full names.
 fn report_unused(node: &Node, into: &mut Imported) {
     let search = node.strings("unqualified-search-registries", &mut into.diagnostics);
     if let Some(other) = search.iter().find(|one| one.text != "docker.io") {
-        let message = "short names are not searched for here: nodes ask for names written out";
+        let message = "short names are not searched for: nodes request full names";
         let diagnostic =
             Diagnostic::new(DiagnosticCode::Ignored, &other.start, message).level(Severity::Note);
         into.report(diagnostic.excerpt(&other.text));
     }
     if let Some((first, _)) = node.get("aliases").and_then(|node| node.entries().next()) {
-        let message = "short names are the nodes' own: they ask for names written out";
+        let message = "short names are resolved by the nodes, which request full names";
         into.report(
             Diagnostic::new(DiagnosticCode::Skipped, &first.start, message).excerpt(&first.text),
         );
@@ -92,14 +92,14 @@ fn report_unused(node: &Node, into: &mut Imported) {
         .iter()
         .find(|one| one.text != "containers-auth.json")
     {
-        let message = "logins of helpers are not taken over";
+        let message = "credentials of helpers are not imported";
         let diagnostic =
             Diagnostic::new(DiagnosticCode::Ignored, &helper.start, message).excerpt(&helper.text);
-        into.report(diagnostic.fix("name it as the helper of a [[credential]]"));
+        into.report(diagnostic.fix("set it as the helper of a [[credential]]"));
     }
 }
 
-/// The tables of a list; whatever else stands there is remarked on.
+/// The tables of a list; reports other values.
 fn tables<'n>(node: &'n Node, key: &str, into: &mut Imported) -> Vec<&'n Node> {
     let Some(list) = node.get(key) else {
         return Vec::new();
@@ -110,18 +110,17 @@ fn tables<'n>(node: &'n Node, key: &str, into: &mut Imported) -> Vec<&'n Node> {
         crate::platform::reading::node::NodeKind::Sequence(_)
     );
     for other in others.into_iter().chain((!is_list).then_some(list)) {
-        into.report(other.wrong_type(&format!("{key} is a list of tables, [[{key}]]")));
+        into.report(other.wrong_type(&format!("{key} must be a list of tables, [[{key}]]")));
     }
     tables
 }
 
-/// Keeps an entry, unless its prefix is decided already: by the first of one file, by the last of
-/// several files.
+/// Adds an entry. Of equal prefixes the first in a file, and the last file, take effect.
 fn add<'p>(entry: RegistryTable<'p>, entries: &mut Vec<RegistryTable<'p>>, into: &mut Imported) {
-    let (place, location) = (entry.effective_location(), &entry.prefix.written.start);
+    let (pattern, location) = (entry.effective_location(), &entry.prefix.written.start);
     for other in entries
         .iter()
-        .filter(|other| other.effective_location() == place)
+        .filter(|other| other.effective_location() == pattern)
     {
         let differs = |what: &str| {
             let message = format!(
@@ -130,8 +129,8 @@ fn add<'p>(entry: RegistryTable<'p>, entries: &mut Vec<RegistryTable<'p>>, into:
             );
             let diagnostic = Diagnostic::new(DiagnosticCode::Duplicate, location, message);
             diagnostic
-                .excerpt(&place.written.text)
-                .fix("say the same in both")
+                .excerpt(&pattern.written.text)
+                .fix("use the same value in both")
         };
         if other.proof != entry.proof {
             into.report(differs("insecure"));
@@ -153,7 +152,7 @@ fn add<'p>(entry: RegistryTable<'p>, entries: &mut Vec<RegistryTable<'p>>, into:
     } else {
         (before, location)
     };
-    let message = format!("this prefix is decided elsewhere, in {used}");
+    let message = format!("this prefix has another entry in {used}");
     let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, unused, message);
     into.report(
         diagnostic
@@ -169,7 +168,7 @@ impl<'p> RegistryTable<'p> {
     fn read(table: &'p Node, into: &mut Imported) -> Option<Self> {
         let [prefix, location] = ["prefix", "location"].map(|key| text(table, key, into));
         let Some(first) = prefix.or(location) else {
-            let message = "a [[registry]] has a prefix, a location, or both";
+            let message = "a [[registry]] needs a prefix, a location, or both";
             into.report(Diagnostic::new(
                 DiagnosticCode::Value,
                 &table.location,
@@ -185,14 +184,14 @@ impl<'p> RegistryTable<'p> {
                 message,
             ));
         }
-        let usual = match flag(table, "mirror-by-digest-only", into) {
+        let default = match flag(table, "mirror-by-digest-only", into) {
             Some(true) => RefKind::Digest,
             _ => RefKind::Any,
         };
         let mirrors = tables(table, "mirror", into);
         let mirrors = mirrors.into_iter();
         let mirrors: Vec<_> = mirrors
-            .filter_map(|mirror| RegistryMirror::read(mirror, usual, into))
+            .filter_map(|mirror| RegistryMirror::read(mirror, default, into))
             .collect();
         let entry = Self {
             prefix: RegistryPattern::prefix(first, into)?,
@@ -207,23 +206,24 @@ impl<'p> RegistryTable<'p> {
             is_blocked: flag(table, "blocked", into) == Some(true),
         };
         if location.is_none() && !entry.prefix.is_wildcard() {
-            let message = "only a prefix *.DOMAIN can do without a location";
+            let message = "only a prefix *.DOMAIN may omit the location";
             let diagnostic = Diagnostic::new(DiagnosticCode::Value, &first.start, message);
             into.report(diagnostic.fix(format!("location = {:?}", first.text)));
         }
         let tagged = entry.location.iter();
         let mut tagged = tagged.chain(entry.mirrors.iter().map(|mirror| &mirror.location));
-        if let Some(place) = tagged.find(|place| place.tag.is_some() != entry.prefix.tag.is_some())
+        if let Some(pattern) =
+            tagged.find(|pattern| pattern.tag.is_some() != entry.prefix.tag.is_some())
         {
-            let message = "a tag is replaced by a tag: the prefix has one, or none has";
+            let message = "if the prefix has a tag, the location needs one, and the reverse";
             let diagnostic =
-                Diagnostic::new(DiagnosticCode::Reference, &place.written.start, message);
-            into.report(diagnostic.excerpt(&place.written.text));
+                Diagnostic::new(DiagnosticCode::Reference, &pattern.written.start, message);
+            into.report(diagnostic.excerpt(&pattern.written.text));
         }
         Some(entry).filter(|entry| entry.prefix.can_match(into))
     }
 
-    /// Where the names are if no mirror has them.
+    /// The location of the names without a mirror.
     fn effective_location(&self) -> &RegistryPattern<'p> {
         self.location.as_ref().unwrap_or(&self.prefix)
     }
@@ -236,19 +236,19 @@ impl<'p> RegistryTable<'p> {
         let location = &self.prefix.written.start;
         let mut to: Vec<TargetText> = Vec::new();
         for mirror in &self.mirrors {
-            let place = &mirror.location;
-            if is_blocked(place, all) {
-                let message = "this mirror is itself blocked, and not asked";
+            let pattern = &mirror.location;
+            if is_blocked(pattern, all) {
+                let message = "this mirror is itself blocked and not used";
                 let diagnostic =
-                    Diagnostic::new(DiagnosticCode::Ignored, &place.written.start, message);
+                    Diagnostic::new(DiagnosticCode::Ignored, &pattern.written.start, message);
                 into.report(
                     diagnostic
-                        .excerpt(&place.written.text)
+                        .excerpt(&pattern.written.text)
                         .fix("unblock or remove it"),
                 );
                 continue;
             }
-            if let Some(target) = pattern_target(place, mirror.proof, into) {
+            if let Some(target) = pattern_target(pattern, mirror.proof, into) {
                 let ref_kind = mirror.ref_kind;
                 to.push(TargetText {
                     ref_kind,
@@ -256,8 +256,8 @@ impl<'p> RegistryTable<'p> {
                 });
             }
         }
-        let place = self.effective_location();
-        let is_blocked = self.is_blocked || is_blocked(place, all);
+        let pattern = self.effective_location();
+        let is_blocked = self.is_blocked || is_blocked(pattern, all);
         if self.is_source() {
             if context.adds_source() || (!is_blocked && context.keeps_source()) {
                 self.apply_insecure(into);
@@ -265,17 +265,17 @@ impl<'p> RegistryTable<'p> {
             }
         } else {
             if !is_blocked {
-                to.extend(pattern_target(place, self.proof, into).map(|to| to.as_str().into()));
+                to.extend(pattern_target(pattern, self.proof, into).map(|to| to.as_str().into()));
             }
             if context.adds_source() {
                 to.push("source".into());
             }
         }
-        // Nodes write names out, and ask for nothing else.
+        // Nodes request full names only.
         into.route_to(location, &self.prefix.from(), to).library = LibraryPrefix::Keep;
     }
 
-    /// Meets the registry itself as the entry says.
+    /// Applies the entry's `insecure` to the registry itself.
     fn apply_insecure(&self, into: &mut Imported) {
         match (self.proof, &self.prefix.registry) {
             (TlsVerification::Required, _) => {}
@@ -283,7 +283,7 @@ impl<'p> RegistryTable<'p> {
                 insecure_target(registry, self.prefix.written, into);
             }
             (TlsVerification::Skipped, None) => {
-                let message = "registries that are not named cannot be trusted unseen";
+                let message = "insecure has no effect for registries that are not named";
                 let diagnostic =
                     Diagnostic::new(DiagnosticCode::Ignored, &self.prefix.written.start, message);
                 into.report(diagnostic.fix("name those that need insecure = true"));
@@ -293,9 +293,9 @@ impl<'p> RegistryTable<'p> {
 }
 
 impl<'p> RegistryMirror<'p> {
-    fn read(table: &'p Node, usual: RefKind, into: &mut Imported) -> Option<Self> {
+    fn read(table: &'p Node, default: RefKind, into: &mut Imported) -> Option<Self> {
         let Some(location) = text(table, "location", into) else {
-            let message = "a [[registry.mirror]] has a location";
+            let message = "a [[registry.mirror]] needs a location";
             into.report(Diagnostic::new(
                 DiagnosticCode::Value,
                 &table.location,
@@ -305,23 +305,22 @@ impl<'p> RegistryMirror<'p> {
         };
         let usage = text(table, "pull-from-mirror", into);
         let ref_kind = match usage.map(|usage| usage.text.as_str()) {
-            Some(_) if usual == RefKind::Digest => {
-                let message = "beside mirror-by-digest-only there is no pull-from-mirror";
+            Some(_) if default == RefKind::Digest => {
+                let message = "pull-from-mirror cannot be combined with mirror-by-digest-only";
                 into.report(
                     Diagnostic::new(DiagnosticCode::Value, &table.location, message)
                         .fix("remove one"),
                 );
                 RefKind::Digest
             }
-            None => usual,
+            None => default,
             Some("digest-only") => RefKind::Digest,
             Some("tag-only") => RefKind::Tag,
             Some("all") => RefKind::Any,
             Some(other) => {
                 let location = usage.map_or(&table.location, |usage| &usage.start);
-                let diagnostic =
-                    Diagnostic::new(DiagnosticCode::Value, location, "there is no such usage")
-                        .excerpt(other);
+                let diagnostic = Diagnostic::new(DiagnosticCode::Value, location, "unknown value")
+                    .excerpt(other);
                 into.report(diagnostic.fix("write all, digest-only or tag-only"));
                 RefKind::Any
             }
@@ -334,7 +333,7 @@ impl<'p> RegistryMirror<'p> {
     }
 }
 
-/// A text that is there and not empty.
+/// A string that is present and not empty.
 fn text<'n>(node: &'n Node, key: &str, into: &mut Imported) -> Option<&'n Scalar> {
     let scalar = node.string(key, &mut into.diagnostics)?;
     Some(scalar).filter(|scalar| !scalar.text.is_empty())
@@ -353,33 +352,33 @@ impl TlsVerification {
     }
 }
 
-/// Whether the entry with the longest prefix for a place, where it is physically, blocks it.
-fn is_blocked(place: &RegistryPattern<'_>, all: &[RegistryTable<'_>]) -> bool {
-    let covering = all.iter().filter(|entry| entry.prefix.covers(place));
+/// Whether the entry with the longest prefix for a physical location blocks it.
+fn is_blocked(pattern: &RegistryPattern<'_>, all: &[RegistryTable<'_>]) -> bool {
+    let covering = all.iter().filter(|entry| entry.prefix.covers(pattern));
     let best = covering.max_by_key(|entry| entry.prefix.precision());
     best.is_some_and(|entry| entry.is_blocked)
 }
 
-/// The target of a route that leads to a place.
+/// The route target of a location.
 fn pattern_target(
-    place: &RegistryPattern<'_>,
+    pattern: &RegistryPattern<'_>,
     proof: TlsVerification,
     into: &mut Imported,
 ) -> Option<String> {
-    let registry = place.registry.as_ref()?;
-    let location = &place.written.start;
+    let registry = pattern.registry.as_ref()?;
+    let location = &pattern.written.start;
     let upstream = match proof {
-        TlsVerification::Skipped => insecure_target(registry, place.written, into),
+        TlsVerification::Skipped => insecure_target(registry, pattern.written, into),
         TlsVerification::Required => into.add_endpoint(
             location,
             &MirrorEndpoint::of(registry),
             &HostSettings::default(),
         ),
     };
-    Some(format!("{}{}", upstream?, place.path()))
+    Some(format!("{}{}", upstream?, pattern.path()))
 }
 
-/// A registry whose certificate is not checked; on this machine, one without TLS.
+/// Adds a registry without certificate verification, or on the local machine without TLS.
 fn insecure_target(registry: &Registry, written: &Scalar, into: &mut Imported) -> Option<String> {
     let endpoint = MirrorEndpoint::of(registry);
     let known = into.upstreams.iter();
@@ -393,9 +392,9 @@ fn insecure_target(registry: &Registry, written: &Scalar, into: &mut Imported) -
             format!("if it has no TLS: [upstream.\"{registry}\"] url = \"http://{registry}\"");
         into.report(diagnostic.excerpt(registry.as_str()).fix(fix));
     }
-    let manner = HostSettings {
+    let host_settings = HostSettings {
         is_verified: !endpoint.is_tls,
         ..HostSettings::default()
     };
-    into.add_endpoint(&written.start, &endpoint, &manner)
+    into.add_endpoint(&written.start, &endpoint, &host_settings)
 }

@@ -1,4 +1,4 @@
-//! `HOST[:PORT][/PATH][:TAG]`, as prefixes and locations are written.
+//! `HOST[:PORT][/PATH][:TAG]`: the form of prefixes and locations.
 
 use crate::{
     oci::{InvalidName, Registry, RepositoryName, Tag},
@@ -11,26 +11,26 @@ use crate::{
     },
 };
 
-/// A registry or a part of it.
+/// A registry or part of one.
 pub(super) struct RegistryPattern<'p> {
     pub(super) written: &'p Scalar,
-    /// None: the subdomains of `domain`.
+    /// `None`: the subdomains of `domain`.
     pub(super) registry: Option<Registry>,
     domain: Option<Registry>,
     name: Option<RepositoryName>,
     pub(super) tag: Option<Tag>,
 }
 
-/// Two are the same if they mean the same, wherever they stand.
+/// Equal if they match the same names, regardless of their location.
 impl PartialEq for RegistryPattern<'_> {
     fn eq(&self, other: &Self) -> bool {
-        let what = |place: &Self| (place.from(), place.tag.clone());
+        let what = |pattern: &Self| (pattern.from(), pattern.tag.clone());
         what(self) == what(other)
     }
 }
 
 impl<'p> RegistryPattern<'p> {
-    /// Reads what names start with: also `*.DOMAIN`.
+    /// Parses a prefix: also `*.DOMAIN`.
     pub(super) fn prefix(written: &'p Scalar, into: &mut Imported) -> Option<Self> {
         let Some(domain) = written.text.strip_prefix("*.") else {
             return Self::location(written, into);
@@ -51,19 +51,19 @@ impl<'p> RegistryPattern<'p> {
         })
     }
 
-    /// Reads where names are.
+    /// Parses a location.
     pub(super) fn location(written: &'p Scalar, into: &mut Imported) -> Option<Self> {
         let text = written.text.trim_end_matches('/');
         if text != written.text {
             let diagnostic = Diagnostic::new(
                 DiagnosticCode::Slash,
                 &written.start,
-                "the slash at the end is cut off",
+                "the trailing slash is removed",
             );
             into.report(diagnostic.excerpt(&written.text));
         }
         let parsed = if let Some((_, bare)) = text.split_once("://") {
-            let message = "a place is written without a scheme";
+            let message = "a location has no scheme";
             Err((
                 DiagnosticCode::Scheme,
                 message.to_owned(),
@@ -100,10 +100,13 @@ impl<'p> RegistryPattern<'p> {
         let tag = tag.map(str::parse::<Tag>).transpose();
         Ok(Self {
             written,
-            registry: Some(host.parse().map_err(|flaw: InvalidName| flaw.to_string())?),
+            registry: Some(
+                host.parse()
+                    .map_err(|invalid: InvalidName| invalid.to_string())?,
+            ),
             domain: None,
-            name: name.map_err(|flaw| flaw.to_string())?,
-            tag: tag.map_err(|flaw| flaw.to_string())?,
+            name: name.map_err(|invalid| invalid.to_string())?,
+            tag: tag.map_err(|invalid| invalid.to_string())?,
         })
     }
 
@@ -111,7 +114,7 @@ impl<'p> RegistryPattern<'p> {
         self.domain.is_some()
     }
 
-    /// As a route has it.
+    /// The `from` of a route.
     pub(super) fn from(&self) -> String {
         match (&self.registry, &self.domain) {
             (Some(registry), _) => format!("{registry}{}", self.path()),
@@ -120,14 +123,14 @@ impl<'p> RegistryPattern<'p> {
         }
     }
 
-    /// What stands behind the registry.
+    /// Path and tag.
     pub(super) fn path(&self) -> String {
         let name = self.name.iter().map(|name| format!("/{name}"));
         let tag = self.tag.iter().map(|tag| format!(":{}", tag.as_str()));
         name.chain(tag).collect()
     }
 
-    /// Whether everything at another place starts with this one.
+    /// Whether this is a prefix of another location.
     pub(super) fn covers(&self, other: &Self) -> bool {
         let host = match (&self.registry, &self.domain, &other.registry) {
             (Some(own), _, Some(registry)) => own == registry,
@@ -145,13 +148,13 @@ impl<'p> RegistryPattern<'p> {
         host && path && (self.tag.is_none() || self.tag == other.tag)
     }
 
-    /// The longer prefix decides.
+    /// For comparison: the longer prefix takes effect.
     pub(super) fn precision(&self) -> usize {
         self.from().len()
     }
 
-    /// Whether some name can start so. One element on Docker Hub is a folder, not the official
-    /// image, and has no tags.
+    /// Whether a name can have this prefix. A single element on Docker Hub is a folder, not the
+    /// official image, and has no tags.
     pub(super) fn can_match(&self, into: &mut Imported) -> bool {
         let is_hub = self.registry.as_ref().is_some_and(Registry::is_docker_hub);
         let name = self.name.as_ref().map(RepositoryName::as_str);
@@ -159,7 +162,7 @@ impl<'p> RegistryPattern<'p> {
         else {
             return true;
         };
-        let message = "Docker's own images are below library/: this is none of them";
+        let message = "Docker's own images are below library/, and this is not one of them";
         let diagnostic = Diagnostic::new(DiagnosticCode::Ignored, &self.written.start, message);
         let fix = format!("if docker.io/library/{name} is meant, write that");
         let diagnostic = diagnostic.excerpt(&self.written.text).fix(fix);

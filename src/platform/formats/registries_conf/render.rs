@@ -10,7 +10,7 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
     let blocked = if mirror.falls_back {
         ""
     } else {
-        "# Of the registry itself; what is asked of the mirror is not blocked.\nblocked = true\n"
+        "# Blocks the registry itself, not its mirror.\nblocked = true\n"
     };
     let insecure = if mirror.is_tls {
         ""
@@ -26,20 +26,20 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
     };
     let tables: Vec<_> = paths.into_iter().map(table).collect();
     notes.push(
-        "The file goes to /etc/containers/registries.conf.d/. There is no entry for all \
-         registries: one that is not listed is asked itself."
+        "The file goes to /etc/containers/registries.conf.d/. The format has no entry for all \
+         registries: those not listed are contacted directly."
             .to_owned(),
     );
     if let Some(file) = &mirror.ca_file {
         notes.push(format!(
-            "Certificates are not named in this file: put {file} into \
+            "This file names no certificates: put {file} into \
              /etc/containers/certs.d/{authority}/ under a name that ends in .crt."
         ));
     }
     if !Registry::looks_like(authority.as_str()) {
         notes.push(format!(
             "{authority} has neither a dot nor a port, so it is taken for a folder of Docker Hub: \
-             give the mirror's full name."
+             use the mirror's full name."
         ));
     }
     Rendering {

@@ -17,7 +17,7 @@ use crate::platform::{
     },
 };
 
-/// What begins a certificate.
+/// The first line of a certificate.
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 
 /// Whether a document is in this format.
@@ -37,7 +37,7 @@ pub(in crate::platform) fn import(
     context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
-    let mut manners = HostSettingsMap::default();
+    let mut settings = HostSettingsMap::default();
     let mut named = Vec::new();
     for node in trees(documents) {
         match kube::kind(node) {
@@ -46,7 +46,7 @@ pub(in crate::platform) fn import(
                 let parts = ["config", "mirrors"].map(|key| registries?.get(key));
                 if let [Some(config), _] = parts {
                     for (name, config) in mirrors::mappings(config, &mut into.diagnostics) {
-                        host(name, config, &mut manners, into);
+                        host(name, config, &mut settings, into);
                     }
                 }
                 if let [_, Some(mirrors)] = parts {
@@ -61,7 +61,7 @@ pub(in crate::platform) fn import(
             }
             Some("RegistryTLSConfig") => {
                 if let Some((name, node)) = document(node, into) {
-                    tls(name, node, &mut manners, into);
+                    tls(name, node, &mut settings, into);
                 }
             }
             Some(kind) => {
@@ -73,9 +73,9 @@ pub(in crate::platform) fn import(
         }
     }
     for (name, mirror) in named {
-        self::mirror(name, mirror, &manners, context, into);
+        self::mirror(name, mirror, &settings, context, into);
     }
-    manners.add_unused(into);
+    settings.add_unused(into);
 }
 
 /// A newer document and its name.
@@ -83,7 +83,7 @@ fn document<'n>(node: &'n Node, into: &mut Imported) -> Option<(&'n Scalar, &'n 
     if let Some(version) = node.string("apiVersion", &mut into.diagnostics)
         && version.text != "v1alpha1"
     {
-        let message = "of these documents there is only v1alpha1";
+        let message = "the only version of this kind of document is v1alpha1";
         into.report(
             Diagnostic::new(DiagnosticCode::Kind, &version.start, message).excerpt(&version.text),
         );
@@ -92,7 +92,7 @@ fn document<'n>(node: &'n Node, into: &mut Imported) -> Option<(&'n Scalar, &'n 
     let name = node.string("name", &mut into.diagnostics);
     let name = name.filter(|name| !name.text.is_empty());
     if name.is_none() {
-        let message = "the document has no name, which says the registry that it is for";
+        let message = "the document has no name, which is the registry that it is for";
         into.report(Diagnostic::new(
             DiagnosticCode::Value,
             &node.location,
@@ -106,14 +106,14 @@ fn document<'n>(node: &'n Node, into: &mut Imported) -> Option<(&'n Scalar, &'n 
 fn host<'p>(
     name: &'p Scalar,
     config: &'p Node,
-    manners: &mut HostSettingsMap<'p>,
+    settings: &mut HostSettingsMap<'p>,
     into: &mut Imported,
 ) {
     if let Some(auth) = config.get("auth") {
         credentials(name, auth, into);
     }
     if let Some(tls) = config.get("tls") {
-        self::tls(name, tls, manners, into);
+        self::tls(name, tls, settings, into);
     }
 }
 
@@ -121,7 +121,7 @@ fn credentials(name: &Scalar, node: &Node, into: &mut Imported) {
     let is_there = |key: &&str| node.get(key).is_some_and(|node| node.text() != Some(""));
     let kinds = ["username", "auth", "identityToken"].iter();
     if kinds.filter(|key| is_there(key)).count() > 1 {
-        let message = "a login is either username and password, or auth, or identityToken";
+        let message = "credentials are either username and password, or auth, or identityToken";
         into.report(
             Diagnostic::new(DiagnosticCode::Value, &node.location, message).fix("keep one of them"),
         );
@@ -133,14 +133,14 @@ fn credentials(name: &Scalar, node: &Node, into: &mut Imported) {
 fn tls<'p>(
     name: &'p Scalar,
     node: &'p Node,
-    manners: &mut HostSettingsMap<'p>,
+    settings: &mut HostSettingsMap<'p>,
     into: &mut Imported,
 ) {
     if !node.is_mapping() {
-        into.report(node.wrong_type("tls is a mapping"));
+        into.report(node.wrong_type("tls must be a mapping"));
     }
     if let Some(client) = node.get("clientIdentity") {
-        let message = "a certificate of our own is taken from files only";
+        let message = "client certificates are read from files only";
         let fix = format!(
             "write both parts to files, and name them in [upstream.\"{}\"] as client_cert_file \
              and client_key_file",
@@ -148,26 +148,26 @@ fn tls<'p>(
         );
         into.report(Diagnostic::new(DiagnosticCode::Ignored, &client.location, message).fix(fix));
     }
-    let manner = HostSettings {
+    let host_settings = HostSettings {
         is_verified: node.flag("insecureSkipVerify", &mut into.diagnostics) != Some(true),
-        ca: authority(node, into),
+        ca: ca(node, into),
         ..HostSettings::default()
     };
-    manners.add(name, manner, into);
+    settings.add(name, host_settings, into);
 }
 
-/// `ca`: PEM, in the older form in base64.
-fn authority(node: &Node, into: &mut Imported) -> Option<CertificateAuthority> {
+/// `ca`: PEM, or in the older form base64.
+fn ca(node: &Node, into: &mut Imported) -> Option<CertificateAuthority> {
     let ca = node.string("ca", &mut into.diagnostics)?;
-    let coded: String = ca.text.split_ascii_whitespace().collect();
-    let decoded = STANDARD.decode(coded).ok();
+    let encoded: String = ca.text.split_ascii_whitespace().collect();
+    let decoded = STANDARD.decode(encoded).ok();
     let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
     let pem = decoded.unwrap_or_else(|| ca.text.clone());
     if ca.text.is_empty() {
         return None;
     }
     if !pem.contains(CERTIFICATE) {
-        let message = "there is no certificate in PEM here, nor one in base64";
+        let message = "this contains no certificate, neither in PEM nor in base64";
         let diagnostic = Diagnostic::new(DiagnosticCode::Authority, &ca.start, message);
         into.report(diagnostic.fix(format!("a certificate starts with {CERTIFICATE}")));
         return None;
@@ -179,7 +179,7 @@ fn authority(node: &Node, into: &mut Imported) -> Option<CertificateAuthority> {
 fn mirror(
     name: &Scalar,
     mirror: &Node,
-    manners: &HostSettingsMap<'_>,
+    settings: &HostSettingsMap<'_>,
     context: &ImportContext<'_>,
     into: &mut Imported,
 ) {
@@ -192,20 +192,20 @@ fn mirror(
     for (url, base) in endpoints(mirror, base, into) {
         match MirrorEndpoint::read(url, SchemeDefault::Required, base) {
             Ok(endpoint) => {
-                let manner = manners.get(&endpoint.host);
-                to.extend(into.add_mirror(&url.start, whose.registry(), &endpoint, manner));
+                let host_settings = settings.get(&endpoint.host);
+                to.extend(into.add_mirror(&url.start, whose.registry(), &endpoint, host_settings));
             }
             Err(diagnostic) => into.report(diagnostic),
         }
     }
     if !is_final {
-        to.extend(whose.source(name, manners, into));
+        to.extend(whose.source(name, settings, into));
     }
     let to = to.iter().map(|target| target.as_str().into()).collect();
     into.route_mirrors(&name.start, whose.registry(), to, context);
 }
 
-/// Whether a path is all that stands before a repository's name.
+/// Whether the path is everything before a repository's name.
 fn base(node: &Node, into: &mut Imported) -> ApiPathRule {
     match node.flag("overridePath", &mut into.diagnostics) {
         Some(true) => ApiPathRule::AsIs,
@@ -213,31 +213,31 @@ fn base(node: &Node, into: &mut Imported) -> ApiPathRule {
     }
 }
 
-/// Addresses and what their paths are: texts in the older form, mappings in the newer.
+/// Addresses with the rule for their path: strings in the older form, mappings in the newer.
 fn endpoints<'n>(
     mirror: &'n Node,
-    usual: ApiPathRule,
+    default: ApiPathRule,
     into: &mut Imported,
 ) -> Vec<(&'n Scalar, ApiPathRule)> {
     let Some(list) = mirror.get("endpoints") else {
         return Vec::new();
     };
     if !matches!(list.kind, NodeKind::Sequence(_)) {
-        into.report(list.wrong_type("endpoints is a list"));
+        into.report(list.wrong_type("endpoints must be a list"));
     }
     let mut found = Vec::new();
     for item in list.items() {
         match &item.kind {
-            NodeKind::Scalar(url) => found.push((url, usual)),
+            NodeKind::Scalar(url) => found.push((url, default)),
             NodeKind::Mapping(_) => {
-                let base = match usual {
+                let base = match default {
                     ApiPathRule::AsIs => ApiPathRule::AsIs,
                     _ => base(item, into),
                 };
                 if let Some(url) = item.string("url", &mut into.diagnostics) {
                     found.push((url, base));
                 } else {
-                    let message = "an endpoint has a url";
+                    let message = "an endpoint needs a url";
                     into.report(Diagnostic::new(
                         DiagnosticCode::Value,
                         &item.location,
@@ -245,7 +245,7 @@ fn endpoints<'n>(
                     ));
                 }
             }
-            _ => into.report(item.wrong_type("an endpoint is an address")),
+            _ => into.report(item.wrong_type("an endpoint must be an address")),
         }
     }
     found

@@ -1,4 +1,4 @@
-//! Talos: a document of its own, and the same for machine configurations before there was one.
+//! Talos: a document of its own, and a patch for older machine configurations.
 
 use crate::platform::model::rendering::{Mirror, RenderedFile, Rendering};
 
@@ -20,13 +20,13 @@ pub(in crate::platform) fn render(mirror: &Mirror) -> Rendering {
     let notes = &mut rendering.notes;
     notes.push(
         "Apply one of the two: talosctl patch machineconfig --patch @registry-mirror.yaml, or \
-         machine-patch.yaml where Talos knows no RegistryMirrorConfig yet."
+         machine-patch.yaml where Talos has no RegistryMirrorConfig yet."
             .to_owned(),
     );
     if mirror.ca_file.is_some() {
         notes.push(format!(
-            "Talos reads no files: put the certificate of the mirror's authority itself into `ca` \
-             of a RegistryTLSConfig named {}.",
+            "Talos reads no certificate files: put the text of the mirror's CA certificate into \
+             `ca` of a RegistryTLSConfig named {}.",
             mirror.authority
         ));
     }

@@ -1,15 +1,15 @@
-//! The keys of `auths` and `credHelpers`: hosts, URLs, and paths.
+//! The keys of `auths` and `credHelpers`: hosts, URLs and paths.
 
 use crate::platform::reading::node::{Node, Scalar};
 
-/// Plain keys before those with a scheme: where both mean the same registry, the plain one does.
+/// Plain keys before those with a scheme: of equal registries the plain key takes effect.
 pub(super) fn sorted(object: &Node) -> Vec<(&Scalar, &Node)> {
     let mut fields: Vec<_> = object.entries().collect();
     fields.sort_by_key(|(key, _)| (key.text.contains("://"), &key.text));
     fields
 }
 
-/// A key's whole path, without a login that may stand in it.
+/// A key's path for messages, without credentials that the key may contain.
 pub(super) fn display_path(prefix: &str, key: &str) -> String {
     let shown = match key.rsplit_once('@') {
         Some((_, host)) => format!("…@{host}"),
@@ -23,7 +23,7 @@ pub(super) fn display_path(prefix: &str, key: &str) -> String {
     }
 }
 
-/// A key without scheme, the API's version, and slashes at its end: `https://index.docker.io/v1/`.
+/// A key without scheme, API version and trailing slashes: `https://index.docker.io/v1/`.
 pub(super) fn bare(key: &str) -> String {
     let rest = ["https://", "http://"]
         .iter()
@@ -40,7 +40,7 @@ pub(super) fn bare(key: &str) -> String {
     }
 }
 
-/// What a helper is asked for.
+/// The server name that a helper is called with.
 pub(super) fn host(key: &str) -> &str {
     let rest = key.split_once("://").map_or(key, |(_, rest)| rest);
     rest.split('/').next().unwrap_or(rest)
