@@ -12,7 +12,7 @@ use crate::{
     upstream::{Credential, CredentialSource, KeyringEntry},
 };
 
-/// Written instead of a file's name if there is no file.
+/// A placeholder for the name of a file that is not written.
 const NO_FILE: &str = "FILE";
 
 /// Writes all credentials; returns how many are in comments only.
