@@ -4,6 +4,7 @@
 //! and diagnostics read the table; nothing below it knows which formats there are.
 
 mod astronomer;
+mod buildkitd;
 mod calico;
 mod containerd;
 mod docker;
@@ -256,6 +257,23 @@ static FORMATS: &[Format] = &[
             configures: Configures::Nodes,
             pins: None,
             run: docker::render::render,
+        }),
+    },
+    Format {
+        name: "buildkitd",
+        import: Some(Importer {
+            about: "BuildKit: buildkitd.toml",
+            options: &[],
+            syntax: syntax::toml,
+            detects: buildkitd::import::detects,
+            precedence: 65,
+            run: buildkitd::import::import,
+        }),
+        render: Some(Renderer {
+            about: "BuildKit: buildkitd.toml",
+            configures: Configures::Nodes,
+            pins: None,
+            run: buildkitd::render::render,
         }),
     },
     Format {

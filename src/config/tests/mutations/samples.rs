@@ -153,6 +153,14 @@ pub(super) const SAMPLES: &[(&str, &str, &str)] = &[
          eyJhdXRocyI6eyJhLmNvcnAiOnsiYXV0aCI6ImJXVTZZMkZ1WVhKNSJ9fX0=}\n  - apiVersion: v1\n    kind: Secret\n    \
          metadata: {name: b}\n    type: kubernetes.io/dockercfg\n    stringData: {.dockercfg: '{\"b.corp\": {\"auth\": \"bWU6cHc=\"}}'}\n",
     ),
+    (
+        "buildkitd",
+        "buildkitd.toml",
+        "[worker.oci]\nenabled = true\n[registry.\"docker.io\"]\nmirrors = [\"m.example:5000\", \
+         \"harbor.example/hub\"]\nhttp = true\n[registry.\"m.example:5000\"]\nhttp = true\ninsecure = true\n\
+         [registry.\"harbor.example\"]\nca = [\"/etc/ca.pem\"]\ntlsconfigdir = [\"/etc/certs\"]\n\
+         [[registry.\"harbor.example\".keypair]]\nkey = \"/etc/k.pem\"\ncert = \"/etc/c.pem\"\n",
+    ),
 ];
 
 /// What stands in the place of a word, sooner or later.
