@@ -162,6 +162,7 @@ mod tests {
 
     #[test]
     fn t06_hostile_realms_get_no_login() {
+        use UnusableRealm::{Address, Downgrade, Fragment, NoAddress, Scheme, Userinfo};
         let base = "https://registry.example.com";
         let rows = [
             ("https://evil.example.net/token", Ok(false)),
@@ -169,84 +170,36 @@ mod tests {
             ("https://evilexample.com/token", Ok(false)),
             ("https://com/token", Ok(false)),
             ("https://example.co.uk/token", Ok(false)),
-            (
-                "https://\u{435}xample.com/token",
-                Err(UnusableRealm::NoAddress),
-            ),
+            ("https://\u{435}xample.com/token", Err(NoAddress)),
             ("https://xn--xample-2of.com/token", Ok(false)),
             ("https://8.8.8.8/token", Ok(false)),
-            (
-                "http://registry.example.com/token",
-                Err(UnusableRealm::Downgrade),
-            ),
-            (
-                "http://evil.example.net/token",
-                Err(UnusableRealm::Downgrade),
-            ),
-            (
-                "https://user:pw@registry.example.com/",
-                Err(UnusableRealm::Userinfo),
-            ),
-            (
-                "https://registry.example.com@evil.net/",
-                Err(UnusableRealm::Userinfo),
-            ),
-            (
-                "https://@registry.example.com/",
-                Err(UnusableRealm::Userinfo),
-            ),
-            (
-                "https://registry.example.com/#x",
-                Err(UnusableRealm::Fragment),
-            ),
-            ("https://127.0.0.1/token", Err(UnusableRealm::Address)),
-            ("https://2130706433/token", Err(UnusableRealm::Address)),
-            ("https://0x7f.1/token", Err(UnusableRealm::Address)),
-            ("https://[::1]/token", Err(UnusableRealm::Address)),
-            (
-                "https://[::ffff:169.254.169.254]/",
-                Err(UnusableRealm::Address),
-            ),
-            (
-                "https://169.254.169.254/latest",
-                Err(UnusableRealm::Address),
-            ),
-            ("https://10.0.0.1/token", Err(UnusableRealm::Address)),
-            ("file:///etc/passwd", Err(UnusableRealm::NoAddress)),
-            ("ftp://registry.example.com/", Err(UnusableRealm::Scheme)),
-            ("unix:/run/x", Err(UnusableRealm::NoAddress)),
-            ("/token", Err(UnusableRealm::NoAddress)),
-            (
-                "//registry.example.com/token",
-                Err(UnusableRealm::NoAddress),
-            ),
-            ("https:/registry.example.com", Err(UnusableRealm::NoAddress)),
-            (
-                "https:///registry.example.com",
-                Err(UnusableRealm::NoAddress),
-            ),
-            (
-                "https:\\\\registry.example.com",
-                Err(UnusableRealm::NoAddress),
-            ),
-            (
-                "https://registry.example.com\\@evil.net/",
-                Err(UnusableRealm::NoAddress),
-            ),
-            (
-                " https://registry.example.com/",
-                Err(UnusableRealm::NoAddress),
-            ),
-            (
-                "https://registry.example.com/ x",
-                Err(UnusableRealm::NoAddress),
-            ),
-            (
-                "https://registry.example.com:99999/",
-                Err(UnusableRealm::NoAddress),
-            ),
-            ("https://", Err(UnusableRealm::NoAddress)),
-            ("", Err(UnusableRealm::NoAddress)),
+            ("http://registry.example.com/token", Err(Downgrade)),
+            ("http://evil.example.net/token", Err(Downgrade)),
+            ("https://user:pw@registry.example.com/", Err(Userinfo)),
+            ("https://registry.example.com@evil.net/", Err(Userinfo)),
+            ("https://@registry.example.com/", Err(Userinfo)),
+            ("https://registry.example.com/#x", Err(Fragment)),
+            ("https://127.0.0.1/token", Err(Address)),
+            ("https://2130706433/token", Err(Address)),
+            ("https://0x7f.1/token", Err(Address)),
+            ("https://[::1]/token", Err(Address)),
+            ("https://[::ffff:169.254.169.254]/", Err(Address)),
+            ("https://169.254.169.254/latest", Err(Address)),
+            ("https://10.0.0.1/token", Err(Address)),
+            ("file:///etc/passwd", Err(NoAddress)),
+            ("ftp://registry.example.com/", Err(Scheme)),
+            ("unix:/run/x", Err(NoAddress)),
+            ("/token", Err(NoAddress)),
+            ("//registry.example.com/token", Err(NoAddress)),
+            ("https:/registry.example.com", Err(NoAddress)),
+            ("https:///registry.example.com", Err(NoAddress)),
+            ("https:\\\\registry.example.com", Err(NoAddress)),
+            ("https://registry.example.com\\@evil.net/", Err(NoAddress)),
+            (" https://registry.example.com/", Err(NoAddress)),
+            ("https://registry.example.com/ x", Err(NoAddress)),
+            ("https://registry.example.com:99999/", Err(NoAddress)),
+            ("https://", Err(NoAddress)),
+            ("", Err(NoAddress)),
         ];
         for (realm, want) in rows {
             assert_eq!(judge(base, realm, &[]), want, "{realm}");

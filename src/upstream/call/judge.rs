@@ -123,78 +123,30 @@ mod tests {
 
     #[test]
     fn statuses_mean_what_they_mean() {
+        use RequestKind::{Blob, Manifest};
+        use Responder::{Endpoint, RedirectTarget};
         let check = |status: u16, kind, giver, want| {
             let status = StatusCode::from_u16(status).unwrap();
             assert_eq!(Verdict::of(status, kind, giver), want, "{status} {kind:?}");
         };
-        check(
-            200,
-            RequestKind::Manifest,
-            Responder::Endpoint,
-            Verdict::Use,
-        );
-        check(206, RequestKind::Blob, Responder::Endpoint, Verdict::Use);
-        check(
-            206,
-            RequestKind::Manifest,
-            Responder::Endpoint,
-            Verdict::Unexpected,
-        );
+        check(200, Manifest, Endpoint, Verdict::Use);
+        check(206, Blob, Endpoint, Verdict::Use);
+        check(206, Manifest, Endpoint, Verdict::Unexpected);
         for status in [201, 204, 205, 300, 304, 999] {
-            check(
-                status,
-                RequestKind::Blob,
-                Responder::Endpoint,
-                Verdict::Unexpected,
-            );
+            check(status, Blob, Endpoint, Verdict::Unexpected);
         }
-        check(
-            401,
-            RequestKind::Blob,
-            Responder::Endpoint,
-            Verdict::Challenged,
-        );
-        check(
-            401,
-            RequestKind::Blob,
-            Responder::RedirectTarget,
-            Verdict::TransientFailure,
-        );
-        check(
-            403,
-            RequestKind::Blob,
-            Responder::Endpoint,
-            Verdict::Refused,
-        );
-        check(
-            403,
-            RequestKind::Blob,
-            Responder::RedirectTarget,
-            Verdict::TransientFailure,
-        );
-        check(
-            403,
-            RequestKind::Manifest,
-            Responder::RedirectTarget,
-            Verdict::Refused,
-        );
-        check(410, RequestKind::Blob, Responder::Endpoint, Verdict::Absent);
+        check(401, Blob, Endpoint, Verdict::Challenged);
+        check(401, Blob, RedirectTarget, Verdict::TransientFailure);
+        check(403, Blob, Endpoint, Verdict::Refused);
+        check(403, Blob, RedirectTarget, Verdict::TransientFailure);
+        check(403, Manifest, RedirectTarget, Verdict::Refused);
+        check(410, Blob, Endpoint, Verdict::Absent);
         for status in [400, 405, 406, 416, 501] {
-            check(
-                status,
-                RequestKind::Manifest,
-                Responder::Endpoint,
-                Verdict::PermanentFailure,
-            );
+            check(status, Manifest, Endpoint, Verdict::PermanentFailure);
         }
-        check(508, RequestKind::Blob, Responder::Endpoint, Verdict::Loop);
+        check(508, Blob, Endpoint, Verdict::Loop);
         for status in [408, 500, 502, 503, 504, 507, 509, 599] {
-            check(
-                status,
-                RequestKind::Manifest,
-                Responder::Endpoint,
-                Verdict::TransientFailure,
-            );
+            check(status, Manifest, Endpoint, Verdict::TransientFailure);
         }
     }
 

@@ -100,7 +100,7 @@ async fn a_proxy_that_fails_is_named_without_its_login() {
         assert!(!told.contains("canary"), "{told}");
         told
     };
-    let wants_login = "wants another login (407)";
+    let wants_login = "refuses its credentials (407)";
     for (scheme, status, want) in [
         ("https", "407 Proxy Authentication Required", wants_login),
         ("https", "403 Forbidden", "refuses to connect there"),
