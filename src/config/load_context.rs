@@ -20,7 +20,7 @@ const WORLD_READABLE: u32 = 0o004;
 
 /// Gives access to the files that the configuration names, so that this room opens none itself.
 pub struct LoadContext<'s> {
-    /// Reads a file. One with a secret must pass [`check_secret_mode`].
+    /// Reads a file. One with a secret must pass `check_secret_mode`.
     pub read_file: &'s dyn Fn(&Path, FileSensitivity) -> io::Result<Vec<u8>>,
     /// Lists the files of a path, a folder or a glob, in order.
     pub find_files: &'s dyn Fn(&Path) -> io::Result<Vec<PathBuf>>,

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::{Algorithm, Digest};
 
-/// Hashes bytes as they pass. Only [`Verifier::finish`] makes a [`Verified`].
+/// Hashes bytes as they pass. Only [`Verifier::finish`] makes a `Verified`.
 #[derive(Clone, Debug)]
 pub struct Verifier {
     want: Digest,

@@ -25,7 +25,7 @@ pub struct Settings {
     pub api_path: String,
     /// Whether requests carry `ns=REGISTRY`, for an upstream that is itself a mirror.
     pub send_ns: bool,
-    /// The credentials for it, found by its names; see [`Settings::equip`].
+    /// The credentials for it, found by its names; see [`Settings::select_credentials`].
     pub keyring: Keyring,
     /// How connections are made: whom we trust, who we are, through which proxy.
     pub transport: Transport,

@@ -54,7 +54,7 @@ pub enum CredentialSource {
         /// Its name: `docker-credential-NAME` is run.
         name: String,
         /// What it is asked for. Empty in the configuration's whole keyring where the place fits
-        /// several hosts; [`Keyring::narrowed`] fills it in.
+        /// several hosts; [`Keyring::for_registry`] fills it in.
         server: String,
     },
 }
