@@ -38,87 +38,89 @@ use super::{
 
 impl Caller {
     /// What the next request to the endpoint carries. A token that must be fetched is fetched.
-    pub(super) async fn log_in(
+    pub(super) async fn authorize(
         &self,
-        station: &Endpoint,
+        endpoint: &Endpoint,
         request: &UpstreamRequest,
-        trail: &mut ExchangeState,
+        state: &mut ExchangeState,
     ) -> Result<Authorization, AttemptFailure> {
-        trail.waiting_for = self.helper(request);
-        trail.auth.credential = self.credential(station, request).await?;
-        trail.waiting_for = None;
-        if std::mem::take(&mut trail.auth.omit_next) {
+        state.waiting_for = self.helper(request);
+        state.auth.credential = self.credential(endpoint, request).await?;
+        state.waiting_for = None;
+        if std::mem::take(&mut state.auth.omit_next) {
             return Ok(Authorization::None);
         }
-        let challenge = station.known_challenges.of(request.name.as_ref());
-        let key = match self.plan(station, request, &challenge, &trail.auth) {
+        let challenge = endpoint.known_challenges.of(request.name.as_ref());
+        let key = match self.plan(endpoint, request, &challenge, &state.auth) {
             // Learnt with another login, maybe: the endpoint shall say it again.
             AuthPlan::Stop(_) | AuthPlan::NothingToSend(_) => return Ok(Authorization::None),
             AuthPlan::Send(authorization) => return Ok(authorization),
             AuthPlan::Fetch(key) => key,
         };
-        trail.waiting_for = Some(key.realm.origin().into());
-        let failure = match self.token(station, &key).await {
+        state.waiting_for = Some(key.realm.origin().into());
+        let failure = match self.token(endpoint, &key).await {
             Ok(token) => {
-                trail.waiting_for = None;
+                state.waiting_for = None;
                 return Ok(Authorization::Token(key, token));
             }
             Err(failure) => failure,
         };
-        if failure.error.is_refused_credentials() && self.renew_login(request, &mut trail.auth) {
-            trail.waiting_for = None;
-            return Box::pin(self.log_in(station, request, trail)).await;
+        if failure.error.is_refused_credentials()
+            && self.renew_credentials(request, &mut state.auth)
+        {
+            state.waiting_for = None;
+            return Box::pin(self.authorize(endpoint, request, state)).await;
         }
         // Should the endpoint have another service now, it shall have the chance to say so.
         if !matches!(failure.error, UpstreamError::Throttled { .. }) {
-            station.known_challenges.forget(request.name.as_ref());
+            endpoint.known_challenges.forget(request.name.as_ref());
         }
         Err(failure)
     }
 
     /// Takes a refusal in: either there is something new to send, or it is the last word.
-    pub(super) async fn challenged(
+    pub(super) async fn handle_challenge(
         &self,
-        station: &Endpoint,
+        endpoint: &Endpoint,
         request: &UpstreamRequest,
         headers: &HeaderMap,
-        trail: &mut ExchangeState,
+        state: &mut ExchangeState,
     ) -> Result<(), AttemptFailure> {
-        self.drop_token(&trail.auth.sent);
-        let visit = &mut trail.auth;
+        self.drop_token(&state.auth.sent);
+        let auth = &mut state.auth;
         let mut challenge = Challenge::read(headers);
-        let is_bare = matches!(visit.sent, Authorization::None);
+        let is_bare = matches!(auth.sent, Authorization::None);
         if challenge.is_empty()
             && is_bare
-            && station.known_challenges.may_ping(Instant::now())
-            && visit.attempts.once(AuthFallback::PingRoot)
+            && endpoint.known_challenges.may_ping(Instant::now())
+            && auth.attempts.once(AuthFallback::PingRoot)
         {
             // The scope that a root names, if it names one, is about no repository of ours.
-            challenge = self.ping(station, request).await?.without_scope();
-            station
+            challenge = self.ping(endpoint, request).await?.without_scope();
+            endpoint
                 .known_challenges
                 .record_ping(&challenge, Instant::now());
         }
-        let plan = self.plan(station, request, &challenge, visit);
-        match visit
+        let plan = self.plan(endpoint, request, &challenge, auth);
+        match auth
             .attempts
-            .after_refusal(&visit.sent, &challenge, &plan, visit.began)
+            .after_refusal(&auth.sent, &challenge, &plan, auth.began)
         {
-            RefusalAction::WithoutCredentials => visit.omit_next = true,
-            RefusalAction::Retry => station
+            RefusalAction::WithoutCredentials => auth.omit_next = true,
+            RefusalAction::Retry => endpoint
                 .known_challenges
                 .remember(request.name.as_ref(), &challenge),
             RefusalAction::Stop(breach) => {
-                let endpoint = trail.responsible_host(station);
+                let endpoint = state.responsible_host(endpoint);
                 return Err(AttemptFailure::permanent(
                     UpstreamError::ProtocolViolation { endpoint, breach },
                 ));
             }
-            RefusalAction::Refused(_) if self.renew_login(request, visit) => {}
+            RefusalAction::Refused(_) if self.renew_credentials(request, auth) => {}
             RefusalAction::Refused(detail) => {
                 return Err(AttemptFailure::permanent(UpstreamError::Refused {
-                    with_credentials: visit.credential.is_some(),
-                    endpoint: trail.responsible_host(station),
+                    with_credentials: auth.credential.is_some(),
+                    endpoint: state.responsible_host(endpoint),
                     detail,
                 }));
             }
@@ -135,30 +137,30 @@ impl Caller {
 
     fn plan(
         &self,
-        station: &Endpoint,
+        endpoint: &Endpoint,
         request: &UpstreamRequest,
         challenge: &Challenge,
-        visit: &AuthState,
+        auth: &AuthState,
     ) -> AuthPlan {
         let place = plan::AuthContext {
-            base: &station.base,
+            base: &endpoint.base,
             guard: &self.guard,
             listed: &self.settings.realm_hosts,
             name: request.name.as_ref(),
         };
-        place.plan(challenge, visit.credential.as_ref())
+        place.plan(challenge, auth.credential.as_ref())
     }
 
     /// What the endpoint says at its root, for one that says nothing at a resource.
     async fn ping(
         &self,
-        station: &Endpoint,
+        endpoint: &Endpoint,
         request: &UpstreamRequest,
     ) -> Result<Challenge, AttemptFailure> {
         let ping = UpstreamRequest::ping(None, request.deadline);
-        for url in UpstreamRequest::roots(&station.base, &self.settings) {
+        for url in UpstreamRequest::roots(&endpoint.base, &self.settings) {
             let mut aside = ExchangeState::new(url);
-            let answer = self.send(station, &ping, &mut aside).await?;
+            let answer = self.send(endpoint, &ping, &mut aside).await?;
             self.count(
                 &ping,
                 Verdict::of(answer.status(), ping.kind, Responder::Endpoint).label(),

@@ -29,19 +29,19 @@ impl Upstream {
     /// it has not. Where HEAD is refused, a GET of one byte asks the same.
     pub async fn blob_head(
         &self,
-        ask: &RequestContext<'_>,
+        context: &RequestContext<'_>,
         digest: &Digest,
     ) -> Result<Option<u64>, UpstreamError> {
-        let head = UpstreamRequest::new(RequestKind::Blob, Method::HEAD, ask, &path(digest));
-        match self.0.call(ask, &head).await {
+        let head = UpstreamRequest::new(RequestKind::Blob, Method::HEAD, context, &path(digest));
+        match self.0.call(context, &head).await {
             Ok(answer) => return answer.checked().map(|found| size(found.headers(), digest)),
             Err(UpstreamError::Refused { .. }) => {}
             // A 5xx was tried often enough; what is left is a server that knows no HEAD here.
             Err(UpstreamError::Failed { status, .. }) if status < 500 || status == 501 => {}
             Err(error) => return Err(error),
         }
-        let get = UpstreamRequest::new(RequestKind::Blob, Method::GET, ask, &path(digest));
-        match self.0.call(ask, &get.range("bytes=0-0".into())).await {
+        let get = UpstreamRequest::new(RequestKind::Blob, Method::GET, context, &path(digest));
+        match self.0.call(context, &get.range("bytes=0-0".into())).await {
             Ok(answer) if answer.status() == StatusCode::PARTIAL_CONTENT => {
                 let part = ContentRange::of(answer.headers());
                 Ok(part.and_then(|part| part.total))
@@ -56,19 +56,20 @@ impl Upstream {
     /// The bytes from `offset` on. A server that ignores the offset starts at 0, and says so.
     pub async fn blob(
         &self,
-        ask: &RequestContext<'_>,
+        context: &RequestContext<'_>,
         digest: &Digest,
         offset: u64,
     ) -> Result<BlobStream, UpstreamError> {
-        let mut request = UpstreamRequest::new(RequestKind::Blob, Method::GET, ask, &path(digest));
+        let mut request =
+            UpstreamRequest::new(RequestKind::Blob, Method::GET, context, &path(digest));
         if offset > 0 {
             request = request.range(format!("bytes={offset}-"));
         }
         let stream = |answer: UpstreamResponse| BlobStream::new(answer.checked()?, offset);
-        let first = stream(self.blob_response(ask, &request).await?);
+        let first = stream(self.blob_response(context, &request).await?);
         match first {
-            Err(error) if error.is_retryable_body() && Instant::now() < ask.deadline => {
-                stream(self.blob_response(ask, &request).await?)
+            Err(error) if error.is_retryable_body() && Instant::now() < context.deadline => {
+                stream(self.blob_response(context, &request).await?)
             }
             outcome => outcome,
         }
@@ -76,11 +77,11 @@ impl Upstream {
 
     async fn blob_response(
         &self,
-        ask: &RequestContext<'_>,
+        context: &RequestContext<'_>,
         request: &UpstreamRequest,
     ) -> Result<UpstreamResponse, UpstreamError> {
         self.0
-            .call(ask, request)
+            .call(context, request)
             .await
             .map_err(|error| match error {
                 UpstreamError::Failed {

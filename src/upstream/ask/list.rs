@@ -61,16 +61,16 @@ impl Upstream {
     /// One page of the repository's tags.
     pub async fn tags(
         &self,
-        ask: &RequestContext<'_>,
+        context: &RequestContext<'_>,
         page: &TagPageRequest,
     ) -> Result<Tags, UpstreamError> {
         let n = page.n.map(|n| ("n", n.to_string()));
         let last = page.last.clone().map(|last| ("last", last));
-        let request = UpstreamRequest::new(RequestKind::Tags, Method::GET, ask, "tags/list")
+        let request = UpstreamRequest::new(RequestKind::Tags, Method::GET, context, "tags/list")
             .query(RequestQuery::Pairs(n.into_iter().chain(last).collect()));
-        let mut answer = self.0.call(ask, &request).await?.checked()?;
+        let mut answer = self.0.call(context, &request).await?.checked()?;
         let bytes_max = self.settings().manifest_bytes_max;
-        let read_bytes = answer.whole(bytes_max, ask.deadline).await?;
+        let read_bytes = answer.whole(bytes_max, context.deadline).await?;
         let found: TagListDocument = serde_json::from_slice(&read_bytes).map_err(|error| {
             answer.violation(ProtocolViolation::Content(format!("no tag list: {error}")))
         })?;
@@ -85,38 +85,38 @@ impl Upstream {
     /// What refers to a digest, from the first page on. Absent where upstream lacks the API.
     pub async fn referrers(
         &self,
-        ask: &RequestContext<'_>,
+        context: &RequestContext<'_>,
         digest: &Digest,
         artifact_type: Option<&str>,
     ) -> Result<Referrers, UpstreamError> {
         let filter = artifact_type.map(|found| ("artifactType", found.to_owned()));
         let query = RequestQuery::Pairs(filter.into_iter().collect());
-        self.referrers_page(ask, digest, query).await
+        self.referrers_page(context, digest, query).await
     }
 
     /// A later page; `next` is what the page before gave.
     pub async fn referrers_next(
         &self,
-        ask: &RequestContext<'_>,
+        context: &RequestContext<'_>,
         digest: &Digest,
         next: &str,
     ) -> Result<Referrers, UpstreamError> {
         let query = RequestQuery::Next(next.to_owned());
-        self.referrers_page(ask, digest, query).await
+        self.referrers_page(context, digest, query).await
     }
 
     async fn referrers_page(
         &self,
-        ask: &RequestContext<'_>,
+        context: &RequestContext<'_>,
         digest: &Digest,
         query: RequestQuery,
     ) -> Result<Referrers, UpstreamError> {
         let what = format!("referrers/{digest}");
         let request =
-            UpstreamRequest::new(RequestKind::Referrers, Method::GET, ask, &what).query(query);
+            UpstreamRequest::new(RequestKind::Referrers, Method::GET, context, &what).query(query);
         let answer = self
             .0
-            .call(ask, &request)
+            .call(context, &request)
             .await
             .map_err(|error| match error {
                 UpstreamError::Failed {
@@ -133,7 +133,7 @@ impl Upstream {
             )));
         }
         let bytes_max = self.settings().manifest_bytes_max;
-        let bytes = answer.whole(bytes_max, ask.deadline).await?;
+        let bytes = answer.whole(bytes_max, context.deadline).await?;
         serde_json::from_slice::<ReferrersIndex>(&bytes).map_err(|error| {
             answer.violation(ProtocolViolation::Content(format!("no index: {error}")))
         })?;

@@ -21,12 +21,12 @@ impl Upstream {
     /// so to HEAD, and GET must be asked.
     pub async fn manifest_head(
         &self,
-        ask: &RequestContext<'_>,
+        context: &RequestContext<'_>,
         reference: &Reference,
     ) -> Result<Option<Digest>, UpstreamError> {
         let answer = match self
             .0
-            .call(ask, &request(Method::HEAD, ask, reference))
+            .call(context, &request(Method::HEAD, context, reference))
             .await
         {
             Ok(answer) => answer,
@@ -55,16 +55,16 @@ impl Upstream {
     /// name twice is not believed about the name: a tag means what comes.
     pub async fn manifest(
         &self,
-        ask: &RequestContext<'_>,
+        context: &RequestContext<'_>,
         reference: &Reference,
     ) -> Result<Manifest, UpstreamError> {
-        let request = request(Method::GET, ask, reference);
+        let request = request(Method::GET, context, reference);
         let mut misnamed = None;
-        let answer = self.0.call(ask, &request).await?;
-        match self.read(ask, answer, reference, &mut misnamed).await {
-            Err(error) if error.is_retryable_body() && Instant::now() < ask.deadline => {
-                let answer = self.0.call(ask, &request).await?;
-                self.read(ask, answer, reference, &mut misnamed).await
+        let answer = self.0.call(context, &request).await?;
+        match self.read(context, answer, reference, &mut misnamed).await {
+            Err(error) if error.is_retryable_body() && Instant::now() < context.deadline => {
+                let answer = self.0.call(context, &request).await?;
+                self.read(context, answer, reference, &mut misnamed).await
             }
             outcome => outcome,
         }
@@ -74,14 +74,14 @@ impl Upstream {
     /// hashed to, where that differed; a bit that flipped on the way never says the same twice.
     async fn read(
         &self,
-        ask: &RequestContext<'_>,
+        context: &RequestContext<'_>,
         answer: UpstreamResponse,
         reference: &Reference,
         misnamed: &mut Option<(Digest, Digest)>,
     ) -> Result<Manifest, UpstreamError> {
         let mut answer = answer.checked()?;
         let bytes_max = self.settings().manifest_bytes_max;
-        let bytes = answer.whole(bytes_max, ask.deadline).await?;
+        let bytes = answer.whole(bytes_max, context.deadline).await?;
         let declared = judge::content_type(answer.headers());
         let found = match (reference, named_digest(answer.headers())) {
             (Reference::Digest(want), _) => verify(Some(*want), bytes, declared.as_ref()),
@@ -91,7 +91,7 @@ impl Upstream {
                 found.inspect(|found| {
                     let digest = found.digest();
                     if digest != named {
-                        tracing::warn!(name = %ask.name, %reference, %named, %digest, "taking misnamed bytes");
+                        tracing::warn!(name = %context.name, %reference, %named, %digest, "taking misnamed bytes");
                     }
                 })
             }
@@ -100,11 +100,11 @@ impl Upstream {
     }
 }
 
-fn request(method: Method, ask: &RequestContext<'_>, reference: &Reference) -> UpstreamRequest {
+fn request(method: Method, context: &RequestContext<'_>, reference: &Reference) -> UpstreamRequest {
     UpstreamRequest::new(
         RequestKind::Manifest,
         method,
-        ask,
+        context,
         &format!("manifests/{reference}"),
     )
 }

@@ -32,23 +32,23 @@ impl Upstream {
     ) -> Result<PingOutcome, UpstreamError> {
         let request = UpstreamRequest::ping(name.cloned(), deadline);
         let mut last = None;
-        for station in &self.0.endpoints {
-            let [root, _] = UpstreamRequest::roots(&station.base, self.settings());
-            let mut trail = ExchangeState::new(root);
+        for endpoint in &self.0.endpoints {
+            let [root, _] = UpstreamRequest::roots(&endpoint.base, self.settings());
+            let mut state = ExchangeState::new(root);
             let began = Instant::now();
-            let exchange = Box::pin(self.0.exchange(station, &request, &mut trail));
+            let exchange = Box::pin(self.0.exchange(endpoint, &request, &mut state));
             let error = match timeout_at(deadline, exchange).await {
-                Ok(Ok(_answer)) => return Ok(PingOutcome::of_sent(&trail.auth.sent)),
+                Ok(Ok(_answer)) => return Ok(PingOutcome::of_sent(&state.auth.sent)),
                 Ok(Err(failure)) => failure.error,
                 Err(_elapsed) => UpstreamError::TimedOut {
-                    endpoint: trail.responsible_host(station),
+                    endpoint: state.responsible_host(endpoint),
                     waited: began.elapsed(),
                 },
             };
-            match PingOutcome::of_sent(&trail.auth.sent) {
+            match PingOutcome::of_sent(&state.auth.sent) {
                 // Its service knows us; some roots accept only a token for some repository.
                 PingOutcome::Authenticated(user)
-                    if is_service_token(&trail.auth.sent) && error.is_refused_credentials() =>
+                    if is_service_token(&state.auth.sent) && error.is_refused_credentials() =>
                 {
                     return Ok(PingOutcome::Authenticated(user));
                 }

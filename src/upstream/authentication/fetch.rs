@@ -57,32 +57,28 @@ impl Caller {
     /// A token for the key, held or fetched.
     pub(super) async fn token(
         &self,
-        station: &Endpoint,
+        endpoint: &Endpoint,
         key: &TokenKey,
     ) -> Result<Arc<BearerToken>, AttemptFailure> {
         let held = self
             .tokens
-            .get(key, || self.fetch_token(station, key))
+            .get(key, || self.fetch_token(endpoint, key))
             .await;
         held.map_err(|error| {
             let is_throttled = matches!(error, UpstreamError::Throttled { .. });
             // It was tried often enough, and says nothing against the endpoint, which another
             // endpoint's service may replace.
-            let trouble =
-                (error.is_transient() && !is_throttled).then_some(RetryCause::NotAttempted);
-            AttemptFailure {
-                error,
-                cause: trouble,
-            }
+            let cause = (error.is_transient() && !is_throttled).then_some(RetryCause::NotAttempted);
+            AttemptFailure { error, cause }
         })
     }
 
     async fn fetch_token(
         &self,
-        station: &Endpoint,
+        endpoint: &Endpoint,
         key: &TokenKey,
     ) -> Result<BearerToken, UpstreamError> {
-        let asked = timeout(FETCH_MAX, Box::pin(self.ask_service(station, key))).await;
+        let asked = timeout(FETCH_MAX, Box::pin(self.ask_service(endpoint, key))).await;
         let outcome = asked.unwrap_or_else(|_elapsed| {
             Err(UpstreamError::TimedOut {
                 endpoint: key.realm.origin().into(),
@@ -97,18 +93,20 @@ impl Caller {
     /// Asks with what the key logs in with; of a refresh token, with what came in its place.
     async fn ask_service(
         &self,
-        station: &Endpoint,
+        endpoint: &Endpoint,
         key: &TokenKey,
     ) -> Result<BearerToken, UpstreamError> {
         let Some(Credential::Refresh(configured)) = &key.credential else {
-            let issued = self.ask_each_way(station, key, token_requests(key)).await?;
+            let issued = self
+                .ask_each_way(endpoint, key, token_requests(key))
+                .await?;
             return Ok(issued.token);
         };
         let mut sent = self.tokens.refresh_token(key, configured);
         let mut is_second = false;
         loop {
             let ways = refresh_requests(&sent);
-            match self.ask_each_way(station, key, ways).await {
+            match self.ask_each_way(endpoint, key, ways).await {
                 Ok(issued) => {
                     if let Some(newer) = issued.refresh {
                         self.tokens.replace_refresh_token(key, newer);
@@ -132,11 +130,11 @@ impl Caller {
     /// The way to begin with, and the second one if the service does not know the first.
     async fn ask_each_way(
         &self,
-        station: &Endpoint,
+        endpoint: &Endpoint,
         key: &TokenKey,
         (first, second): (TokenRequest, Option<TokenRequest>),
     ) -> Result<IssuedToken, UpstreamError> {
-        let mut outcome = self.try_way(station, key, &first).await;
+        let mut outcome = self.try_way(endpoint, key, &first).await;
         if let (
             Err(TokenFetchFailure {
                 status: Some(status),
@@ -146,7 +144,7 @@ impl Caller {
         ) = (&outcome, second)
             && first.is_unsupported(*status)
         {
-            outcome = self.try_way(station, key, &second).await;
+            outcome = self.try_way(endpoint, key, &second).await;
         }
         outcome.map_err(|failed| failed.error)
     }
@@ -154,7 +152,7 @@ impl Caller {
     /// One way, again a few times where that may help.
     async fn try_way(
         &self,
-        station: &Endpoint,
+        endpoint: &Endpoint,
         key: &TokenKey,
         way: &TokenRequest,
     ) -> Result<IssuedToken, TokenFetchFailure> {
@@ -165,13 +163,13 @@ impl Caller {
             dropped: false,
         };
         loop {
-            let failed = match self.try_once(station, key, way).await {
+            let failed = match self.try_once(endpoint, key, way).await {
                 Ok(issued) => return Ok(issued),
                 Err(failed) => failed,
             };
             let step = failed
                 .cause
-                .map(|trouble| retry::decide(trouble, tries, jitter(SPREAD_MAX)));
+                .map(|cause| retry::decide(cause, tries, jitter(SPREAD_MAX)));
             match step {
                 Some(RetryDecision::AtOnce) => tries.dropped = true,
                 Some(RetryDecision::After(pause)) => {
@@ -187,14 +185,14 @@ impl Caller {
 
     async fn try_once(
         &self,
-        station: &Endpoint,
+        endpoint: &Endpoint,
         key: &TokenKey,
         way: &TokenRequest,
     ) -> Result<IssuedToken, TokenFetchFailure> {
         let service: Arc<str> = key.realm.origin().into();
         let url = key.realm.url();
-        let (client, proxy) = match &station.socket {
-            Some(socket) if url.origin() == station.base.origin() => (socket, None),
+        let (client, proxy) = match &endpoint.socket {
+            Some(socket) if url.origin() == endpoint.base.origin() => (socket, None),
             _ => {
                 let client =
                     self.clients
@@ -226,16 +224,11 @@ impl Caller {
         let born = Instant::now();
         let sent = request.send().await;
         let heard = failure::checked_response(sent, Arc::clone(&service), proxy.as_ref());
-        let response = heard.map_err(
-            |AttemptFailure {
-                 error,
-                 cause: trouble,
-             }| TokenFetchFailure {
-                error,
-                cause: trouble,
-                status: None,
-            },
-        )?;
+        let response = heard.map_err(|AttemptFailure { error, cause }| TokenFetchFailure {
+            error,
+            cause,
+            status: None,
+        })?;
         let status = response.status();
         let issued = read_response(response, key, Arc::clone(&service), born).await;
         issued.map_err(|error| TokenFetchFailure {

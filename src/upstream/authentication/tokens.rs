@@ -154,8 +154,8 @@ fn scopeless(key: &TokenKey) -> TokenKey {
 }
 
 impl TokenSlot {
-    /// The turn to fetch. Where a fetch failed lately, nobody waits for long behind the next one,
-    /// which may be as slow: what there is then is what the failed one left.
+    /// The lock on fetching. After a recent failure no caller waits long for the next fetch, which may
+    /// be as slow: it gets what the failed one left.
     async fn lock_fetch(
         &self,
     ) -> Result<tokio::sync::MutexGuard<'_, ()>, Result<Arc<BearerToken>, UpstreamError>> {

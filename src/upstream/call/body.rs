@@ -41,13 +41,13 @@ impl UpstreamResponse {
     pub(in crate::upstream) fn new(
         response: Response,
         endpoint: Arc<str>,
-        place: ConcurrencyPermit,
+        permit: ConcurrencyPermit,
         shared: &Caller,
     ) -> Self {
         Self {
             response,
             endpoint,
-            _permit: place,
+            _permit: permit,
             metrics: Arc::clone(&shared.metrics),
             label: Arc::clone(&shared.settings.label),
             stall_timer: StallTimer::new(shared.settings.progress_max),

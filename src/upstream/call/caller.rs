@@ -29,18 +29,18 @@ impl Caller {
     /// Tries the endpoints in order until one answers with a usable body.
     pub(in crate::upstream) async fn call(
         &self,
-        ask: &RequestContext<'_>,
+        context: &RequestContext<'_>,
         request: &UpstreamRequest,
     ) -> Result<UpstreamResponse, UpstreamError> {
         let mut last = None;
         let mut rest = self.endpoints.as_slice();
-        while let Some((station, others)) = rest.split_first() {
+        while let Some((endpoint, others)) = rest.split_first() {
             rest = others;
             let now = Instant::now();
-            let Some(turn) = station.try_acquire(now) else {
+            let Some(circuit) = endpoint.try_acquire(now) else {
                 continue;
             };
-            let reserve = match turn.probe {
+            let reserve = match circuit.probe {
                 _ if others.iter().any(|other| other.is_available(now)) => {
                     RetryAlternatives::AnotherEndpoint
                 }
@@ -54,7 +54,7 @@ impl Caller {
                 dropped: false,
             };
             match self
-                .call_endpoint(station, &turn, (ask, request), tries)
+                .call_endpoint(endpoint, &circuit, (context, request), tries)
                 .await
             {
                 Ok(answer) => return Ok(answer),
@@ -68,20 +68,20 @@ impl Caller {
     /// All tries of one endpoint.
     async fn call_endpoint(
         &self,
-        station: &Endpoint,
-        turn: &CircuitPermit<'_>,
+        endpoint: &Endpoint,
+        circuit: &CircuitPermit<'_>,
         question: (&RequestContext<'_>, &UpstreamRequest),
         mut tries: RetryState,
     ) -> Result<UpstreamResponse, EndpointFailure> {
         loop {
-            let failure = match self.attempt(station, turn, question, tries).await {
+            let failure = match self.attempt(endpoint, circuit, question, tries).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            let Some(trouble) = failure.cause else {
+            let Some(cause) = failure.cause else {
                 return Err(EndpointFailure::Final(failure.error));
             };
-            let step = retry::decide(trouble, tries, jitter(SPREAD_MAX));
+            let step = retry::decide(cause, tries, jitter(SPREAD_MAX));
             match step {
                 RetryDecision::AtOnce => tries.dropped = true,
                 RetryDecision::After(pause) if Instant::now() + pause < question.1.deadline => {
@@ -89,7 +89,7 @@ impl Caller {
                     sleep(pause).await;
                 }
                 RetryDecision::After(_) | RetryDecision::NextEndpoint | RetryDecision::GiveUp => {
-                    self.record_failure(turn, trouble);
+                    self.record_failure(circuit, cause);
                     return Err(match step {
                         RetryDecision::NextEndpoint => EndpointFailure::TryNext(failure.error),
                         _ => EndpointFailure::Final(failure.error),
@@ -102,32 +102,32 @@ impl Caller {
     /// One try, from the rate limit to the head of an answer.
     async fn attempt(
         &self,
-        station: &Endpoint,
-        turn: &CircuitPermit<'_>,
-        (ask, request): (&RequestContext<'_>, &UpstreamRequest),
+        endpoint: &Endpoint,
+        circuit: &CircuitPermit<'_>,
+        (context, request): (&RequestContext<'_>, &UpstreamRequest),
         tries: RetryState,
     ) -> Result<UpstreamResponse, AttemptFailure> {
-        let place = self.acquire_permit(station, turn, request).await?;
+        let permit = self.acquire_permit(endpoint, circuit, request).await?;
         let began = Instant::now();
         let left = request.deadline.saturating_duration_since(began);
         let until = began + retry::attempt_timeout(left, tries.alternatives);
-        let mut trail = ExchangeState::new(request.url(&station.base, ask, &self.settings));
-        let exchange = self.exchange(station, request, &mut trail);
+        let mut state = ExchangeState::new(request.url(&endpoint.base, context, &self.settings));
+        let exchange = self.exchange(endpoint, request, &mut state);
         let Ok(outcome) = timeout_at(until, Box::pin(exchange)).await else {
             self.count(request, "timed_out");
             let waited = until.duration_since(began);
             // A request that started too late says nothing against the endpoint.
-            let trouble = if waited < self.settings.connect_max {
+            let cause = if waited < self.settings.connect_max {
                 RetryCause::NotAttempted
             } else {
-                trail.attribute(RetryCause::TimedOut)
+                state.attribute(RetryCause::TimedOut)
             };
             return Err(AttemptFailure {
                 error: UpstreamError::TimedOut {
-                    endpoint: trail.responsible_host(station),
+                    endpoint: state.responsible_host(endpoint),
                     waited,
                 },
-                cause: Some(trouble),
+                cause: Some(cause),
             });
         };
         let blamed = |failure: &AttemptFailure| {
@@ -135,8 +135,8 @@ impl Caller {
                 .cause
                 .is_some_and(RetryCause::counts_against_endpoint)
         };
-        if trail.endpoint_responses > 0 && !outcome.as_ref().is_err_and(blamed) {
-            turn.succeeded();
+        if state.endpoint_responses > 0 && !outcome.as_ref().is_err_and(blamed) {
+            circuit.succeeded();
             self.metrics
                 .upstream_up(&self.settings.label, UpstreamHealth::Up);
         }
@@ -144,8 +144,8 @@ impl Caller {
         self.rate_limit.reset();
         Ok(UpstreamResponse::new(
             response,
-            trail.responsible_host(station),
-            place,
+            state.responsible_host(endpoint),
+            permit,
             self,
         ))
     }
@@ -153,8 +153,8 @@ impl Caller {
     /// Waits for the rate limit and for a concurrency permit.
     async fn acquire_permit(
         &self,
-        station: &Endpoint,
-        turn: &CircuitPermit<'_>,
+        endpoint: &Endpoint,
+        circuit: &CircuitPermit<'_>,
         request: &UpstreamRequest,
     ) -> Result<ConcurrencyPermit, AttemptFailure> {
         let came = Instant::now();
@@ -162,29 +162,29 @@ impl Caller {
             let passed = self.rate_limit.wait(request.kind, request.deadline).await;
             passed.map_err(|wait| {
                 AttemptFailure::permanent(UpstreamError::Throttled {
-                    endpoint: Arc::clone(&station.label),
+                    endpoint: Arc::clone(&endpoint.label),
                     retry_after: Some(wait),
                 })
             })?;
-            let Some(place) = self
+            let Some(permit) = self
                 .concurrency
                 .acquire(request.kind, request.deadline)
                 .await
             else {
                 return Err(AttemptFailure::permanent(UpstreamError::TimedOut {
-                    endpoint: Arc::clone(&station.label),
+                    endpoint: Arc::clone(&endpoint.label),
                     waited: came.elapsed(),
                 }));
             };
-            if !turn.probe && station.is_circuit_open() {
+            if !circuit.probe && endpoint.is_circuit_open() {
                 return Err(AttemptFailure {
-                    error: station.circuit_open_error(),
+                    error: endpoint.circuit_open_error(),
                     cause: Some(RetryCause::NotAttempted),
                 });
             }
             // Another request may have met a 429 while this one waited for its permit.
             if self.rate_limit.is_clear() {
-                return Ok(place);
+                return Ok(permit);
             }
         }
     }
@@ -197,9 +197,9 @@ impl Caller {
     }
 
     /// Notes a failure on the way out.
-    fn record_failure(&self, turn: &CircuitPermit<'_>, trouble: RetryCause) {
-        if trouble.counts_against_endpoint() {
-            turn.failed();
+    fn record_failure(&self, circuit: &CircuitPermit<'_>, cause: RetryCause) {
+        if cause.counts_against_endpoint() {
+            circuit.failed();
             let rests = self.endpoints.iter().all(Endpoint::is_circuit_open);
             let standing = if rests {
                 UpstreamHealth::CircuitOpen

@@ -171,7 +171,7 @@ fn open_duration(failures: u32) -> Duration {
 mod tests {
     use super::*;
 
-    fn station() -> Endpoint {
+    fn endpoint() -> Endpoint {
         let base = "http://127.0.0.1:1".parse().unwrap();
         Endpoint::new("http://127.0.0.1:1".into(), base, None)
     }
@@ -187,31 +187,31 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_resting_endpoint_gets_one_probe_at_a_time() {
-        let station = station();
-        station.try_acquire(Instant::now()).unwrap().failed();
-        assert!(station.try_acquire(Instant::now()).is_none());
+        let endpoint = endpoint();
+        endpoint.try_acquire(Instant::now()).unwrap().failed();
+        assert!(endpoint.try_acquire(Instant::now()).is_none());
         tokio::time::advance(OPEN_FIRST).await;
-        let probe = station.try_acquire(Instant::now()).unwrap();
-        assert!(probe.probe && station.try_acquire(Instant::now()).is_none());
+        let probe = endpoint.try_acquire(Instant::now()).unwrap();
+        assert!(probe.probe && endpoint.try_acquire(Instant::now()).is_none());
         // A probe that is cancelled leaves the next one to try.
         drop(probe);
-        let probe = station.try_acquire(Instant::now()).unwrap();
+        let probe = endpoint.try_acquire(Instant::now()).unwrap();
         probe.failed();
         drop(probe);
         tokio::time::advance(OPEN_FIRST).await;
-        assert!(station.try_acquire(Instant::now()).is_none());
+        assert!(endpoint.try_acquire(Instant::now()).is_none());
         tokio::time::advance(OPEN_FIRST).await;
-        station.try_acquire(Instant::now()).unwrap().succeeded();
-        assert!(!station.try_acquire(Instant::now()).unwrap().probe);
+        endpoint.try_acquire(Instant::now()).unwrap().succeeded();
+        assert!(!endpoint.try_acquire(Instant::now()).unwrap().probe);
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_bad_call_among_good_ones_stops_nobody() {
-        let station = station();
-        let unlucky = station.try_acquire(Instant::now()).unwrap();
+        let endpoint = endpoint();
+        let unlucky = endpoint.try_acquire(Instant::now()).unwrap();
         tokio::time::advance(Duration::from_millis(10)).await;
-        station.try_acquire(Instant::now()).unwrap().succeeded();
+        endpoint.try_acquire(Instant::now()).unwrap().succeeded();
         unlucky.failed();
-        assert!(!station.is_circuit_open());
+        assert!(!endpoint.is_circuit_open());
     }
 }

@@ -28,35 +28,35 @@ impl Caller {
     /// Sends, logs in as the endpoint asks for it, and follows redirects.
     pub(in crate::upstream) async fn exchange(
         &self,
-        station: &Endpoint,
+        endpoint: &Endpoint,
         request: &UpstreamRequest,
-        trail: &mut ExchangeState,
+        state: &mut ExchangeState,
     ) -> Result<Response, AttemptFailure> {
         loop {
-            trail.auth.sent = match trail.responder() {
+            state.auth.sent = match state.responder() {
                 Responder::RedirectTarget => Authorization::None,
-                Responder::Endpoint => Box::pin(self.log_in(station, request, trail)).await?,
+                Responder::Endpoint => Box::pin(self.authorize(endpoint, request, state)).await?,
             };
-            let response = self.send(station, request, trail).await?;
-            let verdict = trail.judge(&response, request);
+            let response = self.send(endpoint, request, state).await?;
+            let verdict = state.judge(&response, request);
             self.count(request, verdict.label());
             match verdict {
                 Verdict::Use => return Ok(response),
                 Verdict::Challenged => {
                     let headers = response.headers();
-                    Box::pin(self.challenged(station, request, headers, trail)).await?;
+                    Box::pin(self.handle_challenge(endpoint, request, headers, state)).await?;
                 }
-                Verdict::TokenRejected => self.drop_token(&trail.auth.sent),
+                Verdict::TokenRejected => self.drop_token(&state.auth.sent),
                 Verdict::Follow => {
                     let location = response.headers().get(LOCATION);
                     let location = location.map(http::HeaderValue::as_bytes);
-                    trail
-                        .follow(station, location, &self.guard)
+                    state
+                        .follow(endpoint, location, &self.guard)
                         .map_err(|breach| {
-                            AttemptFailure::violation(trail.responsible_host(station), breach)
+                            AttemptFailure::violation(state.responsible_host(endpoint), breach)
                         })?;
                 }
-                verdict => return Err(self.rejected(verdict, &response, station, trail)),
+                verdict => return Err(self.rejected(verdict, &response, endpoint, state)),
             }
         }
     }
@@ -64,53 +64,54 @@ impl Caller {
     /// One request and the head of its answer.
     pub(in crate::upstream) async fn send(
         &self,
-        station: &Endpoint,
+        endpoint: &Endpoint,
         request: &UpstreamRequest,
-        trail: &mut ExchangeState,
+        state: &mut ExchangeState,
     ) -> Result<Response, AttemptFailure> {
-        let (client, proxy) = match &station.socket {
-            Some(socket) if !trail.left_origin => (socket, None),
+        let (client, proxy) = match &endpoint.socket {
+            Some(socket) if !state.left_origin => (socket, None),
             _ => (
-                self.clients.client_for(&trail.url).map_err(|forbidden| {
-                    AttemptFailure::violation(trail.responsible_host(station), forbidden.into())
+                self.clients.client_for(&state.url).map_err(|forbidden| {
+                    AttemptFailure::violation(state.responsible_host(endpoint), forbidden.into())
                 })?,
-                self.clients.proxy_for(&trail.url),
+                self.clients.proxy_for(&state.url),
             ),
         };
         let builder = client
-            .request(request.method.clone(), trail.url.clone())
-            .headers(request.headers(trail.responder()));
+            .request(request.method.clone(), state.url.clone())
+            .headers(request.headers(state.responder()));
         let began = Instant::now();
-        let sent = trail.auth.sent.apply(builder).send().await;
+        let sent = state.auth.sent.apply(builder).send().await;
         if let Err(error) = &sent
-            && let Some(detail) = self.certificate_refused(error, trail)
+            && let Some(detail) = self.certificate_refused(error, state)
         {
             self.count(request, Verdict::Refused.label());
             return Err(AttemptFailure::permanent(UpstreamError::Refused {
-                endpoint: trail.responsible_host(station),
+                endpoint: state.responsible_host(endpoint),
                 with_credentials: true,
                 detail,
             }));
         }
-        let response = match checked_response(sent, trail.responsible_host(station), proxy.as_ref())
-        {
-            Ok(response) => response,
-            Err(failure) => {
-                self.count(request, "unreachable");
-                return Err(AttemptFailure {
-                    cause: failure.cause.map(|trouble| trail.attribute(trouble)),
-                    ..failure
-                });
-            }
-        };
-        trail.endpoint_responses += usize::from(!trail.left_origin);
+        let response =
+            match checked_response(sent, state.responsible_host(endpoint), proxy.as_ref()) {
+                Ok(response) => response,
+                Err(failure) => {
+                    self.count(request, "unreachable");
+                    return Err(AttemptFailure {
+                        cause: failure.cause.map(|cause| state.attribute(cause)),
+                        ..failure
+                    });
+                }
+            };
+        state.endpoint_responses += usize::from(!state.left_origin);
         let name = &self.settings.label;
         self.metrics.upstream_answered(name, began.elapsed());
         if let Some(remaining) = judge::rate_limit_remaining(response.headers()) {
             self.metrics.upstream_budget(name, remaining);
         }
-        judge::head_size(response.headers())
-            .map_err(|breach| AttemptFailure::violation(trail.responsible_host(station), breach))?;
+        judge::head_size(response.headers()).map_err(|breach| {
+            AttemptFailure::violation(state.responsible_host(endpoint), breach)
+        })?;
         Ok(response)
     }
 
@@ -118,9 +119,9 @@ impl Caller {
     fn certificate_refused(
         &self,
         error: &reqwest::Error,
-        trail: &ExchangeState,
+        state: &ExchangeState,
     ) -> Option<&'static str> {
-        let is_shown = !trail.left_origin && self.settings.transport.identity.is_some();
+        let is_shown = !state.left_origin && self.settings.transport.identity.is_some();
         causes(error)
             .find_map(client_certificate_refused)
             .filter(|_| is_shown)
@@ -131,16 +132,16 @@ impl Caller {
         &self,
         verdict: Verdict,
         response: &Response,
-        station: &Endpoint,
-        trail: &ExchangeState,
+        endpoint: &Endpoint,
+        state: &ExchangeState,
     ) -> AttemptFailure {
-        let endpoint = trail.responsible_host(station);
+        let endpoint = state.responsible_host(endpoint);
         let status = response.status().as_u16();
         match verdict {
             Verdict::Absent => AttemptFailure::permanent(UpstreamError::Absent { endpoint }),
             Verdict::Refused => AttemptFailure::permanent(UpstreamError::Refused {
                 endpoint,
-                with_credentials: !trail.left_origin && trail.auth.credential.is_some(),
+                with_credentials: !state.left_origin && state.auth.credential.is_some(),
                 detail: "it forbids this",
             }),
             Verdict::Throttled => {
@@ -156,7 +157,7 @@ impl Caller {
             }
             Verdict::TransientFailure => AttemptFailure {
                 error: UpstreamError::Failed { endpoint, status },
-                cause: Some(trail.attribute(RetryCause::ServerError)),
+                cause: Some(state.attribute(RetryCause::ServerError)),
             },
             Verdict::PermanentFailure => {
                 AttemptFailure::permanent(UpstreamError::Failed { endpoint, status })

@@ -63,7 +63,7 @@ impl ExchangeState {
 
     pub(super) fn follow(
         &mut self,
-        station: &Endpoint,
+        endpoint: &Endpoint,
         location: Option<&[u8]>,
         guard: &AddressGuard,
     ) -> Result<(), ProtocolViolation> {
@@ -72,7 +72,7 @@ impl ExchangeState {
         }
         self.redirects += 1;
         self.url = connect::next_url(&self.url, location, guard)?;
-        self.left_origin |= self.url.origin() != station.base.origin();
+        self.left_origin |= self.url.origin() != endpoint.base.origin();
         Ok(())
     }
 
@@ -85,20 +85,20 @@ impl ExchangeState {
     }
 
     /// Whom an error names.
-    pub(in crate::upstream) fn responsible_host(&self, station: &Endpoint) -> Arc<str> {
+    pub(in crate::upstream) fn responsible_host(&self, endpoint: &Endpoint) -> Arc<str> {
         match &self.waiting_for {
             Some(service) => Arc::clone(service),
             None if self.left_origin => self.url.origin().ascii_serialization().into(),
-            None => Arc::clone(&station.label),
+            None => Arc::clone(&endpoint.label),
         }
     }
 
     /// The same trouble, seen from the endpoint.
-    pub(in crate::upstream) fn attribute(&self, trouble: RetryCause) -> RetryCause {
+    pub(in crate::upstream) fn attribute(&self, cause: RetryCause) -> RetryCause {
         if self.left_origin || self.waiting_for.is_some() {
             RetryCause::RedirectTarget
         } else {
-            trouble
+            cause
         }
     }
 }

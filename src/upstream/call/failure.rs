@@ -49,7 +49,7 @@ pub(in crate::upstream) fn transport_failure(
     endpoint: Arc<str>,
     proxy: Option<&ProxyHop>,
 ) -> AttemptFailure {
-    let trouble = match TransportFailure::of(error) {
+    let cause = match TransportFailure::of(error) {
         TransportFailure::ForbiddenAddress => {
             return AttemptFailure::violation(endpoint, ProtocolViolation::Address);
         }
@@ -65,6 +65,6 @@ pub(in crate::upstream) fn transport_failure(
             endpoint,
             detail: failure_detail(error, proxy),
         },
-        cause: Some(trouble),
+        cause: Some(cause),
     }
 }

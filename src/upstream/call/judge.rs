@@ -38,8 +38,12 @@ pub(in crate::upstream) enum Verdict {
 impl Verdict {
     /// Judges a status. Beyond the endpoint, a 401 or 403 on a blob means that the signed address
     /// expired, not that the registry refuses us.
-    pub(in crate::upstream) fn of(status: StatusCode, kind: RequestKind, giver: Responder) -> Self {
-        let beyond = giver == Responder::RedirectTarget;
+    pub(in crate::upstream) fn of(
+        status: StatusCode,
+        kind: RequestKind,
+        responder: Responder,
+    ) -> Self {
+        let beyond = responder == Responder::RedirectTarget;
         match status.as_u16() {
             200 => Self::Use,
             206 if kind == RequestKind::Blob => Self::Use,
@@ -125,9 +129,13 @@ mod tests {
     fn statuses_mean_what_they_mean() {
         use RequestKind::{Blob, Manifest};
         use Responder::{Endpoint, RedirectTarget};
-        let check = |status: u16, kind, giver, want| {
+        let check = |status: u16, kind, responder, want| {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(Verdict::of(status, kind, giver), want, "{status} {kind:?}");
+            assert_eq!(
+                Verdict::of(status, kind, responder),
+                want,
+                "{status} {kind:?}"
+            );
         };
         check(200, Manifest, Endpoint, Verdict::Use);
         check(206, Blob, Endpoint, Verdict::Use);

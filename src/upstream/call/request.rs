@@ -106,16 +106,16 @@ impl UpstreamRequest {
     pub(in crate::upstream) fn new(
         kind: RequestKind,
         method: Method,
-        ask: &RequestContext<'_>,
+        context: &RequestContext<'_>,
         what: &str,
     ) -> Self {
         Self {
             kind,
             method,
-            deadline: ask.deadline,
-            name: Some(ask.name.clone()),
-            via: ask.via.clone(),
-            path: format!("{}/{what}", ask.name),
+            deadline: context.deadline,
+            name: Some(context.name.clone()),
+            via: context.via.clone(),
+            path: format!("{}/{what}", context.name),
             query: RequestQuery::Pairs(Vec::new()),
             range: None,
         }
@@ -161,7 +161,7 @@ impl UpstreamRequest {
     pub(in crate::upstream) fn url(
         &self,
         base: &Url,
-        ask: &RequestContext<'_>,
+        context: &RequestContext<'_>,
         settings: &Settings,
     ) -> Url {
         let mut url = base.clone();
@@ -172,7 +172,9 @@ impl UpstreamRequest {
             url.set_query(Some(query));
             return url;
         }
-        let ns = settings.send_ns.then(|| ("ns", ask.registry.to_string()));
+        let ns = settings
+            .send_ns
+            .then(|| ("ns", context.registry.to_string()));
         let pairs: Vec<_> = self.query.pairs().iter().cloned().chain(ns).collect();
         if !pairs.is_empty() {
             url.query_pairs_mut().extend_pairs(pairs);
@@ -180,9 +182,9 @@ impl UpstreamRequest {
         url
     }
 
-    /// All headers but the login. Where the question has been is for the endpoint only: nobody
-    /// behind a redirect is a mirror, or needs to know of ours.
-    pub(in crate::upstream) fn headers(&self, giver: Responder) -> HeaderMap {
+    /// All headers but `Authorization`. `Via` is for the endpoint only: a redirect's target is not a
+    /// mirror, and need not know of this one.
+    pub(in crate::upstream) fn headers(&self, responder: Responder) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(header::ACCEPT, self.kind.accept());
         headers.insert(
@@ -193,7 +195,7 @@ impl UpstreamRequest {
         if let Some(Ok(range)) = range.map(HeaderValue::from_str) {
             headers.insert(header::RANGE, range);
         }
-        if giver == Responder::Endpoint
+        if responder == Responder::Endpoint
             && !self.via.is_empty()
             && let Ok(via) = HeaderValue::try_from(self.via.to_string())
         {

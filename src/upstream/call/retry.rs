@@ -77,7 +77,7 @@ impl RetryCause {
 
 /// The rule. `spread` is a random time up to [`PAUSE`].
 pub(in crate::upstream) fn decide(
-    trouble: RetryCause,
+    cause: RetryCause,
     tries: RetryState,
     spread: Duration,
 ) -> RetryDecision {
@@ -89,7 +89,7 @@ pub(in crate::upstream) fn decide(
         }
         RetryAlternatives::Nothing => RetryDecision::GiveUp,
     };
-    match trouble {
+    match cause {
         RetryCause::Throttled if tries.kind.is_long_transfer() => again,
         RetryCause::Throttled => RetryDecision::GiveUp,
         RetryCause::RedirectTarget => again,
@@ -120,11 +120,11 @@ mod tests {
 
     #[test]
     fn few_tries_and_then_the_end() {
-        let check = |trouble, tries: RetryState, want| {
+        let check = |cause, tries: RetryState, want| {
             assert_eq!(
-                decide(trouble, tries, Duration::ZERO),
+                decide(cause, tries, Duration::ZERO),
                 want,
-                "{trouble:?} {tries:?}"
+                "{cause:?} {tries:?}"
             );
         };
         let fresh = RetryState {

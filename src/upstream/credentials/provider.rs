@@ -16,7 +16,7 @@ impl Caller {
     /// What we have to log in with for a request.
     pub(in crate::upstream) async fn credential(
         &self,
-        station: &Endpoint,
+        endpoint: &Endpoint,
         request: &UpstreamRequest,
     ) -> Result<Option<Credential>, AttemptFailure> {
         match self.source(request) {
@@ -27,7 +27,7 @@ impl Caller {
                 // Without our login the answer would be about somebody else.
                 found.map_err(|error| {
                     AttemptFailure::permanent(UpstreamError::Unreachable {
-                        endpoint: Arc::clone(&station.label),
+                        endpoint: Arc::clone(&endpoint.label),
                         detail: format!("not asked without a login: {error}"),
                     })
                 })
@@ -44,18 +44,18 @@ impl Caller {
     }
 
     /// The login was refused: whether another may be had, which is worth one more request.
-    pub(in crate::upstream) fn renew_login(
+    pub(in crate::upstream) fn renew_credentials(
         &self,
         request: &UpstreamRequest,
-        visit: &mut AuthState,
+        auth: &mut AuthState,
     ) -> bool {
         let Some(CredentialSource::Helper { name, server }) = self.source(request) else {
             return false;
         };
-        let Some(refused) = &visit.credential else {
+        let Some(refused) = &auth.credential else {
             return false;
         };
-        visit.attempts.once(AuthFallback::NewCredentials)
+        auth.attempts.once(AuthFallback::NewCredentials)
             && self.helpers.discard_refused(name, server, refused)
     }
 

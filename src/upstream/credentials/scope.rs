@@ -26,8 +26,7 @@ pub(in crate::upstream) struct HostPort {
 }
 
 impl HostPattern {
-    /// Reads a host, or a pattern of hosts. A lone `*` would be any single label, which nobody
-    /// means.
+    /// Reads a host, or a pattern of hosts. A lone `*` is refused: it would be any single label.
     pub(in crate::upstream) fn parse(text: &str) -> Option<Self> {
         let address = HostPort::from_text(text);
         if text.parse::<Registry>().is_ok() {
