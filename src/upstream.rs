@@ -20,7 +20,6 @@ use crate::{
 };
 use call::state::Caller;
 
-pub use crate::connect::{InvalidProxy, NamedBy, ProxySettings, Transport, over_socket};
 pub use ask::{
     blob::BlobStream,
     list::{Referrers, TagPageRequest},
@@ -81,6 +80,7 @@ impl fmt::Debug for Upstream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connect::NamedBy;
     use tokio::time::Instant;
 
     use crate::secret::Secret;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::output::eprint_error;
 use crate::{
+    connect::over_socket,
     control::{self, KeptTag},
     disk::RealDisk,
     oci::{Origin, Reference},
@@ -13,7 +14,6 @@ use crate::{
     store::{self, Store, StoreError},
     tasks::Tasks,
     telemetry::{Metrics, chain},
-    upstream::over_socket,
 };
 
 /// The store, opened here or through the server that holds it.

@@ -13,7 +13,7 @@ use super::{
     report::{KeyLocation, ProblemReport},
     value::ConfigText,
 };
-use crate::{secret::Secret, upstream::ProxySettings};
+use crate::{connect::ProxySettings, secret::Secret};
 
 /// The bit of a file's mode that lets others read it.
 const WORLD_READABLE: u32 = 0o004;

@@ -9,9 +9,10 @@ use super::{
     value::ConfigText,
 };
 use crate::{
+    connect::{InvalidProxy, ProxySettings},
     oci::Registry,
     secret::Secret,
-    upstream::{EndpointAddress, InvalidProxy, ProxySettings, Settings},
+    upstream::{EndpointAddress, Settings},
 };
 
 /// The keys of the client certificate and of its private key.

@@ -5,10 +5,11 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use parking_lot::Mutex;
 
 use crate::{
+    connect::{NamedBy, Transport},
     oci::UpstreamName,
     route::{RefusalPolicy, RouteTable},
     telemetry::Metrics,
-    upstream::{Access, BuildError, NamedBy, Settings, Transport, Upstream, UpstreamDefaults},
+    upstream::{Access, BuildError, Settings, Upstream, UpstreamDefaults},
 };
 
 /// Most upstreams without an `[upstream]` table. Only a route from `*` to `source` can need more
@@ -223,9 +224,7 @@ impl fmt::Debug for UpstreamDirectory {
 mod tests {
     use super::*;
     use crate::{
-        route::UnmatchedPolicy,
-        tls::Identity,
-        upstream::{EndpointAddress, ProxySettings},
+        connect::ProxySettings, route::UnmatchedPolicy, tls::Identity, upstream::EndpointAddress,
     };
 
     fn metrics() -> Arc<Metrics> {

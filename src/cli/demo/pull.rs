@@ -6,8 +6,8 @@ use bytes::Bytes;
 use reqwest::{Client, Response};
 
 use crate::{
+    connect::over_socket,
     oci::{Digest, Manifest, MediaType, Verified},
-    upstream::over_socket,
 };
 
 /// A client for a server's Unix socket.

@@ -121,7 +121,7 @@ fn dockers_files_come_after_what_is_written_here() {
     let mut settings = defaults.for_host(&"a.example".parse().unwrap());
     let name = "a".parse().unwrap();
     assert!(settings.credentials_for(&name).is_some());
-    settings.named_by = crate::upstream::NamedBy::Client;
+    settings.named_by = crate::connect::NamedBy::Client;
     assert!(settings.credentials_for(&name).is_none());
 }
 

@@ -77,7 +77,7 @@ fn the_environments_proxies_are_used_unless_the_table_says_otherwise() {
     assert_eq!(own.no_proxy, None, "NO_PROXY is about the environment's");
     assert_eq!(
         proxy("proxy = \"none\""),
-        crate::upstream::ProxySettings::default()
+        crate::connect::ProxySettings::default()
     );
     for bad in ["socks5://me:canary@p:1080", "http://me:canary@p/x", "a b"] {
         let environment = Environment {

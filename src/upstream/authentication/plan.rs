@@ -164,9 +164,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        connect::{GuardPolicy, NetworkZone},
+        connect::{GuardPolicy, NamedBy, NetworkZone},
         secret::Secret,
-        upstream::NamedBy,
     };
 
     const OWN: &str = "Bearer realm=\"https://auth.r.example/\",service=s";

@@ -139,10 +139,7 @@ impl From<UnusableRealm> for ProtocolViolation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        connect::{GuardPolicy, NetworkZone},
-        upstream::NamedBy,
-    };
+    use crate::connect::{GuardPolicy, NamedBy, NetworkZone};
 
     /// Whether an endpoint's realm may be asked at all, and whether with our login.
     fn judge(base: &str, realm: &str, listed: &[&str]) -> Result<bool, UnusableRealm> {

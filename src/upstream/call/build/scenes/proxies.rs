@@ -2,11 +2,9 @@
 
 use super::*;
 use crate::{
+    connect::ProxySettings,
     secret::Secret,
-    upstream::{
-        ProxySettings,
-        scene::{NAME, Scene, upstream, with},
-    },
+    upstream::scene::{NAME, Scene, upstream, with},
 };
 
 /// Carries bytes to `server` whatever name it is asked for.
